@@ -1,0 +1,203 @@
+"""What happens during a turn, as typed events.
+
+Every front end (the TUI, `--plain`, `-p`, `--json`) reads this one stream. Names follow OpenAI's Responses
+stream where it has one. `as_json` gives the object that `--json` prints, one a line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one turn, summed over all its samples."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds spent, and the decoding rate over the whole turn."""
+
+    load_s: float = 0.0
+    prefill_s: float = 0.0
+    decode_tokens_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events; `type` is the name on the wire."""
+
+    type: ClassVar[str] = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The event as the JSON object that `--json` prints."""
+        return {"type": self.type, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Created(Event):
+    """The turn began; the person's message is already kept."""
+
+    type: ClassVar[str] = "response.created"
+    id: str
+    model: str
+    effort: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill(Event):
+    """The model has read `done` of `total` prompt tokens, `cached` of them remembered from before."""
+
+    type: ClassVar[str] = "response.prefill"
+    done: int
+    total: int
+    cached: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta(Event):
+    """More raw chain of thought: unmoderated text."""
+
+    type: ClassVar[str] = "response.reasoning_text.delta"
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputDelta(Event):
+    """More of the final answer."""
+
+    type: ClassVar[str] = "response.output_text.delta"
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreambleDelta(Event):
+    """More of what the model tells the person before or between its tool calls."""
+
+    type: ClassVar[str] = "response.preamble.delta"
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta(Event):
+    """More of the body of a call that the model is still writing to `recipient`."""
+
+    type: ClassVar[str] = "response.tool_call.delta"
+    call_id: str
+    recipient: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall(Event):
+    """The model asked for a tool; `arguments` is the whole body, raw."""
+
+    type: ClassVar[str] = "response.tool_call"
+    call_id: str
+    recipient: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutputDelta(Event):
+    """More output of a running tool, for the screen; the whole follows as ToolOutput."""
+
+    type: ClassVar[str] = "response.tool_output.delta"
+    call_id: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput(Event):
+    """The call ended; `output` is what the model is told."""
+
+    type: ClassVar[str] = "response.tool_output"
+    call_id: str
+    output: str
+    is_error: bool
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired(Event):
+    """The model's output was malformed and this is how it was read."""
+
+    type: ClassVar[str] = "response.repaired"
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completed(Event):
+    """The turn ended with an answer."""
+
+    type: ClassVar[str] = "response.completed"
+    output_text: str
+    reasoning_text: str
+    usage: Usage
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete(Event):
+    """The turn ended early and what was said is kept.
+
+    `reason` is "interrupted", "max_output_tokens", "context_full", "tool_limit" or "no_answer".
+    """
+
+    type: ClassVar[str] = "response.incomplete"
+    reason: str
+    output_text: str
+    reasoning_text: str
+    usage: Usage
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """What failed: a stable code for programs, a sentence with the mend for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """The turn could not go on; the conversation is intact."""
+
+    type: ClassVar[str] = "response.failed"
+    error: Error
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoading(Event):
+    """The model is being loaded: `stage` in words, `done` of `total` bytes (0 of 0 when unknown)."""
+
+    type: ClassVar[str] = "engine.loading"
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReady(Event):
+    """The model can answer. `context` is the most tokens a conversation may hold."""
+
+    type: ClassVar[str] = "engine.ready"
+    model: str
+    device: str
+    context: int
+    load_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLost(Event):
+    """The engine died and is being started again; no message was lost."""
+
+    type: ClassVar[str] = "engine.lost"
+    message: str

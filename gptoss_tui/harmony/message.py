@@ -1,0 +1,111 @@
+"""What a conversation is made of: plain data, no behaviour.
+
+The words (role, channel, recipient, content type) are those of OpenAI's harmony response format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Role(StrEnum):
+    """Who wrote a message; earlier members outrank later ones."""
+
+    SYSTEM = "system"
+    DEVELOPER = "developer"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class Channel(StrEnum):
+    """Whom an assistant message is for: itself, a tool or a preamble, the person."""
+
+    ANALYSIS = "analysis"
+    COMMENTARY = "commentary"
+    FINAL = "final"
+
+
+class Effort(StrEnum):
+    """How long the model is asked to think: one line of the system message."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+    def next(self) -> Effort:
+        """The effort that one press of the effort key leads to."""
+        order = list(Effort)
+        return order[(order.index(self) + 1) % len(order)]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the conversation.
+
+    `name` is the full name of the tool for a tool message ("python", "functions.get_weather"), and an
+    optional author name otherwise. `recipient` is the tool an assistant message calls; a message without
+    one is for the person. `content_type` is "code" or "<|constrain|>json", as written in the header.
+    """
+
+    role: Role
+    text: str
+    name: str | None = None
+    channel: Channel | None = None
+    recipient: str | None = None
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A developer function as the model is told of it; `parameters` is a JSON Schema or None."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPrompt:
+    """The parts of the system message that vary; the texts themselves are openai-harmony's own.
+
+    `date` is YYYY-MM-DD, fixed for the life of a conversation so that cached prefixes stay valid.
+    """
+
+    effort: Effort = Effort.MEDIUM
+    date: str | None = None
+    browser: bool = False
+    python: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """A shape the final answer must have: appears under `# Response Formats`."""
+
+    name: str
+    schema: Mapping[str, Any]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeveloperPrompt:
+    """What the person who set the chat up asks of the model; None-like when every part is empty."""
+
+    instructions: str = ""
+    functions: tuple[Function, ...] = ()
+    response_formats: tuple[ResponseFormat, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.instructions or self.functions or self.response_formats)
+
+
+@dataclass(slots=True)
+class Conversation:
+    """Everything the model is shown, in order. The system and developer messages are kept apart."""
+
+    system: SystemPrompt = field(default_factory=SystemPrompt)
+    developer: DeveloperPrompt = field(default_factory=DeveloperPrompt)
+    messages: list[Message] = field(default_factory=list)

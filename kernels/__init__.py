@@ -1,0 +1,1 @@
+"""Numerics: MXFP4 and the expert layer. Knows no config and no checkpoint."""
