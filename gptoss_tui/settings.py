@@ -1,0 +1,212 @@
+"""Settings: defaults < config file < environment < flags.
+
+The config file is `config.toml` in the platform's own configuration folder for `gptoss-chat`; the environment
+variable GPTOSS_CHAT_CONFIG names another. Every key of KEYS may stand in the file (`temperature = 0.7`), in
+the environment (`GPTOSS_CHAT_TEMPERATURE=0.7`) and, most of them, among the flags.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .harmony.message import Effort
+
+PREFIX = "GPTOSS_CHAT_"
+TOOLS = ("python",)
+
+
+class SettingsError(Exception):
+    """A setting cannot be used: one sentence that names the place, the key and what it expects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a person may choose. `None` means that the program decides.
+
+    `model` is "demo" or a checkpoint's folder. `functions` are Python files whose functions the model may
+    call. `max_tokens` bounds one sample, `context` a whole conversation, both in tokens. `bypass` runs code
+    without sandbox and without asking; only its flag sets it, so that no file can.
+    """
+
+    model: str = "demo"
+    effort: Effort = Effort.MEDIUM
+    tools: tuple[str, ...] = TOOLS
+    functions: tuple[Path, ...] = ()
+    instructions: str = ""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    max_tokens: int | None = None
+    context: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    bypass: bool = False
+    theme: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """How one setting is read.
+
+    `parse` turns text (a flag, an environment variable) into what a TOML file would hold; `read` turns that,
+    with the folder that relative paths start from, into the setting. Both raise ValueError for what is not
+    `expects`.
+    """
+
+    expects: str
+    parse: Callable[[str], Any]
+    read: Callable[[Any, Path], Any]
+
+
+def _text(value: Any, _: Path) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError
+    return value
+
+
+def _effort(value: Any, _: Path) -> Effort:
+    return Effort(value)
+
+
+def _device(value: Any, _: Path) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise ValueError
+    return value
+
+
+def _instructions(value: Any, folder: Path) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    if not value.startswith("@"):
+        return value
+    file = folder / Path(value[1:]).expanduser()
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: the instructions cannot be read ({_reason(error)})") from error
+
+
+def _tools(value: Any, _: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or any(name not in TOOLS for name in value):
+        raise ValueError
+    return tuple(dict.fromkeys(value))
+
+
+def _files(value: Any, folder: Path) -> tuple[Path, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise ValueError
+    return tuple(folder / Path(name).expanduser() for name in value)
+
+
+def _whole(least: int) -> Callable[[Any, Path], int]:
+    def read(value: Any, _: Path) -> int:
+        if type(value) is not int or not least <= value < 2**63:
+            raise ValueError
+        return value
+
+    return read
+
+
+def _decimal(accepts: Callable[[float], bool]) -> Callable[[Any, Path], float]:
+    def read(value: Any, _: Path) -> float:
+        if type(value) not in (int, float) or not math.isfinite(value) or not accepts(value):
+            raise ValueError
+        return float(value)
+
+    return read
+
+
+def _names(text: str) -> list[str]:
+    """A comma list; "none" is the empty one."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return [] if names == ["none"] else names
+
+
+KEYS: dict[str, Key] = {
+    "model": Key('"demo" or the folder of a checkpoint', str, _text),
+    "effort": Key('"low", "medium" or "high"', str, _effort),
+    "tools": Key("a list of tools (there is " + ", ".join(TOOLS) + "), or none", _names, _tools),
+    "functions": Key("a list of Python files", lambda text: text.split(","), _files),
+    "instructions": Key("text, or @FILE", str, _instructions),
+    "temperature": Key("a number of at least 0", float, _decimal(lambda value: value >= 0)),
+    "top_p": Key("a number above 0 and at most 1", float, _decimal(lambda value: 0 < value <= 1)),
+    "seed": Key("a whole number of at least 0", int, _whole(0)),
+    "max_tokens": Key("a whole number of at least 1", int, _whole(1)),
+    "context": Key("a whole number of at least 1", int, _whole(1)),
+    "device": Key('"auto", "cpu", "cuda" or "cuda:N"', str, _device),
+    "threads": Key("a whole number of at least 1", int, _whole(1)),
+    "theme": Key("the name of a theme", str, _text),
+}
+
+
+def read_settings(flags: Mapping[str, str | list[str]], environment: Mapping[str, str]) -> Settings:
+    """The settings in force: `flags` by key (text, or a list of texts), over `environment`, over the file.
+
+    Raises SettingsError for the first thing that cannot be used.
+    """
+    chosen = _from_file(environment.get(PREFIX + "CONFIG"))
+    for variable, text in environment.items():
+        if variable.startswith(PREFIX) and variable != PREFIX + "CONFIG" and text:
+            chosen |= _one(f"environment variable {variable}", variable.removeprefix(PREFIX).lower(), text)
+    for key, value in flags.items():
+        chosen |= _one(f"option --{key.replace('_', '-')}", key, value)
+    return Settings(**chosen)
+
+
+def _from_file(named: str | None) -> dict[str, Any]:
+    if named:
+        file = Path(named).expanduser()
+    else:
+        from platformdirs import user_config_path
+
+        file = user_config_path("gptoss-chat") / "config.toml"
+        if not file.exists():
+            return {}
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{file}: {_reason(error)}") from error
+    return {key: _value(f"{file}: {key}", key, value, file.parent) for key, value in table.items()}
+
+
+def _one(place: str, key: str, given: str | list[str]) -> dict[str, Any]:
+    """A setting given as text; relative paths start from the current folder."""
+    spec = KEYS.get(key)
+    try:
+        value = spec.parse(given) if spec and isinstance(given, str) else given
+    except ValueError:
+        value = None
+    return {key: _value(place, key, value, Path.cwd(), given)}
+
+
+def _value(place: str, key: str, value: Any, folder: Path, shown: Any = None) -> Any:
+    spec = KEYS.get(key)
+    if spec is None:
+        raise SettingsError(f"{place}: no such setting; {_nearest(key)}")
+    try:
+        return spec.read(value, folder)
+    except ValueError:
+        given = value if shown is None else shown
+        raise SettingsError(f"{place}: {given!r} is not {spec.expects}") from None
+
+
+def _nearest(key: str) -> str:
+    close = difflib.get_close_matches(key, KEYS, n=1)
+    return f"did you mean {close[0]}?" if close else "there are " + ", ".join(KEYS)
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case OSError(strerror=str(why)):
+            return why
+        case UnicodeDecodeError():
+            return "not UTF-8 text"
+        case _:
+            return str(error)
