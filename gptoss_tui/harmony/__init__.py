@@ -1,1 +1,39 @@
-""""""
+"""The wire format between the application and the model, and nothing else.
+
+Exact in: a conversation is rendered to the very tokens gpt-oss was trained on. Tolerant out: for every
+sequence of sampled tokens the parser has a best reading. Format: OpenAI's harmony response format,
+https://github.com/openai/harmony/blob/main/docs/format.md.
+"""
+
+from .message import (
+    Channel,
+    Conversation,
+    DeveloperPrompt,
+    Effort,
+    Function,
+    Message,
+    ResponseFormat,
+    Role,
+    SystemPrompt,
+)
+from .parse import Closed, Opened, Parser, Repair, Text
+from .render import render, render_message
+
+__all__ = [
+    "Channel",
+    "Closed",
+    "Conversation",
+    "DeveloperPrompt",
+    "Effort",
+    "Function",
+    "Message",
+    "Opened",
+    "Parser",
+    "Repair",
+    "ResponseFormat",
+    "Role",
+    "SystemPrompt",
+    "Text",
+    "render",
+    "render_message",
+]

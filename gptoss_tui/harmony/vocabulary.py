@@ -1,0 +1,52 @@
+"""What rendering and parsing need of a tokenizer; `tiktoken.Encoding` has it all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Decoder(Protocol):
+    """Token ids to bytes, and the ids of the control tokens."""
+
+    @property
+    def n_vocab(self) -> int:
+        """One more than the highest token id."""
+
+    def encode_single_token(self, text_or_bytes: str | bytes, /) -> int:
+        """The id of one token given by its text; raises KeyError when there is none."""
+
+    def decode_single_token_bytes(self, token: int, /) -> bytes:
+        """The bytes of one token; raises KeyError for an unknown id."""
+
+
+class Tokenizer(Decoder, Protocol):
+    """A Decoder that encodes ordinary text as well."""
+
+    def encode_ordinary(self, text: str, /) -> list[int]:
+        """Token ids of `text`, in which control tokens have no meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTokens:
+    """The ids of harmony's control tokens in one vocabulary."""
+
+    start: int
+    end: int
+    message: int
+    channel: int
+    constrain: int
+    call: int
+    return_: int
+    end_of_text: int
+
+    @classmethod
+    def of(cls, tokenizer: Decoder) -> ControlTokens:
+        """Look the control tokens up by name; raises KeyError if one is missing."""
+        names = ("start", "end", "message", "channel", "constrain", "call", "return", "endoftext")
+        return cls(*(tokenizer.encode_single_token(f"<|{name}|>") for name in names))
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """The tokens that end a sample. Never taken from a checkpoint's files: early ones lack `call`."""
+        return (self.return_, self.call, self.end_of_text)
