@@ -114,7 +114,7 @@ def _channel(
 
 
 def _channel_of_call(recipient: str) -> Channel:
-    return Channel.ANALYSIS if recipient.split(".")[0] in _BUILT_IN else Channel.COMMENTARY
+    return Channel.ANALYSIS if recipient.split(".", maxsplit=1)[0] in _BUILT_IN else Channel.COMMENTARY
 
 
 def _content_type(words: list[str], repairs: list[str]) -> str | None:

@@ -78,6 +78,11 @@ def _union(options: list[dict[str, Any]], outer: Schema) -> dict[str, Any]:
 
 
 def _type(schema: Schema, indent: str) -> str:
+    shown = _bare_type(schema, indent)
+    return f"{shown} | null" if schema.get("nullable") is True and "oneOf" not in schema else shown
+
+
+def _bare_type(schema: Schema, indent: str) -> str:
     if isinstance(schema.get("oneOf"), list):
         return "".join(f"\n{indent} | {_variant(option, indent)}" for option in schema["oneOf"])
     kind = schema.get("type")
@@ -126,18 +131,18 @@ def _property(name: str, schema: Schema, required: bool, indent: str) -> str:
     if isinstance(schema.get("oneOf"), list):
         if "default" in schema:
             comments.append(f"default: {_default(schema)}")
-        variants = "".join(f"{indent} | {_variant(option, indent)}\n" for option in schema["oneOf"])
+        told = bool(schema.get("description"))
+        variants = "".join(f"{indent} | {_variant(option, indent, told)}\n" for option in schema["oneOf"])
         return f"{_commented(comments, indent)}{key}\n{variants}{indent},\n"
 
     shown = _type(schema, f"{indent}    ")
-    if schema.get("nullable") is True and "null" not in shown.split(" | "):
-        shown += " | null"
     default = f" // default: {_default(schema)}" if "default" in schema else ""
     return f"{_commented(comments, indent)}{key} {shown},{default}\n"
 
 
-def _variant(schema: Schema, indent: str) -> str:
-    notes = [schema["description"]] if schema.get("description") else []
+def _variant(schema: Schema, indent: str, told: bool = False) -> str:
+    """One alternative; the library leaves its description out where the property has been described."""
+    notes = [schema["description"]] if schema.get("description") and not told else []
     if "default" in schema:
         notes.append(f"default: {_default(schema)}")
     note = f" // {' '.join(notes)}" if notes else ""
