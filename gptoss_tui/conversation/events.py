@@ -6,6 +6,7 @@ stream where it has one. `as_json` gives the object that `--json` prints, one a 
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -38,6 +39,10 @@ class Event:
     def as_json(self) -> dict[str, Any]:
         """The event as the JSON object that `--json` prints."""
         return {"type": self.type, **asdict(self)}
+
+
+Events = AsyncGenerator[Event, None]
+"""A stream of events; leaving it early ends what it reports on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Plain data and a protocol, free of torch, so that the process that draws the scr
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -59,7 +59,7 @@ class Finished:
     decode_s: float
 
 
-Generation = AsyncIterator[Prefill | Token | Finished]
+Generation = AsyncGenerator[Prefill | Token | Finished, None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,237 @@
+"""Chat: one conversation with its engine and tools. Front ends call this and nothing below it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
+from datetime import date
+from typing import TYPE_CHECKING
+
+from ..harmony.message import Conversation, DeveloperPrompt, Effort, Message, Role, SystemPrompt
+from ..model.engine import Engine, EngineDied, EngineError, Sampling
+from ..model.errors import CheckpointError
+from ..tools import Tool
+from . import events
+from .approval import Approver
+from .codec import Codec
+from .events import Error, Events
+from .toolbox import Toolbox
+from .turn import Turn
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+
+class ChatError(Exception):
+    """What a person did or has does not work; the message is one sentence with the mend."""
+
+
+class Chat:
+    """One conversation at a time, one turn at a time.
+
+    `effort` may be set at any time and counts from the next turn. `context_used` is the length in tokens of
+    the last prompt with what was sampled after it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        codec: Codec,
+        tools: Sequence[Tool],
+        approve: Approver,
+        *,
+        model: str,
+        effort: Effort = Effort.MEDIUM,
+        instructions: str = "",
+        sampling: Sampling | None = None,
+    ) -> None:
+        self.model = model
+        self.effort = effort
+        self._engine = engine
+        self._codec = codec
+        self._toolbox = Toolbox(tools, approve)
+        self._instructions = instructions
+        self._sampling = sampling or Sampling()
+        self._turn: Turn | None = None
+        self._tools_ready: asyncio.Task[None] | None = None
+        self._turns: Iterator[int] = itertools.count(1)
+        self._call_ids: Iterator[int] = itertools.count(1)
+        self._samples: Iterator[int] = itertools.count()
+        self.conversation = self._fresh()
+        self.context_used = 0
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """What the model may call."""
+        return self._toolbox.tools
+
+    @property
+    def busy(self) -> bool:
+        """True while a turn is under way."""
+        return self._turn is not None
+
+    @property
+    def context_limit(self) -> int:
+        """The most tokens the conversation may hold; 0 until the model is loaded."""
+        info = self._engine.info()
+        return info.context if info else 0
+
+    async def load(self) -> Events:
+        """Load tokenizer and model, with progress, ending with EngineReady; raises ChatError."""
+        tokenizer = asyncio.ensure_future(self._codec.start())
+        try:
+            async for loading in self._engine.load():
+                yield events.EngineLoading(loading.stage, loading.done, loading.total)
+            await tokenizer
+        except (EngineError, CheckpointError) as error:
+            raise ChatError(str(error)) from error
+        finally:
+            tokenizer.cancel()
+            await asyncio.gather(tokenizer, return_exceptions=True)
+        info = self._engine.info()
+        if info is None:
+            raise ChatError("The engine says that it loaded a model but not which; start again.")
+        if self._tools_ready is None:
+            self._tools_ready = asyncio.ensure_future(self._toolbox.start())
+        yield events.EngineReady(info.model, info.device, info.context, info.load_s)
+
+    async def send(self, text: str) -> Events:
+        """One turn: the person says `text`; the events of the answer, the last of them its outcome.
+
+        Raises ChatError when a turn is under way or the model cannot be loaded.
+        """
+        if self._turn is not None:
+            raise ChatError("The model is still answering; stop it or wait before you send more.")
+        turn = self._turn = self._new_turn()
+        try:
+            self.conversation.system = SystemPrompt(
+                self.effort, self.conversation.system.date, python=self._toolbox.has_python
+            )
+            self.conversation.messages.append(Message(Role.USER, text))
+            yield events.Created(f"turn_{next(self._turns)}", self.model, self.effort.value)
+            if self._engine.info() is None:
+                async for event in self.load():
+                    yield event
+            async with aclosing(self._survive(turn)) as stream:
+                async for event in stream:
+                    self._measure(turn)
+                    yield event
+        finally:
+            self._turn = None
+
+    async def _survive(self, turn: Turn) -> Events:
+        """The turn's events; when the engine dies it is started again, and an unbegun sample repeated."""
+        for attempt in (1, 2):
+            try:
+                async with aclosing(turn.run()) as stream:
+                    async for event in stream:
+                        yield event
+                return
+            except EngineDied as death:
+                yield events.EngineLost(str(death))
+                try:
+                    async for event in self.load():
+                        yield event
+                except ChatError as error:
+                    yield events.Failed(Error("engine_lost", str(error)))
+                    return
+                if turn.stop.is_set() or attempt == 2 or turn.samples[-1].sampled_tokens:
+                    break
+        kept = "The engine stopped and was started again. Everything said is kept; send a message to go on."
+        yield events.Failed(Error("engine_lost", kept))
+
+    async def stop(self) -> None:
+        """End the turn soon; what was said is kept. Does nothing when no turn is under way."""
+        if self._turn is not None:
+            self._turn.stop.set()
+            await self._engine.cancel()
+
+    async def new(self) -> None:
+        """Forget the conversation and begin another; the tools forget their state as well."""
+        await self.stop()
+        self.conversation = self._fresh()
+        self.context_used = 0
+        await self._toolbox.close()
+        self._tools_ready = asyncio.ensure_future(self._toolbox.start())
+
+    async def close(self) -> None:
+        """End the engine's process and the tools'."""
+        await self.stop()
+        if self._tools_ready is not None:
+            self._tools_ready.cancel()
+        await asyncio.gather(self._engine.close(), self._toolbox.close(), return_exceptions=True)
+        self._codec.close()
+
+    def _fresh(self) -> Conversation:
+        return Conversation(
+            SystemPrompt(self.effort, date.today().isoformat(), python=self._toolbox.has_python),
+            DeveloperPrompt(self._instructions, self._toolbox.functions),
+        )
+
+    def _new_turn(self) -> Turn:
+        return Turn(
+            self.conversation,
+            self._engine,
+            self._codec,
+            self._toolbox,
+            self._sampling,
+            next_seed=self._next_seed,
+            new_call_id=lambda: f"call_{next(self._call_ids)}",
+        )
+
+    def _next_seed(self) -> int | None:
+        """A seed for each sample: a fixed one must not make every sample of a turn draw the same numbers."""
+        if self._sampling.seed is None:
+            return secrets.randbits(31)
+        return (self._sampling.seed + next(self._samples)) % 2**31
+
+    def _measure(self, turn: Turn) -> None:
+        if turn.samples:
+            sample = turn.samples[-1]
+            self.context_used = sample.prompt_tokens + sample.sampled_tokens
+
+
+def open_chat(settings: Settings, approve: Approver) -> Chat:
+    """A chat as the settings ask for it, nothing loaded yet; raises ChatError."""
+    from ..model.checkpoint.find import find_checkpoint
+    from ..model.engine.local import LocalEngine
+
+    try:
+        checkpoint = find_checkpoint(settings.model)
+    except CheckpointError as error:
+        raise ChatError(str(error)) from error
+    engine = LocalEngine(
+        checkpoint,
+        name=settings.model,
+        device=settings.device,
+        context=settings.context,
+        threads=settings.threads,
+    )
+    return Chat(
+        engine,
+        Codec(checkpoint),
+        _tools(settings),
+        approve,
+        model=settings.model,
+        effort=settings.effort,
+        instructions=settings.instructions,
+        sampling=Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens),
+    )
+
+
+def _tools(settings: Settings) -> list[Tool]:
+    from ..tools.functions import FunctionsError, load_functions
+    from ..tools.python import PythonTool
+
+    tools: list[Tool] = []
+    if "python" in settings.tools:
+        tools.append(PythonTool(bypass=settings.bypass))
+    try:
+        for file in settings.functions:
+            tools += load_functions(file)
+    except FunctionsError as error:
+        raise ChatError(str(error)) from error
+    return tools

@@ -1,0 +1,114 @@
+"""One sample: the engine's tokens, read by the parser, as events and finished messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from ..harmony.message import Channel, Message
+from ..harmony.parse import Closed, Opened, Parser, Piece, Repair, Text
+from ..model.engine import Engine, Finished, Prefill, Sampling, Token
+from . import events
+from .events import Event, Events
+
+
+@dataclass(slots=True)
+class Sample:
+    """What one sample brought; filled while `run` goes on.
+
+    `messages` are the finished messages in order. `calls` are those that ask for a tool, with their ids; a
+    call that was cut short is in neither. `reason` is why the sampling ended, as the engine says it.
+    """
+
+    new_call_id: Callable[[], str]
+    messages: list[Message] = field(default_factory=list)
+    calls: list[tuple[str, Message]] = field(default_factory=list)
+    reason: str = ""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    sampled_tokens: int = 0
+    reasoning_tokens: int = 0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    _open: Opened | None = None
+    _call_id: str = ""
+
+    async def run(
+        self, engine: Engine, parser: Parser, prompt: Sequence[int], sampling: Sampling, stops: Sequence[int]
+    ) -> Events:
+        """Sample until a stop token, the limit or a cancellation; raises what the engine raises."""
+        self.prompt_tokens = len(prompt)
+        async with aclosing(engine.generate(prompt, sampling, stops)) as generation:
+            try:
+                async for item in generation:
+                    for event in self._read(item, parser):
+                        yield event
+                    if parser.ended and isinstance(item, Token) and item.id not in stops:
+                        break
+            finally:
+                self._close(parser)
+
+    def _close(self, parser: Parser) -> None:
+        """Whatever happens, what was said so far is kept."""
+        for piece in parser.finish():
+            self._piece(piece)
+
+    def _read(self, item: Prefill | Token | Finished, parser: Parser) -> list[Event]:
+        match item:
+            case Prefill(done, total, cached):
+                self.cached_tokens = cached
+                return [events.Prefill(done, total, cached)]
+            case Token(token):
+                self.sampled_tokens += 1
+                pieces = parser.feed(token)
+                if self._open and self._open.channel is Channel.ANALYSIS and not self._open.recipient:
+                    self.reasoning_tokens += 1
+                return [event for piece in pieces if (event := self._piece(piece)) is not None]
+            case Finished(reason, prefill_s, decode_s):
+                self.reason, self.prefill_s, self.decode_s = reason, prefill_s, decode_s
+                return [event for piece in parser.finish() if (event := self._piece(piece)) is not None]
+
+    def _piece(self, piece: Piece) -> Event | None:
+        match piece:
+            case Opened(channel=Channel.FINAL):
+                self._open = replace(piece, recipient=None)
+                self._call_id = ""
+            case Opened(recipient=recipient):
+                self._open = piece
+                self._call_id = self.new_call_id() if recipient else ""
+            case Text(delta):
+                return self._delta(delta)
+            case Closed(message, ending):
+                self._open = None
+                return self._finished(message, cut=ending == "cut")
+            case Repair(what):
+                return events.Repaired(what)
+        return None
+
+    def _delta(self, delta: str) -> Event | None:
+        match self._open:
+            case Opened(recipient=str(recipient)):
+                return events.ToolCallDelta(self._call_id, recipient, delta)
+            case Opened(channel=Channel.ANALYSIS):
+                return events.ReasoningDelta(delta)
+            case Opened(channel=Channel.FINAL):
+                return events.OutputDelta(delta)
+            case Opened():
+                return events.PreambleDelta(delta)
+        return None
+
+    def _finished(self, message: Message, *, cut: bool) -> Event | None:
+        """Keep a finished message. Half a call is never run, nor shown to the model again."""
+        if message.recipient is None:
+            if message.text:
+                self.messages.append(message)
+            return None
+        if message.channel is Channel.FINAL:
+            self.messages.append(replace(message, recipient=None))
+            return events.Repaired("a call on the final channel was shown and not run")
+        if cut:
+            return None
+        self.messages.append(message)
+        self.calls.append((self._call_id, message))
+        return events.ToolCall(self._call_id, message.recipient, message.text)

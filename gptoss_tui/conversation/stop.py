@@ -1,0 +1,39 @@
+"""Stopping what is under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The person stopped what was being waited for."""
+
+
+async def unless_stopped(stop: asyncio.Event, work: Awaitable[T]) -> T:
+    """The result of `work`; cancels it and raises Stopped as soon as `stop` is set."""
+    task = asyncio.ensure_future(work)
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        if not stop.is_set():
+            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise Stopped
+        return task.result()
+    finally:
+        stopped.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def until_stopped(stop: asyncio.Event, items: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """The items of `items`; raises Stopped as soon as `stop` is set. What runs inside is cancelled."""
+    while True:
+        try:
+            yield await unless_stopped(stop, anext(items))
+        except StopAsyncIteration:
+            return

@@ -1,0 +1,175 @@
+"""The turn: sample, route, call the tool, sample again, until the model gives its final answer.
+
+The loop knows neither screen nor process: it reads an Engine, asks a Toolbox and yields events. Calls are
+dispatched by recipient, whatever the channel, because models write them on either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from ..harmony.message import Channel, Conversation, Message, Role
+from ..harmony.parse import Parser
+from ..model.engine import Engine, EngineDied, EngineError, Sampling
+from . import events
+from .codec import Codec
+from .events import Error, Event, Events, Timings, Usage
+from .sample import Sample
+from .toolbox import Toolbox
+
+MOST_CALLS = 32
+"""Tool calls in one turn before it is ended."""
+
+MOST_UNKNOWN = 3
+"""Calls of tools that do not exist, one after the other, before the turn is ended."""
+
+
+class ContextFull(Exception):
+    """The prompt does not fit; the message says what to do."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """One turn over `conversation`, whose last message is the person's.
+
+    Every message the model or a tool finishes is appended to the conversation as soon as it is whole, so
+    that nothing is lost however the turn ends. `stop` may be set at any time.
+    """
+
+    conversation: Conversation
+    engine: Engine
+    codec: Codec
+    toolbox: Toolbox
+    sampling: Sampling
+    next_seed: Callable[[], int | None]
+    new_call_id: Callable[[], str]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    samples: list[Sample] = field(default_factory=list)
+    _calls: int = 0
+    _unknown: int = 0
+
+    async def run(self) -> Events:
+        """The events of the turn, ending with Completed, Incomplete or Failed. Never raises for the model."""
+        channel: Channel | None = None
+        while True:
+            sample = Sample(self.new_call_id)
+            try:
+                async with aclosing(self._sample(sample, channel)) as stream:
+                    async for event in stream:
+                        yield event
+            except EngineDied:
+                raise
+            except (EngineError, ContextFull) as error:
+                code = "context_full" if isinstance(error, ContextFull) else "engine_error"
+                yield events.Failed(Error(code, str(error)))
+                return
+            finally:
+                self.conversation.messages += [m for m in sample.messages if m.recipient is None]
+
+            async with aclosing(self._run_calls(sample)) as stream:
+                async for event in stream:
+                    yield event
+
+            reason = self._why_over(sample)
+            if reason is None and not sample.calls:
+                if channel is not None:
+                    reason = "no_answer"
+                else:
+                    channel = Channel.FINAL
+                    yield events.Repaired("the model gave no answer and was asked for it")
+                    continue
+            channel = None
+            if reason is not None:
+                yield self._end(reason)
+                return
+
+    async def _sample(self, sample: Sample, channel: Channel | None) -> Events:
+        prompt = await self.codec.render(self.conversation, channel)
+        info = self.engine.info()
+        if info is not None and len(prompt) >= info.context:
+            raise ContextFull(
+                f"This conversation has {len(prompt)} tokens and the model's context holds {info.context}. "
+                "Start a new chat, or give it more room with --context."
+            )
+        parser = Parser(self.codec.table, recipients=self.toolbox.recipients, channel=channel)
+        sampling = replace(self.sampling, seed=self.next_seed())
+        self.samples.append(sample)
+        if self.stop.is_set():
+            sample.reason = "cancelled"
+            return
+        async with aclosing(
+            sample.run(self.engine, parser, prompt, sampling, self.codec.control.stops)
+        ) as stream:
+            async for event in stream:
+                yield event
+
+    async def _run_calls(self, sample: Sample) -> Events:
+        """Run the calls of a sample in order; the call and its result enter the conversation together."""
+        for call_id, message in sample.calls:
+            self._calls += 1
+            assert message.recipient is not None
+            known = self.toolbox.find(message.recipient) is not None
+            self._unknown = 0 if known else self._unknown + 1
+            call = events.ToolCall(call_id, message.recipient, message.text)
+            output = "[ERROR] Interrupted before it ended."
+            try:
+                async with aclosing(self.toolbox.call(call, self.stop)) as stream:
+                    async for event in stream:
+                        if isinstance(event, events.ToolOutput):
+                            output = event.output
+                        yield event
+            finally:
+                reply = Message(Role.TOOL, output, name=message.recipient, channel=message.channel)
+                self.conversation.messages += [message, reply]
+
+    def _why_over(self, sample: Sample) -> str | None:
+        """The reason the turn ends after this sample, "answered" for the best one; None to go on."""
+        if self.stop.is_set() or sample.reason == "cancelled":
+            return "interrupted"
+        if sample.reason in ("length", "context"):
+            return {"length": "max_output_tokens", "context": "context_full"}[sample.reason]
+        if sample.calls:
+            over = self._calls >= MOST_CALLS or self._unknown >= MOST_UNKNOWN
+            return "tool_limit" if over else None
+        answered = any(m.channel is Channel.FINAL for m in sample.messages)
+        return "answered" if answered else None
+
+    def _end(self, reason: str) -> Event:
+        messages = self.conversation.messages
+        asked = max(i for i, message in enumerate(messages) if message.role is Role.USER)
+        said = messages[asked + 1 :]
+        answer = _text(said, Channel.FINAL)
+        reasoning = _text(said, Channel.ANALYSIS)
+        usage, timings = self.usage(), self.timings()
+        if reason == "answered":
+            return events.Completed(answer, reasoning, usage, timings)
+        return events.Incomplete(reason, answer, reasoning, usage, timings)
+
+    def usage(self) -> Usage:
+        """Tokens of all samples so far."""
+        return Usage(
+            input_tokens=sum(s.prompt_tokens for s in self.samples),
+            cached_tokens=sum(s.cached_tokens for s in self.samples),
+            reasoning_tokens=sum(s.reasoning_tokens for s in self.samples),
+            output_tokens=sum(s.sampled_tokens for s in self.samples),
+        )
+
+    def timings(self) -> Timings:
+        """Seconds of all samples so far."""
+        info = self.engine.info()
+        decode_s = sum(s.decode_s for s in self.samples)
+        tokens = sum(s.sampled_tokens for s in self.samples)
+        return Timings(
+            load_s=info.load_s if info else 0.0,
+            prefill_s=sum(s.prefill_s for s in self.samples),
+            decode_tokens_per_s=tokens / decode_s if decode_s > 0 else 0.0,
+        )
+
+
+def _text(messages: list[Message], channel: Channel) -> str:
+    return "\n\n".join(
+        m.text for m in messages if m.role is Role.ASSISTANT and m.channel is channel and m.recipient is None
+    )
