@@ -1,0 +1,200 @@
+"""gptoss-chat: arguments -> the screen, a line REPL, or one answer.
+
+Nothing heavy is imported before the arguments are understood: `--help` and a typing error answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+from . import __version__
+from .settings import KEYS, Settings, SettingsError, read_settings
+
+if TYPE_CHECKING:
+    from .conversation.approval import Approver
+    from .conversation.chat import Chat
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+_EPILOG = """\
+With -p, stdout carries the final answer and nothing else. Text piped into stdin is put before the question,
+with an empty line between; without -p it is the question. Tool calls are told on stderr if it is a terminal.
+Exit status: 0 answered, 1 failed with a message on stderr, 2 wrong usage, 130 interrupted.
+Options can also stand in config.toml (temperature = 0.7) or the environment (GPTOSS_CHAT_TEMPERATURE=0.7).
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="gptoss-chat",
+        usage="gptoss-chat [options]",
+        description="Talk with gpt-oss on your own machine. Without options: the full screen.",
+        epilog=_EPILOG,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=34),
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    how = parser.add_argument_group("how to talk")
+    how.add_argument("-p", "--prompt", metavar="TEXT", help="answer this one question on stdout and exit")
+    how.add_argument(
+        "--json", action="store_true", help="with a question: print every event as a line of JSON"
+    )
+    how.add_argument(
+        "--show-reasoning", action="store_true", help="print the raw analysis and tool calls on stderr"
+    )
+    how.add_argument(
+        "--plain", action="store_true", help="read messages line by line: no boxes, no animation"
+    )
+
+    model = parser.add_argument_group("the model")
+    model.add_argument(
+        "-m", "--model", metavar="MODEL", help='"demo" (default) or the folder of a checkpoint'
+    )
+    model.add_argument(
+        "-e", "--effort", metavar="EFFORT", help="how long it thinks: low, medium (default), high"
+    )
+    model.add_argument("--instructions", metavar="TEXT|@FILE", help="what the developer message tells it")
+    model.add_argument("--temperature", metavar="T", help="0 always takes the likeliest token (1)")
+    model.add_argument("--top-p", metavar="P", help="sample from the likeliest tokens that make up P (1)")
+    model.add_argument("--seed", metavar="N", help="make sampling repeatable")
+    model.add_argument("--max-tokens", metavar="N", help="the most tokens the model writes at one go")
+    model.add_argument("--context", metavar="N", help="the most tokens a conversation may hold")
+    model.add_argument("--device", metavar="DEVICE", help="where it runs: auto (default), cpu, cuda, cuda:N")
+    model.add_argument("--threads", metavar="N", help="processor threads the model may use")
+
+    tools = parser.add_argument_group("what the model may do")
+    tools.add_argument(
+        "--tools", metavar="LIST", help="tools by name, with commas: python (default), or none"
+    )
+    tools.add_argument(
+        "--functions",
+        metavar="FILE.py",
+        action="append",
+        help="let the model call the public functions of this file (may be repeated)",
+    )
+    tools.add_argument(
+        "--dangerously-bypass-approvals-and-sandbox",
+        dest="bypass",
+        action="store_true",
+        help="run the model's code as you, unconfined and unasked",
+    )
+    parser.add_argument("--version", action="version", version=f"gptoss-chat {__version__}")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: the process's own); returns the exit status."""
+    given = vars(_parser().parse_args(argv))
+    try:
+        flags = {key: value for key, value in given.items() if key in KEYS}
+        settings = replace(read_settings(flags, os.environ), bypass="bypass" in given)
+        return _talk(settings, given)
+    except SettingsError as error:
+        return _wrong(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What is still buffered has no reader: without this the interpreter would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("gptoss-chat: nobody reads the output any more", file=sys.stderr)
+        return FAILED
+
+
+def _talk(settings: Settings, given: dict[str, str | bool]) -> int:
+    """Choose the front end. A pipe on stdin is a question, or the context of one."""
+    question = given.get("prompt")
+    plain, json = "plain" in given, "json" in given
+    if plain and (json or question is not None):
+        return _wrong("--plain is a conversation: it takes neither -p nor --json")
+    if plain:
+        return _converse(settings, "show_reasoning" in given)
+    if question is None and _is_terminal(sys.stdin):
+        if json:
+            return _wrong("--json needs a question: give it with -p or on stdin")
+        return _open_screen(settings)
+    prompt = _prompt(question)
+    if not prompt:
+        return _wrong("the prompt is empty")
+    return _answer(settings, prompt, json=json, reasoning="show_reasoning" in given)
+
+
+def _prompt(question: str | bool | None) -> str:
+    """What is put to the model: stdin, an empty line, the question. Empty if there is no question."""
+    piped = (
+        "" if _is_terminal(sys.stdin) else sys.stdin.buffer.read().decode("utf-8", "replace").strip("\r\n")
+    )
+    if not isinstance(question, str):
+        return piped if piped.strip() else ""
+    # An argument that is not UTF-8 reaches us with surrogates in it, which no tokenizer takes.
+    question = question.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if not question.strip():
+        return ""
+    return f"{piped}\n\n{question}" if piped.strip() else question
+
+
+def _answer(settings: Settings, prompt: str, *, json: bool, reasoning: bool) -> int:
+    from .plain import AsText, as_json, one_shot
+
+    _tolerate_any_locale()
+    notes = sys.stderr if reasoning or sys.stderr.isatty() else None
+    show = as_json if json else AsText(notes, sys.stderr if reasoning else None)
+    return one_shot(_Opener(settings), prompt, show)
+
+
+def _converse(settings: Settings, reasoning: bool) -> int:
+    from .plain import AsText, converse
+
+    _tolerate_any_locale()
+    return converse(_Opener(settings), AsText(sys.stdout, sys.stdout if reasoning else None))
+
+
+def _open_screen(settings: Settings) -> int:
+    if not _is_terminal(sys.stdout):
+        return _wrong("stdout is no terminal to draw on; ask one question with -p, or talk with --plain")
+    if os.environ.get("TERM", "dumb") == "dumb":
+        return _wrong("this terminal (TERM=dumb) cannot be drawn on; gptoss-chat --plain works in it")
+    from .app import ChatApp
+
+    app = ChatApp(
+        open_chat=_Opener(settings), model=settings.model, effort=settings.effort, theme=settings.theme
+    )
+    app.run()
+    return app.return_code or 0
+
+
+class _Opener:
+    """Opens the chat when a front end asks, for the screen wants its first frame before heavy imports."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, approve: Approver) -> Chat:
+        from .conversation.chat import open_chat
+
+        return open_chat(self._settings, approve)
+
+
+def _is_terminal(stream: object) -> bool:
+    return stream is not None and bool(getattr(stream, "isatty", lambda: False)())
+
+
+def _tolerate_any_locale() -> None:
+    """Show `?` for what the locale's encoding lacks, rather than fail in the middle of an answer."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def _wrong(message: str) -> int:
+    print(f"gptoss-chat: {message}", file=sys.stderr)
+    return USAGE

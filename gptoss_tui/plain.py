@@ -1,0 +1,304 @@
+"""The events of a turn without a screen: as text for pipes, as JSON lines, as a line REPL.
+
+stdout carries the answer and nothing else, so that it can be piped; everything told beside the answer goes to
+another stream. All text passes `printable` even on its way into a pipe, for a pipe often ends in a terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TextIO
+
+from . import commands
+from .conversation.approval import Approval, Approver
+from .conversation.chat import Chat, ChatError
+from .conversation.events import (
+    Completed,
+    EngineLoading,
+    EngineLost,
+    Error,
+    Event,
+    Failed,
+    Incomplete,
+    OutputDelta,
+    PreambleDelta,
+    ReasoningDelta,
+    Repaired,
+    ToolCall,
+    ToolOutput,
+)
+from .conversation.printable import printable, revealed
+from .harmony.message import Effort
+from .tools import Tool
+
+ANSWERED, FAILED, INTERRUPTED = 0, 1, 130
+
+Open = Callable[[Approver], Chat]
+Show = Callable[[Event], None]
+
+_ENDED_EARLY = {
+    "max_output_tokens": "the answer was cut at --max-tokens",
+    "context_full": "the conversation fills the model's context; start a new one",
+    "tool_limit": "the model called tools again and again without answering",
+    "no_answer": "the model ended its turn without an answer; ask again",
+}
+
+
+def complain(message: str) -> None:
+    """Say on stderr what failed."""
+    print(f"gptoss-chat: {printable(message)}", file=sys.stderr, flush=True)
+
+
+# --- how events look
+
+
+def as_json(event: Event) -> None:
+    """Print the event as one line of JSON. Pure ASCII, so that no text in it can act on a terminal."""
+    print(json.dumps(event.as_json()), flush=True)
+    _report_failure(event)
+
+
+@dataclass(slots=True)
+class AsText:
+    """The answer on stdout; calls and their outputs on `notes`, the analysis on `reasoning`, or nowhere."""
+
+    notes: TextIO | None = None
+    reasoning: TextIO | None = None
+    _open_line: TextIO | None = None
+    _kind: type[Event] = Event
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case OutputDelta():
+                self._stream(event, sys.stdout, event.delta)
+            case ReasoningDelta():
+                self._stream(event, self.reasoning, event.delta)
+            case PreambleDelta():
+                self._stream(event, self.notes, event.delta)
+            case ToolCall():
+                self._line(self.notes, f"[{event.recipient}] {event.arguments.strip()}")
+            case ToolOutput():
+                label = "failed" if event.is_error else "output"
+                self._line(self.notes, f"[{label}] {event.output.strip()}")
+            case Repaired():
+                self._line(self.notes, f"[malformed output] {event.what}")
+            case EngineLost():
+                self._line(sys.stderr, event.message)
+            case Completed() | Incomplete() | Failed():
+                self._end_line()
+                _report_failure(event)
+
+    def _stream(self, event: Event, stream: TextIO | None, text: str) -> None:
+        """Go on writing one kind of text; another kind begins on a line of its own."""
+        if type(event) is not self._kind:
+            self._end_line()
+            self._kind = type(event)
+        if stream and text:
+            print(printable(text), end="", file=stream, flush=True)
+            self._open_line = None if text.endswith("\n") else stream
+
+    def _line(self, stream: TextIO | None, text: str) -> None:
+        self._end_line()
+        if stream:
+            print(printable(text), file=stream, flush=True)
+
+    def _end_line(self) -> None:
+        if self._open_line:
+            print(file=self._open_line, flush=True)
+            self._open_line = None
+        self._kind = Event
+
+
+def _report_failure(event: Event) -> None:
+    match event:
+        case Failed(error):
+            complain(error.message)
+        case Incomplete(reason) if reason in _ENDED_EARLY:
+            complain(_ENDED_EARLY[reason])
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a load is, on one line of a terminal, once it has taken longer than a second."""
+
+    _start: float = 0.0
+    _width: int = 0
+
+    def __call__(self, event: EngineLoading) -> None:
+        self._start = self._start or time.monotonic()
+        if sys.stderr.isatty() and time.monotonic() - self._start > 1:
+            share = f" {event.done / event.total:.0%}" if event.total else ""
+            line = printable(f"{event.stage}{share}")
+            print("\r" + line.ljust(self._width), end="", file=sys.stderr, flush=True)
+            self._width = len(line)
+
+    def erase(self) -> None:
+        if self._width:
+            print("\r" + " " * self._width, end="\r", file=sys.stderr, flush=True)
+
+
+# --- one shot
+
+
+def one_shot(open_chat: Open, prompt: str, show: Show) -> int:
+    """Put one question to a chat of its own, show what happens; returns the exit status."""
+    return asyncio.run(_one_shot(open_chat, prompt, show))
+
+
+async def _one_shot(open_chat: Open, prompt: str, show: Show) -> int:
+    try:
+        chat = open_chat(_refuse)
+        try:
+            await _load(chat, show)
+            return await _ask(chat, prompt, show)
+        finally:
+            await chat.close()
+    except ChatError as error:
+        show(Failed(Error("cannot_start", str(error))))
+        return FAILED
+
+
+async def _refuse(call: ToolCall, tool: Tool) -> Approval:
+    complain(f"{tool.name} was not run: it needs approval, and with -p there is no one to ask")
+    return Approval.NO
+
+
+async def _load(chat: Chat, show: Show) -> None:
+    progress = _Progress()
+    try:
+        async for event in chat.load():
+            show(event)
+            if isinstance(event, EngineLoading):
+                progress(event)
+    finally:
+        progress.erase()
+
+
+async def _ask(chat: Chat, prompt: str, show: Show) -> int:
+    status = FAILED
+    with _ctrl_c_stops(chat):
+        async with aclosing(chat.send(prompt)) as events:
+            async for event in events:
+                show(event)
+                match event:
+                    case Completed():
+                        status = ANSWERED
+                    case Incomplete(reason="interrupted"):
+                        status = INTERRUPTED
+    return status
+
+
+@contextmanager
+def _ctrl_c_stops(chat: Chat) -> Iterator[None]:
+    """Ctrl+C stops the generation, and the turn ends in order; a second Ctrl+C ends the program."""
+    loop = asyncio.get_running_loop()
+    stopping: list[asyncio.Task[None]] = []  # the loop itself holds tasks only weakly
+
+    def stop() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        stopping.append(loop.create_task(chat.stop()))
+
+    loop.add_signal_handler(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+# --- the line REPL
+
+
+def converse(open_chat: Open, show: Show) -> int:
+    """Read lines from stdin, each a message or a slash command, until its end; returns the exit status."""
+    with suppress(ImportError):
+        import readline  # noqa: F401  (gives input() history and editing)
+    with asyncio.Runner() as runner:
+        try:
+            chat = runner.run(_open(open_chat, show))
+        except ChatError as error:
+            complain(str(error))
+            return FAILED
+        try:
+            while (line := _read_line("> ")) is not None:
+                if invocation := commands.parse(line):
+                    if not runner.run(_obey(chat, invocation)):
+                        break
+                elif line.strip():
+                    runner.run(_say(chat, line, show))
+            return ANSWERED
+        finally:
+            runner.run(chat.close())
+
+
+async def _open(open_chat: Open, show: Show) -> Chat:
+    chat = open_chat(_ask_for_approval)
+    try:
+        await _load(chat, show)
+    except BaseException:
+        await chat.close()
+        raise
+    print(f"{printable(chat.model)}. /help lists the commands, Ctrl+D ends.", flush=True)
+    return chat
+
+
+async def _say(chat: Chat, text: str, show: Show) -> None:
+    """One turn of many: what fails is said, and the conversation goes on."""
+    try:
+        await _ask(chat, text, show)
+    except ChatError as error:
+        complain(str(error))
+
+
+def _read_line(prompt: str) -> str | None:
+    """The next line of stdin, None at its end. The prompt is for people: a pipe is not prompted."""
+    try:
+        return input(prompt if sys.stdin.isatty() else "")
+    except EOFError:
+        return None
+
+
+async def _ask_for_approval(call: ToolCall, tool: Tool) -> Approval:
+    """Show the whole call and ask; anything but a clear yes is a no."""
+    print(f"{call.recipient} wants to run {tool.where}:\n{revealed(call.arguments)}", flush=True)
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        answer = _read_line("Run it? [y]es, yes for this [s]ession, [N]o: ") or ""
+    except KeyboardInterrupt:
+        answer = ""
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    return {"y": Approval.ONCE, "yes": Approval.ONCE, "s": Approval.SESSION}.get(
+        answer.strip().lower(), Approval.NO
+    )
+
+
+async def _obey(chat: Chat, invocation: commands.Invocation) -> bool:
+    """Carry out a slash command; False when the person wants to leave."""
+    match invocation.command and invocation.command.name, invocation.argument:
+        case "quit", _:
+            return False
+        case "new", _:
+            await chat.new()
+            print("A new chat.")
+        case "effort", argument:
+            _set_effort(chat, argument)
+        case "tools", _:
+            print("\n".join(f"{tool.name}: runs {tool.where}" for tool in chat.tools) or "No tools.")
+        case "help", _:
+            print("/new  /effort low|medium|high  /tools  /quit")
+        case _:
+            print(f"There is no /{printable(invocation.name)} here; /help lists what there is.")
+    return True
+
+
+def _set_effort(chat: Chat, argument: str) -> None:
+    with suppress(ValueError):
+        chat.effort = Effort(argument.lower()) if argument else chat.effort.next()
+    print(f"Effort: {chat.effort} (low, medium or high), from the next message.")
