@@ -1,0 +1,84 @@
+"""How much memory a checkpoint will take, and how much there is, before any of it is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from gptoss_tui.model.config import ModelConfig
+from gptoss_tui.model.errors import CheckpointError
+
+_CONTEXT = 8192  # tokens that must fit beside the weights for a conversation to be worth starting
+_WORKSPACE = 256 << 20  # activations, decoded experts and the interpreter itself
+
+
+def estimate(config: ModelConfig, dtype: torch.dtype) -> int:
+    """Bytes to run `config` with dense weights and activations in `dtype`, experts in MXFP4.
+
+    Counts memory-mapped experts as well: read from disk again for every token they would be useless.
+    """
+    experts = config.num_hidden_layers * config.num_local_experts
+    matrices = experts * 3 * config.hidden_size * config.intermediate_size
+    dense = config.total_parameters - matrices
+    full = config.layer_types.count("full_attention") * min(_CONTEXT, config.max_position_embeddings)
+    rings = config.layer_types.count("sliding_attention") * config.sliding_window
+    kv = 2 * config.num_key_value_heads * config.head_dim * (full + rings)
+    return matrices * 17 // 32 + (dense + kv) * dtype.itemsize + _workspace(config, dtype)
+
+
+def _workspace(config: ModelConfig, dtype: torch.dtype) -> int:
+    """The decoded experts of one token, bounded from below by what the process needs anyway."""
+    decoded = config.num_experts_per_tok * 3 * config.hidden_size * config.intermediate_size
+    return max(_WORKSPACE, decoded * dtype.itemsize)
+
+
+def available(device: torch.device) -> int | None:
+    """Free bytes for `device`: of the card, or of main memory and its control group. None if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    known = [free for free in (_main_memory(), _control_group()) if free is not None]
+    return min(known) if known else None
+
+
+def require(name: str, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise CheckpointError with the numbers if the checkpoint cannot fit."""
+    needed, free = estimate(config, dtype), available(device)
+    if free is not None and needed > free:
+        mend = "Close other programs, or choose a smaller model."
+        if dtype == torch.float32:
+            mend = "Use bfloat16, close other programs, or choose a smaller model."
+        numbers = f"needs about {needed / 2**30:.1f} GiB on {device}, {free / 2**30:.1f} GiB are free"
+        raise CheckpointError(f"{name}: {numbers}.\n{mend}")
+
+
+def _main_memory() -> int | None:
+    """MemAvailable of Linux, which counts caches that can be dropped."""
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _control_group() -> int | None:
+    """What the tightest cgroup (version 2) above this process still allows, dropped caches included."""
+    root = Path("/sys/fs/cgroup")
+    group = next((line[3:] for line in _lines(Path("/proc/self/cgroup")) if line.startswith("0::")), "/")
+    innermost = root / group.strip("/")
+    free = []
+    for folder in (innermost, *innermost.parents):
+        limit, used = _lines(folder / "memory.max"), _lines(folder / "memory.current")
+        if limit and used and limit[0].isdigit():
+            stat = dict(line.split(maxsplit=1) for line in _lines(folder / "memory.stat"))
+            caches = int(stat.get("active_file", 0)) + int(stat.get("inactive_file", 0))
+            free.append(int(limit[0]) - int(used[0]) + caches)
+        if folder == root:
+            break
+    return max(0, min(free)) if free else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
