@@ -52,8 +52,9 @@ _ENDED_EARLY = {
 
 
 def complain(message: str) -> None:
-    """Say on stderr what failed."""
-    print(f"gptoss-chat: {printable(message)}", file=sys.stderr, flush=True)
+    """Say on stderr, in one line, what failed."""
+    line = " ".join(message.split())
+    print(f"gptoss-chat: {printable(line)}", file=sys.stderr, flush=True)
 
 
 # --- how events look

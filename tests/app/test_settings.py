@@ -1,0 +1,141 @@
+"""Settings: which source wins, and what a person is told when one of them is wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from gptoss_tui.harmony.message import Effort
+from gptoss_tui.settings import KEYS, Settings, SettingsError, read_settings
+
+# One valid value for each key: as TOML, as text for the environment and the flags, and as it must arrive.
+VALUES = {
+    "model": ('"/models/gpt-oss-20b"', "/models/gpt-oss-20b", "/models/gpt-oss-20b"),
+    "effort": ('"high"', "high", Effort.HIGH),
+    "tools": ("[]", "none", ()),
+    "functions": ('["/a.py", "/b.py"]', "/a.py,/b.py", (Path("/a.py"), Path("/b.py"))),
+    "instructions": ('"Be brief."', "Be brief.", "Be brief."),
+    "temperature": ("0", "0", 0.0),
+    "top_p": ("0.9", "0.9", 0.9),
+    "seed": ("7", "7", 7),
+    "max_tokens": ("100", "100", 100),
+    "context": ("2048", "2048", 2048),
+    "device": ('"cpu"', "cpu", "cpu"),
+    "threads": ("2", "2", 2),
+    "theme": ('"nord"', "nord", "nord"),
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def read(
+    config: Path, toml: str = "", flags: dict[str, str | list[str]] | None = None, **env: str
+) -> Settings:
+    config.write_text(toml, "utf-8")
+    environment = {"GPTOSS_CHAT_CONFIG": str(config)} | {
+        f"GPTOSS_CHAT_{k.upper()}": v for k, v in env.items()
+    }
+    return read_settings(flags or {}, environment)
+
+
+def test_every_setting_but_the_dangerous_one_is_a_key() -> None:
+    assert set(KEYS) == {field.name for field in fields(Settings)} - {"bypass"} == set(VALUES)
+
+
+@pytest.mark.parametrize("key", VALUES)
+def test_file_environment_and_flag_mean_the_same(key: str, config: Path) -> None:
+    toml, text, value = VALUES[key]
+    assert getattr(read(config, f"{key} = {toml}"), key) == value
+    assert getattr(read(config, "", {key: text}), key) == value
+    assert getattr(read(config, "", **{key: text}), key) == value
+    assert getattr(Settings(), key) != value
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(config: Path) -> None:
+    toml = 'seed = 1\ncontext = 1\neffort = "low"'
+    settings = read(config, toml, {"seed": "3"}, seed="2", context="2")
+    assert (settings.seed, settings.context, settings.effort) == (3, 2, Effort.LOW)
+
+
+def test_the_platforms_own_config_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    from platformdirs import user_config_path
+
+    folder = user_config_path("gptoss-chat")
+    assert folder.is_relative_to(tmp_path)
+    assert read_settings({}, {}) == Settings()
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text("seed = 5")
+    assert read_settings({}, {}).seed == 5
+
+
+def test_paths_in_the_file_start_from_its_folder(config: Path) -> None:
+    (config.parent / "tone.md").write_text("Answer in verse.\n")
+    settings = read(config, 'instructions = "@tone.md"\nfunctions = ["tools/weather.py"]')
+    assert settings.instructions == "Answer in verse."
+    assert settings.functions == (config.parent / "tools" / "weather.py",)
+
+
+@pytest.mark.parametrize(
+    ("toml", "told"),
+    [
+        ("temprature = 1", "temprature.*did you mean temperature"),
+        ("colour = 1", "colour.*there are model, effort"),
+        ("bypass = true", "bypass"),
+        ('temperature = "0.5"', "temperature: '0.5' is not a number of at least 0"),
+        ("temperature = nan", "temperature: nan"),
+        ("temperature = -0.1", "temperature: -0.1"),
+        ("temperature = true", "temperature: True"),
+        ("top_p = 0", "top_p: 0 is not a number above 0"),
+        ("top_p = 1.01", "top_p: 1.01"),
+        ("seed = 1.5", "seed: 1.5 is not a whole number"),
+        ("seed = true", "seed: True"),
+        ("context = 0", "context: 0"),
+        ('effort = "max"', "effort: 'max' is not .*low.*medium.*high"),
+        ('tools = ["pyhton"]', "tools: .*pyhton.* is not"),
+        ('tools = "python"', "tools: 'python'"),
+        ("functions = [3]", "functions: .*3"),
+        ('device = "gpu"', "device: 'gpu'"),
+        ('model = " "', "model: ' '"),
+        ('instructions = "@nowhere.md"', "nowhere.md.*No such file"),
+        ("seed = = 1", "line 1"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_key(toml: str, told: str, config: Path) -> None:
+    with pytest.raises(SettingsError) as error:
+        read(config, toml)
+    message = str(error.value)
+    assert message.startswith(str(config.parent))
+    assert re.search(told, message)
+    assert "\n" not in message
+
+
+def test_a_file_that_is_not_text_is_named(config: Path) -> None:
+    config.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=f"{config}: not UTF-8"):
+        read_settings({}, {"GPTOSS_CHAT_CONFIG": str(config)})
+
+
+def test_a_named_file_must_exist(config: Path) -> None:
+    with pytest.raises(SettingsError, match=f"{config}: No such file"):
+        read_settings({}, {"GPTOSS_CHAT_CONFIG": str(config)})
+
+
+def test_a_bad_environment_variable_is_named(config: Path) -> None:
+    with pytest.raises(SettingsError, match="GPTOSS_CHAT_SEED: 'one' is not a whole number"):
+        read(config, seed="one")
+    with pytest.raises(SettingsError, match=r"GPTOSS_CHAT_SEEDS: .*did you mean seed"):
+        read(config, seeds="1")
+    assert read(config, seed="").seed is None, "an empty variable is an unset one"
+
+
+def test_a_bad_flag_is_named_as_it_is_typed(config: Path) -> None:
+    with pytest.raises(SettingsError, match="option --max-tokens: 'many' is not"):
+        read(config, flags={"max_tokens": "many"})
