@@ -1,6 +1,10 @@
 """The one interface the application sees of the runtime."""
 
-from .engine import (
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gptoss_tui.model.engine.engine import (
     Engine,
     EngineDied,
     EngineError,
@@ -13,6 +17,9 @@ from .engine import (
     Token,
 )
 
+if TYPE_CHECKING:
+    from gptoss_tui.model.engine.local import LocalEngine
+
 __all__ = [
     "Engine",
     "EngineDied",
@@ -21,7 +28,17 @@ __all__ = [
     "Finished",
     "Generation",
     "Loading",
+    "LocalEngine",
     "Prefill",
     "Sampling",
     "Token",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The worker process needs the words above, and not the side of the application.
+    if name == "LocalEngine":
+        from gptoss_tui.model.engine.local import LocalEngine
+
+        return LocalEngine
+    raise AttributeError(name)

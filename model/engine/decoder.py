@@ -1,0 +1,151 @@
+"""Decoder: reads a prompt with the network, then writes token after token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import Literal
+
+from torch import Tensor
+
+from gptoss_tui.model.engine.engine import EngineError, Finished, Prefill, Sampling, Token
+from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
+from gptoss_tui.model.sampling import Sampler
+from gptoss_tui.model.transformer import Transformer
+
+LARGEST_CHUNK = 512
+
+Reason = Literal["stop", "length", "context", "cancelled"]
+
+
+class Cancelled(Exception):
+    """Raised between two layers, to leave the network early."""
+
+
+class Decoder:
+    """One network, with the memory of its last prompt. `context` bounds prompt and answer together."""
+
+    def __init__(self, model: Transformer, context: int) -> None:
+        self._model = model
+        self._context = context
+        self._prefix = Prefix(model)
+
+    def generate(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        stop_ids: Sequence[int],
+        cancelled: Callable[[], bool],
+    ) -> Iterator[Prefill | Token | Finished]:
+        """Continue `prompt` as `Engine.generate` promises, until `cancelled()` is true at the latest.
+
+        Raises EngineError for a prompt that cannot be read, ValueError for sampling out of range,
+        NumericalFault, and what torch raises for lack of memory. The decoder is usable after all of them.
+        """
+        self._check(prompt)
+        sampler = Sampler(sampling)
+        try:
+            started = monotonic()
+            logits = yield from self._read(prompt, cancelled)
+            read = monotonic()
+            reason: Reason = "cancelled"
+            if logits is not None:
+                most = self._context - len(prompt)
+                most = most if sampling.max_tokens is None else min(most, sampling.max_tokens)
+                reason = yield from self._write(logits, sampler, most, stop_ids, cancelled)
+                if reason == "length" and most != sampling.max_tokens:
+                    reason = "context"
+            yield Finished(reason, read - started, monotonic() - read)
+        except Exception:
+            self._prefix.forget()
+            raise
+
+    def _check(self, prompt: Sequence[int]) -> None:
+        rows = self._model.config.vocab_size
+        if not prompt:
+            raise EngineError("The prompt is empty.")
+        if min(prompt) < 0 or max(prompt) >= rows:
+            raise EngineError(
+                f"The prompt holds token ids outside 0 to {rows - 1}: another model's tokenizer?"
+            )
+        if len(prompt) >= self._context:
+            raise EngineError(
+                f"The prompt has {len(prompt):,} tokens and the context holds {self._context:,}.\n"
+                "Shorten it, start a new conversation, or raise --context."
+            )
+
+    def _read(
+        self, prompt: Sequence[int], cancelled: Callable[[], bool]
+    ) -> Generator[Prefill, None, Tensor | None]:
+        """Read what is new in `prompt`; returns the logits [vocab] after it, or None if cancelled.
+
+        The last token is read alone, so that the place before it is marked and the same prompt, asked once
+        more, costs a single step.
+        """
+        total = len(prompt)
+        done = cached = self._prefix.rewind(prompt)
+        yield Prefill(done, total, cached)
+        try:
+            with _leaving_if(cancelled, self._model):
+                while done < total - 1:
+                    end = min(_chunk_end(done), total - 1)
+                    self._prefix.read(prompt[done:end])
+                    done = end
+                    yield Prefill(done, total, cached)
+                self._prefix.mark()
+                logits = self._prefix.read(prompt[-1:])
+        except Cancelled:
+            return None
+        yield Prefill(total, total, cached)
+        return logits
+
+    def _write(
+        self,
+        logits: Tensor,
+        sampler: Sampler,
+        most: int,
+        stop_ids: Sequence[int],
+        cancelled: Callable[[], bool],
+    ) -> Generator[Token, None, Reason]:
+        """Draw and read tokens, `most` at most."""
+        while True:
+            token = Token(*sampler.sample(logits))
+            yield token
+            if token.id in stop_ids:
+                return "stop"
+            most -= 1
+            if most == 0:
+                return "length"
+            if cancelled():
+                return "cancelled"
+            logits = self._prefix.read([token.id])
+
+
+def _chunk_end(start: int) -> int:
+    """Where the chunk from `start` ends.
+
+    At multiples of its size, so that no chunk steps over a milestone. Small ones first, for the short
+    prefixes that all conversations share.
+    """
+    size = min(LARGEST_CHUNK, max(FIRST_MILESTONE, 1 << (start.bit_length() - 1) if start else 0))
+    return start // size * size + size
+
+
+@contextmanager
+def _leaving_if(cancelled: Callable[[], bool], model: Transformer) -> Iterator[None]:
+    """Within, any layer of `model` raises Cancelled before it starts if `cancelled()`.
+
+    A chunk of a long prompt may take many seconds on a CPU, a layer of it does not.
+    """
+
+    def check(*_: object) -> None:
+        if cancelled():
+            raise Cancelled
+
+    hooks = [layer.register_forward_pre_hook(check) for layer in model.layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

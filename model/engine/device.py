@@ -1,0 +1,51 @@
+"""Where and how precisely to compute: one device, one dtype, chosen from what the machine has."""
+
+from __future__ import annotations
+
+import torch
+
+from gptoss_tui.model.config import ModelConfig
+from gptoss_tui.model.engine.engine import EngineError
+
+SMALL = 1 << 30
+"""Bytes of dense weights up to which float32 costs little; beyond, decoding is bound by reading them."""
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; "auto" is the first GPU, or the CPU where there is none.
+
+    Raises EngineError that lists what exists.
+    """
+    found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if name == "auto":
+        return torch.device(found[min(1, len(found) - 1)])
+    if name == "cuda" and len(found) > 1:
+        name = found[1]
+    if name not in found:
+        raise EngineError(f"There is no device {name!r} here. There is: auto, {', '.join(found)}.")
+    return torch.device(name)
+
+
+def choose_dtype(name: str, config: ModelConfig) -> torch.dtype:
+    """The dtype of dense weights and activations called `name`; "auto" goes by their size.
+
+    Raises EngineError for any other than float32 and bfloat16.
+    """
+    if name == "auto":
+        experts = config.num_hidden_layers * config.num_local_experts * config.expert_parameters
+        dense = config.total_parameters - experts
+        return torch.float32 if dense * torch.float32.itemsize <= SMALL else torch.bfloat16
+    if name not in DTYPES:
+        raise EngineError(f"There is no dtype {name!r} for gpt-oss. Choose auto, {' or '.join(DTYPES)}.")
+    return DTYPES[name]
+
+
+def describe(device: torch.device, dtype: torch.dtype) -> str:
+    """In words, for the person who waits: "CPU, 8 threads, bfloat16"."""
+    precision = str(dtype).removeprefix("torch.")
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {precision}"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {precision}"

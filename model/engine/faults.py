@@ -1,0 +1,46 @@
+"""What goes wrong inside torch, in words for a person."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from gptoss_tui.model.checkpoint import memory
+from gptoss_tui.model.sampling import NumericalFault
+
+
+def is_fatal(error: Exception) -> bool:
+    """Whether the device is lost to this process, so that only a new process can go on."""
+    return isinstance(error, torch.AcceleratorError)
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, of a card or of the machine (torch has no class of its own for the latter)."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def explain(error: Exception, device: str) -> str:
+    """What failed and what to do, in at most two lines."""
+    if is_lack_of_memory(error):
+        return f"{_shortage(error, device)}.\nStart a new conversation, lower --context, or close other programs."
+    if isinstance(error, NumericalFault):
+        return f"Numerical fault on {device}: {error}.\nTry another --device, or fetch the checkpoint again."
+    first = str(error).partition("\n")[0]
+    return f"The engine failed: {type(error).__name__}: {first}\nIts log has the details."
+
+
+def _shortage(error: Exception, device: str) -> str:
+    wanted = re.search(r"tried to allocate ([\d.]+) (bytes|\wiB)", str(error), re.IGNORECASE)
+    asked = f", {_gib(*wanted.groups())} were asked for" if wanted else ""
+    free = memory.available(torch.device(device))
+    left = f" ({free / 2**30:.1f} GiB free{asked})" if free is not None else ""
+    return f"Not enough memory on {device}{left}"
+
+
+def _gib(number: str, unit: str) -> str:
+    """Torch's words for an amount of memory, in GiB."""
+    power = {"bytes": 0, "kib": 10, "mib": 20, "gib": 30}[unit.lower()]
+    return f"{float(number) * 2**power / 2**30:.1f} GiB"

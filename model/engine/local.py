@@ -1,0 +1,161 @@
+"""LocalEngine: the Engine whose weights live in a worker process on this machine.
+
+Free of torch: this is the application's side. Calls are numbered, and what the worker still answers to a call
+that was left is skipped, so an iterator may be closed, or its task cancelled, at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gptoss_tui.model.engine.cores import default_threads
+from gptoss_tui.model.engine.engine import (
+    EngineDied,
+    EngineError,
+    EngineInfo,
+    Finished,
+    Generation,
+    Loading,
+    Sampling,
+)
+from gptoss_tui.model.engine.log import log_path
+from gptoss_tui.model.engine.process import WorkerProcess
+from gptoss_tui.model.engine.wire import Cancel, Command, Failed, Generate, Load
+from gptoss_tui.model.sampling import check
+
+
+class LocalEngine:
+    """One checkpoint in one worker process, which is started by the first `load()` or `generate()`.
+
+    `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto", "float32" or "bfloat16"; `context` bounds
+    prompt and answer in tokens (default: what the model was made for); `threads` the CPU threads (default:
+    one for each physical core); `log` is the file for what the worker prints. One event loop only, and the
+    worker does not outlive its thread.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        *,
+        name: str,
+        device: str = "auto",
+        dtype: str = "auto",
+        context: int | None = None,
+        threads: int | None = None,
+        log: Path | None = None,
+    ) -> None:
+        self._load_command = Load(str(checkpoint.absolute()), name, device, dtype, context)
+        self._threads = threads or default_threads()
+        self._log = log or log_path()
+        self._worker: WorkerProcess | None = None
+        self._info: EngineInfo | None = None
+        self._loaded = False
+        self._calls = 0
+        self._load_call: int | None = None
+        self._generation: int | None = None
+        self._cancelled = False
+        self._turn = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id, while there is one."""
+        return self._worker.pid if self._worker else None
+
+    async def load(self) -> AsyncIterator[Loading]:
+        """Start the worker if need be and load the checkpoint: `Engine.load`.
+
+        Waits for another load or generation to end. Left early, the loading goes on, and the next call
+        joins it.
+        """
+        async with self._turn:
+            while progress := await self._load_step():
+                yield progress
+
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Sequence[int]
+    ) -> Generation:
+        """Continue `prompt_ids`, loading first if need be: `Engine.generate`.
+
+        One at a time: a second call waits until the first has ended or its iterator is closed.
+        """
+        try:
+            check(sampling)
+        except ValueError as error:
+            raise EngineError(f"{error}.") from None
+        async with self._turn:
+            self._generation = call = self._next_call()
+            self._cancelled = False
+            ended = False
+            try:
+                while not ended and await self._load_step():
+                    if self._cancelled:
+                        ended = True
+                        yield Finished("cancelled", 0.0, 0.0)
+                if not ended:
+                    self._send(call, Generate(list(prompt_ids), sampling, list(stop_ids)))
+                while not ended:
+                    answer = await self._receive(call)
+                    ended = isinstance(answer, Finished)
+                    yield answer
+            finally:
+                self._generation = None
+                if not ended:
+                    self._send(call, Cancel())
+
+    async def cancel(self) -> None:
+        """Stop the running generation, if there is one: `Engine.cancel`."""
+        self._cancelled = True
+        if self._generation is not None:
+            self._send(self._generation, Cancel())
+
+    def info(self) -> EngineInfo | None:
+        """What was loaded last, or None before the first load."""
+        return self._info
+
+    async def close(self) -> None:
+        """End the worker. A running generation ends with EngineDied."""
+        if self._worker:
+            await self._worker.kill()
+
+    async def _load_step(self) -> Loading | None:
+        """Take loading one step further; None once the weights are there."""
+        if self._worker is None or not self._worker.alive:
+            self._worker = await WorkerProcess.start(self._threads, self._log)
+            self._loaded, self._load_call = False, None
+        if self._loaded:
+            return None
+        if self._load_call is None:
+            self._load_call = self._next_call()
+            self._send(self._load_call, self._load_command)
+        try:
+            answer = await self._receive(self._load_call)
+        except EngineError:
+            self._load_call = None
+            raise
+        if isinstance(answer, Loading):
+            return answer
+        self._info, self._loaded = answer, True
+        return None
+
+    def _next_call(self) -> int:
+        self._calls += 1
+        return self._calls
+
+    def _send(self, call: int, command: Command) -> None:
+        if self._worker:
+            self._worker.send(call, command)
+
+    async def _receive(self, call: int) -> Any:
+        """The next answer to `call`. Raises EngineError for a failure, EngineDied for the worker's end."""
+        assert self._worker is not None
+        try:
+            answer = await self._worker.receive(call)
+        except EngineDied:
+            self._worker = None
+            raise
+        if isinstance(answer, Failed):
+            raise EngineError(answer.message)
+        return answer

@@ -1,0 +1,91 @@
+"""What the network has read, and the places in it that the next prompt can go on from.
+
+The next prompt mostly begins like the last one, and what they share need not be read again. Full layers can
+be cut anywhere, but sliding layers are rings that have forgotten, so the way back leads through snapshots: one
+at the end of each prompt, where the next turn usually parts from this one, and one at every power of two, so
+that at least half of what two prompts share is always kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gptoss_tui.model.kv_cache import Snapshot
+from gptoss_tui.model.transformer import Transformer
+
+SNAPSHOTS = 32
+"""Kept at most: about 3 MB each on gpt-oss-20b and 5 MB on 120b, in bfloat16."""
+
+FIRST_MILESTONE = 128
+
+
+class Prefix:
+    """A cache that follows one prompt after another."""
+
+    def __init__(self, model: Transformer) -> None:
+        self._model = model
+        self.forget()
+
+    def forget(self) -> None:
+        """Start from nothing, in fresh memory."""
+        self._cache = self._model.new_cache()
+        self._ids: list[int] = []
+        self._snapshots: dict[int, Snapshot] = {}
+        self.mark()
+
+    def rewind(self, prompt: Sequence[int]) -> int:
+        """Go back as far as `prompt` demands; returns how many of its tokens are read already.
+
+        Never all of them: the last one is to be read for the logits that follow it.
+        """
+        shared = _shared(self._ids, prompt[:-1])
+        if shared < len(self._ids):
+            # Whatever was marked beyond is about to be overwritten.
+            self._snapshots = {length: s for length, s in self._snapshots.items() if length <= shared}
+            self._return_to(self._deepest)
+        return len(self._ids)
+
+    def read(self, ids: Sequence[int]) -> Tensor:
+        """Read `ids` too; logits [vocab] float32 of the last.
+
+        If this raises, what was read before remains, or after a single token at least up to the last mark.
+        """
+        place = self._cache.snapshot() if len(ids) > 1 else self._deepest
+        try:
+            tokens = torch.tensor(ids, device=self._model.device)
+            logits: Tensor = self._model(tokens, cache=self._cache, last_only=True)[0]
+        except BaseException:
+            self._return_to(place)
+            raise
+        self._ids += ids
+        if is_milestone(len(self._ids)):
+            self.mark()
+        return logits
+
+    def mark(self) -> None:
+        """Make this a place to come back to, in exchange for the oldest such place if there are too many."""
+        self._snapshots[len(self._ids)] = self._cache.snapshot()
+        if len(self._snapshots) > SNAPSHOTS:
+            del self._snapshots[min(n for n in self._snapshots if n and not is_milestone(n))]
+
+    @property
+    def _deepest(self) -> Snapshot:
+        return self._snapshots[max(self._snapshots)]
+
+    def _return_to(self, place: Snapshot) -> None:
+        self._cache.restore(place)
+        del self._ids[place.length :]
+
+
+def is_milestone(length: int) -> bool:
+    """Whether a prompt read up to `length` is always marked: at the powers of two from FIRST_MILESTONE."""
+    return length >= FIRST_MILESTONE and length & (length - 1) == 0
+
+
+def _shared(a: Sequence[int], b: Sequence[int]) -> int:
+    """The length of the longest common prefix."""
+    differing = (index for index, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    return next(differing, min(len(a), len(b)))

@@ -1,0 +1,179 @@
+"""The process that imports torch and holds the weights: `python -m gptoss_tui.model.engine.worker`.
+
+Commands come in on stdin and answers leave on stdout, as `wire` writes them; stderr is the log. One thread
+listens, so that a cancellation is seen at once, one writes, so that a slow reader holds up nothing, and the
+main thread works. The process ends with the one that started it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import TYPE_CHECKING, BinaryIO
+
+from gptoss_tui.model.engine.engine import EngineError, EngineInfo, Loading
+from gptoss_tui.model.engine.wire import Answer, Cancel, Command, Failed, Generate, Load, decode, encode
+from gptoss_tui.model.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from gptoss_tui.model.engine.decoder import Decoder
+
+PR_SET_PDEATHSIG = 1
+PROGRESS_INTERVAL_S = 0.05
+
+
+class Worker:
+    """Does what the commands ask, one after another."""
+
+    def __init__(self, commands: BinaryIO, answers: BinaryIO) -> None:
+        self._incoming = commands
+        self._outgoing = answers
+        self._commands: SimpleQueue[tuple[int, Command]] = SimpleQueue()
+        self._answers: SimpleQueue[bytes] = SimpleQueue()
+        self._cancelled = 0
+        self._device = "cpu"
+        self._decoder: Decoder | None = None
+
+    def run(self) -> None:
+        """Serve for ever."""
+        for work in (self._listen, self._write):
+            Thread(target=work, daemon=True).start()
+        while True:
+            self._serve(*self._commands.get())
+
+    def _listen(self) -> None:
+        for line in self._incoming:
+            call, command = decode(line)
+            if isinstance(command, Cancel):
+                self._cancelled = call
+            else:
+                self._commands.put((call, command))
+        os._exit(0)  # nobody is left to work for, and the main thread may be deep in torch
+
+    def _write(self) -> None:
+        """Send what has gathered since the last time in one piece."""
+        while True:
+            lines = [self._answers.get()]
+            with suppress(Empty):
+                while True:
+                    lines.append(self._answers.get_nowait())
+            self._outgoing.write(b"".join(lines))
+            self._outgoing.flush()
+
+    def _answer(self, call: int, answer: Answer) -> None:
+        self._answers.put(encode(call, answer))
+
+    def _serve(self, call: int, command: Command) -> None:
+        try:
+            match command:
+                case Load():
+                    self._load(call, command)
+                case Generate():
+                    self._generate(call, command)
+        except (CheckpointError, EngineError) as error:
+            self._answer(call, Failed(str(error)))
+        except Exception as error:
+            from gptoss_tui.model.engine.faults import explain, is_fatal
+
+            if is_fatal(error):
+                raise
+            traceback.print_exc()
+            self._answer(call, Failed(explain(error, self._device)))
+
+    def _load(self, call: int, command: Load) -> None:
+        started = monotonic()
+        self._answer(call, Loading("Starting PyTorch", 0, 0))
+        try:
+            import torch  # noqa: F401
+        except (ImportError, OSError) as error:
+            raise EngineError(f"PyTorch cannot be imported: {error}.\nInstall gptoss-chat again.") from error
+        from gptoss_tui.model.checkpoint.load import load_model
+        from gptoss_tui.model.config import ModelConfig
+        from gptoss_tui.model.engine import device
+        from gptoss_tui.model.engine.decoder import Decoder
+
+        folder = Path(command.checkpoint)
+        config = ModelConfig.from_file(folder / "config.json")
+        context = _context(command.context, config.max_position_embeddings)
+        place = device.choose_device(command.device)
+        dtype = device.choose_dtype(command.dtype, config)
+        self._device = str(place)
+        model = load_model(folder, place, dtype, self._progress(call))
+        self._decoder = Decoder(model, context)
+        self._answer(
+            call,
+            EngineInfo(
+                model=command.name,
+                device=device.describe(place, dtype),
+                context=context,
+                vocabulary=config.vocab_size,
+                parameters=config.total_parameters,
+                load_s=monotonic() - started,
+            ),
+        )
+
+    def _progress(self, call: int) -> Callable[[str, int, int], None]:
+        told = 0.0
+
+        def tell(stage: str, done: int, total: int) -> None:
+            nonlocal told
+            if done == total or monotonic() - told > PROGRESS_INTERVAL_S:
+                told = monotonic()
+                self._answer(call, Loading(stage, done, total))
+
+        return tell
+
+    def _generate(self, call: int, command: Generate) -> None:
+        if self._decoder is None:
+            raise EngineError("No model is loaded.")
+        for item in self._decoder.generate(
+            command.prompt_ids, command.sampling, command.stop_ids, lambda: self._cancelled == call
+        ):
+            self._answer(call, item)
+
+
+def _context(wanted: int | None, most: int) -> int:
+    """The context in tokens: `most` is what the model was made for."""
+    if wanted is not None and not 2 <= wanted <= most:
+        raise EngineError(f"The context must be from 2 to {most:,} tokens for this model, not {wanted:,}.")
+    return wanted or most
+
+
+def take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Commands and answers, on descriptors of their own: what libraries print on stdout goes to the log."""
+    commands, answers = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return os.fdopen(commands, "rb"), os.fdopen(answers, "wb")
+
+
+def end_with_parent() -> None:
+    """Have Linux kill this process when the thread that started it ends, however that comes about.
+
+    Elsewhere the end of stdin does it, unless a native call never lets the listening thread run.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> None:
+    """Run a worker on the standard streams."""
+    commands, answers = take_pipes()
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the application's to interpret
+    Worker(commands, answers).run()
+
+
+if __name__ == "__main__":
+    main()
