@@ -1,0 +1,53 @@
+"""What the kernel process runs: IPython's kernel, with every message cut to a bounded size at its source.
+
+Handed to the interpreter as text (`python -c`), because inside a sandbox this file does not exist.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+TEXT = 100_000  # characters of one string in a message
+BINARY = 20_000_000  # base64 characters of one picture
+
+
+def bounded(value: Any, kind: str = "") -> Any:
+    """`value` with every string in it cut; a picture that is too large is dropped, since half is none."""
+    if isinstance(value, dict):
+        return {key: bounded(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [bounded(inner) for inner in value[:1000]]
+    if not isinstance(value, str) or len(value) <= TEXT:
+        return value
+    if kind.startswith("image/"):
+        return value if len(value) <= BINARY else ""
+    head, tail = TEXT * 4 // 5, TEXT // 5
+    return f"{value[:head]}\n[… {len(value) - head - tail:,} characters left out …]\n{value[-tail:]}"
+
+
+def main() -> None:
+    # The debugger server is a third of the kernel's start-up time, and nothing here can attach to it.
+    sys.modules["debugpy"] = None  # type: ignore[assignment]
+    from ipykernel.kernelapp import IPKernelApp
+    from jupyter_client.session import Session
+
+    del sys.modules["debugpy"]
+    serialize = Session.serialize
+
+    def serialize_bounded(self: Any, message: dict[str, Any], ident: Any = None) -> Any:
+        return serialize(self, {**message, "content": bounded(message.get("content"))}, ident)
+
+    Session.serialize = serialize_bounded
+    IPKernelApp.launch_instance(
+        [
+            *sys.argv[1:],
+            "--InteractiveShell.colors=nocolor",
+            "--InteractiveShell.xmode=Plain",
+            "--HistoryManager.enabled=False",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

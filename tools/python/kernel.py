@@ -1,0 +1,266 @@
+"""One Jupyter kernel from birth to death, and what it says, as a few plain values.
+
+The protocol is jupyter_client's; the process is ours, so that its status decides about life and death.
+Message formats: https://jupyter-client.readthedocs.io/en/stable/messaging.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from ..excerpt import excerpt
+from ..sandbox import Folder, launch
+from ..sandbox.launch import NOBODY, stop
+from . import inside
+
+if TYPE_CHECKING:
+    from jupyter_client.asynchronous import AsyncKernelClient
+
+INSIDE = Path("/mnt/data")  # where the model is told that its files are kept
+LARGEST_MESSAGE = 32 * 10**6  # bytes; a kernel that sends more is cut off
+START_LIMIT = 60.0  # seconds
+# The end of a cell is told twice, over two sockets; the second may be lost in a flood of output.
+LAST_OUTPUT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """Text on one of the standard streams."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A rich value by MIME type: the cell's last expression, or what it displayed."""
+
+    data: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The traceback of an exception that ended the cell."""
+
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The cell is done; `leaving` when it asked the kernel to exit."""
+
+    leaving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The kernel process ended, `how` in words."""
+
+    how: str
+
+
+Event = Printed | Shown | Raised | Finished | Died
+
+
+class KernelError(Exception):
+    """The kernel could not be started; the message says why."""
+
+
+class Kernel:
+    """A running kernel. Made by `start`; after `Died` or `kill` it is of no further use."""
+
+    def __init__(self, process: asyncio.subprocess.Process, client: AsyncKernelClient) -> None:
+        self._process = process
+        self._client = client
+        # Bounded, so that a flood waits in the sockets instead of in our memory.
+        self._inbox: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(maxsize=1000)
+        self._request = ""
+        self._idle = False
+        self._leaving: bool | None = None  # known once the request is answered
+        self._tasks = [
+            asyncio.create_task(self._listen("iopub", client.iopub_channel)),
+            asyncio.create_task(self._listen("shell", client.shell_channel)),
+            asyncio.create_task(self._watch()),
+        ]
+
+    @classmethod
+    async def start(cls, kind: str, workspace: Path, log: IO[bytes]) -> Kernel:
+        """Start a kernel under `kind` of confinement with `workspace` as its working folder.
+
+        Raises KernelError when it does not come up.
+        """
+        folder = socket_folder()
+        try:
+            client, connection = await asyncio.to_thread(_connect, folder)
+            if kind != "none" and os.geteuid() == 0:
+                os.chown(connection, NOBODY, NOBODY)
+            program = [sys.executable, "-P", "-c", inspect.getsource(inside)]
+            arguments = ["-f", str(connection), f"--ipython-dir={folder}"]
+            folders = [Folder(folder, folder, writable=True), Folder(workspace, INSIDE, writable=True)]
+            cwd = workspace if kind == "none" else INSIDE
+            process = await launch(
+                [*program, *arguments], kind, folders=folders, cwd=cwd, stdout=log, stderr=log, remove=folder
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        client.start_channels(stdin=False, hb=False)
+        kernel = cls(process, client)
+        try:
+            await asyncio.wait_for(kernel._ready(), START_LIMIT)
+        except BaseException as error:
+            await kernel.kill()
+            if isinstance(error, TimeoutError):
+                raise KernelError(f"it was not ready within {START_LIMIT:.0f} s") from error
+            raise
+        return kernel
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there, by the process's own status."""
+        return self._process.returncode is None
+
+    def execute(self, code: str) -> None:
+        """Start a cell; its events follow from `next`, the last being Finished or Died."""
+        self._idle, self._leaving = False, None
+        self._request = self._client.execute(code, allow_stdin=False, store_history=True)
+
+    async def next(self, patience: float) -> Event:
+        """The next event of the running cell. Raises TimeoutError after `patience` seconds without one."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while True:
+            left = deadline - loop.time()
+            if self._leaving is not None:
+                left = min(left, LAST_OUTPUT)
+            try:
+                source, message = await asyncio.wait_for(self._inbox.get(), max(left, 0))
+            except TimeoutError:
+                if self._leaving is not None:
+                    return Finished(self._leaving)
+                raise
+            if (event := self._read(source, message)) is not None:
+                return event
+
+    async def death(self, patience: float) -> Died:
+        """How the process ends that has been asked to leave; after `patience` seconds it is helped."""
+        try:
+            await asyncio.wait_for(self._process.wait(), patience)
+        except TimeoutError:
+            await stop(self._process)
+        assert self._process.returncode is not None
+        return Died(ending(self._process.returncode))
+
+    async def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the running cell; code that never returns to Python ignores it."""
+        self._client.control_channel.send(self._client.session.msg("interrupt_request", {}))
+
+    async def kill(self) -> None:
+        """End the process, and everything it started, at once; its guard removes the sockets."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop(self._process)
+        self._client.stop_channels()
+        self._client.context.destroy(linger=0)
+
+    async def _ready(self) -> None:
+        """Wait until requests are answered and output arrives: the two sockets connect independently."""
+        silent = {"iopub", "shell"}
+        while silent:
+            self._client.kernel_info()
+            try:
+                while silent:
+                    source, message = await asyncio.wait_for(self._inbox.get(), 0.5 if len(silent) < 2 else 5)
+                    if source == "exit":
+                        raise KernelError(f"it ended at once ({message['how']}); its log may say why")
+                    silent.discard(source)
+            except TimeoutError:
+                continue
+
+    async def _listen(self, source: str, channel: Any) -> None:
+        while True:
+            try:
+                message = await channel.get_msg()
+            except (ValueError, LookupError, TypeError, AttributeError):
+                continue  # not signed or not well-formed: code inside holds the socket too
+            await self._inbox.put((source, message))
+
+    async def _watch(self) -> None:
+        status = await self._process.wait()
+        await asyncio.sleep(0.1)  # the last output is still on its way
+        await self._inbox.put(("exit", {"how": ending(status)}))
+
+    def _read(self, source: str, message: dict[str, Any]) -> Event | None:
+        """The event in a message of the running cell, if it holds one."""
+        if source == "exit":
+            return Died(message["how"])
+        try:
+            if message["parent_header"].get("msg_id") != self._request:
+                return None
+            return self._understand(message["header"]["msg_type"], message["content"])
+        except (KeyError, TypeError, AttributeError):
+            return None  # forged by the code inside: no reason to fall over
+
+    def _understand(self, kind: str, content: dict[str, Any]) -> Event | None:
+        match kind:
+            case "stream":
+                return Printed(excerpt(str(content["text"])))
+            case "execute_result" | "display_data":
+                return Shown({str(mime): str(data) for mime, data in content["data"].items()})
+            case "error":
+                return Raised(excerpt("\n".join(map(str, content["traceback"]))))
+            case "execute_reply":
+                payload = content.get("payload", [])
+                self._leaving = any(one.get("source") == "ask_exit" for one in payload)
+            case "status":
+                self._idle = content["execution_state"] == "idle"
+        return Finished(self._leaving) if self._idle and self._leaving is not None else None
+
+
+def ending(status: int) -> str:
+    """An exit status in words; 128 + N is the shell's way of saying signal N."""
+    if status > 128:
+        try:
+            return f"killed by {signal.Signals(status - 128).name}"
+        except ValueError:
+            pass
+    return f"exit status {status}"
+
+
+def socket_folder() -> Path:
+    """A new private folder whose sockets' names stay below the 107 bytes that a Unix address holds."""
+    places = [os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"]
+    for place in places:
+        if place and len(place) < 60 and os.access(place, os.W_OK):
+            return Path(tempfile.mkdtemp(prefix="gptoss-", dir=place))
+    raise KernelError(f"none of {', '.join(filter(None, places))} can hold its sockets")
+
+
+def _connect(folder: Path) -> tuple[AsyncKernelClient, Path]:
+    """A client and the connection file for a kernel to come. In a thread, for the import takes 0.3 s."""
+    import zmq.asyncio
+    from jupyter_client.asynchronous import AsyncKernelClient
+    from jupyter_client.connect import write_connection_file
+
+    path, connection = write_connection_file(
+        str(folder / "connection.json"),
+        transport="ipc",
+        ip=str(folder / "s"),
+        key=secrets.token_hex(32).encode(),
+    )
+    context = zmq.asyncio.Context()
+    context.setsockopt(zmq.MAXMSGSIZE, LARGEST_MESSAGE)
+    client = AsyncKernelClient(context=context)
+    client.load_connection_info(connection)
+    return client, Path(path)

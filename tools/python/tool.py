@@ -1,0 +1,140 @@
+"""The python tool: one kernel for a conversation, confined where the sandbox holds, replaced when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from ..sandbox import Confinement, probe
+from ..tool import Output, Tool
+from .cell import Cell
+from .kernel import Kernel, KernelError
+
+TIME_LIMIT = 120.0  # seconds; the model is told so in its prompt
+
+
+class PythonTool(Tool):
+    """A stateful Python of the model's own, one per conversation.
+
+    Whether it is confined, and so whether every cell needs consent, is settled once `start` has returned;
+    until then `must_ask` errs on the side of asking. `bypass` runs it unconfined without asking.
+    Files live in `workspace`, a folder of this machine (by default one that is removed on `close`), which the
+    sandbox shows as /mnt/data. What the kernel process itself complains of goes to the file `log`.
+    """
+
+    name = "python"
+    description = "Runs Python code in a Jupyter notebook that keeps its state between calls."
+
+    def __init__(
+        self,
+        workspace: Path | None = None,
+        *,
+        confinement: Confinement | None = None,
+        bypass: bool = False,
+        time_limit: float = TIME_LIMIT,
+        log: Path | None = None,
+    ) -> None:
+        if bypass:
+            confinement = Confinement(False, "none", "Code runs unconfined, without asking, as you wished.")
+        self._bypass = bypass
+        self._time_limit = time_limit
+        self._given = workspace
+        self._workspace = workspace
+        self._log = log
+        self._starting: asyncio.Task[Kernel] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._one_cell = asyncio.Lock()
+        self._settle(confinement)
+
+    async def start(self) -> None:
+        """Find out whether the sandbox holds (0.1 s), then bring the kernel up in the background."""
+        if self.confinement is None:
+            self._settle(await probe())
+        self._kernel_soon()
+
+    async def call(self, arguments: str) -> AsyncIterator[Output]:
+        """Run the cell `arguments`, streaming its output; see `Tool.call`."""
+        async with self._one_cell:
+            try:
+                kernel, ended = await self._kernel()
+            except (KernelError, OSError) as error:
+                self._starting = None
+                yield Output(f"[ERROR] Python could not be started: {error}.", is_error=True)
+                return
+            if ended:
+                yield Output("[Python had ended and was started anew: earlier variables are lost.]\n")
+            cell = Cell(kernel, self._folder(), self._time_limit)
+            try:
+                async with contextlib.aclosing(cell.run(arguments)) as outputs:
+                    async for output in outputs:
+                        yield output
+            finally:
+                if cell.lost:
+                    self._starting = None
+                    self._kernel_soon()
+                # Not awaited, so that whoever cancels does not wait out the grace; the next call does.
+                if cell.running:
+                    self._stopping = asyncio.create_task(cell.stop())
+
+    async def close(self) -> None:
+        """End the kernel; remove the workspace unless it was given."""
+        await self._stopped()
+        if self._starting is not None:
+            starting, self._starting = self._starting, None
+            starting.cancel()
+            (kernel,) = await asyncio.gather(starting, return_exceptions=True)
+            if isinstance(kernel, Kernel):
+                await kernel.kill()
+        if self._given is None and self._workspace is not None:
+            await asyncio.to_thread(shutil.rmtree, self._workspace, ignore_errors=True)
+            self._workspace = None
+
+    def _settle(self, confinement: Confinement | None) -> None:
+        self.confinement = confinement
+        confined = confinement is not None and confinement.works
+        self.must_ask = not confined and not self._bypass
+        whom = " as root" if os.geteuid() == 0 else ""
+        self.where = "in a sandbox" if confined else f"on this machine{whom}, unconfined"
+
+    def _folder(self) -> Path:
+        if self._workspace is None:
+            self._workspace = Path(tempfile.mkdtemp(prefix="gptoss-files-"))
+        self._workspace.mkdir(parents=True, exist_ok=True)
+        return self._workspace
+
+    def _kernel_soon(self) -> asyncio.Task[Kernel]:
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._new_kernel())
+            # A failure is told by the call that needs the kernel; until then it is nobody's business.
+            self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._starting
+
+    async def _new_kernel(self) -> Kernel:
+        assert self.confinement is not None
+        log = self._log or Path(os.devnull)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:  # noqa: ASYNC230
+            return await Kernel.start(self.confinement.kind, self._folder(), file)
+
+    async def _kernel(self) -> tuple[Kernel, bool]:
+        """The kernel, up and idle, and whether an earlier one ended between two calls."""
+        await self._stopped()
+        await self.start()
+        # A cancelled call leaves the kernel to come up for the next one.
+        kernel = await asyncio.shield(self._kernel_soon())
+        if kernel.alive:
+            return kernel, False
+        await kernel.kill()
+        self._starting = None
+        return await self._kernel_soon(), True
+
+    async def _stopped(self) -> None:
+        """Wait until a cell that was abandoned has ended, one way or the other."""
+        if self._stopping is not None:
+            stopping, self._stopping = self._stopping, None
+            await stopping
