@@ -37,7 +37,7 @@ def decode(blocks: Tensor, scales: Tensor, dtype: torch.dtype = torch.bfloat16) 
         raise ValueError(f"MXFP4 blocks {list(blocks.shape)} do not fit scales {list(scales.shape)}")
     pairs, powers = _tables(dtype, blocks.device)
     values = pairs.index_select(0, blocks.flatten().int()).view(*scales.shape, -1).view(dtype)
-    return values.mul_(powers[scales.int()].unsqueeze(-1)).flatten(-2)
+    return values.mul_(powers.index_select(0, scales.flatten().int()).view(*scales.shape, 1)).flatten(-2)
 
 
 def encode(weight: Tensor) -> tuple[Tensor, Tensor]:

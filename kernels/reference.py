@@ -60,22 +60,23 @@ def experts(
     expert that is hit in turn, once.
     """
     if len(x) == 1:
-        return weights @ _run(x.unsqueeze(0), chosen[0], layer, alpha, limit).squeeze(1)
+        return weights @ _run(x, chosen[0], layer, alpha, limit).squeeze(1)
     out = torch.zeros_like(x)
-    for expert in torch.unique(chosen).tolist():
+    for expert in torch.unique(chosen):
         token, slot = torch.where(chosen == expert)
-        # Ranges, not an index: a view, so that the stored weights are not copied first.
-        y = _run(x[token].unsqueeze(0), slice(expert, expert + 1), layer, alpha, limit).squeeze(0)
+        y = _run(x[token], expert.view(1), layer, alpha, limit).squeeze(0)
         out.index_add_(0, token, y * weights[token, slot].unsqueeze(-1))
     return out
 
 
-def _run(x: Tensor, which: Tensor | slice, layer: ExpertWeights, alpha: float, limit: float) -> Tensor:
-    """x [1, tokens, H] through each of the experts `which` -> [experts, tokens, H]."""
-    up = mxfp4.decode(layer.gate_up_blocks[which], layer.gate_up_scales[which], x.dtype)
-    down = mxfp4.decode(layer.down_blocks[which], layer.down_scales[which], x.dtype)
-    inner = swiglu(x @ up.mT + layer.gate_up_bias[which].unsqueeze(1), alpha, limit)
-    return inner @ down.mT + layer.down_bias[which].unsqueeze(1)
+def _run(x: Tensor, which: Tensor, layer: ExpertWeights, alpha: float, limit: float) -> Tensor:
+    """x [tokens, H] through each of the experts `which` int64 [n] -> [n, tokens, H]."""
+    up_blocks, up_scales, up_bias, down_blocks, down_scales, down_bias = (
+        part.index_select(0, which) for part in layer
+    )
+    inner = x @ mxfp4.decode(up_blocks, up_scales, x.dtype).mT + up_bias.unsqueeze(1)
+    inner = swiglu(inner, alpha, limit)
+    return inner @ mxfp4.decode(down_blocks, down_scales, x.dtype).mT + down_bias.unsqueeze(1)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None = None) -> Tensor:

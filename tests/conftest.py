@@ -53,8 +53,8 @@ CheckpointWriter = Callable[..., Path]
 def tiny_checkpoint() -> CheckpointWriter:
     """A function `(folder, seed=0, **config) -> folder` that writes a random gpt-oss checkpoint there.
 
-    Hub layout: config.json (the keys of TINY, replaced by `config`), model.safetensors with MXFP4 experts, and a
-    tokenizer.json of the 256 bytes, a few merges and the harmony special tokens.
+    Hub layout: config.json (the keys of TINY, replaced by `config`), model.safetensors with MXFP4 experts,
+    and a tokenizer.json of the 256 bytes, a few merges and the harmony special tokens.
     """
     return write_checkpoint
 
@@ -117,7 +117,7 @@ def random_tensors(settings: dict[str, Any], seed: int) -> dict[str, Any]:
 
 
 def tokenizer_json() -> dict[str, Any]:
-    """A byte-level BPE in the form of the released tokenizer.json: ids 0-255 the bytes, then merges, specials."""
+    """A byte-level BPE in the form of the released tokenizer.json: the bytes, then merges, then specials."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}

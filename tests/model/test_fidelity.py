@@ -68,7 +68,7 @@ def reference_model(folder: Path) -> GptOssForCausalLM:
     settings = json.loads((folder / "config.json").read_text())
     settings.pop("quantization_config")
     model = GptOssForCausalLM(GptOssConfig(**settings, attn_implementation="eager")).float().eval()
-    weights = {name: tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+    weights = load_file(folder / "model.safetensors")
     for name in [name for name in weights if name.endswith("_blocks")]:
         plain = name.removesuffix("_blocks")
         weights[plain] = dequantised(weights.pop(name), weights.pop(f"{plain}_scales")).mT
