@@ -107,8 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # What is still buffered has no reader: without this the interpreter would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("gptoss-chat: nobody reads the output any more", file=sys.stderr)
-        return FAILED
+        return _complain("nobody reads the output any more", FAILED)
 
 
 def _talk(settings: Settings, given: dict[str, str | bool]) -> int:
@@ -164,6 +163,8 @@ def _open_screen(settings: Settings) -> int:
         return _wrong("stdout is no terminal to draw on; ask one question with -p, or talk with --plain")
     if os.environ.get("TERM", "dumb") == "dumb":
         return _wrong("this terminal (TERM=dumb) cannot be drawn on; gptoss-chat --plain works in it")
+    if hopeless := _hopeless(settings):
+        return _complain(hopeless, FAILED)
     from .app import ChatApp
 
     app = ChatApp(
@@ -171,6 +172,21 @@ def _open_screen(settings: Settings) -> int:
     )
     app.run()
     return app.return_code or 0
+
+
+def _hopeless(settings: Settings) -> str:
+    """What can be known at once to fail, said before the screen is taken; empty if nothing."""
+    from .model.checkpoint.find import find_checkpoint
+    from .model.errors import CheckpointError
+
+    for file in settings.functions:
+        if not file.is_file():
+            return f"{file}: there is no such file of functions"
+    try:
+        find_checkpoint(settings.model)
+    except CheckpointError as error:
+        return str(error)
+    return ""
 
 
 class _Opener:
@@ -196,5 +212,9 @@ def _tolerate_any_locale() -> None:
 
 
 def _wrong(message: str) -> int:
-    print(f"gptoss-chat: {message}", file=sys.stderr)
-    return USAGE
+    return _complain(message, USAGE)
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"gptoss-chat: {' '.join(message.split())}", file=sys.stderr)
+    return status

@@ -1,0 +1,57 @@
+"""The installed `gptoss-chat`, run as a person runs it: a process of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(sys.executable).parent / "gptoss-chat"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command() -> str:
+    """The path of the installed command."""
+    return str(COMMAND)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Mapping[str, str]:
+    """A person's environment with nothing of ours set and a home of its own."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("GPTOSS_CHAT_", "XDG_"))
+    }
+    home = tmp_path / "home"
+    home.mkdir()
+    return kept | {"HOME": str(home), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+
+
+@pytest.fixture
+def run(environment: Mapping[str, str], tmp_path: Path) -> Run:
+    """A function `(*arguments, stdin="") -> finished process`; nothing is a terminal."""
+
+    def run(*arguments: str, stdin: str = "", **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [COMMAND, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=tmp_path,
+            env={**environment, **extra},
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def endless(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
+    """A random model that, when greedy, never ends its answer."""
+    return tiny_checkpoint(tmp_path / "endless", max_position_embeddings=131072)

@@ -1,0 +1,179 @@
+"""One question, one answer: the installed command on the embedded model, as scripts use it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+QUESTION = "What is 417 * 38?"
+
+
+def test_answer_on_stdout_and_nothing_else(run: Any) -> None:
+    finished = run("-p", QUESTION, "--tools", "python", "--seed", "1")
+    assert finished.returncode == 0, finished.stderr
+    assert "15846" in finished.stdout.replace(",", "")
+    assert finished.stdout.endswith("\n")
+    assert finished.stderr == ""
+
+
+def test_json_lines(run: Any) -> None:
+    finished = run("-p", QUESTION, "--json", "--seed", "1")
+    events = [json.loads(line) for line in finished.stdout.splitlines()]
+    by_type = {event["type"]: event for event in events}
+    assert finished.returncode == 0, finished.stderr
+    assert by_type["engine.ready"]["model"] == "demo"
+    assert by_type["response.created"]["effort"] == "medium"
+    assert by_type["response.tool_call"]["recipient"] == "python"
+    assert by_type["response.tool_output"]["call_id"] == by_type["response.tool_call"]["call_id"]
+    assert "15846" in by_type["response.tool_output"]["output"]
+    completed = events[-1]
+    assert completed["type"] == "response.completed"
+    for kind in ("output_text", "reasoning_text"):
+        deltas = [event["delta"] for event in events if event["type"] == f"response.{kind}.delta"]
+        assert len(deltas) > 1
+        assert "".join(completed[kind].split()) == "".join("".join(deltas).split())
+    usage = completed["usage"]
+    assert usage["output_tokens"] > usage["reasoning_tokens"] > 0
+    assert usage["input_tokens"] > usage["cached_tokens"] > 0, "the second sample must reuse the first prompt"
+
+
+def test_reasoning_and_tool_calls_on_stderr(run: Any) -> None:
+    told = run("-p", QUESTION, "--show-reasoning", "--seed", "1")
+    assert told.returncode == 0
+    assert "[python]" in told.stderr
+    assert "[output] 15846" in told.stderr
+    assert "[python]" not in told.stdout
+    assert told.stdout == run("-p", QUESTION, "--seed", "1").stdout, "a seed makes an answer repeatable"
+
+
+def test_question_on_stdin(run: Any) -> None:
+    piped = run(stdin=f"{QUESTION}\n", GPTOSS_CHAT_SEED="1")
+    assert piped.returncode == 0, piped.stderr
+    assert piped.stdout == run("-p", QUESTION, "--seed", "1").stdout
+
+
+def test_stdin_is_context_before_the_question(run: Any) -> None:
+    """The prompt is stdin, an empty line, the question: the same tokens as that text given with -p."""
+    piped = run("-p", "What is my name?", "--json", "--seed", "1", stdin="My name is Ada.\n")
+    whole = run("-p", "My name is Ada.\n\nWhat is my name?", "--json", "--seed", "1")
+    assert _deltas(piped.stdout) == _deltas(whole.stdout) != []
+
+
+def test_no_escape_sequences_even_when_colour_is_forced(run: Any) -> None:
+    finished = run(
+        "-p", "Hello!", "--show-reasoning", FORCE_COLOR="1", CLICOLOR_FORCE="1", COLORTERM="truecolor"
+    )
+    assert finished.returncode == 0
+    assert "\x1b" not in finished.stdout + finished.stderr
+
+
+def test_an_ascii_locale_gets_the_answer_too(run: Any) -> None:
+    finished = run("-p", "Hello!", LANG="C", LC_ALL="POSIX", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.strip()
+
+
+def test_a_user_function_is_called(run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "functions.py"
+    file.write_text('def unused(city: str) -> str:\n    """Tell the weather in a city."""\n    return city\n')
+    finished = run("-p", "Hello!", "--functions", str(file), "--seed", "1")
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_ctrl_c_keeps_what_was_said(command: str, environment: Mapping[str, str], endless: Path) -> None:
+    with start([command, "-p", "hi", "-m", str(endless), "--json", *GREEDY], environment) as process:
+        said = wait_for("delta", process)
+        process.send_signal(signal.SIGINT)
+        rest, complaint = process.communicate(timeout=30)
+    last = json.loads((said + rest).splitlines()[-1])
+    assert process.returncode == 130, complaint
+    assert last["type"] == "response.incomplete"
+    assert last["reason"] == "interrupted"
+    assert "Traceback" not in complaint
+    assert_nothing_is_left(environment)
+
+
+def test_a_reader_that_leaves_is_no_crash(
+    command: str, environment: Mapping[str, str], endless: Path
+) -> None:
+    with start([command, "-p", "hi", "-m", str(endless), "--json", *GREEDY], environment) as process:
+        wait_for("delta", process)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(timeout=30) == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == "gptoss-chat: nobody reads the output any more\n"
+    assert_nothing_is_left(environment)
+
+
+def test_light_imports(environment: Mapping[str, str]) -> None:
+    """`--help` and typing errors answer at once."""
+    program = "import sys, gptoss_tui.cli; print(*sys.modules)"
+    finished = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in finished.stdout.split()}
+    assert not loaded & {
+        "torch",
+        "textual",
+        "rich",
+        "numpy",
+        "tiktoken",
+        "openai_harmony",
+        "asyncio",
+        "pydantic",
+    }
+
+
+GREEDY = ("--temperature", "0", "--tools", "none")
+
+
+def start(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=environment["HOME"],
+        start_new_session=True,
+    )
+
+
+def wait_for(text: str, process: subprocess.Popen[str]) -> str:
+    """What the process printed, up to the first line that contains `text`."""
+    said = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        said += line
+        if text in line:
+            return said
+    raise AssertionError(f"the process ended without saying {text!r}: {said}")
+
+
+def assert_nothing_is_left(environment: Mapping[str, str]) -> None:
+    """No process that the command started outlives it: all carry its HOME in their environment."""
+    home = f"HOME={environment['HOME']}".encode()
+    deadline = time.monotonic() + 10
+    while left := [name for name in Path("/proc").glob("[0-9]*") if home in _environment_of(name)]:
+        assert time.monotonic() < deadline, [(name / "cmdline").read_bytes() for name in left]
+        time.sleep(0.05)
+
+
+def _environment_of(process: Path) -> list[bytes]:
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _deltas(stdout: str) -> list[str]:
+    events = [json.loads(line) for line in stdout.splitlines()]
+    return [event["delta"] for event in events if event["type"].endswith("_text.delta")]
