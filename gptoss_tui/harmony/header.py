@@ -17,6 +17,7 @@ CONSTRAIN = "<|constrain|>"
 
 _TO = re.compile(r"to=(\S*)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}")
+_CONSTRAINED = re.compile(r"<\|constrain\|>\s*([A-Za-z0-9_]{0,40})")
 _MARKERS = re.compile(r"<\|[a-z0-9_]+\|>")
 _GLUED = re.compile(r"(json|code)$")
 _BUILT_IN = ("python", "browser")
@@ -47,12 +48,17 @@ def read_header(*, author: str, rest: str | None, preset: bool, recipients: froz
     if role is not None:
         return Header(Channel.COMMENTARY, None, None, forged=role)
     repairs: list[str] = []
-    text = f"{spill} {rest or ''}".replace(CONSTRAIN, f" {CONSTRAIN}")
-    recipient, content = _recipient(text, recipients, repairs)
-    words = _TO.sub(" ", text).split()
-    channel, recognised, words = _channel(words, rest is not None, recipient, repairs)
-    content_type = content or _content_type(words, repairs)
+    text = f"{spill} {rest or ''}"
     is_bare = not text.strip()
+    constrained = _CONSTRAINED.search(text)
+    text = _CONSTRAINED.sub(" ", text)
+    recipient, glued = _recipient(text, recipients, repairs)
+    words = _MARKERS.sub(" ", _TO.sub(" ", text)).split()
+    channel, recognised, words = _channel(words, recipient, repairs)
+    if len(words) > 1:
+        repairs.append("extra words in a header were ignored")
+    written = CONSTRAIN + constrained[1] if constrained else (words[0][:40] if words else None)
+    content_type = glued or written
     return Header(channel, recipient, content_type, tuple(repairs), None, is_bare, recognised)
 
 
@@ -86,14 +92,11 @@ def _recipient(text: str, known: frozenset[str], repairs: list[str]) -> tuple[st
     return (names[0] if names else None), glued
 
 
-def _channel(
-    words: list[str], has_marker: bool, recipient: str | None, repairs: list[str]
-) -> tuple[Channel, bool, list[str]]:
+def _channel(words: list[str], recipient: str | None, repairs: list[str]) -> tuple[Channel, bool, list[str]]:
     """The channel, whether it was recognised, and the words that are left."""
-    if not words or words[0].startswith(CONSTRAIN):
+    if not words:
         if recipient is not None:
-            if has_marker:
-                repairs.append("a call without a channel")
+            repairs.append("a call without a channel")
             return _channel_of_call(recipient), True, words
         repairs.append("a message without a channel was read as the answer")
         return Channel.FINAL, False, words
@@ -108,6 +111,7 @@ def _channel(
             repairs.append(f"the channel {words[0][:40]!r} was read as {channel.value}")
             return channel, True, words[1:]
     if recipient is not None:
+        repairs.append("a call without a channel")
         return _channel_of_call(recipient), True, words
     repairs.append(f"the unknown channel {words[0][:40]!r} was read as commentary")
     return Channel.COMMENTARY, False, words[1:]
@@ -115,13 +119,3 @@ def _channel(
 
 def _channel_of_call(recipient: str) -> Channel:
     return Channel.ANALYSIS if recipient.split(".", maxsplit=1)[0] in _BUILT_IN else Channel.COMMENTARY
-
-
-def _content_type(words: list[str], repairs: list[str]) -> str | None:
-    if not words:
-        return None
-    if words[0] == CONSTRAIN and len(words) > 1:
-        words = [CONSTRAIN + words[1], *words[2:]]
-    if len(words) > 1:
-        repairs.append("extra words in a header were ignored")
-    return words[0][:40]

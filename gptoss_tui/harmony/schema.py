@@ -16,17 +16,32 @@ Schema = Mapping[str, Any]
 
 MAX_DEPTH = 32
 
+_SHAPES: Mapping[str, type | tuple[type, ...]] = {
+    "type": (str, list),
+    "properties": Mapping,
+    "items": Mapping,
+    "$defs": Mapping,
+    "definitions": Mapping,
+    **dict.fromkeys(("enum", "required", "examples", "allOf", "anyOf", "oneOf"), list),
+    **dict.fromkeys(("$ref", "description", "title"), str),
+}
+"""What each keyword must be; one that is anything else is as good as absent."""
+
 
 def typescript(schema: Schema) -> str:
     """The TypeScript type of `schema` as the parameter of a function."""
     return _type(_simplify(schema, _definitions(schema), ()), "")
 
 
+def _well_shaped(schema: Schema) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if isinstance(value, _SHAPES.get(key, object))}
+
+
 def _definitions(schema: Schema) -> dict[str, Schema]:
     return {
         f"#/{place}/{name}": definition
         for place in ("$defs", "definitions")
-        for name, definition in schema.get(place, {}).items()
+        for name, definition in _well_shaped(schema).get(place, {}).items()
         if isinstance(definition, Mapping)
     }
 
@@ -35,6 +50,7 @@ def _simplify(schema: Any, definitions: Mapping[str, Schema], path: tuple[str, .
     """An equivalent of `schema` without `$ref`, `anyOf`, `allOf` and `const`; recursion becomes `any`."""
     if not isinstance(schema, Mapping) or len(path) > MAX_DEPTH:
         return {}
+    schema = _well_shaped(schema)
     if "$ref" in schema:
         target = schema["$ref"]
         if target in path or target not in definitions:
@@ -49,17 +65,17 @@ def _simplify(schema: Any, definitions: Mapping[str, Schema], path: tuple[str, .
         plain["enum"] = [schema["const"]]
     if "anyOf" in schema:
         plain |= _union([_simplify(option, definitions, inner) for option in schema["anyOf"]], plain)
-    if isinstance(plain.get("properties"), Mapping):
+    if "properties" in plain:
         plain["properties"] = {
             name: _simplify(value, definitions, inner) for name, value in plain["properties"].items()
         }
         plain.setdefault("type", "object")
-    if isinstance(plain.get("items"), Mapping):
+    if "items" in plain:
         plain["items"] = _simplify(plain["items"], definitions, inner)
-    if isinstance(plain.get("oneOf"), list):
+    if "oneOf" in plain:
         plain["oneOf"] = [_simplify(option, definitions, inner) for option in plain["oneOf"]]
     for comment in ("description", "title"):
-        if isinstance(plain.get(comment), str):
+        if comment in plain:
             plain[comment] = " ".join(plain[comment].split())
     return plain
 
@@ -78,24 +94,18 @@ def _union(options: list[dict[str, Any]], outer: Schema) -> dict[str, Any]:
 
 
 def _type(schema: Schema, indent: str) -> str:
-    shown = _bare_type(schema, indent)
-    return f"{shown} | null" if schema.get("nullable") is True and "oneOf" not in schema else shown
-
-
-def _bare_type(schema: Schema, indent: str) -> str:
-    if isinstance(schema.get("oneOf"), list):
+    if "oneOf" in schema:
         return "".join(f"\n{indent} | {_variant(option, indent)}" for option in schema["oneOf"])
     kind = schema.get("type")
     if isinstance(kind, list):
         return " | ".join("number" if one == "integer" else str(one) for one in kind) or "any"
-    if isinstance(schema.get("enum"), list) and schema["enum"] and kind not in ("object", "array"):
+    if schema.get("enum") and kind not in ("object", "array"):
         return " | ".join(_literal(value) for value in schema["enum"])
     match kind:
         case "object":
             return _object(schema, indent)
         case "array":
-            items = schema.get("items")
-            return f"{_type(items, indent)}[]" if isinstance(items, Mapping) else "Array<any>"
+            return f"{_type(schema['items'], indent)}[]" if "items" in schema else "Array<any>"
         case "integer" | "number":
             return "number"
         case "string" | "boolean" | "null":
@@ -105,13 +115,11 @@ def _bare_type(schema: Schema, indent: str) -> str:
 
 
 def _object(schema: Schema, indent: str) -> str:
-    required = schema.get("required")
-    names = set(required) if isinstance(required, list) else set()
+    required = schema.get("required", [])
     head = f"{indent}// {schema['description']}\n" if schema.get("description") else ""
-    properties = schema.get("properties")
     lines = (
-        _property(str(name), value, str(name) in names, indent)
-        for name, value in (properties if isinstance(properties, Mapping) else {}).items()
+        _property(str(name), value, name in required, indent)
+        for name, value in schema.get("properties", {}).items()
     )
     return f"{head}{{\n{''.join(lines)}{indent}}}"
 
@@ -120,33 +128,46 @@ def _property(name: str, schema: Schema, required: bool, indent: str) -> str:
     comments: list[str] = []
     if schema.get("title"):
         comments += [schema["title"], ""]
-    if schema.get("description"):
+    if schema.get("description") and schema["description"] != _first_description(schema):
         comments.append(schema["description"])
-    examples = schema.get("examples")
-    if isinstance(examples, list) and examples:
+    if schema.get("examples"):
         comments.append("Examples:")
-        comments += [f'- "{example}"' for example in examples if isinstance(example, str)]
+        comments += [f'- "{example}"' for example in schema["examples"] if isinstance(example, str)]
     key = f"{indent}{name}{'' if required else '?'}:"
 
-    if isinstance(schema.get("oneOf"), list):
+    if "oneOf" in schema:
         if "default" in schema:
             comments.append(f"default: {_default(schema)}")
-        told = bool(schema.get("description"))
-        variants = "".join(f"{indent} | {_variant(option, indent, told)}\n" for option in schema["oneOf"])
+        described = schema.get("description")
+        variants = "".join(
+            f"{indent} | {_variant(option, indent, in_property=True, told=told)}\n"
+            for place, option in enumerate(schema["oneOf"])
+            for told in [bool(described) and (place == 0 or described == option.get("description"))]
+        )
         return f"{_commented(comments, indent)}{key}\n{variants}{indent},\n"
 
-    shown = _type(schema, f"{indent}    ")
+    shown = _nullable(schema, _type(schema, f"{indent}    "))
     default = f" // default: {_default(schema)}" if "default" in schema else ""
     return f"{_commented(comments, indent)}{key} {shown},{default}\n"
 
 
-def _variant(schema: Schema, indent: str, told: bool = False) -> str:
-    """One alternative; the library leaves its description out where the property has been described."""
+def _first_description(schema: Schema) -> str | None:
+    """A property described in the words of its first alternative is not described again."""
+    first: Schema = next(iter(schema.get("oneOf", ())), {})
+    return first.get("description")
+
+
+def _variant(schema: Schema, indent: str, *, in_property: bool = False, told: bool = False) -> str:
+    """One alternative; the library describes the first of a property's only if the property is not."""
     notes = [schema["description"]] if schema.get("description") and not told else []
     if "default" in schema:
-        notes.append(f"default: {_default(schema)}")
+        notes.append(f"default: {_default(schema) if in_property else _quoted(schema['default'])}")
     note = f" // {' '.join(notes)}" if notes else ""
-    return f"{_type(schema, f'{indent}   ')}{note}"
+    return f"{_nullable(schema, _type(schema, f'{indent}   '))}{note}"
+
+
+def _nullable(schema: Schema, shown: str) -> str:
+    return f"{shown} | null" if schema.get("nullable") is True else shown
 
 
 def _commented(comments: Iterable[str], indent: str) -> str:
@@ -156,8 +177,12 @@ def _commented(comments: Iterable[str], indent: str) -> str:
 def _default(schema: Schema) -> str:
     """A default as the library writes it: strings are quoted unless the property is an enum."""
     default = schema["default"]
+    return default if isinstance(default, str) and schema.get("enum") else _quoted(default)
+
+
+def _quoted(default: Any) -> str:
     if isinstance(default, str):
-        return default if schema.get("enum") else f'"{default}"'
+        return f'"{default}"'
     return json.dumps(default, ensure_ascii=False, separators=(",", ":"))
 
 
