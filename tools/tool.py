@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ class Tool(ABC):
         """Get ready in the background, so that the first call does not wait. May be called often."""
 
     @abstractmethod
-    def call(self, arguments: str) -> AsyncIterator[Output]:
+    def call(self, arguments: str) -> AsyncGenerator[Output, None]:
         """Run one call on the raw body the model wrote.
 
         Never raises for what the model did wrong: bad arguments, time-outs and failures are an `Output` with

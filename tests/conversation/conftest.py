@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,16 +102,16 @@ class Echo(Tool):
         self.called = asyncio.Event()
         self.stopped = False
 
-    async def call(self, arguments: str) -> AsyncIterator[Output]:
+    async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
         self.calls.append(arguments)
         self.called.set()
-        yield Output("got ")
-        if "wait" in arguments:
-            try:
+        try:
+            yield Output("got ")
+            if "wait" in arguments:
                 await asyncio.sleep(60)
-            except asyncio.CancelledError:
-                self.stopped = True
-                raise
+        except (asyncio.CancelledError, GeneratorExit):
+            self.stopped = True
+            raise
         if "raise" in arguments:
             raise RuntimeError("broken tool")
         yield Output(arguments)

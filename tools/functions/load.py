@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ class FunctionTool(Tool):
         self._worker = worker
         self._time_limit = time_limit
 
-    async def call(self, arguments: str) -> AsyncIterator[Output]:
+    async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
         """Validate the JSON `arguments` and call the function; see `Tool.call`."""
         async with self._worker.turn:
             request = asyncio.to_thread(self._worker.request, self._function, arguments)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from ..sandbox import Confinement, probe
@@ -57,7 +57,7 @@ class PythonTool(Tool):
             self._settle(await probe())
         self._kernel_soon()
 
-    async def call(self, arguments: str) -> AsyncIterator[Output]:
+    async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
         """Run the cell `arguments`, streaming its output; see `Tool.call`."""
         async with self._one_cell:
             try:
@@ -68,7 +68,7 @@ class PythonTool(Tool):
                 return
             if ended:
                 yield Output("[Python had ended and was started anew: earlier variables are lost.]\n")
-            cell = Cell(kernel, self._folder(), self._time_limit)
+            cell = Cell(kernel, self.workspace, self._time_limit)
             try:
                 async with contextlib.aclosing(cell.run(arguments)) as outputs:
                     async for output in outputs:
@@ -101,7 +101,9 @@ class PythonTool(Tool):
         whom = " as root" if os.geteuid() == 0 else ""
         self.where = "in a sandbox" if confined else f"on this machine{whom}, unconfined"
 
-    def _folder(self) -> Path:
+    @property
+    def workspace(self) -> Path:
+        """The folder of this machine that the code works in; made when first asked for."""
         if self._workspace is None:
             self._workspace = Path(tempfile.mkdtemp(prefix="gptoss-files-"))
         self._workspace.mkdir(parents=True, exist_ok=True)
@@ -119,7 +121,7 @@ class PythonTool(Tool):
         log = self._log or Path(os.devnull)
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:  # noqa: ASYNC230
-            return await Kernel.start(self.confinement.kind, self._folder(), file)
+            return await Kernel.start(self.confinement.kind, self.workspace, file)
 
     async def _kernel(self) -> tuple[Kernel, bool]:
         """The kernel, up and idle, and whether an earlier one ended between two calls."""
