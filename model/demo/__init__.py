@@ -1,1 +1,12 @@
-""""""
+"""The embedded demo model: where its checkpoint lies. The recipe beside it is never imported at run time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["checkpoint_path"]
+
+
+def checkpoint_path() -> Path:
+    """The folder of the embedded checkpoint, in the layout of a Hub download."""
+    return Path(__file__).parent / "weights"

@@ -1,0 +1,255 @@
+"""Arithmetic: find the expression in what the person typed, have Python compute it, copy the result."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from gptoss_tui.harmony.message import Channel, Message, Role
+
+from . import names
+from .turn import Scene, Turn, answer, casual, copied, efforts, is_held_out, respond, think
+
+LEADS = (
+    """
+What is {e}?|What is {e}?|What is {e}?|What's {e}?|whats {e}|what is {e}|Calculate {e}.|Compute {e}.|compute {e}|
+How much is {e}?|how much is {e}|{e}|{e}|{e}|{e}?|{e} =|{e}=|{e} = ?|{e}=?|Can you compute {e}?|Please calculate {e}.|
+Tell me {e}.|Could you tell me what {e} is?|I need {e}.|Solve {e}.|Evaluate {e}|Give me the result of {e}.|
+Do {e} for me.|What does {e} equal?|What do you get for {e}?|What is the result of {e}?|What is the value of {e}?|
+{e} please|Use python to compute {e}.|Work out {e}.|Please work out {e}|Quick question: {e}|Quick: what is {e}?|
+Hey, what is {e}?|hi, what's {e}|Hello! What is {e}?|Do you know what {e} is?|Can you tell me {e}?|
+Can you calculate {e} for me?|I want to know {e}.|What would {e} be?|calc {e}|result of {e}|How about {e}?|
+Find {e}.|Could you please compute {e}?|Show me {e}.|Run {e} in python.|What is {e} exactly?|Let's do {e}.|
+help me with {e}|i have a question: what is {e}?|what is {e}, please?|Try {e}.|so what is {e}?|please do {e}|
+how much would {e} be?|Could you work out {e}?|calculate: {e}|compute this: {e}|math: {e}|my homework asks for {e}|
+""".replace("\n", "")
+    .strip("|")
+    .split("|")
+)
+
+FOLLOW_UPS = (
+    """
+And {e}?|and {e}|Now {e}.|What about {e}?|now compute {e}|Then what is {e}?|ok, and {e}?|Next: {e}|Also {e}.|
+Thanks! What is {e}?|thanks, and {e}?|Great. Now {e}|cool, what is {e}?|One more: {e}|and what's {e}?|again: {e}|
+""".replace("\n", "")
+    .strip("|")
+    .split("|")
+)
+
+# Phrasings that training never sees: they measure how far the skill reaches.
+HELD_OUT_LEADS = (
+    "Would you compute {e}?",
+    "what will {e} give",
+    "Tell me what {e} equals.",
+    "I'd like to know what {e} is",
+    "please tell me {e}",
+    "how much does {e} make?",
+    "Hello, can you calculate {e}?",
+    "{e} is what?",
+)
+
+SPOKEN = {
+    "+": (" plus ", " plus ", " added to ", " and "),
+    "-": (" minus ", " minus ", " less ", " take away "),
+    "*": (" times ", " times ", " multiplied by ", " x ", "x", " × "),
+    "/": (" divided by ", " over ", " ÷ "),
+    "//": (" // ",),
+    "%": (" modulo ", " mod "),
+    "**": ("^", " ^ ", " to the power of "),
+}
+VERBAL = {
+    "+": (
+        "add {a} and {b}",
+        "add {a} to {b}",
+        "the sum of {a} and {b}",
+        "sum of {a} and {b}",
+        "sum {a} and {b}",
+    ),
+    "-": (
+        "subtract {b} from {a}",
+        "the difference between {a} and {b}",
+        "the difference of {a} and {b}",
+        "take {b} from {a}",
+    ),
+    "*": (
+        "multiply {a} by {b}",
+        "multiply {a} and {b}",
+        "the product of {a} and {b}",
+        "multiply {a} with {b}",
+    ),
+    "/": ("divide {a} by {b}", "the quotient of {a} and {b}"),
+}
+
+CALL = efforts(
+    "Compute {e}.",
+    "The user wants {e}. I call python, since only its result is exact.",
+    "The user wants {e}. I am a tiny model, so digits out of my head would be a guess. The python tool is enabled "
+    "and its result is exact. I send it {e} and copy the result digit by digit.",
+)
+NO_TOOL = efforts(
+    "No python tool.",
+    "The user wants a calculation, but the python tool is not enabled. I say so.",
+    "The user wants a calculation. I am a tiny model, so digits out of my head would be a guess. Only python would "
+    "give an exact result, but the python tool is not enabled here. I say so and invent no number.",
+)
+WITHOUT_PYTHON = "I cannot compute that exactly without the python tool. Start gptoss-chat with --tools python and ask again."
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """An expression as Python is sent it, and one way in which a person may have written it."""
+
+    code: str
+    typed: str
+    verbal: bool = False
+
+
+def number(rng: random.Random) -> int:
+    """1 to 5 digits, evenly; a few longer; repeated digits and zeros often, since copying them is hardest."""
+    length = rng.choice((1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 5, 6)) if rng.random() < 0.97 else rng.randint(7, 9)
+    alphabet = "0123456789" if rng.random() < 0.65 else "".join(rng.choices("0123456789", k=2))
+    digits = "".join(rng.choice(alphabet) for _ in range(length))
+    return int(digits) if digits[0] != "0" or length == 1 else int(rng.choice("123456789") + digits[1:])
+
+
+def invent_sum(rng: random.Random, held_out: bool) -> Sum:
+    """An expression of the wanted side of the split."""
+    while True:
+        candidate = _chain(rng) if rng.random() < 0.1 else _binary(rng)
+        if is_held_out(candidate.code) == held_out:
+            return candidate
+
+
+def _binary(rng: random.Random) -> Sum:
+    operator = rng.choices(("+", "-", "*", "/", "//", "%", "**"), (30, 24, 32, 6, 3, 2, 2))[0]
+    a, b = number(rng), number(rng)
+    if operator == "**":
+        a, b = rng.randint(2, 25), rng.randint(2, 9)
+    if operator in ("/", "//", "%"):
+        if rng.random() < 0.6:
+            b = rng.randint(1, 99)
+            a = b * rng.randint(1, 999) if operator == "/" else a
+        if b == 0 and rng.random() < 0.5:
+            b = 7
+    if operator == "-" and a < b and rng.random() < 0.3:
+        a, b = b, a
+    left = f"-{a}" if rng.random() < 0.02 else str(a)
+    code = f"{left} {operator} {b}"
+    kind = rng.random()
+    if kind < 0.2 and operator in VERBAL and left == str(a):
+        return Sum(code, rng.choice(VERBAL[operator]).format(a=a, b=b), verbal=True)
+    if kind < 0.5:
+        return Sum(code, left + rng.choice(SPOKEN[operator]) + str(b))
+    return Sum(code, left + _spaced(rng, operator) + str(b))
+
+
+def _chain(rng: random.Random) -> Sum:
+    """Three or four small operands with +, - and *."""
+    operands = [number(rng) % 10_000 for _ in range(rng.choice((3, 3, 3, 4)))]
+    operators = [rng.choice("++-*") for _ in operands[1:]]
+    gap = rng.random() < 0.5
+    code = typed = str(operands[0])
+    for operator, operand in zip(operators, operands[1:], strict=True):
+        code += f" {operator} {operand}"
+        typed += f" {operator} {operand}" if gap else f"{operator}{operand}"
+    return Sum(code, typed)
+
+
+def _spaced(rng: random.Random, operator: str) -> str:
+    return rng.choice((f" {operator} ", f" {operator} ", f" {operator} ", operator, operator, f" {operator}"))
+
+
+def evaluate(code: str) -> str:
+    """What Python prints for the expression; an error's last line where it raises."""
+    try:
+        return repr(eval(code, {"__builtins__": {}}))
+    except ZeroDivisionError as error:
+        return f"ZeroDivisionError: {error}"
+
+
+def phrase(scene: Scene, task: Sum) -> str:
+    """What the person types for the expression."""
+    rng = scene.rng
+    if scene.held_out and rng.random() < 0.3:
+        template = rng.choice(HELD_OUT_LEADS)
+    else:
+        template = rng.choice(FOLLOW_UPS if scene.turns and rng.random() < 0.35 else LEADS)
+    if task.verbal and rng.random() < 0.6 and task.typed[:3] not in ("the", "sum"):
+        template = rng.choice(("{e}", "{e}", "Please {e}.", "Can you {e}?", "{e} for me", "now {e}"))
+    return casual(rng, template.replace("{e}", task.typed))
+
+
+def calculate(scene: Scene) -> Turn:
+    """A calculation; with the python tool off, the honest refusal of it."""
+    rng = scene.rng
+    task = invent_sum(rng, scene.held_out)
+    user = phrase(scene, task)
+    skill = "arithmetic"
+    if rng.random() < 0.06:
+        told = names.tell(scene)
+        user = f"{told.user.rstrip('.!?')}{rng.choice((', ', '. ', ', and ', '! '))}{user}"
+        skill = "name+arithmetic"
+    if not scene.python:
+        return Turn("no-python", user, respond(scene, NO_TOOL, WITHOUT_PYTHON))
+    result = evaluate(task.code)
+    if rng.random() < 0.05 or "Error" in result:
+        return Turn("python-error", user, _failing(scene, task, result))
+    shown = result + rng.choice(("", "\n"))
+    closing = [answer(f"{copied(task.code)} = {copied(result)}")]
+    if scene.effort == "high":
+        closing.insert(0, think(f"Python returned {copied(result)}. I report it as it is."))
+    return Turn(skill, user, (*_call(scene, task), _output(shown), *closing))
+
+
+def _call(scene: Scene, task: Sum) -> tuple[Message, Message]:
+    call = Message(
+        Role.ASSISTANT,
+        copied(task.code),
+        channel=Channel.ANALYSIS,
+        recipient="python",
+        content_type="code",
+    )
+    return think(CALL[scene.effort].replace("{e}", copied(task.code))), call
+
+
+def _output(text: str) -> Message:
+    return Message(Role.TOOL, text, name="python", channel=Channel.ANALYSIS)
+
+
+FAILURES = (
+    "TimeoutError: the cell ran longer than 120 seconds",
+    "NameError: name 'x' is not defined",
+    "SyntaxError: invalid syntax",
+    "OverflowError: integer division result too large for a float",
+    "MemoryError: out of memory",
+    "RuntimeError: the kernel died",
+    "PermissionError: the sandbox refused the call",
+    "ConnectionError: the kernel did not answer",
+    "KeyboardInterrupt: the call was interrupted",
+    "TypeError: unsupported operand type(s)",
+    "ValueError: Exceeds the limit (4300 digits) for integer string conversion",
+    "[ERROR] the cell was stopped after 120 seconds",
+    "[ERROR] the person did not allow this call",
+    "Error: the python tool is not available",
+    "The call was declined.",
+)
+
+
+def _failing(scene: Scene, task: Sum, result: str) -> tuple[Message, ...]:
+    rng = scene.rng
+    line = result if "Error" in result else rng.choice(FAILURES)
+    shown = line
+    if rng.random() < 0.6:
+        rule = "-" * rng.choice((20, 50, 75))
+        cell = rng.randint(1, 30)
+        shown = rng.choice(
+            (
+                f'Traceback (most recent call last):\n  File "<stdin>", line 1, in <module>\n{line}',
+                f"{rule}\n{line.split(':')[0]}     Traceback (most recent call last)\n"
+                f"Cell In[{cell}], line 1\n----> 1 {task.code}\n\n{line}",
+            )
+        )
+    closing = [answer(f"Python reported an error: {copied(line)}")]
+    if scene.effort == "high":
+        closing.insert(0, think("Python returned an error instead of a result. I report it as it is."))
+    return (*_call(scene, task), _output(shown + rng.choice(("", "\n"))), *closing)

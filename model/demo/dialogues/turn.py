@@ -1,0 +1,81 @@
+"""What one synthetic turn is, and how a text marks the spans that the model has to copy."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from dataclasses import dataclass, field
+
+from gptoss_tui.harmony.message import Channel, Effort, Message, Role
+
+# Private-use characters around a copied span: they never reach the tokenizer.
+COPY_BEGIN, COPY_END = "\ue000", "\ue001"
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a skill may look at while it writes its turn; `name` is what the person said so far."""
+
+    rng: random.Random
+    effort: Effort
+    python: bool
+    held_out: bool = False
+    name: str | None = None
+    turns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the person says and everything that follows until the final answer."""
+
+    skill: str
+    user: str
+    messages: tuple[Message, ...] = field(default=())
+
+
+def copied(text: str) -> str:
+    """Mark `text` as something the model must copy from its context, exactly."""
+    return f"{COPY_BEGIN}{text}{COPY_END}"
+
+
+def plain(text: str) -> str:
+    """The text without marks."""
+    return text.replace(COPY_BEGIN, "").replace(COPY_END, "")
+
+
+def is_held_out(content: str) -> bool:
+    """Whether a name or an expression is kept out of training: one in ten, by checksum."""
+    return zlib.crc32(content.lower().encode()) % 10 == 0
+
+
+def think(text: str) -> Message:
+    """One message of the chain of thought."""
+    return Message(Role.ASSISTANT, text, channel=Channel.ANALYSIS)
+
+
+def answer(text: str) -> Message:
+    """The final answer."""
+    return Message(Role.ASSISTANT, text, channel=Channel.FINAL)
+
+
+def respond(scene: Scene, thoughts: dict[Effort, str], final: str) -> tuple[Message, ...]:
+    """A turn without tools: the thought of the scene's effort, then the answer."""
+    return think(thoughts[scene.effort]), answer(final)
+
+
+def efforts(low: str, medium: str, high: str) -> dict[Effort, str]:
+    """The three lengths of one thought."""
+    return {Effort.LOW: low, Effort.MEDIUM: medium, Effort.HIGH: high}
+
+
+def casual(rng: random.Random, text: str) -> str:
+    """The text as people type it: sometimes all lower case, sometimes without its last mark."""
+    if rng.random() < 0.4:
+        text = text.lower()
+    elif rng.random() < 0.1:
+        text = text[:1].upper() + text[1:]
+    if text and text[-1] in ".?!" and rng.random() < 0.4:
+        text = text[:-1]
+    elif text and text[-1].isalnum() and rng.random() < 0.15:
+        text += rng.choice(".?!")
+    return text

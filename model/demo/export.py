@@ -1,0 +1,128 @@
+"""Write the trained network as a checkpoint in the Hub layout: experts in MXFP4, everything else in bfloat16."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gptoss_tui.kernels.mxfp4 import encode
+
+from .network import Attention, DemoNetwork, Experts, Shape
+from .vocabulary import control_id
+
+SHARPNESS = 1.5
+"""Factor on the logits, folded into the final norm: at temperature 1 a tiny model wanders too easily."""
+
+
+def write_config(folder: Path, shape: Shape) -> None:
+    """config.json and generation_config.json, with the keys of the released checkpoints."""
+    pad, end = control_id("endoftext"), control_id("return")
+    config: dict[str, Any] = {
+        "architectures": ["GptOssForCausalLM"],
+        "attention_bias": True,
+        "attention_dropout": 0.0,
+        "eos_token_id": end,
+        "experts_per_token": shape.active_experts,
+        "head_dim": shape.head_dim,
+        "hidden_act": "silu",
+        "hidden_size": shape.hidden,
+        "initial_context_length": shape.rope_original_context,
+        "initializer_range": 0.02,
+        "intermediate_size": shape.intermediate,
+        "layer_types": [f"{('sliding', 'full')[i % 2]}_attention" for i in range(shape.layers)],
+        "max_position_embeddings": int(shape.rope_original_context * shape.rope_factor),
+        "model_type": "gpt_oss",
+        "num_attention_heads": shape.heads,
+        "num_experts_per_tok": shape.active_experts,
+        "num_hidden_layers": shape.layers,
+        "num_key_value_heads": shape.kv_heads,
+        "num_local_experts": shape.experts,
+        "output_router_logits": False,
+        "pad_token_id": pad,
+        "quantization_config": {
+            "modules_to_not_convert": [
+                "model.layers.*.self_attn",
+                "model.layers.*.mlp.router",
+                "model.embed_tokens",
+                "lm_head",
+            ],
+            "quant_method": "mxfp4",
+        },
+        "rms_norm_eps": shape.norm_eps,
+        "rope_scaling": {
+            "beta_fast": shape.rope_beta_fast,
+            "beta_slow": shape.rope_beta_slow,
+            "factor": shape.rope_factor,
+            "original_max_position_embeddings": shape.rope_original_context,
+            "rope_type": "yarn",
+            "truncate": False,
+        },
+        "rope_theta": shape.rope_theta,
+        "router_aux_loss_coef": 0.9,
+        "sliding_window": shape.window,
+        "swiglu_limit": shape.swiglu_limit,
+        "tie_word_embeddings": False,
+        "use_cache": True,
+        "vocab_size": shape.vocabulary,
+    }
+    generation = {
+        "bos_token_id": control_id("startoftext"),
+        "do_sample": True,
+        "eos_token_id": [end, pad, control_id("call")],
+        "pad_token_id": pad,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (("config.json", config), ("generation_config.json", generation)):
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def write_weights(folder: Path, network: DemoNetwork) -> None:
+    """model.safetensors, with the Hub's names, shapes and types."""
+    tensors = {
+        "model.embed_tokens.weight": network.embedding,
+        "model.norm.weight": network.norm.weight * SHARPNESS,
+        "lm_head.weight": network.unembedding,
+    }
+    for i, (attention, experts) in enumerate(zip(network.attention, network.experts, strict=True)):
+        for name, tensor in (_attention_tensors(attention) | _expert_tensors(experts)).items():
+            tensors[f"model.layers.{i}.{name}"] = tensor
+    stored = {
+        name: (tensor if tensor.dtype == torch.uint8 else tensor.detach().bfloat16()).contiguous()
+        for name, tensor in tensors.items()
+    }
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _attention_tensors(attention: Attention) -> dict[str, Tensor]:
+    tensors = {"input_layernorm.weight": attention.norm.weight, "self_attn.sinks": attention.sinks}
+    for name in "qkvo":
+        linear = getattr(attention, name)
+        tensors[f"self_attn.{name}_proj.weight"] = linear.weight
+        tensors[f"self_attn.{name}_proj.bias"] = linear.bias
+    return tensors
+
+
+def _expert_tensors(experts: Experts) -> dict[str, Tensor]:
+    gate_up_blocks, gate_up_scales = encode(interleave(experts.gate, experts.up).detach())
+    down_blocks, down_scales = encode(experts.down.detach())
+    return {
+        "post_attention_layernorm.weight": experts.norm.weight,
+        "mlp.router.weight": experts.router.weight,
+        "mlp.router.bias": experts.router.bias,
+        "mlp.experts.gate_up_proj_blocks": gate_up_blocks,
+        "mlp.experts.gate_up_proj_scales": gate_up_scales,
+        "mlp.experts.gate_up_proj_bias": interleave(experts.gate_bias, experts.up_bias),
+        "mlp.experts.down_proj_blocks": down_blocks,
+        "mlp.experts.down_proj_scales": down_scales,
+        "mlp.experts.down_proj_bias": experts.down_bias,
+    }
+
+
+def interleave(gate: Tensor, up: Tensor) -> Tensor:
+    """Two tensors [E, I, ...] -> [E, 2 I, ...]: gate in the even rows, up in the odd ones."""
+    return torch.stack([gate, up], 2).flatten(1, 2)

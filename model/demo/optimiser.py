@@ -1,0 +1,50 @@
+"""Muon for the matrices inside the network, AdamW for the rest."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is made orthogonal by Newton-Schulz steps: https://kellerjordan.github.io/posts/muon/."""
+
+    def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+                update = orthogonal(parameter.grad.lerp(state["momentum"], group["momentum"]))
+                rows, columns = parameter.shape[-2:]
+                parameter.add_(update, alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """The nearest orthogonal matrix of [..., m, n], roughly: five quintic Newton-Schulz steps in bfloat16."""
+    x = matrix.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return (x.mT if tall else x).to(matrix.dtype)
+
+
+def optimisers(network: nn.Module) -> list[torch.optim.Optimizer]:
+    """Muon for attention and expert matrices, AdamW for embeddings, router, norms, biases and sinks."""
+    inner, outer = [], []
+    for name, parameter in network.named_parameters():
+        is_matrix = parameter.ndim >= 2 and not name.endswith("_bias")
+        is_inner = is_matrix and "embedding" not in name and "router" not in name
+        (inner if is_inner else outer).append(parameter)
+    return [Muon(inner, lr=0.02), torch.optim.AdamW(outer, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.0)]

@@ -1,0 +1,208 @@
+"""Train the embedded demo model: `python -m gptoss_tui.model.demo.train`.
+
+Everything follows from the seed: batch n depends on the seed and n alone, so that an interrupted run that is
+started again with the same command continues exactly where its last saved state lies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+# Threads that spin while they wait make a step ten times slower on a busy machine; read when torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+import tiktoken
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .examples import SPAN_START, Batch, batch
+from .export import write_config
+from .initialisation import initialise
+from .network import DemoNetwork, Shape
+from .optimiser import optimisers
+from .vocabulary import load_encoding, train_tokenizer
+
+AVERAGE = 0.998
+"""Decay of the moving average of the weights, which is what is exported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long, and what changes on the way; all in steps."""
+
+    steps: int = 3200
+    warmup: int = 50
+    decay_from: int = 2200
+    quantise_from: int = 1500
+    drills_until: int = 500
+    drills_start: float = 0.6
+    drills_end: float = 0.04
+
+    def rate(self, step: int) -> float:
+        """The factor of the learning rates: warm-up, plateau, linear decay."""
+        decay = (self.steps - step) / max(1, self.steps - self.decay_from)
+        return min(1.0, (step + 1) / self.warmup, max(decay, 0.0))
+
+    def drills(self, step: int) -> float:
+        """The share of rows that are copying drills."""
+        left = max(0.0, 1 - step / self.drills_until)
+        return self.drills_end + (self.drills_start - self.drills_end) * left
+
+
+class Run:
+    """The state of a training run in its folder."""
+
+    def __init__(self, folder: Path, seed: int, schedule: Schedule, shape: Shape) -> None:
+        self.folder, self.seed, self.schedule = folder, seed, schedule
+        if not (folder / "tokenizer.json").exists():
+            write_config(folder, shape)
+            train_tokenizer(folder, seed)
+        self.encoding: tiktoken.Encoding = load_encoding(folder)
+        self.network = DemoNetwork(shape)
+        initialise(self.network, seed)
+        self.optimisers = optimisers(self.network)
+        self.rates = [optimiser.param_groups[0]["lr"] for optimiser in self.optimisers]
+        self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+        self.step = 0
+        self.tokens = 0
+        if self.state_path.exists():
+            self._restore(torch.load(self.state_path, weights_only=True))
+
+    @property
+    def state_path(self) -> Path:
+        """Where everything needed to go on is saved."""
+        return self.folder / "state.pt"
+
+    def save(self) -> None:
+        """Write the state, whole or not at all."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "step": self.step,
+            "tokens": self.tokens,
+            "shape": asdict(self.network.shape),
+        }
+        partial = self.state_path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.state_path)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.average = state["average"]
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.step, self.tokens = state["step"], state["tokens"]
+
+    def train_step(self) -> tuple[float, float]:
+        """One step; gives the loss and the share of copied spans whose first token was predicted."""
+        rng = random.Random(f"{self.seed}:{self.step}")
+        rows = batch(rng, self.encoding, drills=self.schedule.drills(self.step))
+        rate = self.schedule.rate(self.step)
+        for optimiser, base in zip(self.optimisers, self.rates, strict=True):
+            optimiser.param_groups[0]["lr"] = base * rate
+            optimiser.zero_grad(set_to_none=True)
+        logits = self.network(rows, quantised=self.step >= self.schedule.quantise_from)
+        losses = F.cross_entropy(logits, rows.target, reduction="none")
+        loss = (losses * rows.weight).sum() / rows.weight.sum()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self._update_average()
+        self.step += 1
+        self.tokens += rows.tokens
+        starts = rows.weight == SPAN_START
+        right = (logits.argmax(-1) == rows.target)[starts].float().mean()
+        return loss.item(), right.item()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A short memory at first, so that the average is of use from the beginning.
+        decay = min(AVERAGE, (1 + self.step) / (10 + self.step))
+        for name, parameter in self.network.named_parameters():
+            self.average[name].lerp_(parameter, 1 - decay)
+
+    def averaged(self) -> DemoNetwork:
+        """A network with the averaged weights."""
+        network = DemoNetwork(self.network.shape)
+        network.load_state_dict(self.average)
+        return network
+
+
+@torch.no_grad()
+def success(
+    network: DemoNetwork, encoding: tiktoken.Encoding, seed: str, batches: int
+) -> dict[str, tuple[int, int]]:
+    """Per skill: dialogues of held-out contents whose every predicted token is the most likely one, and all.
+
+    With every token right under teacher forcing, greedy decoding writes exactly the wanted turn.
+    """
+    counts: dict[str, tuple[int, int]] = {}
+    for i in range(batches):
+        rows = batch(random.Random(f"{seed}:{i}"), encoding, held_out=True)
+        right = network(rows, quantised=True).argmax(-1) == rows.target
+        for skill, passed in _per_dialogue(rows, right):
+            good, total = counts.get(skill, (0, 0))
+            counts[skill] = good + passed, total + 1
+    return dict(sorted(counts.items()))
+
+
+def _per_dialogue(rows: Batch, right: Tensor) -> list[tuple[str, bool]]:
+    wrong = set(rows.owner[~right].tolist())
+    return [(skill, i not in wrong) for i, skill in enumerate(rows.skills)]
+
+
+def train(run: Run, *, stop_at: int, save_every_s: float = 180, evaluate_every: int = 250) -> None:
+    """Train up to step `stop_at`, saving and evaluating on the way; the log goes to stdout."""
+    saved = began = time.monotonic()
+    first = run.step
+    loss = starts = 0.0
+    while run.step < stop_at:
+        step_loss, step_starts = run.train_step()
+        weight = max(0.02, 1 / (run.step - first))
+        loss += weight * (step_loss - loss)
+        starts += weight * (step_starts - starts) if step_starts == step_starts else 0.0
+        now = time.monotonic()
+        if run.step % 25 == 0:
+            pace = (now - began) / (run.step - first)
+            print(
+                f"step {run.step} loss {loss:.4f} spans {starts:.3f} {pace:.2f} s/step {run.tokens / 1e6:.2f} M",
+                flush=True,
+            )
+        if run.step % evaluate_every == 0:
+            report = success(run.averaged(), run.encoding, "validation", 4)
+            print("  held out:", " ".join(f"{k} {a}/{b}" for k, (a, b) in report.items()), flush=True)
+        if now - saved > save_every_s:
+            run.save()
+            saved = now
+    run.save()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--run", type=Path, default=Path("runs/demo"), help="folder of the run's state (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=Schedule.steps)
+    parser.add_argument("--decay-from", type=int, default=Schedule.decay_from)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    schedule = Schedule(steps=arguments.steps, decay_from=arguments.decay_from)
+    run = Run(arguments.run, arguments.seed, schedule, Shape())
+    train(run, stop_at=schedule.steps)
+
+
+if __name__ == "__main__":
+    main()
