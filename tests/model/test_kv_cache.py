@@ -1,0 +1,90 @@
+"""However a prompt is cut, remembered or taken back, the logits are those of reading it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gptoss_tui.model import load_model
+from gptoss_tui.model.transformer import Transformer
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[..., Path]) -> Transformer:
+    """Four layers, alternating; a window of 8."""
+    return load_model(tiny_checkpoint(tmp_path_factory.mktemp("tiny")), dtype=torch.float32)
+
+
+def prompt(tokens: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(320, (tokens,), generator=torch.Generator().manual_seed(seed))
+
+
+@given(cuts=st.lists(st.integers(1, 20), min_size=1, max_size=8))
+@settings(deadline=None, max_examples=25)
+def test_any_chunks_equal_one_shot(model: Transformer, cuts: list[int]) -> None:
+    ids = prompt(sum(cuts))
+    cache = model.new_cache(capacity=1)
+    parts = [model(part, cache) for part in torch.split(ids, cuts)]
+    assert cache.length == len(ids)
+    assert_close(torch.cat(parts), model(ids))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 14)), min_size=1, max_size=10))
+@settings(deadline=None, max_examples=25)
+def test_restoring_forgets_all_that_came_after(model: Transformer, moves: list[tuple[bool, int]]) -> None:
+    """Walk: read some tokens, or go back to the last snapshot and take another way."""
+    cache = model.new_cache()
+    held = prompt(5)
+    model(held, cache)
+    marked, snapshot = held, cache.snapshot()
+    for step, (back, tokens) in enumerate(moves):
+        if back:
+            cache.restore(snapshot)
+            held = marked
+        elif step % 2:
+            marked, snapshot = held, cache.snapshot()
+        more = prompt(tokens, seed=step + 1)
+        held = torch.cat([held, more])
+        logits = model(more, cache)
+        assert cache.length == len(held)
+        assert_close(logits, model(held)[-tokens:])
+
+
+def test_a_snapshot_is_not_touched_by_what_follows_and_serves_twice(model: Transformer) -> None:
+    cache = model.new_cache()
+    model(prompt(30), cache)
+    snapshot = cache.snapshot()
+    first = model(prompt(9, seed=7), cache)
+    for _ in range(2):
+        cache.restore(snapshot)
+        assert cache.length == 30
+        assert_close(model(prompt(9, seed=7), cache), first)
+
+
+def test_a_snapshot_of_the_future_is_refused(model: Transformer) -> None:
+    cache = model.new_cache()
+    model(prompt(5), cache)
+    later = cache.snapshot()
+    with pytest.raises(ValueError, match="5 tokens cannot restore a cache of 0"):
+        model.new_cache().restore(later)
+
+
+def test_last_only_is_the_last_row(model: Transformer) -> None:
+    last = model(prompt(12), last_only=True)
+    assert last.shape == (1, 320) and last.dtype == torch.float32
+    assert_close(last, model(prompt(12))[-1:])
+
+
+@pytest.mark.parametrize("shape", [(0,), (1, 3)])
+def test_ids_must_be_one_row(model: Transformer, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="one row of at least one token"):
+        model(torch.zeros(shape, dtype=torch.int64))
