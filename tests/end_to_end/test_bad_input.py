@@ -63,18 +63,15 @@ DOWN = "model.layers.1.mlp.experts.down_proj_blocks"
     ("damage", "names"),
     [
         pytest.param(remove("model.safetensors"), ["checkpoint", "safetensors"], id="no weights"),
-        pytest.param(remove("tokenizer.json"), ["tokenizer.json"], id="no tokenizer"),
         pytest.param(remove("config.json"), ["checkpoint", "config.json"], id="no config"),
         pytest.param(truncate("model.safetensors", 0.6), ["model.safetensors"], id="truncated weights"),
-        pytest.param(truncate("model.safetensors", 0), ["model.safetensors"], id="empty weights"),
         pytest.param(truncate("tokenizer.json", 0.5), ["tokenizer.json"], id="truncated tokenizer"),
-        pytest.param(truncate("config.json", 0.5), ["config.json"], id="truncated config"),
         pytest.param(edit_config(model_type="llama"), ["config.json", "llama"], id="another model"),
         pytest.param(edit_config(hidden_size=None), ["config.json", "hidden_size"], id="key missing"),
-        pytest.param(edit_config(hidden_size="x"), ["config.json", "hidden_size"], id="key of wrong type"),
-        pytest.param(edit_config(num_hidden_layers=5), ["model.layers.4."], id="layer missing"),
         pytest.param(
-            edit_tensor(DOWN, lambda blocks: blocks[:, :1]), ["model.safetensors", DOWN, "shape"], id="shape"
+            edit_tensor(DOWN, lambda blocks: blocks[:, :1].contiguous()),
+            ["model.safetensors", DOWN, "shape"],
+            id="shape",
         ),
         pytest.param(
             edit_tensor("model.norm.weight", lambda weight: weight.half()),
