@@ -35,6 +35,9 @@ format: dev
 screenshot: dev
 	$(BIN)/python docs/draw_screenshot.py
 
+demo-model: dev
+	$(BIN)/python -m gptoss_tui.model.demo.train
+
 wheel: dev
 	$(BIN)/python -m build
 
