@@ -1,0 +1,77 @@
+"""The Textual application: themes, signals, palette; the chat itself is in `screens/chat.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from gptoss_tui.commands import COMMANDS, Invocation
+from gptoss_tui.harmony.message import Effort
+from gptoss_tui.screens.chat import ChatScreen
+from gptoss_tui.screens.help import HelpScreen
+from gptoss_tui.screens.session import OpenChat
+from gptoss_tui.widgets import keys
+from gptoss_tui.widgets.theme import DARK, LIGHT, default_theme, quiet_colours
+
+_HERE = Path(__file__).parent
+
+
+class ChatApp(App[None]):
+    """The chat in a terminal. `run` returns when the person leaves; `return_code` is the exit status."""
+
+    TITLE = "gptoss-chat"
+    BINDINGS = keys.APP
+    CSS_PATH: ClassVar = [*sorted(_HERE.glob("widgets/*.tcss")), *sorted(_HERE.glob("screens/*.tcss"))]
+
+    def __init__(
+        self,
+        open_chat: OpenChat,
+        *,
+        model: str,
+        effort: Effort,
+        theme: str | None = None,
+        first_message: str | None = None,
+    ) -> None:
+        """`open_chat` makes the conversation; it is called in a thread after the first frame.
+
+        `theme` is the name of one of ours or of Textual's, None for the one that suits the terminal.
+        """
+        super().__init__()
+        for ours in (DARK, LIGHT):
+            self.register_theme(ours)
+        self.theme = theme or default_theme(os.environ)
+        self._chat_screen = ChatScreen(open_chat, model=model, effort=effort, first_message=first_message)
+
+    def get_default_screen(self) -> Screen[None]:
+        return self._chat_screen
+
+    def on_mount(self) -> None:
+        # Textual leaves the terminal in disarray on these; we leave as if asked to, with the usual status.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
+
+    def action_help(self) -> None:
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen())
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """The colours that our stylesheets use beyond Textual's."""
+        return quiet_colours(self.current_theme)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Our commands and the themes in the palette."""
+        for command in COMMANDS:
+            invocation = Invocation(command.name, command, "")
+            yield SystemCommand(
+                command.usage,
+                command.summary,
+                lambda chosen=invocation: self._chat_screen.run_command(chosen),
+            )
+        yield SystemCommand("Theme", "choose the colours", self.action_change_theme)

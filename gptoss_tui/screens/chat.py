@@ -1,0 +1,209 @@
+"""The one main screen: the conversation, the composer, the status line, and what their keys do."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Final
+
+from textual import work
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widgets import TextArea
+
+from gptoss_tui.commands import Invocation, parse, starting_with
+from gptoss_tui.conversation.printable import printable
+from gptoss_tui.harmony.message import Channel, Effort, Role
+from gptoss_tui.screens.outbox import Outbox, Say, StartOver
+from gptoss_tui.screens.progress import Progress
+from gptoss_tui.screens.session import OpenChat, Session
+from gptoss_tui.widgets import keys
+from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
+from gptoss_tui.widgets.composer import Composer
+from gptoss_tui.widgets.notice import Notice, Severity
+from gptoss_tui.widgets.reasoning import View
+from gptoss_tui.widgets.status_line import Status, StatusLine
+from gptoss_tui.widgets.transcript import Transcript
+from gptoss_tui.widgets.waiting import CommandHints, Waiting
+from gptoss_tui.widgets.welcome import Welcome
+
+_QUIT_WINDOW_S: Final = 2.0
+
+
+class ChatScreen(Screen[None]):
+    """Where a person talks with the model."""
+
+    BINDINGS = keys.CHAT
+    AUTO_FOCUS = "Composer"
+
+    def __init__(self, open_chat: OpenChat, *, model: str, effort: Effort, first_message: str | None) -> None:
+        super().__init__()
+        self._model = printable(model)
+        self._first_message = first_message
+        self._quit_before = 0.0
+        self._outbox = Outbox(self._show_waiting)
+        self._transcript = Transcript()
+        self._line = StatusLine(Status(self._model, effort.value))
+        self._session = Session(
+            open_chat,
+            effort,
+            outbox=self._outbox,
+            transcript=self._transcript,
+            progress=Progress(self._line),
+            changed=self._show_state,
+        )
+
+    def compose(self) -> ComposeResult:
+        yield self._transcript
+        yield Waiting()
+        yield CommandHints()
+        yield Composer(self._outbox.take_back)
+        yield self._line
+
+    async def on_mount(self) -> None:
+        await self._transcript.add(Welcome(self._model))
+        self.query_one(Composer).placeholder = f"Message {self._model}"
+        self._show_state()
+        if self._first_message:
+            self._outbox.put(Say(self._first_message))
+        # After the first frame: what the session imports must not delay it.
+        self.call_after_refresh(self._serve)
+
+    async def on_unmount(self) -> None:
+        await self._session.close()
+
+    @work(group="session", exclusive=True, exit_on_error=False)
+    async def _serve(self) -> None:
+        await self._session.run()
+
+    def on_composer_sent(self, event: Composer.Sent) -> None:
+        invocation = parse(event.text)
+        if invocation is None:
+            self._outbox.put(Say(event.text))
+        else:
+            self.run_command(invocation)
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        self.query_one(CommandHints).show(starting_with(event.text_area.text))
+
+    def run_command(self, invocation: Invocation) -> None:
+        """Do what a slash command says, or say why not."""
+        argument = invocation.argument
+        match invocation.command and invocation.command.name:
+            case "help":
+                self.run_worker(self.run_action("app.help"))
+            case "new":
+                self.run_worker(self.action_new())
+            case "effort":
+                self._set_effort(argument)
+            case "thinking":
+                self._set_view(argument)
+            case "tools":
+                self._list_tools()
+            case "copy":
+                self._copy_answer()
+            case "quit":
+                self.app.exit()
+            case None:
+                self._say(
+                    f"There is no command /{invocation.name}. /help lists them. Nothing was sent.", "warning"
+                )
+
+    async def action_stop(self) -> None:
+        """Esc: refuse the call that asks, else stop the turn."""
+        if prompts := self.query(ApprovalPrompt):
+            prompts.first().refuse()
+        else:
+            await self._session.stop()
+
+    async def action_interrupt(self) -> None:
+        """Ctrl+C: the first of these that applies."""
+        composer = self.query_one(Composer)
+        selected = self.get_selected_text() or composer.selected_text
+        if selected:
+            self._copy(selected)
+            self.clear_selection()
+            composer.move_cursor(composer.cursor_location)
+        elif composer.text:
+            composer.clear_draft()
+        elif self._session.turn is not None:
+            await self.action_stop()
+        elif monotonic() < self._quit_before:
+            self.app.exit()
+        else:
+            self._quit_before = monotonic() + _QUIT_WINDOW_S
+            self.notify("Ctrl+C again to quit", timeout=_QUIT_WINDOW_S, markup=False)
+
+    def action_effort(self) -> None:
+        self._session.effort = self._session.effort.next()
+
+    def action_thinking(self) -> None:
+        self._session.view = self._session.view.next()
+
+    def action_cards(self) -> None:
+        self._session.toggle_cards()
+
+    async def action_new(self) -> None:
+        self._outbox.put(StartOver())
+        await self._session.stop()
+
+    def action_end(self) -> None:
+        self._transcript.anchor()
+        self.refresh(layout=True)
+
+    def action_scroll(self, pages: int) -> None:
+        if pages < 0:
+            self._transcript.scroll_page_up(animate=False)
+        else:
+            self._transcript.scroll_page_down(animate=False)
+
+    def _set_effort(self, level: str) -> None:
+        if level in list(Effort):
+            self._session.effort = Effort(level)
+        when = " from the next turn" if self._session.turn is not None else ""
+        if level and level not in list(Effort):
+            self._say(f'Effort is low, medium or high, not "{level}".', "warning")
+        else:
+            self._say(f"Effort is {self._session.effort.value}{when}.")
+
+    def _set_view(self, view: str) -> None:
+        if not view:
+            self.action_thinking()
+        elif view in list(View):
+            self._session.view = View(view)
+        else:
+            self._say(f'The reasoning is shown as line, tail or full, not "{view}".', "warning")
+
+    def _list_tools(self) -> None:
+        chat = self._session.chat
+        if chat is None:
+            self._say("The tools are not known before the model is loaded.")
+        elif not chat.tools:
+            self._say("The model has no tools. --tools python gives it Python.")
+        for tool in chat.tools if chat else ():
+            asks = ", asks before every call" if tool.must_ask else ""
+            self._say(f"{tool.name}: runs {tool.where or 'here'}{asks}")
+
+    def _copy_answer(self) -> None:
+        messages = self._session.chat.conversation.messages if self._session.chat else []
+        answers = [m.text for m in messages if m.role is Role.ASSISTANT and m.channel is Channel.FINAL]
+        if answers:
+            self._copy(answers[-1])
+        else:
+            self._say("There is no answer to copy yet.")
+
+    def _copy(self, text: str) -> None:
+        self.app.copy_to_clipboard(printable(text))
+        self.notify("Copied", timeout=1.5, markup=False)
+
+    def _say(self, text: str, severity: Severity = "information") -> None:
+        self.run_worker(self._transcript.add(Notice(text, severity)))
+
+    def _show_waiting(self) -> None:
+        when = "next" if self._session.ready else "when the model is ready"
+        self.query_one(Waiting).show([printable(text) for text in self._outbox.messages], when)
+
+    def _show_state(self) -> None:
+        busy = self._session.turn is not None
+        composer = self.query_one(Composer)
+        composer.border_subtitle = "Esc stops · Enter queues" if busy else "Enter sends · F1 help"
+        self._show_waiting()

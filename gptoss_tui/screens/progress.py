@@ -1,0 +1,91 @@
+"""What the status line says of a turn's events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+from gptoss_tui.conversation import events
+from gptoss_tui.conversation.chat import Chat
+from gptoss_tui.conversation.printable import printable
+from gptoss_tui.widgets.status_line import StatusLine
+from gptoss_tui.widgets.turn import Turn
+
+
+class Progress:
+    """Keeps the status line true."""
+
+    def __init__(self, line: StatusLine) -> None:
+        self._line = line
+        self._tokens = 0
+        self._writing_s = 0.0
+        self._last_token: float | None = None
+
+    def report(self, **changes: Any) -> None:
+        """Change fields of the line's `Status`."""
+        self._line.status = replace(self._line.status, **changes)
+
+    def follow(self, event: events.Event) -> None:
+        """Take note of one event."""
+        match event:
+            case events.EngineLoading(stage=stage, done=done, total=total):
+                share = done / total if total else None
+                percent = "" if share is None else f"{share:.0%}"
+                self.report(activity=printable(stage), working=True, progress=share, detail=percent)
+            case events.EngineReady(model=model, context=context):
+                self.report(model=printable(model), limit=context, progress=None, detail="")
+            case events.Created(effort=effort):
+                self._tokens, self._writing_s, self._last_token = 0, 0.0, None
+                self.report(effort_now=effort, activity="reading", working=True, progress=None, detail="")
+            case events.Prefill(done=done, total=total, cached=cached):
+                self._last_token = None
+                remembered = f", {cached:,} cached" if cached else ""
+                share = done / total if total else None
+                self.report(progress=share, detail=f"{done:,}/{total:,} tokens{remembered}")
+            case (
+                events.ReasoningDelta()
+                | events.OutputDelta()
+                | events.PreambleDelta()
+                | events.ToolCallDelta()
+            ):
+                self._count()
+            case events.ToolOutput():
+                self._last_token = None
+            case events.Completed(timings=timings) | events.Incomplete(timings=timings):
+                if timings.decode_tokens_per_s:
+                    self.report(tokens_per_s=timings.decode_tokens_per_s)
+
+    def measure(self, turn: Turn, chat: Chat) -> None:
+        """Bring the figures up to date while a turn runs."""
+        rate = self._tokens / self._writing_s if self._writing_s else self._line.status.tokens_per_s
+        changes: dict[str, Any] = {
+            "used": chat.context_used,
+            "limit": chat.context_limit,
+            "tokens_per_s": rate,
+        }
+        if self._line.status.activity != "stopping":
+            changes["activity"] = turn.activity
+        self.report(**changes)
+
+    def idle(self, chat: Chat) -> None:
+        """Nothing is going on."""
+        self.report(
+            activity="ready",
+            working=False,
+            progress=None,
+            detail="",
+            effort_now=None,
+            used=chat.context_used,
+            limit=chat.context_limit,
+        )
+
+    def _count(self) -> None:
+        """One more token; the time between tokens counts, waiting for the prompt or a tool does not."""
+        now = monotonic()
+        if self._last_token is None:
+            self.report(progress=None, detail="")
+        else:
+            self._writing_s += now - self._last_token
+            self._tokens += 1
+        self._last_token = now

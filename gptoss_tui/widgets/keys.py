@@ -1,0 +1,102 @@
+"""Every key of the application, in one place.
+
+A binding's id is stable: it is what a person names to rebind the key (`App.set_keymap`). The help screen is
+drawn from `SECTIONS`, so a key that is bound here is documented.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from textual.binding import Binding, BindingType
+
+
+def _key(
+    id_: str, keys: str, action: str, description: str, display: str | None = None, *, priority: bool = False
+) -> Binding:
+    return Binding(keys, action, description, show=False, key_display=display, priority=priority, id=id_)
+
+
+# Priority, because TextArea would take Enter as text and Screen would take Shift+Tab as focus movement.
+COMPOSER: Final[list[BindingType]] = [
+    _key("composer.send", "enter", "send", "Send, or queue while the model is busy", "Enter", priority=True),
+    _key(
+        "composer.newline",
+        "shift+enter,ctrl+j,alt+enter",
+        "newline",
+        "New line (a trailing \\ before Enter does it too)",
+        "Shift+Enter  Ctrl+J  Alt+Enter",
+        priority=True,
+    ),
+    _key(
+        "composer.effort",
+        "shift+tab",
+        "screen.effort",
+        "Effort of the next turn",
+        "Shift+Tab  F2",
+        priority=True,
+    ),
+    _key(
+        "composer.scroll_up",
+        "pageup",
+        "screen.scroll(-1)",
+        "Scroll the conversation",
+        "PgUp  PgDn",
+        priority=True,
+    ),
+    _key("composer.scroll_down", "pagedown", "screen.scroll(1)", "", priority=True),
+    _key(
+        "composer.complete",
+        "tab",
+        "complete",
+        "Complete a / command, else move to the conversation",
+        "Tab",
+        priority=True,
+    ),
+]
+
+CHAT: Final[list[BindingType]] = [
+    _key("chat.stop", "escape", "stop", "Stop the answer and keep what was said", "Esc"),
+    _key(
+        "chat.interrupt",
+        "ctrl+c",
+        "interrupt",
+        "Copy, clear the draft, stop, then quit",
+        "Ctrl+C",
+        priority=True,
+    ),
+    _key("chat.effort", "f2", "effort", ""),
+    _key("chat.thinking", "ctrl+t", "thinking", "Raw reasoning: line, tail, full", "Ctrl+T"),
+    _key("chat.cards", "ctrl+o", "cards", "Fold or unfold all tool calls", "Ctrl+O"),
+    _key("chat.new", "ctrl+n", "new", "New chat", "Ctrl+N"),
+    _key("chat.end", "ctrl+l", "end", "Jump to the end", "Ctrl+L"),
+]
+
+APPROVAL: Final[list[BindingType]] = [
+    _key("approval.no", "n,escape", "answer('no')", "Do not run it", "N  Esc"),
+    _key("approval.once", "y", "answer('once')", "Run it this once", "Y"),
+    _key("approval.session", "a", "answer('session')", "Run it, and do not ask again this session", "A"),
+    _key("approval.left", "left", "app.focus_previous", ""),
+    _key("approval.right", "right", "app.focus_next", ""),
+]
+
+APP: Final[list[BindingType]] = [
+    _key("app.help", "f1", "help", "Keys and commands", "F1  or ? when nothing is typed"),
+    _key("app.palette", "ctrl+p", "command_palette", "Command palette", "Ctrl+P", priority=True),
+    _key("app.quit", "ctrl+q", "quit", "Quit", "Ctrl+Q", priority=True),
+]
+
+
+class Section(NamedTuple):
+    """A group of keys as the help screen shows it."""
+
+    title: str
+    bindings: list[BindingType]
+
+
+SECTIONS = (
+    Section("Writing", COMPOSER),
+    Section("Conversation", CHAT),
+    Section("When a call asks for approval", APPROVAL),
+    Section("Application", APP),
+)

@@ -1,0 +1,95 @@
+"""The model's raw chain of thought: folded to one line unless the person asks for it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from time import monotonic
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from gptoss_tui.widgets.plain_text import PlainText
+
+
+class View(StrEnum):
+    """How much of the reasoning is shown."""
+
+    LINE = "line"
+    TAIL = "tail"
+    FULL = "full"
+
+    def next(self) -> View:
+        """The view that one press of the thinking key leads to."""
+        order = list(View)
+        return order[(order.index(self) + 1) % len(order)]
+
+
+class Reasoning(Vertical):
+    """One stretch of reasoning. Nothing is drawn into the folded pane; opening it draws what was kept."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self.text = ""
+        self._view = view
+        self._tokens = 0
+        self._started = monotonic()
+        self._ended: float | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(self._summary(), classes="summary", markup=False)
+        with VerticalScroll(classes="trace", can_focus=False) as trace:
+            trace.anchor()
+            yield PlainText()
+
+    def on_mount(self) -> None:
+        self._apply()
+
+    def write(self, text: str) -> None:
+        """Take one token's text, printable already. Nothing is drawn before `flush`."""
+        self.text += text
+        self._tokens += 1
+
+    def end(self) -> None:
+        """The model went on to something else."""
+        self._ended = self._ended or monotonic()
+
+    async def flush(self) -> None:
+        """Draw what was written since the last flush."""
+        self._draw()
+
+    async def finish(self) -> None:
+        """Draw the final state."""
+        self.end()
+        self._draw()
+
+    def show(self, view: View) -> None:
+        """Fold or open the pane."""
+        self._view = view
+        if self.is_mounted:
+            self._apply()
+
+    def on_click(self, event: events.Click) -> None:
+        if event.widget is self.query_one(".summary"):
+            self.show(View.LINE if self._view is not View.LINE else View.FULL)
+
+    def _apply(self) -> None:
+        self.query_one(".trace").display = self._view is not View.LINE
+        self.set_class(self._view is View.TAIL, "-tail")
+        self._draw()
+
+    def _draw(self) -> None:
+        self.query_one(".summary", Static).update(self._summary())
+        if self._view is not View.LINE:
+            self.query_one(PlainText).show(self.text)
+
+    def _summary(self) -> Content:
+        seconds = (self._ended or monotonic()) - self._started
+        words = "Thinking" if self._ended is None else "Thought"
+        return Content.assemble(
+            ("▸ " if self._view is View.LINE else "▾ ", "$muted"),
+            (f"{words} {seconds:.1f} s · {self._tokens:,} tokens", "$muted"),
+            (" · raw reasoning, unmoderated", "$faint italic"),
+        )

@@ -1,0 +1,199 @@
+"""One tool call: what is asked of which tool, how it goes, and what came back."""
+
+from __future__ import annotations
+
+from enum import Enum
+from time import monotonic
+from typing import Final
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from gptoss_tui.conversation.printable import printable, revealed
+from gptoss_tui.widgets.approval_prompt import Answer, ApprovalPrompt
+from gptoss_tui.widgets.code import code
+
+# A finished call that fits in so many lines stays open; a longer one folds, and never drowns the answer.
+_SHORT: Final = 12
+# What is still being written or printed is shown by its last lines.
+_LIVE_LINES: Final = 12
+# The person reads at most this much of an output; the model was given all of it.
+_HEAD_LINES: Final = 150
+_TAIL_LINES: Final = 50
+_LINE_LENGTH: Final = 2_000
+
+
+class State(Enum):
+    """Where a call stands: a word, its mark and its colour."""
+
+    WRITING = ("writing", "◌", "$muted")
+    ASKING = ("waiting for your approval", "?", "$text-warning")
+    RUNNING = ("running", "◍", "$text-primary")
+    FINISHED = ("finished", "●", "$text-success")
+    FAILED = ("failed", "×", "$text-error")
+    STOPPED = ("stopped", "■", "$muted")
+
+    @property
+    def over(self) -> bool:
+        return self in (State.FINISHED, State.FAILED, State.STOPPED)
+
+
+class ToolCard(Vertical):
+    """A call as a card: one line when folded, code and output when open."""
+
+    def __init__(self, recipient: str, *, opened: bool | None = None) -> None:
+        """`opened` is the person's wish for all cards, None while they have expressed none."""
+        super().__init__()
+        self.recipient = recipient
+        self.state = State.WRITING
+        self.arguments = ""
+        self.output = ""
+        self._opened = opened
+        self._started = monotonic()
+        self._duration: float | None = None
+        self._dirty = True
+
+    def compose(self) -> ComposeResult:
+        yield Static(classes="title", markup=False)
+        with Vertical(classes="body"):
+            yield Static(classes="arguments", markup=False)
+            yield Static(classes="output", markup=False)
+
+    async def on_mount(self) -> None:
+        await self.flush()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the body is shown: as the person wished, else while it is short, unfinished or failed."""
+        if self.state is State.ASKING:
+            return True
+        if self._opened is not None:
+            return self._opened
+        lines = self.arguments.count("\n") + self.output.rstrip("\n").count("\n") + 2
+        return lines <= _SHORT or self.state is not State.FINISHED
+
+    def write(self, text: str) -> None:
+        """More of the arguments, printable already."""
+        self.arguments += text
+        self._dirty = True
+
+    def call(self, arguments: str) -> None:
+        """The arguments are complete and the call is about to run."""
+        self.arguments = printable(arguments)
+        self._enter(State.RUNNING)
+
+    def print(self, text: str) -> None:
+        """More output of the running call, printable already."""
+        self.output += text
+        self._dirty = True
+
+    def close(self, output: str, *, is_error: bool, duration_s: float) -> None:
+        """The call ended with this output."""
+        self.output = printable(output)
+        self._duration = duration_s
+        self._enter(State.FAILED if is_error else State.FINISHED)
+
+    async def finish(self) -> None:
+        """The turn is over; a call that has no output by now was stopped."""
+        for approval in self.query(ApprovalPrompt):
+            approval.refuse()
+        if not self.state.over:
+            self._duration = monotonic() - self._started
+            self._enter(State.STOPPED)
+        await self.flush()
+
+    async def ask(self, arguments: str, where: str) -> Answer:
+        """Show the whole call with nothing hidden in it, and wait for the person's answer."""
+        self.arguments = revealed(arguments)
+        self._enter(State.ASKING)
+        approval = ApprovalPrompt(printable(where))
+        try:
+            await self.query_one(".body").mount(approval)
+            await self.flush()
+            approval.scroll_visible(animate=False)
+            return await approval.answer()
+        finally:
+            await approval.remove()
+            if self.state is State.ASKING:
+                self._enter(State.RUNNING)
+
+    def open(self, opened: bool) -> None:
+        """Fold or unfold, as the person wishes."""
+        self._opened = opened
+        self._dirty = True
+        self.call_next(self.flush)
+
+    def on_click(self, event: events.Click) -> None:
+        if event.widget is self.query_one(".title"):
+            self.open(not self.is_open)
+
+    def _enter(self, state: State) -> None:
+        if state is State.RUNNING:
+            self._started = monotonic()
+        self.state = state
+        self._dirty = True
+
+    async def flush(self) -> None:
+        """Draw the present state."""
+        self.query_one(".title", Static).update(self._title())
+        if not self._dirty:
+            return
+        self._dirty = False
+        self.set_class(self.state is State.ASKING, "-asking")
+        self.set_class(self.state is State.FAILED, "-failed")
+        self.query_one(".body").display = self.is_open
+        if self.is_open:
+            self._draw_body()
+
+    def _draw_body(self) -> None:
+        language = "python" if self.recipient == "python" else "json"
+        arguments = self.query_one(".arguments", Static)
+        if self.state is State.WRITING:
+            arguments.update(Content(_last_lines(self.arguments)))
+        else:
+            arguments.update(code(self.arguments.strip("\n"), language))
+        output = self.query_one(".output", Static)
+        output.display = bool(self.output)
+        shown = _excerpt(self.output) if self.state.over else _last_lines(self.output)
+        output.update(Content(shown.rstrip("\n")))
+
+    def _title(self) -> Content:
+        word, mark, style = self.state.value
+        if self.state is State.RUNNING:
+            seconds: float | None = monotonic() - self._started
+        else:
+            seconds = self._duration
+        took = "" if seconds is None else f" · {seconds:.1f} s"
+        summary = "" if self.is_open else f"  {_first_line(self.arguments)}"
+        answer = "" if self.is_open or not self.output else f" → {_first_line(self.output)}"
+        return Content.assemble(
+            ("▾ " if self.is_open else "▸ ", "$muted"),
+            (f"{mark} ", style),
+            (printable(self.recipient), "bold"),
+            (f"  {word}{took}", style if self.state in (State.ASKING, State.FAILED) else "$muted"),
+            (summary, "$foreground"),
+            (answer, "$muted"),
+        )
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:200]
+
+
+def _last_lines(text: str) -> str:
+    """The end of a text that is still growing."""
+    lines = text[-_LINE_LENGTH:].splitlines()
+    return "\n".join(lines[-_LIVE_LINES:])
+
+
+def _excerpt(text: str) -> str:
+    """What of a finished output is worth laying out, with a line that says what is left out."""
+    lines = [line if len(line) <= _LINE_LENGTH else f"{line[:_LINE_LENGTH]} …" for line in text.split("\n")]
+    left_out = len(lines) - _HEAD_LINES - _TAIL_LINES
+    if left_out <= 0:
+        return "\n".join(lines)
+    gap = f"… {left_out:,} more lines, which the model was given …"
+    return "\n".join([*lines[:_HEAD_LINES], gap, *lines[-_TAIL_LINES:]])

@@ -1,0 +1,181 @@
+"""One answer of the model, drawn from the turn's events: reasoning, calls, asides, and the final text."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TypeVar
+
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from gptoss_tui.conversation import events
+from gptoss_tui.conversation.printable import printable
+from gptoss_tui.widgets.notice import Notice, Severity
+from gptoss_tui.widgets.prose import Prose
+from gptoss_tui.widgets.reasoning import Reasoning, View
+from gptoss_tui.widgets.tool_card import State, ToolCard
+
+_PartT = TypeVar("_PartT", Reasoning, Prose)
+
+_EARLY_ENDS = {
+    "interrupted": "Stopped.",
+    "max_output_tokens": "Cut off: the answer reached the token limit (--max-tokens).",
+    "context_full": "Cut off: the context is full. Ctrl+N starts a new chat.",
+    "tool_limit": "Stopped: too many tool calls in one turn.",
+    "no_answer": "The model ended its turn without an answer.",
+}
+
+
+class Turn(Vertical):
+    """The parts of one turn in the order in which they came.
+
+    `receive` only takes note, so that a flood of events costs little; `flush` draws what is new, and is
+    called at a bounded rate by whoever reads the events.
+    """
+
+    def __init__(self, view: View, cards_open: bool | None) -> None:
+        super().__init__()
+        self.tokens = 0
+        self._effort = ""
+        self._view = view
+        self._cards_open = cards_open
+        self._part: Reasoning | Prose | None = None
+        self._unmounted: list[Widget] = []
+        self._live: list[Reasoning | Prose | ToolCard] = []
+        self._cards: dict[str, ToolCard] = {}
+        self._started = monotonic()
+        self._drawing = asyncio.Lock()
+
+    @property
+    def activity(self) -> str:
+        """What is going on, in a word or two, for the status line."""
+        for card in self._cards.values():
+            match card.state:
+                case State.ASKING:
+                    return "waiting for your approval"
+                case State.WRITING | State.RUNNING:
+                    return f"{'calling' if card.state is State.WRITING else 'running'} {card.recipient}"
+        match self._part:
+            case Reasoning():
+                return "thinking"
+            case Prose():
+                return "writing"
+        return "reading"
+
+    def receive(self, event: events.Event) -> None:
+        """Take note of one event of the turn."""
+        match event:
+            case events.Created(effort=effort):
+                self._effort = effort
+            case events.ReasoningDelta(delta=delta):
+                part = self._part if isinstance(self._part, Reasoning) else self._begin(Reasoning(self._view))
+                part.write(self._token(delta))
+            case events.PreambleDelta(delta=delta) | events.OutputDelta(delta=delta):
+                kind = "preamble" if isinstance(event, events.PreambleDelta) else "answer"
+                self._prose(kind).write(self._token(delta))
+            case events.ToolCallDelta(call_id=call_id, recipient=recipient, delta=delta):
+                self.card(call_id, recipient).write(self._token(delta))
+            case events.ToolCall(call_id=call_id, recipient=recipient, arguments=arguments):
+                self.card(call_id, recipient).call(arguments)
+            case events.ToolOutputDelta(call_id=call_id, delta=delta):
+                self._cards[call_id].print(printable(delta))
+            case events.ToolOutput(call_id=call_id, output=output, is_error=is_error, duration_s=seconds):
+                self._cards[call_id].close(output, is_error=is_error, duration_s=seconds)
+            case events.Repaired(what=what):
+                self.note(f"The model's output was malformed: {what}")
+            case events.EngineLost(message=message):
+                self.note(message, "warning")
+            case events.Completed(usage=usage, timings=timings):
+                self._sum_up(usage.output_tokens, timings)
+            case events.Incomplete(reason=reason, usage=usage, timings=timings):
+                self.note(_EARLY_ENDS.get(reason, reason), "warning")
+                self._sum_up(usage.output_tokens, timings)
+            case events.Failed(error=error):
+                self.note(error.message, "error")
+
+    def card(self, call_id: str, recipient: str) -> ToolCard:
+        """The card of a call; a new one when the call is new."""
+        card = self._cards.get(call_id)
+        if card is None:
+            self._end_part()
+            card = self._cards[call_id] = ToolCard(recipient, opened=self._cards_open)
+            self._add(card)
+        return card
+
+    def note(self, text: str, severity: Severity = "information") -> None:
+        """Add a remark of the application."""
+        self._end_part()
+        self._unmounted.append(Notice(text, severity))
+
+    async def flush(self) -> None:
+        """Draw what was received since the last flush."""
+        async with self._drawing:
+            await self._mount_new()
+            for part in list(self._live):
+                await part.flush()
+
+    async def finish(self) -> None:
+        """The turn is over: draw every part in its final form."""
+        self._end_part()
+        async with self._drawing:
+            await self._mount_new()
+            live, self._live = self._live, []
+            for part in live:
+                await part.finish()
+
+    def show_reasoning(self, view: View) -> None:
+        """Fold or open the reasoning, also what is still to come."""
+        self._view = view
+        for reasoning in self.query(Reasoning):
+            reasoning.show(view)
+
+    @property
+    def cards_are_open(self) -> bool:
+        """Whether no call of this turn is folded."""
+        return all(card.is_open for card in self._cards.values())
+
+    def open_cards(self, opened: bool) -> None:
+        """Fold or unfold the calls, also those still to come."""
+        self._cards_open = opened
+        for card in self._cards.values():
+            card.open(opened)
+
+    def _token(self, delta: str) -> str:
+        self.tokens += 1
+        return printable(delta)
+
+    def _prose(self, kind: str) -> Prose:
+        if isinstance(self._part, Prose) and self._part.has_class(kind):
+            return self._part
+        return self._begin(Prose(classes=kind))
+
+    def _begin(self, part: _PartT) -> _PartT:
+        self._end_part()
+        self._part = part
+        self._add(part)
+        return part
+
+    def _end_part(self) -> None:
+        if isinstance(self._part, Reasoning):
+            self._part.end()
+        self._part = None
+
+    def _add(self, part: Reasoning | Prose | ToolCard) -> None:
+        self._live.append(part)
+        self._unmounted.append(part)
+
+    async def _mount_new(self) -> None:
+        while self._unmounted:
+            new, self._unmounted = self._unmounted, []
+            await self.mount_all(new)
+
+    def _sum_up(self, tokens: int, timings: events.Timings) -> None:
+        """One quiet line under the answer: how it was made."""
+        rate = f" · {timings.decode_tokens_per_s:.0f} tokens/s" if timings.decode_tokens_per_s else ""
+        seconds = monotonic() - self._started
+        line = f"effort {self._effort} · {tokens:,} tokens · {seconds:.1f} s{rate}"
+        self._end_part()
+        self._unmounted.append(Static(Content(line), classes="summing-up", markup=False))
