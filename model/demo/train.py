@@ -7,6 +7,7 @@ started again with the same command continues exactly where its last saved state
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import random
 import time
@@ -38,9 +39,9 @@ AVERAGE = 0.998
 class Schedule:
     """How long, and what changes on the way; all in steps."""
 
-    steps: int = 3200
+    steps: int = 4000
     warmup: int = 50
-    decay_from: int = 2200
+    decay_from: int = 2600
     quantise_from: int = 1500
     drills_until: int = 500
     drills_start: float = 0.6
@@ -187,6 +188,15 @@ def train(run: Run, *, stop_at: int, save_every_s: float = 180, evaluate_every: 
     run.save()
 
 
+def _keep_memory() -> None:
+    """Have glibc reuse the memory of tensors, where it would give each back and fault it in anew: a third faster."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mmap_max, trim_threshold = -4, -1  # <malloc.h>
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -195,9 +205,10 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=Schedule.steps)
-    parser.add_argument("--decay-from", type=int, default=Schedule.decay_from)
+    parser.add_argument("--steps", type=int, default=Schedule().steps)
+    parser.add_argument("--decay-from", type=int, default=Schedule().decay_from)
     arguments = parser.parse_args()
+    _keep_memory()
     torch.set_num_threads(arguments.threads)
     schedule = Schedule(steps=arguments.steps, decay_from=arguments.decay_from)
     run = Run(arguments.run, arguments.seed, schedule, Shape())
