@@ -28,6 +28,8 @@ VALUES = {
     "theme": ('"nord"', "nord", "nord"),
 }
 
+Flags = dict[str, str | list[str]]
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
@@ -53,7 +55,7 @@ def test_file_environment_and_flag_mean_the_same(key: str, config: Path) -> None
     toml, text, value = VALUES[key]
     assert getattr(read(config, f"{key} = {toml}"), key) == value
     assert getattr(read(config, "", {key: text}), key) == value
-    assert getattr(read(config, "", **{key: text}), key) == value
+    assert getattr(read(config, "", None, **{key: text}), key) == value
     assert getattr(Settings(), key) != value
 
 

@@ -63,14 +63,17 @@ class Terminal:
         end = time.monotonic() + timeout
         while time.monotonic() < end and not satisfied():
             try:
-                data = self.child.read_nonblocking(65536, timeout=0.2)
+                self._take(self.child.read_nonblocking(65536, timeout=0.2))
             except pexpect.TIMEOUT:
                 continue
             except pexpect.EOF:
                 self.child.wait()
                 return
-            self.output += data
-            self._stream.feed(data)
+
+    def _take(self, data: Any) -> None:
+        """pexpect's types promise text; without an encoding it gives bytes."""
+        self.output += data
+        self._stream.feed(data)
 
 
 Open = Callable[..., Terminal]

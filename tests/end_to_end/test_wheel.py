@@ -75,7 +75,7 @@ def test_the_wheel_carries_every_module_stylesheet_and_weight(wheel: Path) -> No
 
 def test_it_lives_beside_another_kernels(installed: Path, environment: Mapping[str, str]) -> None:
     program = "import kernels, gptoss_tui, gptoss_tui.kernels; print(kernels.OWNER, gptoss_tui.__file__)"
-    python = [installed / "python", "-c", program]
+    python = [str(installed / "python"), "-c", program]
     finished = subprocess.run(
         python, cwd=environment["HOME"], env=environment, capture_output=True, text=True, check=True
     )
