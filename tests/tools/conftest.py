@@ -1,0 +1,66 @@
+"""The real sandbox, real kernels, and a way to run a call to its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from gptoss_tui.tools import Tool
+from gptoss_tui.tools.python import PythonTool
+from gptoss_tui.tools.sandbox import Confinement, probe
+
+# Set by contributors whose machine forbids namespaces. Without it a sandbox that does not hold is a failure.
+NO_SANDBOX = "GPTOSS_TESTS_WITHOUT_SANDBOX"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole call: what the model is told, and whether it was told of a failure."""
+
+    text: str
+    is_error: bool
+
+
+Run = Callable[[Tool, str], Awaitable[Answer]]
+
+
+async def _run(tool: Tool, arguments: str) -> Answer:
+    outputs = [output async for output in tool.call(arguments)]
+    return Answer("".join(output.text for output in outputs), any(output.is_error for output in outputs))
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """`await run(tool, arguments)`: the call's whole answer."""
+    return _run
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def confinement() -> Confinement:
+    """What the probe found, which must be a sandbox that holds."""
+    found = await probe()
+    if not found.works and os.environ.get(NO_SANDBOX):
+        pytest.skip(found.reason)
+    assert found.works, f"{found.reason} (set {NO_SANDBOX}=1 to leave these tests out)"
+    return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def python(confinement: Confinement, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PythonTool]:
+    """One confined Python that the tests of a module share; `files` is its workspace."""
+    folder = tmp_path_factory.mktemp("python")
+    tool = PythonTool(folder / "files", confinement=confinement, log=folder / "kernel.log")
+    await tool.start()
+    yield tool
+    await tool.close()
+
+
+@pytest.fixture(scope="module")
+def files(python: PythonTool) -> Path:
+    """The shared Python's workspace, on this side of the sandbox."""
+    return python.workspace

@@ -1,0 +1,193 @@
+"""The sandbox holds, the probe notices when it would not, and nothing outlives its owner."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptoss_tui.tools.sandbox import Confinement, Folder, bubblewrap, launch, probe
+from gptoss_tui.tools.sandbox.launch import stop
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+PYTHON = (sys.executable, "-I", "-S", "-c")
+
+
+async def finish(source: str, kind: str, **options: Any) -> tuple[int | None, str]:
+    """Exit status and output of `source` run by the launched interpreter."""
+    pipe = asyncio.subprocess.PIPE
+    process = await launch(
+        [*PYTHON, source], kind, cwd=Path("/"), stdout=pipe, stderr=asyncio.subprocess.STDOUT, **options
+    )
+    assert process.stdout is not None
+    output = (await process.stdout.read()).decode()
+    await stop(process)
+    return process.returncode, output
+
+
+async def test_probe_finds_a_sandbox_that_holds(confinement: Confinement) -> None:
+    assert confinement.kind == "bubblewrap"
+    assert "no network" in confinement.reason
+
+
+@pytest.mark.parametrize(
+    ("hole", "noticed"),
+    [
+        (["--share-net"], "the network can be reached"),
+        (["--ro-bind", "/etc", "/etc"], "/etc/passwd can be read"),
+        (["--tmpfs", "/etc"], "/etc can be written"),
+        (["--cap-add", "CAP_NET_ADMIN"], "it holds capabilities"),
+        (["--uid", "0"], "it runs as root"),
+    ],
+)
+@pytest.mark.usefixtures("confinement")
+async def test_probe_notices_a_hole(monkeypatch: pytest.MonkeyPatch, hole: list[str], noticed: str) -> None:
+    tight = bubblewrap.command
+
+    def leaky(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> list[str]:
+        words = tight(program, folders, cwd)
+        last = words.index("--chdir")
+        return [*words[:last], *hole, *words[last:]]
+
+    monkeypatch.setattr(bubblewrap, "command", leaky)
+    found = await probe()
+    assert not found.works
+    assert found.kind == "none"
+    assert noticed in found.reason
+
+
+async def test_probe_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = await probe()
+    assert not found.works
+    assert "bwrap" in found.reason
+    assert "Install" in found.reason
+
+
+async def test_probe_tells_what_bubblewrap_complains_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bubblewrap, "command", lambda *_: ["/usr/bin/bwrap", "--no-such-option"])
+    found = await probe()
+    assert not found.works
+    assert "no-such-option" in found.reason
+
+
+@pytest.mark.parametrize("kind", ["bubblewrap", "none"])
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 11)", 128 + 11), ("", 0)],
+)
+@pytest.mark.usefixtures("confinement")
+async def test_exit_status_is_the_programs(kind: str, source: str, status: int) -> None:
+    assert (await finish(source, kind))[0] == status
+
+
+@pytest.mark.usefixtures("confinement")
+async def test_only_the_standard_streams_are_inherited() -> None:
+    with Path("/dev/null").open() as ours:
+        os.set_inheritable(ours.fileno(), True)
+        _, seen = await finish("import os; print(sorted(map(int, os.listdir('/proc/self/fd'))))", "bubblewrap")
+    assert seen.strip() in ("[0, 1, 2, 3]", "[0, 1, 2]")  # 3 is the listing itself
+
+
+@pytest.mark.usefixtures("confinement")
+async def test_other_processes_and_the_hosts_name_are_hidden() -> None:
+    source = "import os; print(len([p for p in os.listdir('/proc') if p.isdigit()]), os.uname().nodename)"
+    _, seen = await finish(source, "bubblewrap")
+    processes, host = seen.split()
+    assert int(processes) <= 3
+    assert host == "sandbox"
+
+
+@pytest.mark.usefixtures("confinement")
+async def test_no_further_namespace_can_be_made() -> None:
+    _, seen = await finish("import ctypes; print(ctypes.CDLL(None).unshare(0x10000000))", "bubblewrap")
+    assert seen.strip() == "-1"
+
+
+@pytest.mark.usefixtures("confinement")
+async def test_lent_folders_are_as_writable_as_they_were_lent(tmp_path: Path) -> None:
+    for name in ("kept", "open"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "kept" / "text").write_text("seen")
+    source = (
+        "from pathlib import Path; print(Path('/kept/text').read_text()); Path('/open/new').write_text('x')\n"
+        "try: Path('/kept/new').write_text('x')\nexcept OSError as error: print(error.strerror)"
+    )
+    folders = [
+        Folder(tmp_path / "kept", Path("/kept")),
+        Folder(tmp_path / "open", Path("/open"), writable=True),
+    ]
+    _, seen = await finish(source, "bubblewrap", folders=folders)
+    assert seen.splitlines() == ["seen", "Read-only file system"]
+    assert (tmp_path / "open" / "new").read_text() == "x"
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize("kind", ["bubblewrap", "none"])
+@pytest.mark.usefixtures("confinement")
+async def test_folder_is_removed_when_the_program_ends(kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / "sockets"
+    folder.mkdir()
+    (folder / "file").touch()
+    await finish("", kind, remove=folder)
+    assert not folder.exists()
+
+
+OWNER = """
+import asyncio, sys
+from pathlib import Path
+from gptoss_tui.tools.python import PythonTool
+
+async def main():
+    tool = PythonTool(Path(sys.argv[1]), bypass=sys.argv[2] == "none")
+    await tool.start()
+    code = "import subprocess, time; subprocess.Popen(['sleep', '100']); print('busy'); time.sleep(0.5)"
+    code += "; sum(range(10**12))"
+    async for output in tool.call(code):
+        print(output.text, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process below `pid`, whatever namespace it is in."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("kind", ["bubblewrap", "none"])
+@pytest.mark.usefixtures("confinement")
+async def test_nothing_outlives_an_owner_that_is_killed(kind: str, tmp_path: Path) -> None:
+    # The cell holds the interpreter in C code, where nothing but a kill reaches it.
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path / "files"), kind], stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline().strip() == "busy"
+        left = descendants(owner.pid)
+        assert len(left) >= 3  # the warden, the kernel, its child
+        time.sleep(0.6)
+        owner.send_signal(signal.SIGKILL)
+    patience = time.monotonic() + 2
+    while (left := [pid for pid in left if alive(pid)]) and time.monotonic() < patience:
+        await asyncio.sleep(0.02)
+    assert not left
