@@ -167,9 +167,11 @@ def _open_screen(settings: Settings) -> int:
         return _complain(hopeless, FAILED)
     from .app import ChatApp
 
-    app = ChatApp(
-        open_chat=_Opener(settings), model=settings.model, effort=settings.effort, theme=settings.theme
-    )
+    app = ChatApp(open_chat=_Opener(settings), model=settings.model, effort=settings.effort)
+    if settings.theme:
+        if settings.theme not in app.available_themes:
+            return _wrong(f"no theme is called {settings.theme}; there are {', '.join(app.available_themes)}")
+        app.theme = settings.theme
     app.run()
     return app.return_code or 0
 

@@ -7,6 +7,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pexpect
@@ -108,9 +109,9 @@ def test_a_question_is_typed_and_answered(terminal: Open) -> None:
     assert screen.local_modes() == before
 
 
-def test_it_leaves_while_the_model_still_loads(terminal: Open) -> None:
-    screen = terminal()
-    screen.wait_for("Message demo")
+def test_it_leaves_while_the_model_still_loads(terminal: Open, endless: Path) -> None:
+    screen = terminal("-m", str(endless))
+    screen.wait_for("Enter sends")
     screen.child.send(b"\x11")
     assert screen.leave() == 0
     screen.assert_restored()
@@ -121,7 +122,7 @@ def test_it_leaves_while_the_model_still_loads(terminal: Open) -> None:
     [
         (["-m", "gpt-oss-7b"], 1, "gpt-oss-7b"),
         (["--functions", "gone.py"], 1, "gone.py"),
-        (["--theme"], 2, "--theme"),
+        (["--theme"], 2, "unrecognized"),
     ],
 )
 def test_what_cannot_work_is_told_before_the_screen_is_taken(
@@ -131,6 +132,13 @@ def test_what_cannot_work_is_told_before_the_screen_is_taken(
     assert screen.leave() == status
     assert b"\x1b" not in screen.output
     assert told in screen.text
+
+
+def test_an_unknown_theme_is_told(terminal: Open) -> None:
+    screen = terminal(GPTOSS_CHAT_THEME="nope")
+    assert screen.leave() == 2
+    assert "nope" in screen.text
+    assert "gptoss-dark" in screen.text
 
 
 def test_a_dumb_terminal_is_sent_to_the_plain_front_end(terminal: Open) -> None:
@@ -152,7 +160,7 @@ def test_the_plain_front_end(terminal: Open) -> None:
     assert b"\x1b" not in screen.output
 
 
-def test_ctrl_c_at_the_shell_stops_an_answer(terminal: Open, endless: Any) -> None:
+def test_ctrl_c_at_the_shell_stops_an_answer(terminal: Open, endless: Path) -> None:
     screen = terminal(
         "-p", "hi", "-m", str(endless), "--temperature", "0", "--tools", "none", "--show-reasoning"
     )
