@@ -102,7 +102,7 @@ def _complete(file: Path, vocabulary: _Vocabulary, size: int) -> dict[str, int]:
     ids = [*ranks.values(), *specials.values()]
     used = set(ids)
     if len(used) < len(ids) or min(used) < 0:
-        raise _unusable(file, "gives one id to several tokens")
+        raise _unusable(file, "gives one id to several tokens, or a negative one")
     if max(used) >= size:
         raise _unusable(file, f"its ids reach {max(used)}, config.json has only {size} rows")
     if size == O200K_VOCABULARY and specials["<|start|>"] != _O200K_START:

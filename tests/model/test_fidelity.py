@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import GptOssConfig, GptOssForCausalLM
 
 from gptoss_tui.model import load_model
+from gptoss_tui.model.config import ModelConfig
 
 SHAPES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -74,6 +75,18 @@ def reference_model(folder: Path) -> GptOssForCausalLM:
         weights[plain] = dequantised(weights.pop(name), weights.pop(f"{plain}_scales")).mT
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     return model
+
+
+@pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES.keys())
+def test_a_configuration_that_transformers_saved_is_read_alike(
+    tmp_path: Path, tiny_checkpoint: Callable[..., Path], config: dict[str, Any]
+) -> None:
+    file = tiny_checkpoint(tmp_path, **config) / "config.json"
+    ours = ModelConfig.from_file(file)
+    settings = json.loads(file.read_text())
+    GptOssConfig(**settings).save_pretrained(tmp_path)
+    assert "rope_parameters" in json.loads(file.read_text())
+    assert ModelConfig.from_file(file) == ours
 
 
 @pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES.keys())

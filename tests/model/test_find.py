@@ -1,0 +1,102 @@
+"""Names and paths that a person gives, and the folders they lead to."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gptoss_tui.model import demo
+from gptoss_tui.model.checkpoint.find import find_checkpoint
+from gptoss_tui.model.errors import CheckpointError
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of nobody, with nothing in it."""
+    for name in ("HF_HOME", "HF_HUB_CACHE", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def checkpoint(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def refusal(name: str) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        find_checkpoint(name)
+    message = str(caught.value)
+    assert name.removeprefix("~") in message and message.count("\n") < 3
+    return message
+
+
+def test_the_embedded_model() -> None:
+    assert find_checkpoint("demo") == demo.checkpoint_path()
+
+
+def test_a_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = checkpoint(home / "mine")
+    monkeypatch.chdir(home)
+    assert find_checkpoint(str(folder)) == find_checkpoint("~/mine") == folder
+    assert find_checkpoint("mine").resolve() == folder.resolve()
+
+
+@pytest.mark.parametrize("name", ["gpt-oss-20b", "openai/gpt-oss-20b"])
+def test_a_released_model_in_the_data_folder(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    folder = checkpoint(home / "data/gptoss-chat/models/gpt-oss-20b")
+    assert find_checkpoint(name) == folder
+
+
+def test_a_released_model_in_the_hugging_face_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = home / ".cache/huggingface/hub"
+    for revision in ("aaaa", "bbbb", "cccc"):
+        checkpoint(cache / "models--openai--gpt-oss-120b/snapshots" / revision)
+    refs = cache / "models--openai--gpt-oss-120b/refs"
+    refs.mkdir()
+    (refs / "main").write_text("bbbb")
+    assert find_checkpoint("gpt-oss-120b").name == "bbbb"
+    cache.rename(home / "moved")
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "moved"))
+    assert find_checkpoint("gpt-oss-120b").parent.parent.parent == home / "moved"
+
+
+def test_a_released_model_that_is_not_here() -> None:
+    message = refusal("gpt-oss-20b")
+    assert "not on this machine" in message and "gptoss-chat/models/gpt-oss-20b" in message
+
+
+def test_an_unknown_name_lists_what_is_known() -> None:
+    message = refusal("gpt-oss-20")
+    assert "no such model or folder" in message and "demo, gpt-oss-20b, gpt-oss-120b" in message
+
+
+def test_an_empty_folder(home: Path) -> None:
+    (home / "empty").mkdir()
+    assert "holds no config.json" in refusal(str(home / "empty"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model.safetensors", "Name its folder"),
+        ("model.pt", "can run code when opened"),
+        ("model.gguf", "GGUF"),
+        ("notes.txt", "not a folder"),
+    ],
+)
+def test_a_file(home: Path, name: str, words: str) -> None:
+    (home / name).touch()
+    assert words in refusal(str(home / name))
+
+
+def test_finding_and_the_tokenizer_do_not_import_torch() -> None:
+    rooms = "gptoss_tui.model.checkpoint.find, gptoss_tui.model.tokenizer"
+    code = f"import sys, {rooms}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
