@@ -25,7 +25,7 @@ def is_lack_of_memory(error: Exception) -> bool:
 def explain(error: Exception, device: str) -> str:
     """What failed and what to do, in at most two lines."""
     if is_lack_of_memory(error):
-        return f"{_shortage(error, device)}.\nStart a new conversation, lower --context, or close other programs."
+        return f"{_shortage(error, device)}.\nStart a new conversation, or close other programs."
     if isinstance(error, NumericalFault):
         return f"Numerical fault on {device}: {error}.\nTry another --device, or fetch the checkpoint again."
     first = str(error).partition("\n")[0]

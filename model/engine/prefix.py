@@ -1,9 +1,9 @@
 """What the network has read, and the places in it that the next prompt can go on from.
 
 The next prompt mostly begins like the last one, and what they share need not be read again. Full layers can
-be cut anywhere, but sliding layers are rings that have forgotten, so the way back leads through snapshots: one
-at the end of each prompt, where the next turn usually parts from this one, and one at every power of two, so
-that at least half of what two prompts share is always kept.
+be cut anywhere, but sliding layers are rings that have forgotten, so the way back leads through snapshots:
+one at the end of each prompt, where the next turn usually parts from this one, and one at every power of two,
+so that at least half of what two prompts share is always kept.
 """
 
 from __future__ import annotations

@@ -44,9 +44,9 @@ class Worker:
         self._decoder: Decoder | None = None
 
     def run(self) -> None:
-        """Serve for ever."""
+        """Serve until the application goes away."""
         for work in (self._listen, self._write):
-            Thread(target=work, daemon=True).start()
+            Thread(target=_end_with, args=(work,), daemon=True).start()
         while True:
             self._serve(*self._commands.get())
 
@@ -57,7 +57,6 @@ class Worker:
                 self._cancelled = call
             else:
                 self._commands.put((call, command))
-        os._exit(0)  # nobody is left to work for, and the main thread may be deep in torch
 
     def _write(self) -> None:
         """Send what has gathered since the last time in one piece."""
@@ -139,6 +138,16 @@ class Worker:
             command.prompt_ids, command.sampling, command.stop_ids, lambda: self._cancelled == call
         ):
             self._answer(call, item)
+
+
+def _end_with(work: Callable[[], None]) -> None:
+    """Do `work`, and end the process with it: even if the main thread is deep in torch."""
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
 
 
 def _context(wanted: int | None, most: int) -> int:

@@ -8,10 +8,11 @@ from collections import Counter
 
 import pytest
 import torch
-from gptoss_tui.model.engine import Sampling
-from gptoss_tui.model.sampling import NumericalFault, Sampler, check, nucleus
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gptoss_tui.model.engine import Sampling
+from gptoss_tui.model.sampling import NumericalFault, Sampler, check, nucleus
 
 LOGITS = [2.0, -1.0, 0.5, 0.0, 3.0, -20.0, 1.5, 2.5]
 

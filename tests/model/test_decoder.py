@@ -1,0 +1,149 @@
+"""The decoder and its memory of earlier prompts, on a real tiny network in this process."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from gptoss_tui.model import load_model
+from gptoss_tui.model.engine import EngineError, Finished, Prefill, Sampling, Token
+from gptoss_tui.model.engine.decoder import Decoder
+from gptoss_tui.model.engine.prefix import SNAPSHOTS, Prefix
+from gptoss_tui.model.transformer import Transformer
+
+GREEDY = Sampling(temperature=0, max_tokens=4)
+
+
+@pytest.fixture(scope="module")
+def network(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Transformer:
+    shape = {"num_hidden_layers": 2, "num_local_experts": 2, "num_experts_per_tok": 1}
+    return load_model(tiny_checkpoint(tmp_path_factory.mktemp("tiny"), **shape), dtype=torch.float32)
+
+
+def ids(count: int, seed: int) -> list[int]:
+    return random.Random(seed).choices(range(320), k=count)
+
+
+def run(
+    decoder: Decoder,
+    prompt: list[int],
+    sampling: Sampling = GREEDY,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> tuple[list[Token], Prefill, Finished]:
+    """Everything a generation yields: its tokens, the last word on the prompt, and the end."""
+    items = list(decoder.generate(prompt, sampling, [], cancelled))
+    tokens = [item for item in items if isinstance(item, Token)]
+    prefills = [item for item in items if isinstance(item, Prefill)]
+    assert [type(item) for item in items] == [Prefill] * len(prefills) + [Token] * len(tokens) + [Finished]
+    assert [p.done for p in prefills] == sorted(p.done for p in prefills)
+    assert {(p.total, p.cached) for p in prefills} == {(len(prompt), prefills[0].done)}
+    end = items[-1]
+    assert isinstance(end, Finished)
+    return tokens, prefills[-1], end
+
+
+def check_against_fresh(network: Transformer, decoder: Decoder, prompt: list[int]) -> int:
+    """The same tokens and probabilities as from an empty cache; returns how much was remembered."""
+    tokens, prefill, _ = run(decoder, prompt)
+    fresh, fresh_prefill, _ = run(Decoder(network, 4096), prompt)
+    assert fresh_prefill.cached == 0
+    assert [token.id for token in tokens] == [token.id for token in fresh]
+    assert [t.logprob for t in tokens] == pytest.approx([t.logprob for t in fresh], abs=1e-4)
+    return prefill.cached
+
+
+def test_greedy_is_the_argmax_of_the_network(network: Transformer) -> None:
+    prompt, context = ids(150, 0), ids(150, 0)
+    for token in run(Decoder(network, 4096), prompt)[0]:
+        logits = network(torch.tensor(context))[-1]
+        assert token.id == int(logits.argmax())
+        assert token.logprob == pytest.approx(float(logits.log_softmax(0)[token.id]), abs=1e-4)
+        context.append(token.id)
+
+
+def test_the_next_turn_goes_on_from_the_end_of_the_last_prompt(network: Transformer) -> None:
+    decoder, prompt = Decoder(network, 4096), ids(300, 1)
+    run(decoder, prompt)
+    # The answer's analysis is dropped, so the next prompt parts from what was read where the answer began.
+    assert check_against_fresh(network, decoder, prompt + ids(60, 2)) == 299
+
+
+def test_a_tool_result_goes_on_from_all_that_was_read(network: Transformer) -> None:
+    decoder, prompt = Decoder(network, 4096), ids(40, 1)
+    answer = [token.id for token in run(decoder, prompt)[0]]
+    # All but the last token drawn, which nobody has read yet.
+    assert check_against_fresh(network, decoder, prompt + answer + ids(9, 3)) == 40 + 4 - 1
+
+
+def test_the_same_prompt_again_costs_one_token(network: Transformer) -> None:
+    decoder, prompt = Decoder(network, 4096), ids(40, 1)
+    run(decoder, prompt)
+    assert check_against_fresh(network, decoder, prompt) == 39
+
+
+def test_at_least_half_of_what_is_shared_is_kept(network: Transformer) -> None:
+    decoder, prompt = Decoder(network, 4096), ids(1100, 4)
+    run(decoder, prompt)
+    assert check_against_fresh(network, decoder, prompt[:1050] + ids(30, 5)) == 1024
+    assert check_against_fresh(network, decoder, prompt[:900] + ids(30, 6)) == 512
+    assert check_against_fresh(network, decoder, prompt[:130] + ids(30, 7)) == 128
+    assert check_against_fresh(network, decoder, prompt[:5] + ids(30, 8)) == 0
+
+
+def test_any_walk_through_prompts_equals_fresh_caches(network: Transformer) -> None:
+    generator, decoder, prompt = random.Random(9), Decoder(network, 4096), ids(50, 9)
+    for _ in range(12):
+        check_against_fresh(network, decoder, prompt)
+        kept = generator.randrange(len(prompt) + 1)
+        prompt = prompt[:kept] + ids(generator.randint(1, 90), seed=kept)
+
+
+def test_the_number_of_snapshots_is_bounded(network: Transformer) -> None:
+    prefix = Prefix(network)
+    for _ in range(50):
+        prefix.read(ids(8, 0))
+        prefix.mark()
+    assert len(prefix._snapshots) == SNAPSHOTS
+    assert {0, 128, 256, 400} <= set(prefix._snapshots)
+
+
+@pytest.mark.parametrize("checks", [0, 1, 2, 5, 6, 8, 10])
+def test_a_cancelled_generation_leaves_a_usable_memory(network: Transformer, checks: int) -> None:
+    """Cancelled before each of two layers in three chunks and the last token, then after each token."""
+    decoder, prompt = Decoder(network, 4096), ids(300, 10)
+    asked = iter(range(1000))
+    tokens, _, end = run(decoder, prompt, GREEDY, lambda: next(asked) >= checks)
+    assert (end.reason, len(tokens)) == ("cancelled", max(0, checks - 2 * 4 + 1))
+    check_against_fresh(network, decoder, prompt)
+    check_against_fresh(network, decoder, prompt[:200] + ids(20, 11))
+
+
+def test_the_ends(network: Transformer) -> None:
+    decoder, prompt = Decoder(network, 64), ids(60, 12)
+    free = Sampling(temperature=0)
+    tokens, _, end = run(decoder, prompt, free)
+    assert (len(tokens), end.reason) == (4, "context")
+    assert run(decoder, prompt, Sampling(0, max_tokens=3))[2].reason == "length"
+    assert run(decoder, prompt, Sampling(0, max_tokens=9))[2].reason == "context"
+    last = list(decoder.generate(prompt, free, [tokens[3].id], lambda: False))[-2:]
+    assert [type(item) for item in last] == [Token, Finished]
+    assert isinstance(last[1], Finished)
+    assert last[1].reason == "stop"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "complaint"),
+    [
+        ([], "empty"),
+        ([1, 320], "outside 0 to 319"),
+        ([-1], "outside 0 to 319"),
+        (ids(64, 0), "64 tokens and the context holds 64"),
+    ],
+)
+def test_prompts_that_cannot_be_read(network: Transformer, prompt: list[int], complaint: str) -> None:
+    with pytest.raises(EngineError, match=complaint):
+        next(Decoder(network, 64).generate(prompt, GREEDY, [], lambda: False))

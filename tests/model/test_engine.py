@@ -1,0 +1,356 @@
+"""The local engine: a real worker process on a real tiny checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import torch
+
+from gptoss_tui.model import load_model
+from gptoss_tui.model.engine import (
+    EngineDied,
+    EngineError,
+    Finished,
+    Loading,
+    LocalEngine,
+    Prefill,
+    Sampling,
+    Token,
+)
+from gptoss_tui.model.engine.log import LARGEST, open_log
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PROMPT = [(7 * n) % 320 for n in range(40)]
+LONG = [(11 * n) % 320 for n in range(4000)]
+GREEDY = Sampling(temperature=0, max_tokens=5)
+ENDLESS = Sampling(temperature=0)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("tiny"), num_hidden_layers=2)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(checkpoint: Path) -> AsyncIterator[LocalEngine]:
+    """One engine for all tests that leave it usable, which is what they are about."""
+    engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "logs" / "engine.log")
+    yield engine
+    await engine.close()
+
+
+async def run(
+    engine: LocalEngine,
+    prompt: list[int] = PROMPT,
+    sampling: Sampling = GREEDY,
+    stop_ids: tuple[int, ...] = (),
+) -> tuple[list[Token], list[Prefill], Finished]:
+    items = [item async for item in engine.generate(prompt, sampling, stop_ids)]
+    prefills = [item for item in items if isinstance(item, Prefill)]
+    tokens = [item for item in items if isinstance(item, Token)]
+    assert isinstance(items[-1], Finished)
+    assert [*prefills, *tokens, items[-1]] == items
+    return tokens, prefills, items[-1]
+
+
+async def load_error(folder: Path, **options: object) -> str:
+    engine = LocalEngine(folder, name="bad", log=folder.parent / "engine.log", **options)  # type: ignore[arg-type]
+    try:
+        with pytest.raises(EngineError) as caught:
+            async for _ in engine.load():
+                pass
+        assert not isinstance(caught.value, EngineDied)
+        return str(caught.value)
+    finally:
+        await engine.close()
+
+
+async def test_loading_reports_bytes_and_says_what_was_loaded(engine: LocalEngine, checkpoint: Path) -> None:
+    assert engine.info() is None
+    progress = [item async for item in engine.load()]
+    assert progress[0] == Loading("Starting PyTorch", 0, 0)
+    bytes_done = [item.done for item in progress[1:]]
+    assert bytes_done == sorted(bytes_done)
+    stored = sum(len(v) for v in [(checkpoint / "model.safetensors").read_bytes()])
+    assert 0.9 * stored < progress[-1].done == progress[-1].total < stored
+    info = engine.info()
+    assert info is not None
+    assert (info.model, info.device, info.context) == ("tiny", "CPU, 1 thread, float32", 4096)
+    assert info.parameters == load_model(checkpoint).config.total_parameters
+    assert [item async for item in engine.load()] == []
+
+
+async def test_greedy_is_the_argmax_of_the_network(engine: LocalEngine, checkpoint: Path) -> None:
+    tokens, prefills, finished = await run(engine)
+    network, ids = load_model(checkpoint, dtype=torch.float32), list(PROMPT)
+    for token in tokens:
+        logits = network(torch.tensor(ids))[-1]
+        assert token.id == int(logits.argmax())
+        assert token.logprob == pytest.approx(float(logits.log_softmax(0)[token.id]), abs=1e-4)
+        ids.append(token.id)
+    assert len(tokens) == 5
+    assert finished.reason == "length"
+    assert finished.prefill_s > 0 < finished.decode_s
+    assert prefills[-1].done == prefills[-1].total == 40
+
+
+async def test_a_stop_id_is_the_last_token(engine: LocalEngine) -> None:
+    ids = [token.id for token in (await run(engine))[0]]
+    tokens, _, finished = await run(engine, sampling=ENDLESS, stop_ids=(ids[3], 10**6))
+    assert [token.id for token in tokens] == ids[: ids.index(ids[3]) + 1]
+    assert finished.reason == "stop"
+
+
+async def test_equal_seeds_give_equal_answers(engine: LocalEngine) -> None:
+    first, second, other = [
+        (await run(engine, sampling=Sampling(temperature=1.5, seed=seed, max_tokens=12)))[0]
+        for seed in (5, 5, 6)
+    ]
+    assert [t.id for t in first] == [t.id for t in second] != [t.id for t in other]
+
+
+async def test_what_was_read_before_is_not_read_again(engine: LocalEngine, checkpoint: Path) -> None:
+    await run(engine, PROMPT)
+    tokens, prefills, _ = await run(engine, PROMPT + LONG[:30])
+    assert prefills[0] == Prefill(39, 70, 39)
+    network = load_model(checkpoint, dtype=torch.float32)
+    assert tokens[0].id == int(network(torch.tensor(PROMPT + LONG[:30]))[-1].argmax())
+
+
+async def test_cancel_while_reading(engine: LocalEngine) -> None:
+    items = []
+    async for item in engine.generate(LONG, ENDLESS, []):
+        items.append(item)
+        if isinstance(item, Prefill) and item.done:
+            await engine.cancel()
+    assert isinstance(items[-1], Finished)
+    assert items[-1].reason == "cancelled"
+    assert not any(isinstance(item, Token) for item in items)
+    assert (await run(engine))[2].reason == "length"
+
+
+async def test_cancel_while_writing(engine: LocalEngine) -> None:
+    expected = (await run(engine))[0]
+    tokens: list[Token] = []
+    async for item in engine.generate(PROMPT, ENDLESS, []):
+        if isinstance(item, Token):
+            tokens.append(item)
+            if len(tokens) == 3:
+                await engine.cancel()
+                await engine.cancel()
+    assert isinstance(item, Finished)
+    assert item.reason == "cancelled"
+    assert len(tokens) < 40, "cancelled, but written on and on"
+    assert [t.id for t in tokens[:5]] == [t.id for t in expected[: len(tokens)]]
+    await engine.cancel()  # nothing runs: nothing happens, to the next one neither
+    assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
+
+
+async def test_an_iterator_left_early_cancels(engine: LocalEngine) -> None:
+    expected = (await run(engine))[0]
+    async with aclosing(engine.generate(PROMPT, ENDLESS, [])) as generation:  # type: ignore[type-var]
+        async for item in generation:
+            if isinstance(item, Token):
+                break
+    async with asyncio.timeout(10):  # 4,000 tokens would take longer
+        assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
+
+
+async def test_a_cancelled_task_cancels(engine: LocalEngine) -> None:
+    expected = (await run(engine))[0]
+    task = asyncio.create_task(run(engine, sampling=ENDLESS))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(10):
+        assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
+
+
+async def test_generations_wait_for_each_other(engine: LocalEngine) -> None:
+    prompts = [PROMPT[:n] for n in (10, 20, 30)]
+    alone = [[t.id for t in (await run(engine, prompt))[0]] for prompt in prompts]
+    together = await asyncio.gather(*(run(engine, prompt) for prompt in prompts))
+    assert [[t.id for t in tokens] for tokens, _, _ in together] == alone
+
+
+async def test_ctrl_c_is_not_the_workers_business(engine: LocalEngine) -> None:
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGINT)
+    assert len((await run(engine))[0]) == 5
+
+
+@pytest.mark.parametrize(
+    ("killer", "words"),
+    [
+        (signal.SIGKILL, "signal 9, probably out of memory"),
+        (signal.SIGSEGV, "signal 11, a crash in native code"),
+    ],
+)
+async def test_death_is_told_and_survived(engine: LocalEngine, killer: signal.Signals, words: str) -> None:
+    expected = (await run(engine))[0]
+    with pytest.raises(EngineDied, match=words):
+        async for item in engine.generate(PROMPT, ENDLESS, []):
+            if isinstance(item, Token) and engine.pid is not None:
+                os.kill(engine.pid, killer)
+    assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
+
+
+async def test_refusals_leave_the_engine_usable(engine: LocalEngine) -> None:
+    for prompt, sampling, complaint in (
+        ([], GREEDY, "empty"),
+        ([320], GREEDY, "outside 0 to 319"),
+        (LONG + PROMPT + LONG, GREEDY, "8,040 tokens and the context holds 4,096"),
+        (PROMPT, Sampling(temperature=-1), "temperature must be"),
+    ):
+        with pytest.raises(EngineError, match=complaint):
+            await run(engine, prompt, sampling)
+    assert len((await run(engine))[0]) == 5
+
+
+async def test_lack_of_memory_is_told_with_figures_and_survived(checkpoint: Path) -> None:
+    engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "engine.log")
+    expected = (await run(engine))[0]
+    assert engine.pid is not None
+    now = int(Path(f"/proc/{engine.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    hard = resource.prlimit(engine.pid, resource.RLIMIT_AS, (now + (4 << 20), resource.RLIM_INFINITY))[1]
+    with pytest.raises(EngineError, match=r"Not enough memory on cpu \(.* GiB free, .* asked for\)"):
+        await run(engine, LONG)
+    resource.prlimit(engine.pid, resource.RLIMIT_AS, (hard, hard))
+    assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
+    await engine.close()
+
+
+async def test_closing_ends_the_process_and_the_next_call_starts_one(checkpoint: Path) -> None:
+    engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "engine.log")
+    await engine.close()
+    async for _ in engine.load():  # left while PyTorch starts
+        break
+    first = engine.pid
+    assert first is not None
+    await engine.close()
+    assert not Path(f"/proc/{first}").exists()
+    assert len((await run(engine))[0]) == 5
+    assert engine.pid not in (None, first)
+    await engine.close()
+
+
+async def test_numbers_that_are_none_are_told(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tiny_checkpoint(tmp_path / "nan", num_hidden_layers=1)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["lm_head.weight"].fill_(3e38)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    engine = LocalEngine(folder, name="nan", log=tmp_path / "engine.log")
+    for _ in range(2):
+        with pytest.raises(EngineError, match="Numerical fault on cpu: .* of 320 logits"):
+            await run(engine)
+    await engine.close()
+
+
+async def test_checkpoints_that_cannot_be_used(checkpoint: Path, tmp_path: Path) -> None:
+    assert "config.json: no such file" in await load_error(tmp_path / "missing")
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    for file in checkpoint.glob("*.json"):
+        (cut / file.name).write_bytes(file.read_bytes())
+    (cut / "model.safetensors").write_bytes((checkpoint / "model.safetensors").read_bytes()[:-1])
+    with pytest.raises(Exception, match=r"model\.safetensors") as direct:
+        load_model(cut)
+    assert await load_error(cut) == str(direct.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"device": "npu"}, "There is no device 'npu' here. There is: auto, cpu"),
+        ({"dtype": "float16"}, "There is no dtype 'float16'"),
+        ({"context": 4097}, "The context must be from 2 to 4,096 tokens for this model, not 4,097."),
+    ],
+)
+async def test_options_that_cannot_be(checkpoint: Path, options: dict[str, object], complaint: str) -> None:
+    assert complaint in await load_error(checkpoint, **options)
+
+
+async def test_the_worker_dies_with_the_application(checkpoint: Path) -> None:
+    script = f"""
+import asyncio, os
+from pathlib import Path
+from gptoss_tui.model.engine import LocalEngine, Sampling, Token
+
+async def main():
+    folder = Path({str(checkpoint)!r})
+    engine = LocalEngine(folder, name="tiny", threads=1, log=folder / "engine.log")
+    async for item in engine.generate([1, 2, 3], Sampling(), []):
+        if isinstance(item, Token):
+            print(engine.pid, flush=True)
+            os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+    parent = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False)
+    assert parent.returncode == -signal.SIGKILL
+    worker = Path(f"/proc/{parent.stdout.strip()}/stat")
+    async with asyncio.timeout(2):
+        while worker.exists() and worker.read_text().rpartition(")")[2].split()[0] != "Z":
+            await asyncio.sleep(0.02)
+
+
+async def test_what_libraries_print_does_not_reach_the_application() -> None:
+    script = """
+import os
+from gptoss_tui.model.engine.worker import take_pipes
+
+commands, answers = take_pipes()
+print("from Python", flush=True)
+os.write(1, b"from C")
+answers.write(commands.readline().upper())
+answers.flush()
+assert os.read(0, 10) == b""
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=b"command\nrest", capture_output=True, check=True
+    )
+    assert done.stdout == b"COMMAND\n"
+    assert done.stderr == b"from Python\nfrom C"
+
+
+async def test_the_applications_side_is_free_of_torch() -> None:
+    script = """
+import sys
+import gptoss_tui.model.engine.local
+assert not {"torch", "numpy", "tiktoken", "safetensors"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+async def test_the_log_is_private_and_bounded(tmp_path: Path) -> None:
+    log = tmp_path / "state" / "engine.log"
+    for _ in range(5):
+        with open_log(log) as file:
+            file.truncate(LARGEST + 1)
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
+    assert sorted(file.name for file in log.parent.iterdir()) == [
+        "engine.log",
+        "engine.log.1",
+        "engine.log.2",
+    ]
+
+
+async def test_without_a_place_for_the_log_the_engine_still_starts() -> None:
+    with open_log(Path("/proc/nowhere/engine.log")) as file:
+        file.write(b"lost")
