@@ -300,6 +300,8 @@ async def _obey(chat: Chat, invocation: commands.Invocation) -> bool:
 
 
 def _set_effort(chat: Chat, argument: str) -> None:
-    with suppress(ValueError):
-        chat.effort = Effort(argument.lower()) if argument else chat.effort.next()
-    print(f"Effort: {chat.effort} (low, medium or high), from the next message.")
+    if argument and argument not in list(Effort):
+        print(f"Effort is low, medium or high, not {printable(argument)}.")
+        return
+    chat.effort = Effort(argument) if argument else chat.effort.next()
+    print(f"Effort: {chat.effort}, from the next message.")

@@ -122,7 +122,7 @@ def test_it_leaves_while_the_model_still_loads(terminal: Open, endless: Path) ->
     [
         (["-m", "gpt-oss-7b"], 1, "gpt-oss-7b"),
         (["--functions", "gone.py"], 1, "gone.py"),
-        (["--theme"], 2, "unrecognized"),
+        (["--seed", "one"], 2, "--seed"),
     ],
 )
 def test_what_cannot_work_is_told_before_the_screen_is_taken(
