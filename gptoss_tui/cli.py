@@ -152,7 +152,8 @@ def _answer(settings: Settings, prompt: str, *, json: bool, reasoning: bool) -> 
 
 
 def _converse(settings: Settings, reasoning: bool) -> int:
-    from .plain import AsText, converse
+    from .plain import AsText
+    from .repl import converse
 
     _tolerate_any_locale()
     return converse(_Opener(settings), AsText(sys.stdout, sys.stdout if reasoning else None))

@@ -1,4 +1,4 @@
-"""The events of a turn without a screen: as text for pipes, as JSON lines, as a line REPL.
+"""The events of a turn without a screen: as text for pipes, and as JSON lines.
 
 stdout carries the answer and nothing else, so that it can be piped; everything told beside the answer goes to
 another stream. All text passes `printable` even on its way into a pipe, for a pipe often ends in a terminal.
@@ -12,11 +12,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from . import commands
 from .conversation.approval import Approval, Approver
 from .conversation.chat import Chat, ChatError
 from .conversation.events import (
@@ -34,8 +33,7 @@ from .conversation.events import (
     ToolCall,
     ToolOutput,
 )
-from .conversation.printable import printable, revealed
-from .harmony.message import Effort
+from .conversation.printable import printable
 from .tools import Tool
 
 ANSWERED, FAILED, INTERRUPTED = 0, 1, 130
@@ -55,9 +53,6 @@ def complain(message: str) -> None:
     """Say on stderr, in one line, what failed."""
     line = " ".join(message.split())
     print(f"gptoss-chat: {printable(line)}", file=sys.stderr, flush=True)
-
-
-# --- how events look
 
 
 def as_json(event: Event) -> None:
@@ -145,9 +140,6 @@ class _Progress:
             print("\r" + " " * self._width, end="\r", file=sys.stderr, flush=True)
 
 
-# --- one shot
-
-
 def one_shot(open_chat: Open, prompt: str, show: Show) -> int:
     """Put one question to a chat of its own, show what happens; returns the exit status."""
     return asyncio.run(_one_shot(open_chat, prompt, show))
@@ -155,10 +147,10 @@ def one_shot(open_chat: Open, prompt: str, show: Show) -> int:
 
 async def _one_shot(open_chat: Open, prompt: str, show: Show) -> int:
     try:
-        chat = open_chat(_refuse)
+        chat = open_chat(refuse)
         try:
-            await _load(chat, show)
-            return await _ask(chat, prompt, show)
+            await load(chat, show)
+            return await ask(chat, prompt, show)
         finally:
             await chat.close()
     except ChatError as error:
@@ -166,12 +158,14 @@ async def _one_shot(open_chat: Open, prompt: str, show: Show) -> int:
         return FAILED
 
 
-async def _refuse(call: ToolCall, tool: Tool) -> Approval:
-    complain(f"{tool.name} was not run: it needs approval, and with -p there is no one to ask")
+async def refuse(call: ToolCall, tool: Tool) -> Approval:
+    """The approver where there is no one to ask; the person reads afterwards what was not run."""
+    complain(f"{tool.name} was not run: it needs approval, and there is no one to ask")
     return Approval.NO
 
 
-async def _load(chat: Chat, show: Show) -> None:
+async def load(chat: Chat, show: Show) -> None:
+    """Load the model, with progress on stderr if that is a terminal; raises ChatError."""
     progress = _Progress()
     try:
         async for event in chat.load():
@@ -182,7 +176,8 @@ async def _load(chat: Chat, show: Show) -> None:
         progress.erase()
 
 
-async def _ask(chat: Chat, prompt: str, show: Show) -> int:
+async def ask(chat: Chat, prompt: str, show: Show) -> int:
+    """One turn; returns the exit status it stands for. Raises ChatError."""
     status = FAILED
     with _ctrl_c_stops(chat):
         async with aclosing(chat.send(prompt)) as events:
@@ -211,97 +206,3 @@ def _ctrl_c_stops(chat: Chat) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-
-
-# --- the line REPL
-
-
-def converse(open_chat: Open, show: Show) -> int:
-    """Read lines from stdin, each a message or a slash command, until its end; returns the exit status."""
-    with suppress(ImportError):
-        import readline  # noqa: F401  (gives input() history and editing)
-    with asyncio.Runner() as runner:
-        try:
-            chat = runner.run(_open(open_chat, show))
-        except ChatError as error:
-            complain(str(error))
-            return FAILED
-        try:
-            while (line := _read_line("> ")) is not None:
-                if invocation := commands.parse(line):
-                    if not runner.run(_obey(chat, invocation)):
-                        break
-                elif line.strip():
-                    runner.run(_say(chat, line, show))
-            return ANSWERED
-        finally:
-            runner.run(chat.close())
-
-
-async def _open(open_chat: Open, show: Show) -> Chat:
-    chat = open_chat(_ask_for_approval)
-    try:
-        await _load(chat, show)
-    except BaseException:
-        await chat.close()
-        raise
-    print(f"{printable(chat.model)}. /help lists the commands, Ctrl+D ends.", flush=True)
-    return chat
-
-
-async def _say(chat: Chat, text: str, show: Show) -> None:
-    """One turn of many: what fails is said, and the conversation goes on."""
-    try:
-        await _ask(chat, text, show)
-    except ChatError as error:
-        complain(str(error))
-
-
-def _read_line(prompt: str) -> str | None:
-    """The next line of stdin, None at its end. The prompt is for people: a pipe is not prompted."""
-    try:
-        return input(prompt if sys.stdin.isatty() else "")
-    except EOFError:
-        return None
-
-
-async def _ask_for_approval(call: ToolCall, tool: Tool) -> Approval:
-    """Show the whole call and ask; anything but a clear yes is a no."""
-    print(f"{call.recipient} wants to run {tool.where}:\n{revealed(call.arguments)}", flush=True)
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        answer = _read_line("Run it? [y]es, yes for this [s]ession, [N]o: ") or ""
-    except KeyboardInterrupt:
-        answer = ""
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    return {"y": Approval.ONCE, "yes": Approval.ONCE, "s": Approval.SESSION}.get(
-        answer.strip().lower(), Approval.NO
-    )
-
-
-async def _obey(chat: Chat, invocation: commands.Invocation) -> bool:
-    """Carry out a slash command; False when the person wants to leave."""
-    match invocation.command and invocation.command.name, invocation.argument:
-        case "quit", _:
-            return False
-        case "new", _:
-            await chat.new()
-            print("A new chat.")
-        case "effort", argument:
-            _set_effort(chat, argument)
-        case "tools", _:
-            print("\n".join(f"{tool.name}: runs {tool.where}" for tool in chat.tools) or "No tools.")
-        case "help", _:
-            print("/new  /effort low|medium|high  /tools  /quit")
-        case _:
-            print(f"There is no /{printable(invocation.name)} here; /help lists what there is.")
-    return True
-
-
-def _set_effort(chat: Chat, argument: str) -> None:
-    if argument and argument not in list(Effort):
-        print(f"Effort is low, medium or high, not {printable(argument)}.")
-        return
-    chat.effort = Effort(argument) if argument else chat.effort.next()
-    print(f"Effort: {chat.effort}, from the next message.")
