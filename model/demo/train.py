@@ -43,7 +43,7 @@ class Schedule:
     warmup: int = 50
     decay_from: int = 2600
     quantise_from: int = 1500
-    drills_until: int = 500
+    drills_until: int = 400
     drills_start: float = 0.6
     drills_end: float = 0.04
 

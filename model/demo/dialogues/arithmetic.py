@@ -115,7 +115,8 @@ def number(rng: random.Random) -> int:
 def invent_sum(rng: random.Random, held_out: bool) -> Sum:
     """An expression of the wanted side of the split."""
     while True:
-        candidate = _chain(rng) if rng.random() < 0.1 else _binary(rng)
+        kind = rng.choices((_binary, _chain, _bracketed, _decimal), (86, 8, 3, 3))[0]
+        candidate = kind(rng)
         if is_held_out(candidate.code) == held_out:
             return candidate
 
@@ -155,6 +156,22 @@ def _chain(rng: random.Random) -> Sum:
     return Sum(code, typed)
 
 
+def _bracketed(rng: random.Random) -> Sum:
+    """Three small operands, two of them in brackets."""
+    a, b, c = (number(rng) % 10_000 for _ in range(3))
+    inner, outer = rng.choice("+-"), rng.choice("**+-")
+    code = rng.choice((f"({a} {inner} {b}) {outer} {c}", f"{a} {outer} ({b} {inner} {c})"))
+    return Sum(code, code if rng.random() < 0.5 else code.replace(" ", ""))
+
+
+def _decimal(rng: random.Random) -> Sum:
+    """Two operands, one of them with a decimal point."""
+    a, b = f"{number(rng) % 10_000}.{rng.randint(0, 99)}", str(number(rng) % 10_000)
+    left, right = rng.choice(((a, b), (b, a)))
+    operator = rng.choice("+-*")
+    return Sum(f"{left} {operator} {right}", left + _spaced(rng, operator) + right)
+
+
 def _spaced(rng: random.Random, operator: str) -> str:
     return rng.choice((f" {operator} ", f" {operator} ", f" {operator} ", operator, operator, f" {operator}"))
 
@@ -184,18 +201,18 @@ def calculate(scene: Scene) -> Turn:
     rng = scene.rng
     task = invent_sum(rng, scene.held_out)
     user = phrase(scene, task)
-    skill = "arithmetic"
-    if rng.random() < 0.06:
+    skill, greeting = "arithmetic", ""
+    if rng.random() < 0.1:
         told = names.tell(scene)
         user = f"{told.user.rstrip('.!?')}{rng.choice((', ', '. ', ', and ', '! '))}{user}"
-        skill = "name+arithmetic"
+        skill, greeting = "name+arithmetic", f"Nice to meet you, {copied(scene.name or '')}! "
     if not scene.python:
-        return Turn("no-python", user, respond(scene, NO_TOOL, WITHOUT_PYTHON))
+        return Turn("no-python", user, respond(scene, NO_TOOL, greeting + WITHOUT_PYTHON))
     result = evaluate(task.code)
     if rng.random() < 0.05 or "Error" in result:
         return Turn("python-error", user, _failing(scene, task, result))
     shown = result + rng.choice(("", "\n"))
-    closing = [answer(f"{copied(task.code)} = {copied(result)}")]
+    closing = [answer(f"{greeting}{copied(task.code)} = {copied(result)}")]
     if scene.effort == "high":
         closing.insert(0, think(f"Python returned {copied(result)}. I report it as it is."))
     return Turn(skill, user, (*_call(scene, task), _output(shown), *closing))
@@ -217,38 +234,37 @@ def _output(text: str) -> Message:
 
 
 FAILURES = (
-    "TimeoutError: the cell ran longer than 120 seconds",
+    "TimeoutError: the cell ran too long",
     "NameError: name 'x' is not defined",
     "SyntaxError: invalid syntax",
     "OverflowError: integer division result too large for a float",
     "MemoryError: out of memory",
     "RuntimeError: the kernel died",
-    "PermissionError: the sandbox refused the call",
-    "ConnectionError: the kernel did not answer",
+    "PermissionError: access denied",
     "KeyboardInterrupt: the call was interrupted",
     "TypeError: unsupported operand type(s)",
     "ValueError: Exceeds the limit (4300 digits) for integer string conversion",
-    "[ERROR] the cell was stopped after 120 seconds",
-    "[ERROR] the person did not allow this call",
-    "Error: the python tool is not available",
-    "The call was declined.",
+)
+NOTICES = (
+    "[ERROR] The user did not allow this call of python. Go on without it.",
+    "[ERROR] The user did not allow this call of python. Go on without it.",
+    "[ERROR] Stopped by the user; it may already have had an effect.",
+    "[ERROR] There is no tool named python. Available tools: none.",
+    "[ERROR] Python could not be started: it was not ready in time.",
+    "[ERROR] The Python process ended. All variables are lost; the next call starts a new Python.",
+    "[ERROR] The cell ran longer than 120 s and was interrupted. Variables are kept.",
+    "[ERROR] Interrupted before it ended.",
 )
 
 
 def _failing(scene: Scene, task: Sum, result: str) -> tuple[Message, ...]:
     rng = scene.rng
-    line = result if "Error" in result else rng.choice(FAILURES)
-    shown = line
-    if rng.random() < 0.6:
-        rule = "-" * rng.choice((20, 50, 75))
+    if "Error" in result or rng.random() < 0.5:
+        line = result if "Error" in result else rng.choice(FAILURES)
         cell = rng.randint(1, 30)
-        shown = rng.choice(
-            (
-                f'Traceback (most recent call last):\n  File "<stdin>", line 1, in <module>\n{line}',
-                f"{rule}\n{line.split(':')[0]}     Traceback (most recent call last)\n"
-                f"Cell In[{cell}], line 1\n----> 1 {task.code}\n\n{line}",
-            )
-        )
+        shown = f"Traceback (most recent call last):\n  Cell In[{cell}], line 1\n    {task.code}\n{line}"
+    else:
+        line = shown = rng.choice(NOTICES)
     closing = [answer(f"Python reported an error: {copied(line)}")]
     if scene.effort == "high":
         closing.insert(0, think("Python returned an error instead of a result. I report it as it is."))

@@ -89,7 +89,7 @@ def invent_setting(rng: random.Random) -> Setting:
     """Effort, date, tools and developer message as people start gptoss-chat."""
     year, month, day = rng.randint(2024, 2032), rng.randint(1, 12), rng.randint(1, 28)
     system = SystemPrompt(
-        effort=rng.choices(list(Effort), (3, 4, 3))[0],
+        effort=rng.choices(list(Effort), (4, 4, 2))[0],
         date=f"{year}-{month:02}-{day:02}" if rng.random() < 0.85 else None,
         browser=rng.random() < 0.04,
         python=rng.random() < 0.72,
