@@ -49,9 +49,11 @@ class ApprovalPrompt(Vertical):
         self._focused_before = self.screen.focused
         self.query_one("#no", Button).focus()
 
-    def on_unmount(self) -> None:
-        if self._focused_before is not None and self.screen.focused is None:
-            self._focused_before.focus()
+    async def leave(self) -> None:
+        """Disappear, and give the focus back to where it was."""
+        if self._focused_before is not None and self.has_focus_within:
+            self._focused_before.focus(scroll_visible=False)
+        await self.remove()
 
     async def answer(self) -> Answer:
         """Wait for the person."""

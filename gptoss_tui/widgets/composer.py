@@ -41,6 +41,7 @@ class Composer(TextArea):
             highlight_cursor_line=False,
             tab_behavior="focus",
         )
+        self.cursor_blink = False
         self._take_back = take_back
         self._history: list[str] = []
         self._position = 0

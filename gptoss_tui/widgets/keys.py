@@ -25,7 +25,7 @@ COMPOSER: Final[list[BindingType]] = [
         "shift+enter,ctrl+j,alt+enter",
         "newline",
         "New line (a trailing \\ before Enter does it too)",
-        "Shift+Enter  Ctrl+J  Alt+Enter",
+        "Shift+Enter Ctrl+J Alt+Enter",
         priority=True,
     ),
     _key(
@@ -36,6 +36,14 @@ COMPOSER: Final[list[BindingType]] = [
         "Shift+Tab  F2",
         priority=True,
     ),
+    _key(
+        "composer.older",
+        "up",
+        "older",
+        "At the edge: what was sent before, or take back the queue",
+        "Up  Down",
+    ),
+    _key("composer.newer", "down", "newer", ""),
     _key(
         "composer.scroll_up",
         "pageup",
@@ -81,7 +89,7 @@ APPROVAL: Final[list[BindingType]] = [
 ]
 
 APP: Final[list[BindingType]] = [
-    _key("app.help", "f1", "help", "Keys and commands", "F1  or ? when nothing is typed"),
+    _key("app.help", "f1", "help", "Keys and commands (? while nothing is typed)", "F1  or  ?"),
     _key("app.palette", "ctrl+p", "command_palette", "Command palette", "Ctrl+P", priority=True),
     _key("app.quit", "ctrl+q", "quit", "Quit", "Ctrl+Q", priority=True),
 ]
@@ -92,6 +100,11 @@ class Section(NamedTuple):
 
     title: str
     bindings: list[BindingType]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The keys and what they do; a binding without a description is another's second half."""
+        bindings = (binding for binding in self.bindings if isinstance(binding, Binding))
+        return [(b.key_display or b.key, b.description) for b in bindings if b.description]
 
 
 SECTIONS = (

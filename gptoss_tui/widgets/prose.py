@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -29,7 +29,7 @@ class _Fence(MarkdownFence):
 
 
 class _Document(Markdown):
-    BLOCKS: ClassVar = {**Markdown.BLOCKS, "fence": _Fence, "code_block": _Fence}
+    BLOCKS = {**Markdown.BLOCKS, "fence": _Fence, "code_block": _Fence}  # noqa: RUF012 (as in the base)
 
     def __init__(self) -> None:
         super().__init__(parser_factory=parser, open_links=False)
@@ -74,6 +74,7 @@ class Prose(Vertical):
         with self.app.batch_update():
             await self.query_one(_Document).update(self.text)
             await self.query_one(PlainText).clear()
+            self._show_tail("")
         self._rendered, self._widgets = len(self.text), whole.widgets
 
     async def _settle(self, tail: str) -> str:
@@ -94,6 +95,7 @@ class Prose(Vertical):
 
     def _show_tail(self, tail: str) -> None:
         plain = self.query_one(PlainText)
+        plain.display = bool(tail)
         fence = tail.lstrip(" ").startswith(("```", "~~~"))
         plain.set_class(fence, "-code")
         if fence:

@@ -87,9 +87,9 @@ class Reasoning(Vertical):
 
     def _summary(self) -> Content:
         seconds = (self._ended or monotonic()) - self._started
-        words = "Thinking" if self._ended is None else "Thought"
+        tokens = "1 token" if self._tokens == 1 else f"{self._tokens:,} tokens"
         return Content.assemble(
             ("▸ " if self._view is View.LINE else "▾ ", "$muted"),
-            (f"{words} {seconds:.1f} s · {self._tokens:,} tokens", "$muted"),
-            (" · raw reasoning, unmoderated", "$faint italic"),
+            ("raw reasoning, unmoderated", "$muted"),
+            (f" · {seconds:.1f} s · {tokens}", "$faint"),
         )

@@ -88,11 +88,7 @@ def _gauge(status: Status, *, bar: bool) -> Content:
 
 
 def _rate(status: Status) -> Content:
-    return (
-        Content.styled(f"{status.tokens_per_s:.0f} tok/s", "$muted")
-        if status.tokens_per_s
-        else Content()
-    )
+    return Content.styled(f"{status.tokens_per_s:.0f} tok/s", "$muted") if status.tokens_per_s else Content()
 
 
 def _bar(share: float) -> tuple[tuple[str, str], tuple[str, str]]:

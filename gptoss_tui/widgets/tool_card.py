@@ -116,7 +116,7 @@ class ToolCard(Vertical):
             approval.scroll_visible(animate=False)
             return await approval.answer()
         finally:
-            await approval.remove()
+            await approval.leave()
             if self.state is State.ASKING:
                 self._enter(State.RUNNING)
 
