@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gptoss_tui.kernels import mxfp4
 
-_QUERIES_AT_ONCE = 256  # bounds the score matrix of a long prompt
+_SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32: bounds the memory of a long prompt
 
 
 class ExpertWeights(NamedTuple):
@@ -87,11 +87,14 @@ def attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None
     value is dropped.
     With a `window` each query sees that many keys, its own included.
     """
-    tokens, keys = q.shape[1], k.shape[1]
-    past = keys - tokens
+    heads, tokens, _ = q.shape
+    past = k.shape[1] - tokens
+    at_once = max(1, _SCORES_AT_ONCE // (heads * k.shape[1]))
+    if window is not None and window < k.shape[1]:
+        at_once = max(window, 64)  # so few that most keys they share are seen by all of them
     parts = []
-    for start in range(0, tokens, _QUERIES_AT_ONCE):
-        stop = min(start + _QUERIES_AT_ONCE, tokens)
+    for start in range(0, tokens, at_once):
+        stop = min(start + at_once, tokens)
         first = 0 if window is None else max(0, past + start - window + 1)
         seen = slice(first, past + stop)
         parts.append(_attend(q[:, start:stop], k[:, seen], v[:, seen], sinks, window))

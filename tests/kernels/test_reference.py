@@ -73,7 +73,10 @@ def test_a_sink_of_zero_takes_a_third_beside_two_scores_of_zero() -> None:
 
 @pytest.mark.parametrize("window", [None, 1, 3, 300])
 @pytest.mark.parametrize(("tokens", "past"), [(1, 0), (1, 9), (7, 0), (7, 4), (600, 5)])
-def test_attention_is_the_definition_per_query(tokens: int, past: int, window: int | None) -> None:
+def test_attention_is_the_definition_per_query(
+    tokens: int, past: int, window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "_SCORES_AT_ONCE", 100_000)  # several parts at 600 tokens
     heads, kv_heads, head_dim = 4, 2, 8
     q, sinks = normal(heads, tokens, head_dim, seed=1), normal(heads, seed=2)
     k, v = (
