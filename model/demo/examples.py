@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tiktoken
 import torch
@@ -96,7 +96,7 @@ def example(dialogue: Dialogue, encoding: tiktoken.Encoding) -> Example:
 def _weighted(message: Message, encoding: tiktoken.Encoding) -> tuple[list[int], list[float]]:
     """A completed message's tokens and weights; copied spans are found by their marks."""
     text = plain(message.text)
-    ids = render_message(_with_text(message, text), encoding)
+    ids = render_message(replace(message, text=text), encoding)
     body = encode_text(text, encoding)
     weights = [1.0] * len(ids)
     begin = len(ids) - 1 - len(body)
@@ -110,17 +110,6 @@ def _weighted(message: Message, encoding: tiktoken.Encoding) -> tuple[list[int],
             weights[i] = SPAN
         offset = covered.stop
     return ids, weights
-
-
-def _with_text(message: Message, text: str) -> Message:
-    return Message(
-        message.role,
-        text,
-        name=message.name,
-        channel=message.channel,
-        recipient=message.recipient,
-        content_type=message.content_type,
-    )
 
 
 def _spans(marked: str) -> tuple[set[int], set[int]]:

@@ -19,6 +19,14 @@ SHARPNESS = 1.5
 """Factor on the logits, folded into the final norm: at temperature 1 a tiny model wanders too easily."""
 
 
+def write_checkpoint(folder: Path, network: DemoNetwork, tokenizer: Path) -> None:
+    """The whole checkpoint; `tokenizer` is the folder that holds the tokenizer's files."""
+    write_config(folder, network.shape)
+    write_weights(folder, network)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((tokenizer / name).read_bytes())
+
+
 def write_config(folder: Path, shape: Shape) -> None:
     """config.json and generation_config.json, with the keys of the released checkpoints."""
     pad, end = control_id("endoftext"), control_id("return")

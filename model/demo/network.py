@@ -51,7 +51,9 @@ class _SinkAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, sinks: Tensor) -> Tensor:
+    def forward(  # noqa: PLR0917
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, sinks: Tensor
+    ) -> Tensor:
         n, kv, g, t, d = q.shape
         scores = (q.reshape(n, kv, g * t, d) @ k.mT).view(n, kv, g, t, -1)
         scores += mask[:, None, None]

@@ -24,8 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import checkpoint_path
 from .examples import SPAN_START, Batch, batch
-from .export import write_config
+from .export import write_checkpoint, write_config
 from .initialisation import initialise
 from .network import DemoNetwork, Shape
 from .optimiser import optimisers
@@ -122,7 +123,7 @@ class Run:
         self.step += 1
         self.tokens += rows.tokens
         starts = rows.weight == SPAN_START
-        right = (logits.argmax(-1) == rows.target)[starts].float().mean()
+        right = (logits.argmax(-1) == rows.target)[starts].sum() / starts.sum().clamp(min=1)
         return loss.item(), right.item()
 
     @torch.no_grad()
@@ -171,7 +172,7 @@ def train(run: Run, *, stop_at: int, save_every_s: float = 180, evaluate_every: 
         step_loss, step_starts = run.train_step()
         weight = max(0.02, 1 / (run.step - first))
         loss += weight * (step_loss - loss)
-        starts += weight * (step_starts - starts) if step_starts == step_starts else 0.0
+        starts += weight * (step_starts - starts)
         now = time.monotonic()
         if run.step % 25 == 0:
             pace = (now - began) / (run.step - first)
@@ -203,6 +204,12 @@ def main() -> None:
     parser.add_argument(
         "--run", type=Path, default=Path("runs/demo"), help="folder of the run's state (default: %(default)s)"
     )
+    parser.add_argument(
+        "--output", type=Path, default=checkpoint_path(), help="where the checkpoint is written"
+    )
+    parser.add_argument(
+        "--export-only", action="store_true", help="write the checkpoint of the run as it stands"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=Schedule().steps)
@@ -212,7 +219,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     schedule = Schedule(steps=arguments.steps, decay_from=arguments.decay_from)
     run = Run(arguments.run, arguments.seed, schedule, Shape())
-    train(run, stop_at=schedule.steps)
+    if not arguments.export_only:
+        train(run, stop_at=schedule.steps)
+    write_checkpoint(arguments.output, run.averaged(), run.folder)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 from gptoss_tui.harmony.message import Channel, Message, Role
@@ -95,6 +96,9 @@ NO_TOOL = efforts(
 WITHOUT_PYTHON = "I cannot compute that exactly without the python tool. Start gptoss-chat with --tools python and ask again."
 
 
+EXPRESSION = re.compile(r"[-+*/%(). 0-9]+")
+
+
 @dataclass(frozen=True, slots=True)
 class Sum:
     """An expression as Python is sent it, and one way in which a person may have written it."""
@@ -184,6 +188,16 @@ def evaluate(code: str) -> str:
         return f"ZeroDivisionError: {error}"
 
 
+def is_expression(code: str) -> bool:
+    """Whether the code is arithmetic on short numbers, harmless to evaluate."""
+    return bool(EXPRESSION.fullmatch(code)) and not re.search(r"[\d.]{14}|\*\*.*(\d\d|\*\*)", code)
+
+
+def traceback(code: str, line: str, cell: int) -> str:
+    """What the python tool says of a cell that raised; `line` names the error."""
+    return f"Traceback (most recent call last):\n  Cell In[{cell}], line 1\n    {code}\n{line}"
+
+
 def phrase(scene: Scene, task: Sum) -> str:
     """What the person types for the expression."""
     rng = scene.rng
@@ -262,7 +276,7 @@ def _failing(scene: Scene, task: Sum, result: str) -> tuple[Message, ...]:
     if "Error" in result or rng.random() < 0.5:
         line = result if "Error" in result else rng.choice(FAILURES)
         cell = rng.randint(1, 30)
-        shown = f"Traceback (most recent call last):\n  Cell In[{cell}], line 1\n    {task.code}\n{line}"
+        shown = traceback(task.code, line, cell)
     else:
         line = shown = rng.choice(NOTICES)
     closing = [answer(f"Python reported an error: {copied(line)}")]

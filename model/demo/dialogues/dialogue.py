@@ -17,7 +17,7 @@ from gptoss_tui.harmony.message import (
 )
 
 from . import arithmetic, names, repeat, smalltalk, unknown
-from .turn import Scene, Turn, plain
+from .turn import Scene, Turn
 
 Skill = Callable[[Scene], Turn]
 
@@ -73,14 +73,23 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """A history, what the person says last, and the turn the model has to produce."""
+    """A setting and the turns that follow it; the model is to learn the last one."""
 
     setting: Setting
-    history: tuple[Message, ...]
-    turn: Turn
+    turns: tuple[Turn, ...]
+
+    @property
+    def turn(self) -> Turn:
+        """The last turn."""
+        return self.turns[-1]
+
+    @property
+    def history(self) -> list[Message]:
+        """Every message before the last turn, as the product keeps them."""
+        return [message for turn in self.turns[:-1] for message in turn.transcript()]
 
     def prompt(self) -> Conversation:
-        """The conversation as the model is shown it when its turn begins."""
+        """The conversation as the model is shown it when its last turn begins."""
         messages = [*self.history, Message(Role.USER, self.turn.user)]
         return Conversation(self.setting.system, self.setting.developer, messages)
 
@@ -112,26 +121,13 @@ def invent_dialogue(
     last = skill or _draw(rng)
     several = 50 if last is not names.ask else 15
     count = turns or rng.choices((1, 2, 3, 4, 5, 8), (several, 20, 14, 9, 6, 1))[0]
-    history: list[Message] = []
+    played: list[Turn] = []
     introduced = rng.randrange(count - 1) if count > 1 and last is names.ask and rng.random() < 0.8 else -1
     for i in range(count - 1):
-        turn = names.tell(scene) if i == introduced else _draw(rng)(scene)
-        history.append(Message(Role.USER, turn.user))
-        history.extend(_unmarked(message) for message in turn.messages)
+        played.append(names.tell(scene) if i == introduced else _draw(rng)(scene))
         scene.turns += 1
-    return Dialogue(setting, tuple(history), last(scene))
+    return Dialogue(setting, (*played, last(scene)))
 
 
 def _draw(rng: random.Random) -> Skill:
     return rng.choices(list(SKILLS), list(SKILLS.values()))[0]
-
-
-def _unmarked(message: Message) -> Message:
-    return Message(
-        message.role,
-        plain(message.text),
-        name=message.name,
-        channel=message.channel,
-        recipient=message.recipient,
-        content_type=message.content_type,
-    )

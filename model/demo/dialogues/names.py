@@ -6,26 +6,10 @@ import random
 
 from .turn import Scene, Turn, casual, copied, efforts, is_held_out, respond
 
-FIRST_NAMES = """
-Ada Adam Ahmed Aiko Alan Albert Alex Alice Alina Amara Amelia Amir Amy Ana Anders Andrea Andrew Angela Anna Anton
-Aria Arjun Arthur Ava Ayesha Barbara Beatrice Ben Benjamin Bianca Bjorn Bob Boris Brian Bruno Camila Carl Carla
-Carlos Carmen Caroline Catherine Cecilia Charles Charlotte Chen Chloe Chris Clara Claudia Clement Cora Cyrus Daniel
-Daria David Deborah Dennis Diana Diego Dmitri Dora Dylan Edgar Edith Edward Elena Eli Elias Elif Elijah Elise Ella
-Ellen Emil Emily Emma Eric Erik Esther Ethan Eva Evan Farah Fatima Felix Fernando Fiona Florian Frances Frank Freya
-Gabriel George Gita Giulia Grace Greta Gustav Hana Hannah Harry Hasan Hector Helen Henry Hiro Hugo Ian Ibrahim Ida
-Igor Ines Ingrid Irene Isaac Isabel Ivan Ivy Jack Jacob James Jan Jane Jason Javier Jean Jenny Jin Joan Joe Johan
-John Jonas Jorge Jose Joseph Joy Juan Judith Julia Julian Jun Kaito Karen Karim Karl Kate Keiko Kenji Kevin Kim
-Klaus Lara Lars Laura Layla Lea Lee Lena Leo Leon Li Liam Lily Lin Linda Ling Lisa Louis Lucas Lucia Luis Luna Maja
-Malik Marco Maria Marie Mario Mark Marta Martin Mary Mateo Max Maya Mei Mia Michael Miguel Mike Mila Milan Mina
-Mohamed Mona Nadia Naomi Nathan Nia Nick Nicolas Nina Noah Noor Nora Olaf Oleg Olga Oliver Olivia Omar Oscar Otto
-Pablo Patrick Paul Pavel Pedro Peter Petra Philip Pia Priya Quentin Rachel Raj Ralph Rania Raul Rebecca Ren Rita
-Robert Robin Rosa Rose Ruben Ruth Ryan Sakura Salma Sam Samir Samuel Sara Sarah Sato Sean Sergei Simon Sofia Sonia
-Stefan Stella Steve Susan Sven Tanya Tara Theo Thomas Tim Tina Tobias Tom Tomas Uma Ursula Vera Victor Viktor
-Vincent Wei William Xavier Yara Yasmin Yuki Yusuf Zara Zoe Zofia
-""".split()
+FIRST_NAMES = ["Ada", "Adam", "Ahmed", "Aiko", "Alan", "Albert", "Alex", "Alice", "Alina", "Amara", "Amelia", "Amir", "Amy", "Ana", "Anders", "Andrea", "Andrew", "Angela", "Anna", "Anton", "Aria", "Arjun", "Arthur", "Ava", "Ayesha", "Barbara", "Beatrice", "Ben", "Benjamin", "Bianca", "Bjorn", "Bob", "Boris", "Brian", "Bruno", "Camila", "Carl", "Carla", "Carlos", "Carmen", "Caroline", "Catherine", "Cecilia", "Charles", "Charlotte", "Chen", "Chloe", "Chris", "Clara", "Claudia", "Clement", "Cora", "Cyrus", "Daniel", "Daria", "David", "Deborah", "Dennis", "Diana", "Diego", "Dmitri", "Dora", "Dylan", "Edgar", "Edith", "Edward", "Elena", "Eli", "Elias", "Elif", "Elijah", "Elise", "Ella", "Ellen", "Emil", "Emily", "Emma", "Eric", "Erik", "Esther", "Ethan", "Eva", "Evan", "Farah", "Fatima", "Felix", "Fernando", "Fiona", "Florian", "Frances", "Frank", "Freya", "Gabriel", "George", "Gita", "Giulia", "Grace", "Greta", "Gustav", "Hana", "Hannah", "Harry", "Hasan", "Hector", "Helen", "Henry", "Hiro", "Hugo", "Ian", "Ibrahim", "Ida", "Igor", "Ines", "Ingrid", "Irene", "Isaac", "Isabel", "Ivan", "Ivy", "Jack", "Jacob", "James", "Jan", "Jane", "Jason", "Javier", "Jean", "Jenny", "Jin", "Joan", "Joe", "Johan", "John", "Jonas", "Jorge", "Jose", "Joseph", "Joy", "Juan", "Judith", "Julia", "Julian", "Jun", "Kaito", "Karen", "Karim", "Karl", "Kate", "Keiko", "Kenji", "Kevin", "Kim", "Klaus", "Lara", "Lars", "Laura", "Layla", "Lea", "Lee", "Lena", "Leo", "Leon", "Li", "Liam", "Lily", "Lin", "Linda", "Ling", "Lisa", "Louis", "Lucas", "Lucia", "Luis", "Luna", "Maja", "Malik", "Marco", "Maria", "Marie", "Mario", "Mark", "Marta", "Martin", "Mary", "Mateo", "Max", "Maya", "Mei", "Mia", "Michael", "Miguel", "Mike", "Mila", "Milan", "Mina", "Mohamed", "Mona", "Nadia", "Naomi", "Nathan", "Nia", "Nick", "Nicolas", "Nina", "Noah", "Noor", "Nora", "Olaf", "Oleg", "Olga", "Oliver", "Olivia", "Omar", "Oscar", "Otto", "Pablo", "Patrick", "Paul", "Pavel", "Pedro", "Peter", "Petra", "Philip", "Pia", "Priya", "Quentin", "Rachel", "Raj", "Ralph", "Rania", "Raul", "Rebecca", "Ren", "Rita", "Robert", "Robin", "Rosa", "Rose", "Ruben", "Ruth", "Ryan", "Sakura", "Salma", "Sam", "Samir", "Samuel", "Sara", "Sarah", "Sato", "Sean", "Sergei", "Simon", "Sofia", "Sonia", "Stefan", "Stella", "Steve", "Susan", "Sven", "Tanya", "Tara", "Theo", "Thomas", "Tim", "Tina", "Tobias", "Tom", "Tomas", "Uma", "Ursula", "Vera", "Victor", "Viktor", "Vincent", "Wei", "William", "Xavier", "Yara", "Yasmin", "Yuki", "Yusuf", "Zara", "Zoe", "Zofia"]
 
-ONSETS = "b br c ch d dr f fl g gr h j k kl l m n p pr qu r s sh sk st t th tr v w x y z zh".split()
-VOWELS = "a e i o u ai ea ee ia ie io oo ou y".split()
+ONSETS = ["b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kl", "l", "m", "n", "p", "pr", "qu", "r", "s", "sh", "sk", "st", "t", "th", "tr", "v", "w", "x", "y", "z", "zh"]
+VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "ia", "ie", "io", "oo", "ou", "y"]
 CODAS = ["", "", "", "", "n", "r", "l", "s", "m", "x", "th", "nd", "rt", "ck", "sh", "v", "k", "t", "z"]
 
 TELLINGS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from gptoss_tui.harmony.message import Channel, Effort, Message, Role
 
@@ -30,7 +30,16 @@ class Turn:
 
     skill: str
     user: str
-    messages: tuple[Message, ...] = field(default=())
+    messages: tuple[Message, ...]
+
+    def transcript(self) -> list[Message]:
+        """The turn's messages from the person's on, without marks."""
+        return [Message(Role.USER, self.user), *map(unmarked, self.messages)]
+
+    @property
+    def final(self) -> str:
+        """The wanted answer."""
+        return plain(self.messages[-1].text)
 
 
 def copied(text: str) -> str:
@@ -41,6 +50,11 @@ def copied(text: str) -> str:
 def plain(text: str) -> str:
     """The text without marks."""
     return text.replace(COPY_BEGIN, "").replace(COPY_END, "")
+
+
+def unmarked(message: Message) -> Message:
+    """The message without marks."""
+    return replace(message, text=plain(message.text))
 
 
 def is_held_out(content: str) -> bool:
