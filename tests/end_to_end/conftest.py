@@ -52,6 +52,13 @@ def run(environment: Mapping[str, str], tmp_path: Path) -> Run:
 
 
 @pytest.fixture
+def sandbox() -> None:
+    """For tests in which the model runs Python unasked."""
+    if os.environ.get("GPTOSS_TESTS_WITHOUT_SANDBOX"):
+        pytest.skip("without a sandbox every cell must be approved")
+
+
+@pytest.fixture
 def endless(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
     """A random model that, when greedy, never ends its answer."""
     return tiny_checkpoint(tmp_path / "endless", max_position_embeddings=131072)

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 QUESTION = "What is 417 * 38?"
 
 
+@pytest.mark.usefixtures("sandbox")
 def test_answer_on_stdout_and_nothing_else(run: Any) -> None:
     finished = run("-p", QUESTION, "--tools", "python", "--seed", "1")
     assert finished.returncode == 0, finished.stderr
@@ -22,9 +25,10 @@ def test_answer_on_stdout_and_nothing_else(run: Any) -> None:
     assert finished.stderr == ""
 
 
+@pytest.mark.usefixtures("sandbox")
 def test_json_lines(run: Any) -> None:
     finished = run("-p", QUESTION, "--json", "--seed", "1")
-    events = [json.loads(line) for line in finished.stdout.splitlines()]
+    events = _events(finished.stdout)
     by_type = {event["type"]: event for event in events}
     assert finished.returncode == 0, finished.stderr
     assert by_type["engine.ready"]["model"] == "demo"
@@ -43,6 +47,7 @@ def test_json_lines(run: Any) -> None:
     assert usage["input_tokens"] > usage["cached_tokens"] > 0, "the second sample must reuse the first prompt"
 
 
+@pytest.mark.usefixtures("sandbox")
 def test_reasoning_and_tool_calls_on_stderr(run: Any) -> None:
     told = run("-p", QUESTION, "--show-reasoning", "--seed", "1")
     assert told.returncode == 0
@@ -52,6 +57,7 @@ def test_reasoning_and_tool_calls_on_stderr(run: Any) -> None:
     assert told.stdout == run("-p", QUESTION, "--seed", "1").stdout, "a seed makes an answer repeatable"
 
 
+@pytest.mark.usefixtures("sandbox")
 def test_question_on_stdin(run: Any) -> None:
     piped = run(stdin=f"{QUESTION}\n", GPTOSS_CHAT_SEED="1")
     assert piped.returncode == 0, piped.stderr
@@ -63,6 +69,22 @@ def test_stdin_is_context_before_the_question(run: Any) -> None:
     piped = run("-p", "What is my name?", "--json", "--seed", "1", stdin="My name is Ada.\n")
     whole = run("-p", "My name is Ada.\n\nWhat is my name?", "--json", "--seed", "1")
     assert _deltas(piped.stdout) == _deltas(whole.stdout) != []
+
+
+def test_without_a_sandbox_nothing_runs_unasked(run: Any) -> None:
+    finished = run("-p", QUESTION, "--json", "--seed", "1", PATH="/nowhere")
+    outputs = [event for event in _events(finished.stdout) if event["type"] == "response.tool_output"]
+    assert outputs
+    assert all(output["is_error"] and "15846" not in output["output"] for output in outputs)
+    assert "python was not run" in finished.stderr
+
+
+def test_the_one_way_around_sandbox_and_approval(run: Any) -> None:
+    finished = run(
+        "-p", QUESTION, "--seed", "1", "--dangerously-bypass-approvals-and-sandbox", PATH="/nowhere"
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "15846" in finished.stdout.replace(",", "")
 
 
 def test_no_escape_sequences_even_when_colour_is_forced(run: Any) -> None:
@@ -174,6 +196,9 @@ def _environment_of(process: Path) -> list[bytes]:
         return []
 
 
+def _events(stdout: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stdout.splitlines()]
+
+
 def _deltas(stdout: str) -> list[str]:
-    events = [json.loads(line) for line in stdout.splitlines()]
-    return [event["delta"] for event in events if event["type"].endswith("_text.delta")]
+    return [event["delta"] for event in _events(stdout) if event["type"].endswith("_text.delta")]

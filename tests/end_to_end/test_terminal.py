@@ -94,6 +94,7 @@ def terminal(command: str, environment: Mapping[str, str]) -> Iterator[Open]:
         each.child.close(force=True)
 
 
+@pytest.mark.usefixtures("sandbox")
 def test_a_question_is_typed_and_answered(terminal: Open) -> None:
     screen = terminal("--seed", "1")
     before = screen.local_modes()
@@ -147,6 +148,7 @@ def test_a_dumb_terminal_is_sent_to_the_plain_front_end(terminal: Open) -> None:
     assert "--plain" in screen.text
 
 
+@pytest.mark.usefixtures("sandbox")
 def test_the_plain_front_end(terminal: Open) -> None:
     screen = terminal("--plain", "--seed", "1", TERM="dumb")
     screen.wait_for("Ctrl\\+D ends")
@@ -158,6 +160,19 @@ def test_the_plain_front_end(terminal: Open) -> None:
     screen.child.send(b"\x04")
     assert screen.leave() == 0
     assert b"\x1b" not in screen.output
+
+
+def test_the_plain_front_end_asks_before_it_runs_unconfined_code(terminal: Open) -> None:
+    screen = terminal("--plain", "--seed", "1", TERM="dumb", PATH="/nowhere")
+    screen.wait_for("Ctrl\\+D ends")
+    screen.child.send(b"What is 417 * 38?\ny\n")  # typed ahead: no answer to a question not yet asked
+    screen.wait_for("wants to run")
+    screen.wait_for("Run it\\?")
+    assert "[output]" not in screen.text
+    screen.child.send(b"y\n")
+    screen.wait_for(r"\[output\] 15846")
+    screen.child.send(b"\x04")
+    assert screen.leave() == 0
 
 
 def test_ctrl_c_at_the_shell_stops_an_answer(terminal: Open, endless: Path) -> None:
