@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +122,15 @@ def test_half_precision_is_refused(pristine: Path) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the GPU")
 def test_an_absent_gpu(pristine: Path) -> None:
     assert "no CUDA GPU" in refusal(pristine, device="cuda")
+
+
+def test_neither_loading_nor_reading_imports_the_compiler(pristine: Path) -> None:
+    """torch._dynamo costs more than a second of start-up, and is pulled in by innocent calls."""
+    code = (
+        "import sys, torch; from gptoss_tui.model import load_model; "
+        f"load_model({str(pristine)!r})(torch.arange(20)); assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 # The files
