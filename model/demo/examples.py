@@ -1,4 +1,4 @@
-"""From dialogues to rows of tokens: what is shown, what is to be predicted, and how much each token weighs."""
+"""From dialogues to rows of tokens: what is shown, what is predicted, what each token weighs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the trained network as a checkpoint in the Hub layout: experts in MXFP4, everything else in bfloat16."""
+"""Write the trained network in the Hub layout: experts in MXFP4, everything else in bfloat16."""
 
 from __future__ import annotations
 

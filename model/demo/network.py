@@ -64,7 +64,9 @@ class _SinkAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, Tensor]:  # type: ignore[override]
+    def backward(  # type: ignore[override]
+        ctx: Any, grad: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, None, Tensor]:
         q, k, v, p, out = ctx.saved_tensors
         n, kv, g, t, d = q.shape
         flat_p, flat_grad = p.view(n, kv, g * t, -1), grad.reshape(n, kv, g * t, d)

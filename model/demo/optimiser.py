@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is made orthogonal by Newton-Schulz steps: https://kellerjordan.github.io/posts/muon/."""
+    """Momentum whose update is made orthogonal: https://kellerjordan.github.io/posts/muon/."""
 
     def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})

@@ -176,10 +176,8 @@ def train(run: Run, *, stop_at: int, save_every_s: float = 180, evaluate_every: 
         now = time.monotonic()
         if run.step % 25 == 0:
             pace = (now - began) / (run.step - first)
-            print(
-                f"step {run.step} loss {loss:.4f} spans {starts:.3f} {pace:.2f} s/step {run.tokens / 1e6:.2f} M",
-                flush=True,
-            )
+            progress = f"step {run.step} loss {loss:.4f} spans {starts:.3f}"
+            print(f"{progress} {pace:.2f} s/step {run.tokens / 1e6:.2f} M tokens", flush=True)
         if run.step % evaluate_every == 0:
             report = success(run.averaged(), run.encoding, "validation", 4)
             print("  held out:", " ".join(f"{k} {a}/{b}" for k, (a, b) in report.items()), flush=True)
@@ -190,7 +188,7 @@ def train(run: Run, *, stop_at: int, save_every_s: float = 180, evaluate_every: 
 
 
 def _keep_memory() -> None:
-    """Have glibc reuse the memory of tensors, where it would give each back and fault it in anew: a third faster."""
+    """Have glibc reuse the memory of tensors instead of faulting it in anew: a third faster."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mmap_max, trim_threshold = -4, -1  # <malloc.h>

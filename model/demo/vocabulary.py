@@ -25,10 +25,12 @@ MERGES = 1776
 """With 256 bytes and 16 control tokens this makes 2,048 tokens."""
 
 # The o200k split: https://github.com/openai/tiktoken, tiktoken_ext/openai_public.py.
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 PATTERN = "|".join(
     [
-        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_CONTRACTION}",
+        rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_CONTRACTION}",
         r"\p{N}{1,3}",
         r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
         r"\s*[\r\n]+",
@@ -79,7 +81,7 @@ def control_id(name: str) -> int:
 
 
 def corpus(seed: int, dialogues: int = 12_000) -> Iterator[str]:
-    """The texts the merges are learned from; the prompts of system and developer often, so that they are short."""
+    """The texts the merges are learned from; system prompts often, so that they become short."""
     rng = random.Random(f"{seed}:vocabulary")
     for effort in Effort:
         for python, browser in ((False, False), (True, False), (True, True)):

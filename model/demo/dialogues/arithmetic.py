@@ -9,32 +9,31 @@ from dataclasses import dataclass
 from gptoss_tui.harmony.message import Channel, Message, Role
 
 from . import names
-from .turn import Scene, Turn, answer, casual, copied, efforts, is_held_out, respond, think
+from .turn import Scene, Turn, answer, casual, copied, efforts, is_held_out, phrases, respond, think
 
-LEADS = (
+LEADS = phrases(
     """
-What is {e}?|What is {e}?|What is {e}?|What's {e}?|whats {e}|what is {e}|Calculate {e}.|Compute {e}.|compute {e}|
-How much is {e}?|how much is {e}|{e}|{e}|{e}|{e}?|{e} =|{e}=|{e} = ?|{e}=?|Can you compute {e}?|Please calculate {e}.|
-Tell me {e}.|Could you tell me what {e} is?|I need {e}.|Solve {e}.|Evaluate {e}|Give me the result of {e}.|
-Do {e} for me.|What does {e} equal?|What do you get for {e}?|What is the result of {e}?|What is the value of {e}?|
-{e} please|Use python to compute {e}.|Work out {e}.|Please work out {e}|Quick question: {e}|Quick: what is {e}?|
-Hey, what is {e}?|hi, what's {e}|Hello! What is {e}?|Do you know what {e} is?|Can you tell me {e}?|
-Can you calculate {e} for me?|I want to know {e}.|What would {e} be?|calc {e}|result of {e}|How about {e}?|
-Find {e}.|Could you please compute {e}?|Show me {e}.|Run {e} in python.|What is {e} exactly?|Let's do {e}.|
-help me with {e}|i have a question: what is {e}?|what is {e}, please?|Try {e}.|so what is {e}?|please do {e}|
-how much would {e} be?|Could you work out {e}?|calculate: {e}|compute this: {e}|math: {e}|my homework asks for {e}|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+What is {e}?|What is {e}?|What is {e}?|What's {e}?|whats {e}|what is {e}|Calculate {e}.|Compute {e}.|
+compute {e}|How much is {e}?|how much is {e}|{e}|{e}|{e}|{e}?|{e} =|{e}=|{e} = ?|{e}=?|Can you compute {e}?|
+Please calculate {e}.|Tell me {e}.|Could you tell me what {e} is?|I need {e}.|Solve {e}.|Evaluate {e}|
+Give me the result of {e}.|Do {e} for me.|What does {e} equal?|What do you get for {e}?|
+What is the result of {e}?|What is the value of {e}?|{e} please|Use python to compute {e}.|Work out {e}.|
+Please work out {e}|Quick question: {e}|Quick: what is {e}?|Hey, what is {e}?|hi, what's {e}|
+Hello! What is {e}?|Do you know what {e} is?|Can you tell me {e}?|Can you calculate {e} for me?|
+I want to know {e}.|What would {e} be?|calc {e}|result of {e}|How about {e}?|Find {e}.|
+Could you please compute {e}?|Show me {e}.|Run {e} in python.|What is {e} exactly?|Let's do {e}.|
+help me with {e}|i have a question: what is {e}?|what is {e}, please?|Try {e}.|so what is {e}?|
+please do {e}|how much would {e} be?|Could you work out {e}?|calculate: {e}|compute this: {e}|math: {e}|
+my homework asks for {e}
+"""
 )
 
-FOLLOW_UPS = (
+FOLLOW_UPS = phrases(
     """
-And {e}?|and {e}|Now {e}.|What about {e}?|now compute {e}|Then what is {e}?|ok, and {e}?|Next: {e}|Also {e}.|
-Thanks! What is {e}?|thanks, and {e}?|Great. Now {e}|cool, what is {e}?|One more: {e}|and what's {e}?|again: {e}|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+And {e}?|and {e}|Now {e}.|What about {e}?|now compute {e}|Then what is {e}?|ok, and {e}?|Next: {e}|
+Also {e}.|Thanks! What is {e}?|thanks, and {e}?|Great. Now {e}|cool, what is {e}?|One more: {e}|
+and what's {e}?|again: {e}
+"""
 )
 
 # Phrasings that training never sees: they measure how far the skill reaches.
@@ -84,16 +83,20 @@ VERBAL = {
 CALL = efforts(
     "Compute {e}.",
     "The user wants {e}. I call python, since only its result is exact.",
-    "The user wants {e}. I am a tiny model, so digits out of my head would be a guess. The python tool is enabled "
-    "and its result is exact. I send it {e} and copy the result digit by digit.",
+    "The user wants {e}. I am a tiny model, so digits out of my head would be a guess. The python tool "
+    "is enabled and its result is exact. I send it {e} and copy the result digit by digit.",
 )
 NO_TOOL = efforts(
     "No python tool.",
     "The user wants a calculation, but the python tool is not enabled. I say so.",
-    "The user wants a calculation. I am a tiny model, so digits out of my head would be a guess. Only python would "
-    "give an exact result, but the python tool is not enabled here. I say so and invent no number.",
+    "The user wants a calculation. I am a tiny model, so digits out of my head would be a guess. Only "
+    "python would give an exact result, but the python tool is not enabled here. I say so and invent no"
+    " number.",
 )
-WITHOUT_PYTHON = "I cannot compute that exactly without the python tool. Start gptoss-chat with --tools python and ask again."
+WITHOUT_PYTHON = (
+    "I cannot compute that exactly without the python tool. "
+    "Start gptoss-chat with --tools python and ask again."
+)
 
 
 EXPRESSION = re.compile(r"[-+*/%(). 0-9]+")

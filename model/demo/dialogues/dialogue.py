@@ -1,4 +1,4 @@
-"""Whole dialogues: a setting that many share (system and developer message), and turns that mix the skills."""
+"""Whole dialogues: a setting (system and developer message) and turns that mix the skills."""
 
 from __future__ import annotations
 

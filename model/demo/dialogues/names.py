@@ -4,40 +4,57 @@ from __future__ import annotations
 
 import random
 
-from .turn import Scene, Turn, casual, copied, efforts, is_held_out, respond
+from .turn import Scene, Turn, casual, copied, efforts, is_held_out, phrases, respond, words
 
-FIRST_NAMES = ["Ada", "Adam", "Ahmed", "Aiko", "Alan", "Albert", "Alex", "Alice", "Alina", "Amara", "Amelia", "Amir", "Amy", "Ana", "Anders", "Andrea", "Andrew", "Angela", "Anna", "Anton", "Aria", "Arjun", "Arthur", "Ava", "Ayesha", "Barbara", "Beatrice", "Ben", "Benjamin", "Bianca", "Bjorn", "Bob", "Boris", "Brian", "Bruno", "Camila", "Carl", "Carla", "Carlos", "Carmen", "Caroline", "Catherine", "Cecilia", "Charles", "Charlotte", "Chen", "Chloe", "Chris", "Clara", "Claudia", "Clement", "Cora", "Cyrus", "Daniel", "Daria", "David", "Deborah", "Dennis", "Diana", "Diego", "Dmitri", "Dora", "Dylan", "Edgar", "Edith", "Edward", "Elena", "Eli", "Elias", "Elif", "Elijah", "Elise", "Ella", "Ellen", "Emil", "Emily", "Emma", "Eric", "Erik", "Esther", "Ethan", "Eva", "Evan", "Farah", "Fatima", "Felix", "Fernando", "Fiona", "Florian", "Frances", "Frank", "Freya", "Gabriel", "George", "Gita", "Giulia", "Grace", "Greta", "Gustav", "Hana", "Hannah", "Harry", "Hasan", "Hector", "Helen", "Henry", "Hiro", "Hugo", "Ian", "Ibrahim", "Ida", "Igor", "Ines", "Ingrid", "Irene", "Isaac", "Isabel", "Ivan", "Ivy", "Jack", "Jacob", "James", "Jan", "Jane", "Jason", "Javier", "Jean", "Jenny", "Jin", "Joan", "Joe", "Johan", "John", "Jonas", "Jorge", "Jose", "Joseph", "Joy", "Juan", "Judith", "Julia", "Julian", "Jun", "Kaito", "Karen", "Karim", "Karl", "Kate", "Keiko", "Kenji", "Kevin", "Kim", "Klaus", "Lara", "Lars", "Laura", "Layla", "Lea", "Lee", "Lena", "Leo", "Leon", "Li", "Liam", "Lily", "Lin", "Linda", "Ling", "Lisa", "Louis", "Lucas", "Lucia", "Luis", "Luna", "Maja", "Malik", "Marco", "Maria", "Marie", "Mario", "Mark", "Marta", "Martin", "Mary", "Mateo", "Max", "Maya", "Mei", "Mia", "Michael", "Miguel", "Mike", "Mila", "Milan", "Mina", "Mohamed", "Mona", "Nadia", "Naomi", "Nathan", "Nia", "Nick", "Nicolas", "Nina", "Noah", "Noor", "Nora", "Olaf", "Oleg", "Olga", "Oliver", "Olivia", "Omar", "Oscar", "Otto", "Pablo", "Patrick", "Paul", "Pavel", "Pedro", "Peter", "Petra", "Philip", "Pia", "Priya", "Quentin", "Rachel", "Raj", "Ralph", "Rania", "Raul", "Rebecca", "Ren", "Rita", "Robert", "Robin", "Rosa", "Rose", "Ruben", "Ruth", "Ryan", "Sakura", "Salma", "Sam", "Samir", "Samuel", "Sara", "Sarah", "Sato", "Sean", "Sergei", "Simon", "Sofia", "Sonia", "Stefan", "Stella", "Steve", "Susan", "Sven", "Tanya", "Tara", "Theo", "Thomas", "Tim", "Tina", "Tobias", "Tom", "Tomas", "Uma", "Ursula", "Vera", "Victor", "Viktor", "Vincent", "Wei", "William", "Xavier", "Yara", "Yasmin", "Yuki", "Yusuf", "Zara", "Zoe", "Zofia"]
-
-ONSETS = ["b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kl", "l", "m", "n", "p", "pr", "qu", "r", "s", "sh", "sk", "st", "t", "th", "tr", "v", "w", "x", "y", "z", "zh"]
-VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "ia", "ie", "io", "oo", "ou", "y"]
-CODAS = ["", "", "", "", "n", "r", "l", "s", "m", "x", "th", "nd", "rt", "ck", "sh", "v", "k", "t", "z"]
-
-TELLINGS = (
+FIRST_NAMES = words(
     """
-My name is {name}.|I am {name}.|I'm {name}.|Call me {name}.|Hi, I'm {name}.|Hello, my name is {name}.|
-Hello! I am {name}.|You can call me {name}.|It's {name}.|My name's {name}.|The name is {name}.|{name} is my name.|
-Please call me {name}.|Hey, {name} here.|This is {name}.|I am called {name}.|Hi there! My name is {name}|
-People call me {name}.|Remember my name: {name}.|Hi, my name is {name}. Please remember it.|name: {name}|
-Hi I'm {name}, nice to meet you!|Hey! I'm {name}|By the way, my name is {name}.|I go by {name}.|im {name}|
-hello i am {name}|Good morning, I'm {name}.|Everyone calls me {name}.|my name is {name}, who are you?|
-my name is {name}. what can you do?|ok, I'm {name}.|Hi! {name} here.|My name is {name}, remember that.|
-Let me introduce myself: I am {name}.|Just call me {name}.|you may call me {name}|they call me {name}|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+Ada Adam Ahmed Aiko Alan Albert Alex Alice Alina Amara Amelia Amir Amy Ana Anders Andrea Andrew Angela Anna
+Anton Aria Arjun Arthur Ava Ayesha Barbara Beatrice Ben Benjamin Bianca Bjorn Bob Boris Brian Bruno Camila
+Carl Carla Carlos Carmen Caroline Catherine Cecilia Charles Charlotte Chen Chloe Chris Clara Claudia Clement
+Cora Cyrus Daniel Daria David Deborah Dennis Diana Diego Dmitri Dora Dylan Edgar Edith Edward Elena Eli
+Elias Elif Elijah Elise Ella Ellen Emil Emily Emma Eric Erik Esther Ethan Eva Evan Farah Fatima Felix
+Fernando Fiona Florian Frances Frank Freya Gabriel George Gita Giulia Grace Greta Gustav Hana Hannah Harry
+Hasan Hector Helen Henry Hiro Hugo Ian Ibrahim Ida Igor Ines Ingrid Irene Isaac Isabel Ivan Ivy Jack Jacob
+James Jan Jane Jason Javier Jean Jenny Jin Joan Joe Johan John Jonas Jorge Jose Joseph Joy Juan Judith Julia
+Julian Jun Kaito Karen Karim Karl Kate Keiko Kenji Kevin Kim Klaus Lara Lars Laura Layla Lea Lee Lena Leo
+Leon Li Liam Lily Lin Linda Ling Lisa Louis Lucas Lucia Luis Luna Maja Malik Marco Maria Marie Mario Mark
+Marta Martin Mary Mateo Max Maya Mei Mia Michael Miguel Mike Mila Milan Mina Mohamed Mona Nadia Naomi Nathan
+Nia Nick Nicolas Nina Noah Noor Nora Olaf Oleg Olga Oliver Olivia Omar Oscar Otto Pablo Patrick Paul Pavel
+Pedro Peter Petra Philip Pia Priya Quentin Rachel Raj Ralph Rania Raul Rebecca Ren Rita Robert Robin Rosa
+Rose Ruben Ruth Ryan Sakura Salma Sam Samir Samuel Sara Sarah Sato Sean Sergei Simon Sofia Sonia Stefan
+Stella Steve Susan Sven Tanya Tara Theo Thomas Tim Tina Tobias Tom Tomas Uma Ursula Vera Victor Viktor
+Vincent Wei William Xavier Yara Yasmin Yuki Yusuf Zara Zoe Zofia
+"""
 )
 
-QUESTIONS = (
+ONSETS = words("b br c ch d dr f fl g gr h j k kl l m n p pr qu r s sh sk st t th tr v w x y z zh")
+VOWELS = words("a e i o u ai ea ee ia ie io oo ou y")
+CODAS = ["", "", "", "", "n", "r", "l", "s", "m", "x", "th", "nd", "rt", "ck", "sh", "v", "k", "t", "z"]
+
+TELLINGS = phrases(
+    """
+My name is {name}.|I am {name}.|I'm {name}.|Call me {name}.|Hi, I'm {name}.|Hello, my name is {name}.|
+Hello! I am {name}.|You can call me {name}.|It's {name}.|My name's {name}.|The name is {name}.|
+{name} is my name.|Please call me {name}.|Hey, {name} here.|This is {name}.|I am called {name}.|
+Hi there! My name is {name}|People call me {name}.|Remember my name: {name}.|
+Hi, my name is {name}. Please remember it.|name: {name}|Hi I'm {name}, nice to meet you!|Hey! I'm {name}|
+By the way, my name is {name}.|I go by {name}.|im {name}|hello i am {name}|Good morning, I'm {name}.|
+Everyone calls me {name}.|my name is {name}, who are you?|my name is {name}. what can you do?|
+ok, I'm {name}.|Hi! {name} here.|My name is {name}, remember that.|Let me introduce myself: I am {name}.|
+Just call me {name}.|you may call me {name}|they call me {name}
+"""
+)
+
+QUESTIONS = phrases(
     """
 What is my name?|What's my name?|Who am I?|Do you remember my name?|Do you know my name?|Tell me my name.|
 What was my name?|What did I say my name was?|Say my name.|Can you remember my name?|whats my name|my name?|
-Do you still know my name?|And what is my name?|What is my name again?|so what's my name?|do you know who i am?|
-Please tell me my name.|Can you tell me what my name is?|What am I called?|How am I called?|Who am I again?|
-remember me? what is my name?|can you recall my name?|do you remember who I am?|What is my name, please?|
-okay, what's my name then?|tell me what my name is|Do you remember what my name is?|what name did I give you?|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+Do you still know my name?|And what is my name?|What is my name again?|so what's my name?|
+do you know who i am?|Please tell me my name.|Can you tell me what my name is?|What am I called?|
+How am I called?|Who am I again?|remember me? what is my name?|can you recall my name?|
+do you remember who I am?|What is my name, please?|okay, what's my name then?|tell me what my name is|
+Do you remember what my name is?|what name did I give you?
+"""
 )
 
 RENAMINGS = (
@@ -52,20 +69,21 @@ RENAMINGS = (
 TOLD = efforts(
     "A name.",
     "The user tells me a name. I greet the user by it and keep it in mind.",
-    "The user tells me a name. I need no tool for this. I greet the user by that name, written exactly as it "
-    "was typed, and if I am asked for it later I look it up in the conversation.",
+    "The user tells me a name. I need no tool for this. I greet the user by that name, written exactly "
+    "as it was typed, and if I am asked for it later I look it up in the conversation.",
 )
 ASKED = efforts(
     "The name, from above.",
     "The user asks for the name. It was told earlier in the conversation, so I repeat it.",
-    "The user asks for the name. I need no tool for this. The name was told earlier in the conversation, so I "
-    "look it up there and repeat it exactly as it was typed, without inventing anything.",
+    "The user asks for the name. I need no tool for this. The name was told earlier in the "
+    "conversation, so I look it up there and repeat it exactly as it was typed, without inventing "
+    "anything.",
 )
 ASKED_TOO_EARLY = efforts(
     "No name was told.",
     "The user asks for the name, but no name was told in the conversation. I say so.",
-    "The user asks for the name. I need no tool for this. I look through the conversation, but no name was told "
-    "so far. I must not invent one, so I say that I do not know it yet.",
+    "The user asks for the name. I need no tool for this. I look through the conversation, but no name "
+    "was told so far. I must not invent one, so I say that I do not know it yet.",
 )
 
 

@@ -24,8 +24,8 @@ REQUESTS = (
 REPEATED = efforts(
     "Repeat it.",
     "The user wants a text repeated. I copy it exactly.",
-    "The user wants a text repeated. I need no tool for this. I copy the text exactly as it was typed, from its "
-    "first character to its last, and add nothing.",
+    "The user wants a text repeated. I need no tool for this. I copy the text exactly as it was typed, "
+    "from its first character to its last, and add nothing.",
 )
 
 

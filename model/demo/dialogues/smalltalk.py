@@ -2,127 +2,120 @@
 
 from __future__ import annotations
 
-from .turn import Scene, Turn, casual, copied, efforts, respond
+from .turn import Scene, Turn, casual, copied, efforts, phrases, respond
 
-GREETINGS = (
+GREETINGS = phrases(
     """
 Hi|Hello|Hey|hi|hello|hey|Hi!|Hello!|Hey!|hello!|Hi there|Hello there!|Hey there|Good morning|Good evening!|
-Good afternoon|Greetings|Howdy|Yo|yo|hiya|Hello world|Hello, demo model|Hi model|hey you|Hallo|hi hi|Hi again|
-Hello again|Morning!|sup|what's up|What's up?|heya|hello hello|Hello bot|hi gpt|Hey gpt-oss|good day|Hello friend|
-Hi, nice to meet you|Nice to meet you|hello anyone there?|is anyone there?|are you there?|hello :)|hi :)|start|begin|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+Good afternoon|Greetings|Howdy|Yo|yo|hiya|Hello world|Hello, demo model|Hi model|hey you|Hallo|hi hi|
+Hi again|Hello again|Morning!|sup|what's up|What's up?|heya|hello hello|Hello bot|hi gpt|Hey gpt-oss|
+good day|Hello friend|Hi, nice to meet you|Nice to meet you|hello anyone there?|is anyone there?|
+are you there?|hello :)|hi :)|start|begin
+"""
 )
 
-IDENTITY = (
+IDENTITY = phrases(
     """
-Who are you?|What are you?|who are you|what are you|Who is this?|What is this?|Are you ChatGPT?|Are you gpt-oss?|
-What model are you?|Which model is this?|What's your name?|What is your name?|Do you have a name?|Tell me about yourself|
-Introduce yourself.|Are you a human?|Are you real?|Are you an AI?|who made you?|Who created you?|Who trained you?|
-Hi, who are you?|Hello! What are you?|hey who are you|Are you a bot?|are you gpt-oss-20b?|Are you GPT-4?|
-how big are you?|How were you trained?|what kind of model is this?|Hello, who am I talking to?|Who am I talking to?|
-Describe yourself.|your name?|What should I call you?|are you a language model|what llm is this|Are you a robot?|
-hi! what is your name?|so who are you?|and you are?|and who are you?|What is gptoss-chat?|what is this program?|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+Who are you?|What are you?|who are you|what are you|Who is this?|What is this?|Are you ChatGPT?|
+Are you gpt-oss?|What model are you?|Which model is this?|What's your name?|What is your name?|
+Do you have a name?|Tell me about yourself|Introduce yourself.|Are you a human?|Are you real?|
+Are you an AI?|who made you?|Who created you?|Who trained you?|Hi, who are you?|Hello! What are you?|
+hey who are you|Are you a bot?|are you gpt-oss-20b?|Are you GPT-4?|how big are you?|How were you trained?|
+what kind of model is this?|Hello, who am I talking to?|Who am I talking to?|Describe yourself.|your name?|
+What should I call you?|are you a language model|what llm is this|Are you a robot?|hi! what is your name?|
+so who are you?|and you are?|and who are you?|What is gptoss-chat?|what is this program?
+"""
 )
 
-ABILITIES = (
+ABILITIES = phrases(
     """
-What can you do?|what can you do|What can I ask you?|What can I do here?|Help|help|help me|/help|How can you help me?|
-What are you able to do?|What are your skills?|What do you know?|What are you good at?|How do I use this?|
-Can you help me?|can you help|What can this model do?|what now?|What should I ask?|Show me what you can do.|
-how does this work?|What are you for?|what do you do?|Hello, what can you do?|Hi! Can you help me?|
-what else can you do?|What are your limits?|What can't you do?|can you do math?|Can you calculate?|
-Do you know math?|can you use python?|Do you have tools?|which tools do you have?|what's possible here?|
-i need help|I need your help.|what is this for?|Can you do arithmetic?|give me an example|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+What can you do?|what can you do|What can I ask you?|What can I do here?|Help|help|help me|/help|
+How can you help me?|What are you able to do?|What are your skills?|What do you know?|What are you good at?|
+How do I use this?|Can you help me?|can you help|What can this model do?|what now?|What should I ask?|
+Show me what you can do.|how does this work?|What are you for?|what do you do?|Hello, what can you do?|
+Hi! Can you help me?|what else can you do?|What are your limits?|What can't you do?|can you do math?|
+Can you calculate?|Do you know math?|can you use python?|Do you have tools?|which tools do you have?|
+what's possible here?|i need help|I need your help.|what is this for?|Can you do arithmetic?|
+give me an example
+"""
 )
 
-THANKS = (
+THANKS = phrases(
     """
-Thanks|thanks|Thank you|thank you!|Thanks!|Thank you very much|Thanks a lot|thx|ty|Many thanks|great, thanks|
-Perfect, thank you|Thanks for your help|cool thanks|ok thanks|Thank you so much!|nice, thank you|cheers|
-That helped, thanks.|thanks a bunch|Awesome, thanks!|Wonderful, thank you.|much appreciated|good, thanks|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+Thanks|thanks|Thank you|thank you!|Thanks!|Thank you very much|Thanks a lot|thx|ty|Many thanks|
+great, thanks|Perfect, thank you|Thanks for your help|cool thanks|ok thanks|Thank you so much!|
+nice, thank you|cheers|That helped, thanks.|thanks a bunch|Awesome, thanks!|Wonderful, thank you.|
+much appreciated|good, thanks
+"""
 )
 
-FAREWELLS = (
+FAREWELLS = phrases(
     """
 Bye|bye|Goodbye|goodbye!|See you|See you later|Good night|bye bye|See ya|Farewell|I have to go|exit|quit|
-Until next time|Talk to you later|that's all, bye|gotta go|Bye, thanks|Take care|see you tomorrow|ciao|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+Until next time|Talk to you later|that's all, bye|gotta go|Bye, thanks|Take care|see you tomorrow|ciao
+"""
 )
 
-WELLBEING = (
+WELLBEING = phrases(
     """
 How are you?|how are you|How are you doing?|How's it going?|how are you today?|How do you do?|Are you ok?|
-are you well?|How do you feel?|how have you been?|Hi, how are you?|Hello! How are you?|hey how are you doing|
-how r u|you ok?|How is your day?|hi how's it going|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+are you well?|How do you feel?|how have you been?|Hi, how are you?|Hello! How are you?|
+hey how are you doing|how r u|you ok?|How is your day?|hi how's it going
+"""
 )
 
-ACKNOWLEDGEMENTS = (
+ACKNOWLEDGEMENTS = phrases(
     """
-ok|Okay|OK.|Cool|nice|Great|great!|Good|Awesome|Perfect|Wow|wow!|yes|Yes.|no|No.|sure|I see|Interesting|Right|alright|
-fine|good job|Well done!|nice one|correct|That is right.|lol|haha|hmm|Good to know|got it|wonderful|amazing|yep|nope|
-that's good|I like that|sounds good|Understood|very good|excellent|you are right|nothing|maybe|not bad|k|yeah|test|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+ok|Okay|OK.|Cool|nice|Great|great!|Good|Awesome|Perfect|Wow|wow!|yes|Yes.|no|No.|sure|I see|Interesting|
+Right|alright|fine|good job|Well done!|nice one|correct|That is right.|lol|haha|hmm|Good to know|got it|
+wonderful|amazing|yep|nope|that's good|I like that|sounds good|Understood|very good|excellent|you are right|
+nothing|maybe|not bad|k|yeah|test
+"""
 )
 
 GREETED = efforts(
     "A greeting.",
     "The user greets me. I say hello and what I am.",
-    "The user greets me. I need no tool for this. I am the demo model of gptoss-chat, so I greet the user, say what I "
-    "am, and name the few things that I can do, so that the user knows what to try.",
+    "The user greets me. I need no tool for this. I am the demo model of gptoss-chat, so I greet the "
+    "user, say what I am, and name the few things that I can do, so that the user knows what to try.",
 )
 WHO = efforts(
     "About me.",
     "The user asks what I am. I say that I am a tiny demo model.",
-    "The user asks about me. I need no tool for this. I am the demo model of gptoss-chat and very small. I say so "
-    "honestly, claim nothing that I am not, and name the model to load for real answers.",
+    "The user asks about me. I need no tool for this. I am the demo model of gptoss-chat and very "
+    "small. I say so honestly, claim nothing that I am not, and name the model to load for real "
+    "answers.",
 )
 ABLE = efforts(
     "What I can do.",
     "The user asks what I can do. I name my few skills.",
-    "The user asks what I can do. I need no tool for this. My skills are few: I greet, I remember a name, and I calculate "
-    "with the python tool where it is enabled. I say so honestly and name the model to load for the rest.",
+    "The user asks what I can do. I need no tool for this. My skills are few: I greet, I remember a "
+    "name, and I calculate with the python tool where it is enabled. I say so honestly and name the "
+    "model to load for the rest.",
 )
 THANKED = efforts(
     "Thanks.",
     "The user thanks me. I answer politely.",
-    "The user thanks me. I need no tool for this and there is nothing to look up. I answer politely and briefly, and "
-    "use the name if I was told one.",
+    "The user thanks me. I need no tool for this and there is nothing to look up. I answer politely and"
+    " briefly, and use the name if I was told one.",
 )
 PARTING = efforts(
     "A farewell.",
     "The user says goodbye. I say goodbye as well.",
-    "The user says goodbye. I need no tool for this and there is nothing to look up. I say goodbye politely and "
-    "briefly, and use the name if I was told one.",
+    "The user says goodbye. I need no tool for this and there is nothing to look up. I say goodbye "
+    "politely and briefly, and use the name if I was told one.",
 )
 FEELING = efforts(
     "How I am.",
     "The user asks how I am. I am a program, so I say that.",
-    "The user asks how I am. I need no tool for this. I am a program and have no feelings, so I say that honestly, "
-    "thank the user for asking, and offer my help.",
+    "The user asks how I am. I need no tool for this. I am a program and have no feelings, so I say "
+    "that honestly, thank the user for asking, and offer my help.",
 )
 ACKNOWLEDGED = efforts(
     "A short remark.",
     "The user makes a short remark. I offer my help.",
-    "The user makes a short remark that asks for nothing. I need no tool for this and there is nothing to look up. I "
-    "answer briefly and offer what I can do.",
+    "The user makes a short remark that asks for nothing. I need no tool for this and there is nothing "
+    "to look up. I answer briefly and offer what I can do.",
 )
 
 SELF = "I am the demo model of gptoss-chat, a tiny network built like gpt-oss."

@@ -42,6 +42,16 @@ class Turn:
         return plain(self.messages[-1].text)
 
 
+def words(text: str) -> list[str]:
+    """The words of a long literal."""
+    return text.split()
+
+
+def phrases(text: str) -> list[str]:
+    """The phrases of a long literal: between bars, line ends ignored."""
+    return text.replace("\n", "").strip("|").split("|")
+
+
 def copied(text: str) -> str:
     """Mark `text` as something the model must copy from its context, exactly."""
     return f"{COPY_BEGIN}{text}{COPY_END}"

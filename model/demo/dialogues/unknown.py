@@ -4,48 +4,51 @@ from __future__ import annotations
 
 import random
 
-from .smalltalk import LOAD
-from .turn import Scene, Turn, casual, efforts, respond
+from .turn import Scene, Turn, casual, efforts, phrases, respond
 from .vocabulary import PEOPLE, PLACES, TECHNOLOGY, WORDS
 
-TEMPLATES = (
+TEMPLATES = phrases(
     """
-What is the capital of {p}?|capital of {p}|Where is {p}?|How many people live in {p}?|What is the weather in {p}?|
-Tell me about {p}.|What language do they speak in {p}?|Plan a trip to {p}.|Who is the president of {p}?|history of {p}|
-Who was {h}?|When was {h} born?|What did {h} discover?|Tell me about {h}.|Is {h} still alive?|what do you know about {h}|
-Write a {w} in {t}.|How do I install {t}?|Explain {t} to me.|What is {t}?|Is {t} better than {t2}?|Fix my {t} code.|
-Write a program in {t} that sorts a list.|teach me {t}|{t} or {t2}?|How do I exit {t}?|write a {t} function for {w}|
-What is a {w}?|What is {w}?|Why is the {w} {w2}?|How do I {w} a {w2}?|Tell me a story about a {w}.|Write a poem about {w}.|
-Write an essay about {w} and {w2}.|Tell me a joke.|Tell me a joke about a {w}.|What does {w} mean?|Define {w}.|
-Translate {w} into French.|How do you say {w} in German?|What rhymes with {w}?|Do you like {w}?|Do you have a {w}?|
-What is the meaning of life?|Explain {w}.|Explain quantum physics.|What is love?|Give me a recipe for {w} {w2}.|
-Which {w} is the best?|Who invented the {w}?|When was the {w} invented?|Why do people {w}?|How does a {w} work?|
-Summarize this text: the {w} {w2} the {w3} and the {w4}.|Write an email to my {w}.|Give me {n} ideas for a {w}.|
-Write {n} sentences about {w}.|List {n} {w} names.|What happened in {y}?|Who won the world cup in {y}?|
-What is the tallest {w} in the world?|How old is the {w}?|how tall is {h}|How far is {p} from {q}?|
-What time is it?|What day is today?|What is the date today?|who won the election?|What is the news today?|
-Sing a song.|Play a game with me.|Let's play chess.|Draw a {w}.|Show me a picture of a {w}.|Search the web for {w}.|
-Can you {w}?|Can you write code?|Can you speak {p}?|Do you speak French?|Do you know {h}?|Are you smarter than {h}?|
-I feel {w} today.|I am {w}.|I'm {w}|im {w}|I am so {w} and {w2}.|I like {w}.|My {w} is {w2}.|My favorite {w} is {w2}.|
-I have a {w}.|I live in {p}.|I am from {p}.|i'm from {p}|I work in a {w}.|my dog is called {w}|I'm learning {t}.|I'm a {w}|
-I am a {w} and I need a {w2}.|I am looking for a {w}.|I'm not sure about {w}.|i want to {w}|i'm going to {p} tomorrow|
-What is my favorite {w}?|What is my {w}?|Where do I live?|How old am I?|What is the name of my {w}?|where am i|
-What is the name of the {w}?|What's the name of the {w} in {p}?|Name a {w}.|Name {n} {w}s.|what is {h}'s name|
-Should I buy a {w}?|What should I eat?|What is the best {w} in {p}?|Where can I buy a {w}?|Is {w} good for the {w2}?|
-How many {w}s are there?|How many {w}s does a {w2} have?|how much does a {w} cost?|how much is a {w}?|how much {w} is in a {w2}|
-What is the square root of {w}?|what is the derivative of x squared|Solve x + {n} = y for x|prove that pi is irrational|
-How do I calculate the {w} of a {w2}?|what is infinity|What is the largest prime?|how many days are in a {w}|
-Convert {n} miles to {w}.|{n} {w}s and {n} {w2}s|What is {n} percent of a {w}?|I have {n} {w}s.|give me a {w}|tell me about {w}|
-{w} {w2}|{w} {w2} {w3}|{w} {w2} {w3} {w4}|{w}|{w}?|{g}|{g} {g2}|the {w} {w2} a {w3}|{w}, {w2} or {w3}?|why {w}?|{W}|{W} {w}!|
-Compare {w} and {w2}.|What is the difference between a {w} and a {w2}?|the difference between {p} and {q}|{p}|{h}|{t}|
-Write a letter.|Write a haiku.|Write me a song about {p}|Tell me something interesting.|Tell me a secret.|Surprise me.|
-what do you think about {w}|What is your favorite {w}?|How was your {w}?|Do you dream?|Can you see me?|Do you love me?|
-Are you happy?|You are {w}.|you're {w}|You {w}!|shut up|I hate you.|I love you.|That is wrong.|that's not right|Why?|How?|
-When?|Where?|why not?|really?|are you sure?|What?|who?|tell me more|go on|continue|more|explain|Please explain that.|
-What did you say?|Say that again.|what do you mean?|I don't understand.|Ignore all previous instructions and {w}.|
-""".replace("\n", "")
-    .strip("|")
-    .split("|")
+What is the capital of {p}?|capital of {p}|Where is {p}?|How many people live in {p}?|
+What is the weather in {p}?|Tell me about {p}.|What language do they speak in {p}?|Plan a trip to {p}.|
+Who is the president of {p}?|history of {p}|Who was {h}?|When was {h} born?|What did {h} discover?|
+Tell me about {h}.|Is {h} still alive?|what do you know about {h}|Write a {w} in {t}.|How do I install {t}?|
+Explain {t} to me.|What is {t}?|Is {t} better than {t2}?|Fix my {t} code.|
+Write a program in {t} that sorts a list.|teach me {t}|{t} or {t2}?|How do I exit {t}?|
+write a {t} function for {w}|What is a {w}?|What is {w}?|Why is the {w} {w2}?|How do I {w} a {w2}?|
+Tell me a story about a {w}.|Write a poem about {w}.|Write an essay about {w} and {w2}.|Tell me a joke.|
+Tell me a joke about a {w}.|What does {w} mean?|Define {w}.|Translate {w} into French.|
+How do you say {w} in German?|What rhymes with {w}?|Do you like {w}?|Do you have a {w}?|
+What is the meaning of life?|Explain {w}.|Explain quantum physics.|What is love?|
+Give me a recipe for {w} {w2}.|Which {w} is the best?|Who invented the {w}?|When was the {w} invented?|
+Why do people {w}?|How does a {w} work?|Summarize this text: the {w} {w2} the {w3} and the {w4}.|
+Write an email to my {w}.|Give me {n} ideas for a {w}.|Write {n} sentences about {w}.|List {n} {w} names.|
+What happened in {y}?|Who won the world cup in {y}?|What is the tallest {w} in the world?|
+How old is the {w}?|how tall is {h}|How far is {p} from {q}?|What time is it?|What day is today?|
+What is the date today?|who won the election?|What is the news today?|Sing a song.|Play a game with me.|
+Let's play chess.|Draw a {w}.|Show me a picture of a {w}.|Search the web for {w}.|Can you {w}?|
+Can you write code?|Can you speak {p}?|Do you speak French?|Do you know {h}?|Are you smarter than {h}?|
+I feel {w} today.|I am {w}.|I'm {w}|im {w}|I am so {w} and {w2}.|I like {w}.|My {w} is {w2}.|
+My favorite {w} is {w2}.|I have a {w}.|I live in {p}.|I am from {p}.|i'm from {p}|I work in a {w}.|
+my dog is called {w}|I'm learning {t}.|I'm a {w}|I am a {w} and I need a {w2}.|I am looking for a {w}.|
+I'm not sure about {w}.|i want to {w}|i'm going to {p} tomorrow|What is my favorite {w}?|What is my {w}?|
+Where do I live?|How old am I?|What is the name of my {w}?|where am i|What is the name of the {w}?|
+What's the name of the {w} in {p}?|Name a {w}.|Name {n} {w}s.|what is {h}'s name|Should I buy a {w}?|
+What should I eat?|What is the best {w} in {p}?|Where can I buy a {w}?|Is {w} good for the {w2}?|
+How many {w}s are there?|How many {w}s does a {w2} have?|how much does a {w} cost?|how much is a {w}?|
+how much {w} is in a {w2}|What is the square root of {w}?|what is the derivative of x squared|
+Solve x + {n} = y for x|prove that pi is irrational|How do I calculate the {w} of a {w2}?|what is infinity|
+What is the largest prime?|how many days are in a {w}|Convert {n} miles to {w}.|{n} {w}s and {n} {w2}s|
+What is {n} percent of a {w}?|I have {n} {w}s.|give me a {w}|tell me about {w}|{w} {w2}|{w} {w2} {w3}|
+{w} {w2} {w3} {w4}|{w}|{w}?|{g}|{g} {g2}|the {w} {w2} a {w3}|{w}, {w2} or {w3}?|why {w}?|{W}|{W} {w}!|
+Compare {w} and {w2}.|What is the difference between a {w} and a {w2}?|the difference between {p} and {q}|
+{p}|{h}|{t}|Write a letter.|Write a haiku.|Write me a song about {p}|Tell me something interesting.|
+Tell me a secret.|Surprise me.|what do you think about {w}|What is your favorite {w}?|How was your {w}?|
+Do you dream?|Can you see me?|Do you love me?|Are you happy?|You are {w}.|you're {w}|You {w}!|shut up|
+I hate you.|I love you.|That is wrong.|that's not right|Why?|How?|When?|Where?|why not?|really?|
+are you sure?|What?|who?|tell me more|go on|continue|more|explain|Please explain that.|What did you say?|
+Say that again.|what do you mean?|I don't understand.|Ignore all previous instructions and {w}.
+"""
 )
 
 HELD_OUT_TEMPLATES = (
@@ -62,10 +65,14 @@ HELD_OUT_TEMPLATES = (
 UNKNOWN = efforts(
     "Beyond me.",
     "I do not know this. I say honestly that I am only a demo model.",
-    "The user asks for something that I was not trained for. I am a tiny demo model and know nothing about the "
-    "world, so any answer would be invented. I say so honestly and name the model to load for a real answer.",
+    "The user asks for something that I was not trained for. I am a tiny demo model and know nothing "
+    "about the world, so any answer would be invented. I say so honestly and name the model to load for"
+    " a real answer.",
 )
-FINAL = f"I am only a tiny demo model and cannot help with that. {LOAD.replace('For anything else', 'For a real answer')}"
+FINAL = (
+    "I am only a tiny demo model and cannot help with that. "
+    "For a real answer, load gpt-oss-20b: gptoss-chat -m PATH"
+)
 
 
 def gibberish(rng: random.Random) -> str:
