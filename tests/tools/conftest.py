@@ -40,6 +40,19 @@ def run() -> Run:
     return _run
 
 
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def alive() -> Callable[[int], bool]:
+    """Whether a process runs; one that ended and waits to be reaped does not."""
+    return _alive
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def confinement() -> Confinement:
     """What the probe found, which must be a sandbox that holds."""
@@ -51,7 +64,9 @@ async def confinement() -> Confinement:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def python(confinement: Confinement, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PythonTool]:
+async def python(
+    confinement: Confinement, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[PythonTool]:
     """One confined Python that the tests of a module share; `files` is its workspace."""
     folder = tmp_path_factory.mktemp("python")
     tool = PythonTool(folder / "files", confinement=confinement, log=folder / "kernel.log")

@@ -82,6 +82,8 @@ class Worker:
         except OSError:
             reply = None
         if reply is None:
+            if self._process is process:
+                self.kill()
             return Output(f"[ERROR] {name} ended its process; the next call starts a new one.", is_error=True)
         text = str(reply["text"]).encode("utf-8", "replace").decode()
         return Output(text, is_error=bool(reply["is_error"]))

@@ -1,0 +1,350 @@
+"""The python tool on real kernels in the real sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from gptoss_tui.tools.python import PythonTool
+from gptoss_tui.tools.sandbox import Confinement, bubblewrap
+
+Run = Callable[[PythonTool, str], Coroutine[Any, Any, Any]]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+INSTALLED = tuple(os.path.realpath(prefix) for prefix in (sys.prefix, sys.base_prefix))
+
+# A picture of one pixel.
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hasty(confinement: Confinement) -> AsyncIterator[PythonTool]:
+    """A confined Python whose cells may take a second."""
+    tool = PythonTool(confinement=confinement, time_limit=1.0)
+    await tool.start()
+    yield tool
+    await tool.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("417 * 38", "15846"),
+        ("print(417 * 38)", "15846\n"),
+        ("print('a', end='')\n'b'", "a\n'b'"),
+        ("'quiet';", "[No output. Use print(...), or end the code with an expression, to see a value.]"),
+        ("import sys; print('warned', file=sys.stderr)", "warned\n"),
+        ("for n in range(3): print(f'{n} %', end='\\r')\nprint()", "2 %\n"),
+        ("print('\\x1b[31mred\\x1b[0m')", "red\n"),
+        ("!echo from a shell", "from a shell\n"),
+        ("from IPython.display import HTML; HTML('<b>x</b>')", "[text/html, 8 characters, not shown]"),
+        ("{1: 'ä', 2: '漢'}", "{1: 'ä', 2: '漢'}"),
+    ],
+)
+async def test_output_is_what_a_notebook_shows(python: PythonTool, run: Run, code: str, told: str) -> None:
+    answer = await run(python, code)
+    assert answer.text == told
+    assert not answer.is_error
+
+
+async def test_state_lasts_from_call_to_call(python: PythonTool, run: Run) -> None:
+    await run(python, "import math\ndef area(r): return round(math.pi * r * r, 3)")
+    assert (await run(python, "area(2)")).text == "12.566"
+
+
+async def test_output_streams_while_the_cell_runs(python: PythonTool) -> None:
+    start, times = time.monotonic(), []
+    async for _ in python.call("import time\nprint('first')\ntime.sleep(1.5)\nprint('last')"):
+        times.append(time.monotonic() - start)
+    assert times[0] < 1.2
+    assert times[-1] >= 1.5
+
+
+async def test_an_error_is_told_with_the_line_that_raised_it(python: PythonTool, run: Run) -> None:
+    answer = await run(python, "def half(n):\n    return n / 0\nhalf(3)")
+    assert answer.is_error
+    assert answer.text.startswith("Traceback")
+    assert "return n / 0" in answer.text
+    assert answer.text.endswith("ZeroDivisionError: division by zero\n")
+    assert "\x1b" not in answer.text
+
+
+async def test_a_syntax_error_is_told(python: PythonTool, run: Run) -> None:
+    answer = await run(python, "if True print(1)")
+    assert answer.is_error
+    assert "SyntaxError" in answer.text
+
+
+async def test_input_is_refused(python: PythonTool, run: Run) -> None:
+    answer = await run(python, "input('your name: ')")
+    assert answer.is_error
+    assert "does not support input" in answer.text
+
+
+async def test_a_long_value_is_cut_in_the_middle(python: PythonTool, run: Run) -> None:
+    answer = await run(python, "'a' * 5_000_000 + 'b' * 5_000_000")
+    assert len(answer.text) < 110_000
+    assert answer.text.startswith("'aaa")
+    assert answer.text.endswith("bbb'")
+    assert "characters left out" in answer.text
+
+
+async def test_a_flood_is_stopped_and_state_kept(python: PythonTool, run: Run) -> None:
+    await run(python, "before = 1")
+    start = time.monotonic()
+    answer = await run(python, "while True: print('y' * 1000)")
+    assert time.monotonic() - start < 15
+    assert answer.is_error
+    assert len(answer.text) < 110_000
+    assert "[ERROR] Stopped because it printed too much" in answer.text
+    assert (await run(python, "before")).text == "1"
+
+
+async def test_a_flood_of_small_messages_leaves_the_loop_alive(python: PythonTool, run: Run) -> None:
+    async def longest_burst() -> float:
+        # Processor time of this thread, so that a busy machine does not count.
+        longest = 0.0
+        while not cell.done():
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - before)
+        return longest
+
+    code = "import sys, time\nend = time.time() + 1\nwhile time.time() < end: print('y', flush=True)"
+    cell = asyncio.create_task(run(python, code))
+    assert await longest_burst() < 0.05
+    assert not cell.result().is_error
+
+
+async def test_files_are_shared_at_the_promised_place(python: PythonTool, run: Run, files: Path) -> None:
+    (files / "given.txt").write_text("from outside")
+    assert (await run(python, "print(open('/mnt/data/given.txt').read())")).text == "from outside\n"
+    assert (
+        await run(python, "import os; open('made.txt', 'w').write('x'); os.getcwd()")
+    ).text == "'/mnt/data'"
+    assert (files / "made.txt").read_text() == "x"
+
+
+async def test_a_picture_is_saved_and_named(python: PythonTool, run: Run, files: Path) -> None:
+    code = f"from IPython.display import Image, display; display(Image(data={PNG!r})); print('shown')"
+    answer = await run(python, code)
+    assert answer.text == f"[image/png, {len(PNG)} bytes, saved as picture-1.png]\nshown\n"
+    assert (files / "picture-1.png").read_bytes() == PNG
+
+
+async def test_a_picture_does_not_follow_a_link_out(
+    python: PythonTool, run: Run, files: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    await run(python, f"import os\nfor n in range(1, 9): os.symlink({str(victim)!r}, f'picture-{{n}}.gif')")
+    answer = await run(python, f"display({{'image/gif': '{base64.b64encode(PNG).decode()}'}}, raw=True)")
+    assert "picture-9.gif" in answer.text
+    assert not victim.exists()
+    assert (files / "picture-9.gif").read_bytes() == PNG
+
+
+async def test_the_persons_files_are_not_there(python: PythonTool, run: Run, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("key")
+    places = [str(secret), "/etc/shadow", "/etc/passwd", str(Path(__file__))]
+    answer = await run(python, f"import os; [place for place in {places} if os.path.exists(place)]")
+    assert answer.text == "[]"
+    # The Python installation may lie in the home folder; nothing else of it is there.
+    code = f"[name for place, _, files in os.walk({str(Path.home())!r}) "
+    code += f"if not place.startswith({INSTALLED!r}) for name in files]"
+    assert (await run(python, code)).text == "[]"
+
+
+async def test_nothing_outside_the_workspace_can_be_written(python: PythonTool, run: Run) -> None:
+    code = f"""
+    import os
+    written = []
+    for folder in ("/", "/usr/lib", "/etc", "/dev", "/mnt", {sys.prefix!r}, {sys.base_prefix!r}):
+        try:
+            open(os.path.join(folder, "new"), "w")
+            written.append(folder)
+        except OSError:
+            pass
+    written"""
+    assert (await run(python, code)).text == "[]"
+
+
+async def test_the_network_is_out_of_reach(python: PythonTool, run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as canary:
+        port = canary.getsockname()[1]
+        answer = await run(python, f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)")
+        assert "ConnectionRefusedError" in answer.text
+        answer = await run(python, "socket.create_connection(('192.0.2.1', 80), 2)")
+        assert "Network is unreachable" in answer.text
+        canary.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            canary.accept()
+
+
+async def test_it_is_an_ordinary_user_without_privileges(python: PythonTool, run: Run) -> None:
+    code = """
+    import os
+    status = dict(line.split(":\\t") for line in open("/proc/self/status").read().splitlines())
+    capabilities = {int(value, 16) for name, value in status.items() if name.startswith("Cap")}
+    os.getuid() > 0, os.getgid() > 0, status["NoNewPrivs"], capabilities"""
+    assert (await run(python, code)).text == "(True, True, '1', {0})"
+
+
+async def test_the_environment_is_not_the_persons(python: PythonTool, run: Run) -> None:
+    answer = await run(python, "sorted(open('/proc/self/environ').read().split('\\0'))")
+    names = {entry.partition("=")[0] for entry in eval(answer.text)} - {"", "PWD"}
+    assert names == set(bubblewrap.ENVIRONMENT)
+
+
+async def test_a_fork_bomb_is_bounded(python: PythonTool, run: Run) -> None:
+    code = """
+    import os, signal
+    children = []
+    try:
+        while True:
+            if (pid := os.fork()) == 0:
+                signal.pause()
+            children.append(pid)
+    except OSError as error:
+        print(error.strerror)
+    for pid in children:
+        os.kill(pid, 9), os.waitpid(pid, 0)
+    len(children)"""
+    error, count = (await run(python, code)).text.splitlines()
+    assert error == "Resource temporarily unavailable"
+    assert int(count) < 256
+
+
+async def test_memory_is_bounded(python: PythonTool, run: Run) -> None:
+    assert "MemoryError" in (await run(python, "x = bytearray(6 * 10**9)")).text
+
+
+async def test_a_closed_call_stops_and_state_is_kept(python: PythonTool, run: Run) -> None:
+    outputs = python.call("kept = 5\nprint('on', flush=True)\nimport time\ntime.sleep(60)\nkept = 6")
+    first = await anext(aiter(outputs))
+    assert first.text == "on\n"
+    start = time.monotonic()
+    await outputs.aclose()
+    assert time.monotonic() - start < 0.25
+    assert (await run(python, "kept")).text == "5"
+    assert time.monotonic() - start < 2.5
+
+
+async def test_a_cancelled_task_stops_the_call(python: PythonTool, run: Run) -> None:
+    await run(python, "steps = 0")
+    task = asyncio.create_task(run(python, "import time\nwhile True:\n    time.sleep(0.01)\n    steps += 1"))
+    await asyncio.sleep(0.5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert int((await run(python, "steps")).text) > 0
+
+
+async def test_a_cell_that_takes_too_long_is_interrupted(hasty: PythonTool, run: Run) -> None:
+    await run(hasty, "kept = 7")
+    answer = await run(hasty, "print('so far')\nwhile True: pass")
+    assert answer.is_error
+    assert answer.text.startswith("so far\n")
+    assert answer.text.endswith("[ERROR] Timed out after 1 s and was interrupted. Variables are kept.")
+    assert (await run(hasty, "kept")).text == "7"
+
+
+async def test_a_cell_that_cannot_be_interrupted_costs_the_state(hasty: PythonTool, run: Run) -> None:
+    await run(hasty, "kept = 7")
+    start = time.monotonic()
+    answer = await run(hasty, "sum(range(10**12))")
+    assert time.monotonic() - start < 1 + 2 + 2
+    assert answer.is_error
+    assert "[ERROR] Timed out after 1 s" in answer.text
+    assert "All variables are lost" in answer.text
+    assert "NameError" in (await run(hasty, "kept")).text
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("import os; os._exit(7)", "exit status 7"),
+        ("import ctypes; ctypes.string_at(0)", "killed by SIGSEGV"),
+        ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL"),
+        ("exit()", "exit status 0"),
+    ],
+)
+async def test_death_is_noticed_and_the_next_call_runs(
+    hasty: PythonTool, run: Run, code: str, how: str
+) -> None:
+    await run(hasty, "1")  # up and running
+    start = time.monotonic()
+    answer = await run(hasty, code)
+    assert time.monotonic() - start < 1.5
+    assert answer.is_error
+    assert f"[ERROR] The Python process ended ({how})" in answer.text
+    assert (await run(hasty, "1 + 1")).text == "2"
+
+
+async def test_death_between_calls_is_told(hasty: PythonTool, run: Run) -> None:
+    await run(hasty, "import threading, os; threading.Timer(0.2, os._exit, [3]).start()")
+    await asyncio.sleep(0.6)
+    answer = await run(hasty, "1 + 1")
+    assert answer.text == "[Python had ended and was started anew: earlier variables are lost.]\n2"
+
+
+async def test_a_kernel_that_does_not_start_is_an_answer(
+    confinement: Confinement, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = PythonTool(confinement=confinement)
+    with monkeypatch.context() as patch:
+        patch.setattr(bubblewrap, "command", lambda *_: ["/no/such/bwrap"])
+        await tool.start()
+        answer = await run(tool, "1")
+    assert answer.is_error
+    assert answer.text.startswith("[ERROR] Python could not be started")
+    assert (await run(tool, "1")).text == "1"
+    await tool.close()
+
+
+async def test_without_a_sandbox_every_cell_needs_consent(run: Run, tmp_path: Path) -> None:
+    tool = PythonTool(tmp_path, confinement=Confinement(False, "none", "none here"))
+    await tool.start()
+    assert tool.must_ask
+    assert tool.where == f"on this machine{' as root' if os.geteuid() == 0 else ''}, unconfined"
+    assert (await run(tool, "import os; os.getcwd()")).text == repr(str(tmp_path))
+    await tool.close()
+
+
+async def test_consent_is_needed_until_the_sandbox_is_known_to_hold() -> None:
+    tool = PythonTool()
+    assert tool.must_ask
+    await tool.start()
+    assert not tool.must_ask
+    assert tool.where == "in a sandbox"
+    await tool.close()
+
+
+async def test_bypassing_never_asks() -> None:
+    tool = PythonTool(bypass=True)
+    assert not tool.must_ask
+    assert "unconfined" in tool.where
+
+
+async def test_closing_removes_what_was_made_and_allows_a_new_start(
+    confinement: Confinement, run: Run
+) -> None:
+    tool = PythonTool(confinement=confinement)
+    assert (await run(tool, "x = 1; x")).text == "1"
+    first = tool.workspace
+    await tool.close()
+    assert not first.exists()
+    assert "NameError" in (await run(tool, "x")).text
+    await tool.close()
