@@ -24,10 +24,17 @@ def find_checkpoint(name_or_path: str) -> Path:
     name = name_or_path.removeprefix("openai/")
     if name in RELEASED:
         return _released(name)
-    folder = Path(name_or_path).expanduser()
+    try:
+        return _given(Path(name_or_path).expanduser())
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user who is unknown
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CheckpointError(f"{name_or_path}: cannot be looked at ({reason}).") from None
+
+
+def _given(folder: Path) -> Path:
     if not folder.exists():
         raise CheckpointError(
-            f"{name_or_path}: no such model or folder. Known: {', '.join((DEMO, *RELEASED))}.\n"
+            f"{folder}: no such model or folder. Known: {', '.join((DEMO, *RELEASED))}.\n"
             "Or name a folder that holds config.json, tokenizer.json and *.safetensors."
         )
     if not folder.is_dir():

@@ -96,6 +96,11 @@ def test_a_file(home: Path, name: str, words: str) -> None:
     assert words in refusal(str(home / name))
 
 
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/x", "x" * 5000])
+def test_a_path_that_the_system_refuses(name: str) -> None:
+    assert "cannot be looked at" in refusal(name)
+
+
 def test_finding_and_the_tokenizer_do_not_import_torch() -> None:
     rooms = "gptoss_tui.model.checkpoint.find, gptoss_tui.model.tokenizer"
     code = f"import sys, {rooms}; assert 'torch' not in sys.modules"
