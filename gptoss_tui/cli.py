@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -118,21 +118,23 @@ def _talk(settings: Settings, given: dict[str, str | bool]) -> int:
         return _wrong("--plain is a conversation: it takes neither -p nor --json")
     if plain:
         return _converse(settings, "show_reasoning" in given)
-    if question is None and _is_terminal(sys.stdin):
+    if question is None and sys.stdin is not None and sys.stdin.isatty():
         if json:
             return _wrong("--json needs a question: give it with -p or on stdin")
         return _open_screen(settings)
     prompt = _prompt(question)
     if not prompt:
-        return _wrong("the prompt is empty")
+        where = (
+            "" if question is not None else " (stdin is no terminal, and nothing came from it); ask with -p"
+        )
+        return _wrong(f"the prompt is empty{where}")
     return _answer(settings, prompt, json=json, reasoning="show_reasoning" in given)
 
 
 def _prompt(question: str | bool | None) -> str:
     """What is put to the model: stdin, an empty line, the question. Empty if there is no question."""
-    piped = (
-        "" if _is_terminal(sys.stdin) else sys.stdin.buffer.read().decode("utf-8", "replace").strip("\r\n")
-    )
+    stdin = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
+    piped = stdin.decode("utf-8", "replace").strip("\r\n")
     if not isinstance(question, str):
         return piped if piped.strip() else ""
     # An argument that is not UTF-8 reaches us with surrogates in it, which no tokenizer takes.
@@ -148,7 +150,7 @@ def _answer(settings: Settings, prompt: str, *, json: bool, reasoning: bool) -> 
     _tolerate_any_locale()
     notes = sys.stderr if reasoning or sys.stderr.isatty() else None
     show = as_json if json else AsText(notes, sys.stderr if reasoning else None)
-    return one_shot(_Opener(settings), prompt, show)
+    return one_shot(_opener(settings), prompt, show)
 
 
 def _converse(settings: Settings, reasoning: bool) -> int:
@@ -156,11 +158,11 @@ def _converse(settings: Settings, reasoning: bool) -> int:
     from .repl import converse
 
     _tolerate_any_locale()
-    return converse(_Opener(settings), AsText(sys.stdout, sys.stdout if reasoning else None))
+    return converse(_opener(settings), AsText(sys.stdout, sys.stdout if reasoning else None))
 
 
 def _open_screen(settings: Settings) -> int:
-    if not _is_terminal(sys.stdout):
+    if not sys.stdout.isatty():
         return _wrong("stdout is no terminal to draw on; ask one question with -p, or talk with --plain")
     if os.environ.get("TERM", "dumb") == "dumb":
         return _wrong("this terminal (TERM=dumb) cannot be drawn on; gptoss-chat --plain works in it")
@@ -168,7 +170,7 @@ def _open_screen(settings: Settings) -> int:
         return _complain(hopeless, FAILED)
     from .app import ChatApp
 
-    app = ChatApp(open_chat=_Opener(settings), model=settings.model, effort=settings.effort)
+    app = ChatApp(open_chat=_opener(settings), model=settings.model, effort=settings.effort)
     if settings.theme:
         if settings.theme not in app.available_themes:
             return _wrong(f"no theme is called {settings.theme}; there are {', '.join(app.available_themes)}")
@@ -192,20 +194,15 @@ def _hopeless(settings: Settings) -> str:
     return ""
 
 
-class _Opener:
-    """Opens the chat when a front end asks, for the screen wants its first frame before heavy imports."""
+def _opener(settings: Settings) -> Callable[[Approver], Chat]:
+    """What opens the chat when a front end asks: the screen wants its first frame before heavy imports."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def __call__(self, approve: Approver) -> Chat:
+    def opener(approve: Approver) -> Chat:
         from .conversation.chat import open_chat
 
-        return open_chat(self._settings, approve)
+        return open_chat(settings, approve)
 
-
-def _is_terminal(stream: object) -> bool:
-    return stream is not None and bool(getattr(stream, "isatty", lambda: False)())
+    return opener
 
 
 def _tolerate_any_locale() -> None:
@@ -219,5 +216,7 @@ def _wrong(message: str) -> int:
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"gptoss-chat: {' '.join(message.split())}", file=sys.stderr)
+    from .plain import complain
+
+    complain(message)
     return status

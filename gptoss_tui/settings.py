@@ -85,7 +85,8 @@ def _instructions(value: Any, folder: Path) -> str:
     if not isinstance(value, str):
         raise ValueError
     if not value.startswith("@"):
-        return value
+        # An argument that is not UTF-8 reaches us with surrogates in it, which no tokenizer takes.
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     file = folder / Path(value[1:]).expanduser()
     try:
         return file.read_text("utf-8").strip()
