@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gptoss_tui.model.engine.engine import EngineDied
+from gptoss_tui.model.engine.engine import EngineDied, EngineError
 from gptoss_tui.model.engine.log import open_log
 from gptoss_tui.model.engine.wire import Command, decode, encode
 
@@ -35,21 +35,28 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, threads: int, log: Path) -> WorkerProcess:
-        """Start a worker with `threads` threads to compute with; what it prints goes to the file `log`."""
+        """Start a worker with `threads` threads to compute with; what it prints goes to the file `log`.
+
+        Raises EngineError if the system has no process to give.
+        """
         # Idle OpenMP threads sleep: spinning was measured 10x slower beside neighbours on the same cores.
         environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"OMP_NUM_THREADS": str(threads)}
-        with open_log(log) as stderr:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                # -P: a torch.py in the current folder is not ours to import.
-                *("-P", "-X", "faulthandler", "-m", "gptoss_tui.model.engine.worker"),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=stderr,
-                env=environment,
-                limit=LONGEST_LINE,
-                start_new_session=True,  # signals from the terminal are the application's to interpret
-            )
+        # -P: a torch.py in the current folder is not ours to import.
+        arguments = ("-P", "-X", "faulthandler", "-m", "gptoss_tui.model.engine.worker")
+        try:
+            with open_log(log) as stderr:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *arguments,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=stderr,
+                    env=environment,
+                    limit=LONGEST_LINE,
+                    start_new_session=True,  # signals from the terminal are the application's to interpret
+                )
+        except OSError as error:
+            raise EngineError(f"The engine's process cannot be started: {error.strerror}.") from error
         return cls(process, log)
 
     @property
@@ -70,7 +77,8 @@ class WorkerProcess:
     async def receive(self, call: int) -> Any:
         """The next answer to `call`; those to earlier calls are dropped. Raises EngineDied."""
         assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
+        # Half a line is what a killed process had begun to say.
+        while (line := await self._process.stdout.readline()).endswith(b"\n"):
             answered, answer = decode(line)
             if answered == call:
                 return answer

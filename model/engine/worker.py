@@ -20,6 +20,7 @@ from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO
 
+from gptoss_tui.model.config import ModelConfig
 from gptoss_tui.model.engine.engine import EngineError, EngineInfo, Loading
 from gptoss_tui.model.engine.wire import Answer, Cancel, Command, Failed, Generate, Load, decode, encode
 from gptoss_tui.model.errors import CheckpointError
@@ -90,19 +91,18 @@ class Worker:
 
     def _load(self, call: int, command: Load) -> None:
         started = monotonic()
+        folder = Path(command.checkpoint)
+        config = ModelConfig.from_file(folder / "config.json")
+        context = _context(command.context, config.max_position_embeddings)
         self._answer(call, Loading("Starting PyTorch", 0, 0))
         try:
             import torch  # noqa: F401
         except (ImportError, OSError) as error:
             raise EngineError(f"PyTorch cannot be imported: {error}.\nInstall gptoss-chat again.") from error
         from gptoss_tui.model.checkpoint.load import load_model
-        from gptoss_tui.model.config import ModelConfig
         from gptoss_tui.model.engine import device
         from gptoss_tui.model.engine.decoder import Decoder
 
-        folder = Path(command.checkpoint)
-        config = ModelConfig.from_file(folder / "config.json")
-        context = _context(command.context, config.max_position_embeddings)
         place = device.choose_device(command.device)
         dtype = device.choose_dtype(command.dtype, config)
         self._device = str(place)

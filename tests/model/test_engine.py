@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import shutil
 import signal
 import stat
-import subprocess
 import sys
+from asyncio import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ import pytest_asyncio
 import torch
 
 from gptoss_tui.model import load_model
+from gptoss_tui.model.config import GPT_OSS_20B
 from gptoss_tui.model.engine import (
     EngineDied,
     EngineError,
@@ -28,7 +31,9 @@ from gptoss_tui.model.engine import (
     Sampling,
     Token,
 )
+from gptoss_tui.model.engine.device import choose_device, choose_dtype
 from gptoss_tui.model.engine.log import LARGEST, open_log
+from gptoss_tui.model.engine.process import WorkerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -65,6 +70,38 @@ async def run(
     return tokens, prefills, items[-1]
 
 
+async def cancel_soon(engine: LocalEngine) -> None:
+    await asyncio.sleep(0.05)
+    await engine.cancel()
+
+
+async def python(script: str, given: bytes = b"") -> tuple[int | None, bytes, bytes]:
+    """Run `script`: exit status, stdout, stderr."""
+    pipe = subprocess.PIPE
+    process = await subprocess.create_subprocess_exec(
+        sys.executable, "-c", script, stdin=pipe, stdout=pipe, stderr=pipe
+    )
+    out, err = await process.communicate(given)
+    return process.returncode, out, err
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and no zombie."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def address_space(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def cut_short(checkpoint: Path, folder: Path) -> Path:
+    """A copy of `checkpoint` whose weights lack their last byte."""
+    shutil.copytree(checkpoint, folder)
+    os.truncate(folder / "model.safetensors", (folder / "model.safetensors").stat().st_size - 1)
+    return folder
+
+
 async def load_error(folder: Path, **options: object) -> str:
     engine = LocalEngine(folder, name="bad", log=folder.parent / "engine.log", **options)  # type: ignore[arg-type]
     try:
@@ -83,7 +120,7 @@ async def test_loading_reports_bytes_and_says_what_was_loaded(engine: LocalEngin
     assert progress[0] == Loading("Starting PyTorch", 0, 0)
     bytes_done = [item.done for item in progress[1:]]
     assert bytes_done == sorted(bytes_done)
-    stored = sum(len(v) for v in [(checkpoint / "model.safetensors").read_bytes()])
+    stored = (checkpoint / "model.safetensors").stat().st_size
     assert 0.9 * stored < progress[-1].done == progress[-1].total < stored
     info = engine.info()
     assert info is not None
@@ -160,7 +197,7 @@ async def test_cancel_while_writing(engine: LocalEngine) -> None:
 
 async def test_an_iterator_left_early_cancels(engine: LocalEngine) -> None:
     expected = (await run(engine))[0]
-    async with aclosing(engine.generate(PROMPT, ENDLESS, [])) as generation:  # type: ignore[type-var]
+    async with aclosing(engine.generate(PROMPT, ENDLESS, [])) as generation:
         async for item in generation:
             if isinstance(item, Token):
                 break
@@ -192,20 +229,31 @@ async def test_ctrl_c_is_not_the_workers_business(engine: LocalEngine) -> None:
     assert len((await run(engine))[0]) == 5
 
 
-@pytest.mark.parametrize(
-    ("killer", "words"),
-    [
-        (signal.SIGKILL, "signal 9, probably out of memory"),
-        (signal.SIGSEGV, "signal 11, a crash in native code"),
-    ],
-)
-async def test_death_is_told_and_survived(engine: LocalEngine, killer: signal.Signals, words: str) -> None:
+async def test_death_is_told_and_survived(engine: LocalEngine) -> None:
     expected = (await run(engine))[0]
-    with pytest.raises(EngineDied, match=words):
+    with pytest.raises(EngineDied, match=r"engine stopped \(signal 9, probably out of memory\)"):
         async for item in engine.generate(PROMPT, ENDLESS, []):
             if isinstance(item, Token) and engine.pid is not None:
-                os.kill(engine.pid, killer)
+                os.kill(engine.pid, signal.SIGKILL)
     assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
+
+
+@pytest.mark.parametrize(
+    ("last_words", "told"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "engine stopped (signal 11, a crash in native code)"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", "engine stopped (signal 15, sent from outside)"),
+        ("sys.exit(3)", "engine stopped (exit status 3); the reason is in engine.log"),
+        ("print('[1, {', end='')", "engine stopped (exit status 0); the reason is in engine.log"),
+    ],
+)
+async def test_the_cause_of_death_is_in_words(last_words: str, told: str) -> None:
+    process = await subprocess.create_subprocess_exec(
+        sys.executable, "-c", f"import os, signal, sys; {last_words}", stdout=subprocess.PIPE
+    )
+    with pytest.raises(EngineDied) as caught:
+        await WorkerProcess(process, Path("engine.log")).receive(1)
+    assert str(caught.value) == told
 
 
 async def test_refusals_leave_the_engine_usable(engine: LocalEngine) -> None:
@@ -224,8 +272,8 @@ async def test_lack_of_memory_is_told_with_figures_and_survived(checkpoint: Path
     engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "engine.log")
     expected = (await run(engine))[0]
     assert engine.pid is not None
-    now = int(Path(f"/proc/{engine.pid}/statm").read_text().split()[0]) * resource.getpagesize()
-    hard = resource.prlimit(engine.pid, resource.RLIMIT_AS, (now + (4 << 20), resource.RLIM_INFINITY))[1]
+    ceiling = address_space(engine.pid) + (4 << 20)
+    hard = resource.prlimit(engine.pid, resource.RLIMIT_AS, (ceiling, resource.RLIM_INFINITY))[1]
     with pytest.raises(EngineError, match=r"Not enough memory on cpu \(.* GiB free, .* asked for\)"):
         await run(engine, LONG)
     resource.prlimit(engine.pid, resource.RLIMIT_AS, (hard, hard))
@@ -238,10 +286,16 @@ async def test_closing_ends_the_process_and_the_next_call_starts_one(checkpoint:
     await engine.close()
     async for _ in engine.load():  # left while PyTorch starts
         break
+    items = []
+    async with asyncio.TaskGroup() as group:
+        group.create_task(cancel_soon(engine))
+        async for item in engine.generate(PROMPT, ENDLESS, []):
+            items.append(item)
+    assert items == [Finished("cancelled", 0, 0)]
     first = engine.pid
     assert first is not None
     await engine.close()
-    assert not Path(f"/proc/{first}").exists()
+    assert not lives(first)
     assert len((await run(engine))[0]) == 5
     assert engine.pid not in (None, first)
     await engine.close()
@@ -256,33 +310,39 @@ async def test_numbers_that_are_none_are_told(tiny_checkpoint: Callable[..., Pat
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     engine = LocalEngine(folder, name="nan", log=tmp_path / "engine.log")
     for _ in range(2):
-        with pytest.raises(EngineError, match="Numerical fault on cpu: .* of 320 logits"):
+        with pytest.raises(EngineError, match=r"Numerical fault on cpu: .* of 320 logits"):
             await run(engine)
     await engine.close()
 
 
 async def test_checkpoints_that_cannot_be_used(checkpoint: Path, tmp_path: Path) -> None:
     assert "config.json: no such file" in await load_error(tmp_path / "missing")
-    cut = tmp_path / "cut"
-    cut.mkdir()
-    for file in checkpoint.glob("*.json"):
-        (cut / file.name).write_bytes(file.read_bytes())
-    (cut / "model.safetensors").write_bytes((checkpoint / "model.safetensors").read_bytes()[:-1])
+    cut = cut_short(checkpoint, tmp_path / "cut")
     with pytest.raises(Exception, match=r"model\.safetensors") as direct:
         load_model(cut)
     assert await load_error(cut) == str(direct.value)
 
 
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        ({"device": "npu"}, "There is no device 'npu' here. There is: auto, cpu"),
-        ({"dtype": "float16"}, "There is no dtype 'float16'"),
-        ({"context": 4097}, "The context must be from 2 to 4,096 tokens for this model, not 4,097."),
-    ],
-)
-async def test_options_that_cannot_be(checkpoint: Path, options: dict[str, object], complaint: str) -> None:
-    assert complaint in await load_error(checkpoint, **options)
+async def test_a_context_beyond_the_model_is_refused(checkpoint: Path) -> None:
+    told = "The context must be from 2 to 4,096 tokens for this model, not 4,097."
+    assert await load_error(checkpoint, context=4097) == told
+
+
+async def test_devices_and_dtypes() -> None:
+    with pytest.raises(EngineError, match=r"There is no device 'npu' here. There is: auto, cpu"):
+        choose_device("npu")
+    with pytest.raises(EngineError, match=r"There is no dtype 'float16'"):
+        choose_dtype("float16", GPT_OSS_20B)
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_dtype("auto", GPT_OSS_20B) == torch.bfloat16
+    assert (
+        choose_dtype(
+            "auto",
+            replace(GPT_OSS_20B, vocab_size=4096, num_hidden_layers=1, layer_types=("full_attention",)),
+        )
+        == torch.float32
+    )
 
 
 async def test_the_worker_dies_with_the_application(checkpoint: Path) -> None:
@@ -301,12 +361,13 @@ async def main():
 
 asyncio.run(main())
 """
-    parent = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False)
-    assert parent.returncode == -signal.SIGKILL
-    worker = Path(f"/proc/{parent.stdout.strip()}/stat")
-    async with asyncio.timeout(2):
-        while worker.exists() and worker.read_text().rpartition(")")[2].split()[0] != "Z":
-            await asyncio.sleep(0.02)
+    status, worker, _ = await python(script)
+    assert status == -signal.SIGKILL
+    for _ in range(100):
+        if not lives(int(worker)):
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("the worker outlived the application by 2 seconds")
 
 
 async def test_what_libraries_print_does_not_reach_the_application() -> None:
@@ -321,11 +382,7 @@ answers.write(commands.readline().upper())
 answers.flush()
 assert os.read(0, 10) == b""
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], input=b"command\nrest", capture_output=True, check=True
-    )
-    assert done.stdout == b"COMMAND\n"
-    assert done.stderr == b"from Python\nfrom C"
+    assert await python(script, b"command\nrest") == (0, b"COMMAND\n", b"from Python\nfrom C")
 
 
 async def test_the_applications_side_is_free_of_torch() -> None:
@@ -334,7 +391,7 @@ import sys
 import gptoss_tui.model.engine.local
 assert not {"torch", "numpy", "tiktoken", "safetensors"} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    assert await python(script) == (0, b"", b"")
 
 
 async def test_the_log_is_private_and_bounded(tmp_path: Path) -> None:
