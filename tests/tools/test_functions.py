@@ -100,6 +100,11 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("logs") / "functions.log"
 
 
+@pytest.fixture
+def logged(log: Path) -> Callable[[], str]:
+    return log.read_text
+
+
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory, log: Path) -> Iterator[dict[str, FunctionTool]]:
     path = tmp_path_factory.mktemp("functions") / "mine.py"
@@ -271,12 +276,11 @@ async def test_a_cancelled_call_is_stopped(tools: dict[str, FunctionTool], run: 
 
 
 async def test_nothing_that_is_printed_reaches_the_terminal(
-    tools: dict[str, FunctionTool], run: Run, log: Path, capfd: pytest.CaptureFixture[str]
+    tools: dict[str, FunctionTool], run: Run, logged: Callable[[], str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     await run(tools["nothing"], "{}")
     assert capfd.readouterr() == ("", "")
-    logged = log.read_text()
-    assert all(text in logged for text in ("printed at import", "printed in a call", "raw"))
+    assert all(text in logged() for text in ("printed at import", "printed in a call", "raw"))
 
 
 @pytest.mark.parametrize(

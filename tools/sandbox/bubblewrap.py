@@ -63,6 +63,7 @@ def interpreter() -> list[Folder]:
         real = Path(prefix).resolve()
         parts |= {real: real, Path(prefix): real}
     link = Path(sys.executable)
+    parts[link] = link.resolve()
     while link.is_symlink():
         link = link.parent / link.readlink()
         parts[link] = link.resolve()
