@@ -142,14 +142,15 @@ def test_added_tokens_may_stand_in_the_vocabulary_too(tiny: Path) -> None:
     assert after.encode_ordinary("<|start|> the") == before.encode_ordinary("<|start|> the")
 
 
-def test_a_cache_that_cannot_be_written_is_no_fault(
-    tiny: Path, cache: Path, o200k: tiktoken.Encoding
-) -> None:
-    set_rows(tiny, 201_088)
-    (tiny / "tokenizer.json").write_text(json.dumps(released_json(o200k)))
+def test_a_cache_that_cannot_be_written_is_no_fault(tiny: Path, cache: Path) -> None:
+    file = tiny / "tokenizer.json"
+    file.write_text(file.read_text() + " " * (1 << 20))  # large enough to be worth caching
     cache.parent.parent.mkdir(parents=True)
     cache.parent.write_text("a file where the folder should be")
-    assert load_tokenizer(tiny).n_vocab == 201_088
+    assert load_tokenizer(tiny).n_vocab == 320
+    cache.parent.unlink()
+    load_tokenizer(tiny)
+    assert len(list(cache.iterdir())) == 1
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
