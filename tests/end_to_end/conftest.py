@@ -15,25 +15,24 @@ COMMAND = Path(sys.executable).parent / "gptoss-chat"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def command() -> str:
     """The path of the installed command."""
     return str(COMMAND)
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> Mapping[str, str]:
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """A person's environment with nothing of ours set and a home of its own."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("GPTOSS_CHAT_", "XDG_"))
     }
-    home = tmp_path / "home"
-    home.mkdir()
+    home = tmp_path_factory.mktemp("home")
     return kept | {"HOME": str(home), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
 
 
-@pytest.fixture
-def run(environment: Mapping[str, str], tmp_path: Path) -> Run:
+@pytest.fixture(scope="session")
+def run(environment: Mapping[str, str]) -> Run:
     """A function `(*arguments, stdin="") -> finished process`; nothing is a terminal."""
 
     def run(*arguments: str, stdin: str = "", **extra: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +42,7 @@ def run(environment: Mapping[str, str], tmp_path: Path) -> Run:
             capture_output=True,
             text=True,
             timeout=120,
-            cwd=tmp_path,
+            cwd=environment["HOME"],
             env={**environment, **extra},
             check=False,
         )
@@ -58,7 +57,7 @@ def sandbox() -> None:
         pytest.skip("without a sandbox every cell must be approved")
 
 
-@pytest.fixture
-def endless(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def endless(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model that, when greedy, never ends its answer."""
-    return tiny_checkpoint(tmp_path / "endless", max_position_embeddings=131072)
+    return tiny_checkpoint(tmp_path_factory.mktemp("endless"), max_position_embeddings=131072)

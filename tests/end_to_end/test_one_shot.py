@@ -13,16 +13,22 @@ from typing import Any
 
 import pytest
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 QUESTION = "What is 417 * 38?"
 
 
+@pytest.fixture(scope="module")
+def answer(run: Any) -> Any:
+    """The finished process that answered QUESTION."""
+    return run("-p", QUESTION, "--tools", "python", "--seed", "1")
+
+
 @pytest.mark.usefixtures("sandbox")
-def test_answer_on_stdout_and_nothing_else(run: Any) -> None:
-    finished = run("-p", QUESTION, "--tools", "python", "--seed", "1")
-    assert finished.returncode == 0, finished.stderr
-    assert "15846" in finished.stdout.replace(",", "")
-    assert finished.stdout.endswith("\n")
-    assert finished.stderr == ""
+def test_answer_on_stdout_and_nothing_else(answer: Any) -> None:
+    assert answer.returncode == 0, answer.stderr
+    assert "15846" in answer.stdout.replace(",", "")
+    assert answer.stdout.endswith("\n")
+    assert answer.stderr == ""
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -48,20 +54,20 @@ def test_json_lines(run: Any) -> None:
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_reasoning_and_tool_calls_on_stderr(run: Any) -> None:
+def test_reasoning_and_tool_calls_on_stderr(run: Any, answer: Any) -> None:
     told = run("-p", QUESTION, "--show-reasoning", "--seed", "1")
     assert told.returncode == 0
     assert "[python]" in told.stderr
     assert "[output] 15846" in told.stderr
     assert "[python]" not in told.stdout
-    assert told.stdout == run("-p", QUESTION, "--seed", "1").stdout, "a seed makes an answer repeatable"
+    assert told.stdout == answer.stdout, "a seed makes an answer repeatable"
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_question_on_stdin(run: Any) -> None:
+def test_question_on_stdin(run: Any, answer: Any) -> None:
     piped = run(stdin=f"{QUESTION}\n", GPTOSS_CHAT_SEED="1")
     assert piped.returncode == 0, piped.stderr
-    assert piped.stdout == run("-p", QUESTION, "--seed", "1").stdout
+    assert piped.stdout == answer.stdout
 
 
 def test_stdin_is_context_before_the_question(run: Any) -> None:
@@ -101,11 +107,10 @@ def test_an_ascii_locale_gets_the_answer_too(run: Any) -> None:
     assert finished.stdout.strip()
 
 
-def test_a_user_function_is_called(run: Any, tmp_path: Path) -> None:
-    file = tmp_path / "functions.py"
-    file.write_text('def unused(city: str) -> str:\n    """Tell the weather in a city."""\n    return city\n')
-    finished = run("-p", "Hello!", "--functions", str(file), "--seed", "1")
+def test_functions_are_offered(run: Any) -> None:
+    finished = run("-p", "Hello!", "--functions", str(EXAMPLES / "functions.py"), "--seed", "1")
     assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.strip()
 
 
 def test_ctrl_c_keeps_what_was_said(command: str, environment: Mapping[str, str], endless: Path) -> None:
