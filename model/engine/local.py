@@ -88,22 +88,19 @@ class LocalEngine:
         async with self._turn:
             self._generation = call = self._next_call()
             self._cancelled = False
-            ended = False
             try:
-                while not ended and await self._load_step():
+                while await self._load_step():
                     if self._cancelled:
-                        ended = True
                         yield Finished("cancelled", 0.0, 0.0)
-                if not ended:
-                    self._send(call, Generate(list(prompt_ids), sampling, list(stop_ids)))
-                while not ended:
+                        return
+                self._send(call, Generate(list(prompt_ids), sampling, list(stop_ids)))
+                answer = None
+                while not isinstance(answer, Finished):
                     answer = await self._receive(call)
-                    ended = isinstance(answer, Finished)
                     yield answer
             finally:
                 self._generation = None
-                if not ended:
-                    self._send(call, Cancel())
+                self._send(call, Cancel())  # without effect on a call that has ended
 
     async def cancel(self) -> None:
         """Stop the running generation, if there is one: `Engine.cancel`."""

@@ -394,6 +394,21 @@ assert not {"torch", "numpy", "tiktoken", "safetensors"} & set(sys.modules)
     assert await python(script) == (0, b"", b"")
 
 
+async def test_threads_respect_the_affinity_and_the_environment() -> None:
+    script = """
+import os
+from gptoss_tui.model.engine.cores import default_threads
+
+os.environ.pop("OMP_NUM_THREADS", None)
+assert 1 <= default_threads() <= os.cpu_count()
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+assert default_threads() == 1
+os.environ["OMP_NUM_THREADS"] = "3"
+assert default_threads() == 3
+"""
+    assert await python(script) == (0, b"", b"")
+
+
 async def test_the_log_is_private_and_bounded(tmp_path: Path) -> None:
     log = tmp_path / "state" / "engine.log"
     for _ in range(5):
