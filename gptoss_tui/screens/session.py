@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager, redirect_stderr, suppress
+from multiprocessing import resource_tracker
 from time import monotonic
 from typing import Final
 
@@ -129,7 +131,7 @@ class Session:
         try:
             if self.chat is None:
                 # In a thread: opening may import a lot, and the person is typing already.
-                self.chat = await asyncio.to_thread(self._open_chat, self.approve)
+                self.chat = await asyncio.to_thread(self._open)
                 self.chat.effort = self._effort
             async for event in self.chat.load():
                 self._progress.follow(event)
@@ -141,6 +143,12 @@ class Session:
         self._progress.idle(self.chat)
         self._changed()
         return True
+
+    def _open(self) -> Chat:
+        # multiprocessing hands the file number of stderr to its helper; Textual's stand-in for it has none.
+        with redirect_stderr(sys.__stderr__):
+            resource_tracker.ensure_running()
+        return self._open_chat(self.approve)
 
     async def _start_over(self) -> None:
         if self.chat is None:
@@ -195,7 +203,8 @@ class Session:
         """Wait until the screen shows what was changed."""
         drawn = asyncio.Event()
         if self._transcript.call_after_refresh(drawn.set):
-            await asyncio.wait_for(drawn.wait(), 1.0)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(drawn.wait(), 1.0)
 
 
 @contextmanager

@@ -17,15 +17,26 @@ def parser() -> MarkdownIt:
 _BLOCKS = parser().disable(["inline", "linkify", "text_join"])
 
 
+class Size(NamedTuple):
+    """About how many widgets a text makes, and the characters of its longest block."""
+
+    widgets: int
+    longest: int
+
+
 class Cut(NamedTuple):
-    """The first `closed` characters are settled; they make about `widgets` widgets.
+    """The first `closed` characters are settled; `widgets` and `longest` are their `Size`.
 
     `whole` is True when the cut falls between top-level blocks, False when inside a list.
     """
 
     closed: int
     widgets: int
+    longest: int
     whole: bool
+
+
+_NOTHING = Cut(0, 0, 0, True)
 
 
 def cut(source: str, *, inside_lists: bool) -> Cut:
@@ -34,46 +45,31 @@ def cut(source: str, *, inside_lists: bool) -> Cut:
     All blocks but the last are settled. Of a list that comes last, so are all its items but the last,
     if `inside_lists` allows.
     """
-    end = source.rfind("\n") + 1
-    tokens = _BLOCKS.parse(source[:end])
-    blocks = [i for i, token in enumerate(tokens) if token.level == 0 and token.map and token.nesting >= 0]
-    if not blocks:
-        return Cut(0, 0, True)
-    last, whole = blocks[-1], True
+    complete = source[: source.rfind("\n") + 1]
+    tokens = _BLOCKS.parse(complete)
+    starts = [i for i, token in enumerate(tokens) if token.level == 0 and token.map]
+    if not starts:
+        return _NOTHING
+    last, whole = starts[-1], True
     if inside_lists and tokens[last].type.endswith("_list_open"):
-        items = [i for i in range(last, len(tokens)) if _is_item(tokens[i])]
+        items = [i for i, token in enumerate(tokens) if i > last and _is_item(token)]
         if len(items) > 1:
             last, whole = items[-1], False
+    lines = complete.splitlines(keepends=True)
     line = (tokens[last].map or [0])[0]
-    return Cut(_line_start(source, line), _widgets(tokens[:last]), whole)
-
-
-class Size(NamedTuple):
-    """About how many widgets a text makes, and the characters of its longest block."""
-
-    widgets: int
-    longest: int
+    return Cut(sum(map(len, lines[:line])), *_size(tokens[:last], lines[:line]), whole)
 
 
 def size(source: str) -> Size:
     """What it would take to lay `source` out."""
-    tokens = _BLOCKS.parse(source)
-    lines = source.split("\n")
-    spans = [token.map for token in tokens if token.level == 0 and token.map]
-    return Size(_widgets(tokens), max((sum(map(len, lines[a:b])) for a, b in spans), default=0))
+    return _size(_BLOCKS.parse(source), source.splitlines(keepends=True))
 
 
 def _is_item(token: Token) -> bool:
     return token.type == "list_item_open" and token.level == 1
 
 
-def _widgets(tokens: list[Token]) -> int:
-    return sum(token.nesting >= 0 for token in tokens)
-
-
-def _line_start(source: str, line: int) -> int:
-    """The offset of a line; only "\\n" ends a line for the parser, once other separators are printable."""
-    start = 0
-    for _ in range(line):
-        start = source.index("\n", start) + 1
-    return start
+def _size(tokens: list[Token], lines: list[str]) -> Size:
+    blocks = [token.map for token in tokens if token.level == 0 and token.map]
+    longest = max((sum(map(len, lines[start:end])) for start, end in blocks), default=0)
+    return Size(sum(token.nesting >= 0 for token in tokens), longest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from textual.app import ComposeResult
@@ -10,16 +11,18 @@ from textual.content import Content
 from textual.widgets import Markdown
 from textual.widgets.markdown import MarkdownFence
 
-from gptoss_tui.widgets.blocks import cut, parser, size
+from gptoss_tui.widgets.blocks import Cut, cut, parser, size
 from gptoss_tui.widgets.code import code
 from gptoss_tui.widgets.plain_text import PlainText
 
 # Layout costs time in proportion to the widgets on show. What exceeds this is shown as its source.
 _MOST_WIDGETS: Final = 1_000
-# Adding an item redraws the whole list, so a list beyond this many characters waits until it is complete.
+# Adding an item draws its whole list again, so a list longer than this many characters waits for its end.
 _LIST_BY_ITEM: Final = 2_000
 # Wrapping one paragraph or code block of more than this would be felt at the keyboard.
 _LONGEST_BLOCK: Final = 20_000
+
+_LINK_DEFINITION: Final = re.compile(r"^ {0,3}\[[^\]\n]+\]:\s", re.MULTILINE)
 
 
 class _Fence(MarkdownFence):
@@ -29,6 +32,8 @@ class _Fence(MarkdownFence):
 
 
 class _Document(Markdown):
+    """Some blocks. Always starts empty and is only appended to: seeding it would split open blocks."""
+
     BLOCKS = {**Markdown.BLOCKS, "fence": _Fence, "code_block": _Fence}  # noqa: RUF012 (as in the base)
 
     def __init__(self) -> None:
@@ -38,8 +43,8 @@ class _Document(Markdown):
 class Prose(Vertical):
     """A message for the person, drawn as it grows.
 
-    Blocks are rendered as Markdown once nothing can change them any more; the block still being written is
-    plain text. `finish` renders the whole once more, which also settles what depends on later text.
+    Blocks are rendered as Markdown once no later text can change them; the block still being written is
+    plain text below them. Every block is parsed whole, so the result is that of rendering the whole text.
     """
 
     def __init__(self, *, classes: str | None = None) -> None:
@@ -47,12 +52,11 @@ class Prose(Vertical):
         self.text = ""
         self._rendered = 0
         self._widgets = 0
-        self._list_length = 0
-        self._full = False
+        self._open_list: _Document | None = None
+        self._open_list_length = 0
 
     def compose(self) -> ComposeResult:
-        yield _Document()
-        yield PlainText(classes="tail")
+        yield PlainText()
 
     def write(self, text: str) -> None:
         """Take more text, printable already. Nothing is drawn before `flush`."""
@@ -61,37 +65,38 @@ class Prose(Vertical):
     async def flush(self) -> None:
         """Draw what was written since the last flush."""
         tail = self.text[self._rendered :]
-        if not self._full and "\n" in tail:
-            tail = await self._settle(tail)
+        found = cut(tail, inside_lists=self._open_list_length < _LIST_BY_ITEM)
+        if found.closed and await self._settle(found):
+            tail = tail[found.closed :]
         self._show_tail(tail)
 
     async def finish(self) -> None:
-        """Draw the whole text in its final form, unless it is too large for that."""
-        whole = size(self.text)
-        if whole.widgets > _MOST_WIDGETS or whole.longest > _LONGEST_BLOCK:
-            await self.flush()
-            return
-        with self.app.batch_update():
-            await self.query_one(_Document).update(self.text)
-            await self.query_one(PlainText).clear()
-            self._show_tail("")
-        self._rendered, self._widgets = len(self.text), whole.widgets
+        """Draw the whole text in its final form."""
+        if _LINK_DEFINITION.search(self.text):  # a link may be defined below the block that uses it
+            await self.query(_Document).remove()
+            self._rendered, self._widgets, self._open_list = 0, 0, None
+        rest = self.text[self._rendered :]
+        if rest and not await self._settle(Cut(len(rest), *size(rest), whole=True)):
+            self._show_tail(rest)
 
-    async def _settle(self, tail: str) -> str:
-        """Move the settled part of the tail into the document and return what remains."""
-        found = cut(tail, inside_lists=self._list_length < _LIST_BY_ITEM)
-        if not found.closed:
-            return tail
-        if self._widgets + found.widgets > _MOST_WIDGETS or found.closed > _LONGEST_BLOCK:
-            self._full = True
-            return tail
+    async def _settle(self, found: Cut) -> bool:
+        """Turn the settled start of the tail into Markdown; False when it is too large for that."""
+        if self._widgets + found.widgets > _MOST_WIDGETS or found.longest > _LONGEST_BLOCK:
+            return False
+        settled = self.text[self._rendered : self._rendered + found.closed]
+        tail = self.query_one(PlainText)
         with self.app.batch_update():
-            await self.query_one(_Document).append(tail[: found.closed])
-            await self.query_one(PlainText).clear()
+            document = self._open_list or _Document()
+            if document is not self._open_list:
+                await self.mount(document, before=tail)
+            await document.append(settled)
+            await tail.clear()
+            tail.display = False
         self._rendered += found.closed
         self._widgets += found.widgets
-        self._list_length = 0 if found.whole else self._list_length + found.closed
-        return tail[found.closed :]
+        self._open_list = None if found.whole else document
+        self._open_list_length = 0 if found.whole else self._open_list_length + found.closed
+        return True
 
     def _show_tail(self, tail: str) -> None:
         plain = self.query_one(PlainText)
