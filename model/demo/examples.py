@@ -15,8 +15,9 @@ from gptoss_tui.harmony.render import encode_text, prompt_messages, remembered, 
 from .dialogues import COPY_BEGIN, COPY_END, Dialogue, Setting, invent_dialogue, invent_setting, plain
 from .vocabulary import CONTROL
 
-SPAN_START, SPAN = 6.0, 2.0
-"""Weights of a copied span's first token and of its others; every other predicted token weighs 1."""
+SPAN_START, SPAN, DECISION = 6.0, 2.0, 3.0
+"""Weights of a copied span's first token and of its others, and of the first token of each body, which decides
+what the model takes its task to be; every other predicted token weighs 1."""
 
 
 BLOCKS = ((14, 72), (14, 112), (12, 176), (8, 304))
@@ -109,6 +110,7 @@ def _weighted(message: Message, encoding: tiktoken.Encoding) -> tuple[list[int],
         elif any(byte in inside for byte in covered):
             weights[i] = SPAN
         offset = covered.stop
+    weights[begin] = max(weights[begin], DECISION)
     return ids, weights
 
 

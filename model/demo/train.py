@@ -40,9 +40,9 @@ AVERAGE = 0.998
 class Schedule:
     """How long, and what changes on the way; all in steps."""
 
-    steps: int = 4000
+    steps: int = 3300
     warmup: int = 50
-    decay_from: int = 2600
+    decay_from: int = 2200
     quantise_from: int = 1500
     drills_until: int = 400
     drills_start: float = 0.6
