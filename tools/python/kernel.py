@@ -7,6 +7,7 @@ Message formats: https://jupyter-client.readthedocs.io/en/stable/messaging.html
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import secrets
@@ -173,6 +174,9 @@ class Kernel:
         await stop(self._process)
         self._client.stop_channels()
         self._client.context.destroy(linger=0)
+        # Whoever still waits for the cell learns of its end.
+        with contextlib.suppress(asyncio.QueueFull):
+            self._inbox.put_nowait(("exit", {"how": "stopped"}))
 
     async def _ready(self) -> None:
         """Wait until requests are answered and output arrives: the two sockets connect independently."""

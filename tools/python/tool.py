@@ -74,7 +74,7 @@ class PythonTool(Tool):
                     async for output in outputs:
                         yield output
             finally:
-                if cell.lost:
+                if cell.lost and self._starting is not None:  # None once closed
                     self._starting = None
                     self._kernel_soon()
                 # Not awaited, so that whoever cancels does not wait out the grace; the next call does.
@@ -127,13 +127,20 @@ class PythonTool(Tool):
         """The kernel, up and idle, and whether an earlier one ended between two calls."""
         await self._stopped()
         await self.start()
-        # A cancelled call leaves the kernel to come up for the next one.
-        kernel = await asyncio.shield(self._kernel_soon())
-        if kernel.alive:
-            return kernel, False
-        await kernel.kill()
-        self._starting = None
-        return await self._kernel_soon(), True
+        ended = False
+        while True:
+            starting = self._kernel_soon()
+            try:
+                # A cancelled call leaves the kernel to come up for the next one.
+                kernel = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                if starting.cancelled() and self._starting is not starting:
+                    raise KernelError("it was closed meanwhile") from None
+                raise
+            if kernel.alive:
+                return kernel, ended
+            await kernel.kill()
+            self._starting, ended = None, True
 
     async def _stopped(self) -> None:
         """Wait until a cell that was abandoned has ended, one way or the other."""

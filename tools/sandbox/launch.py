@@ -42,16 +42,17 @@ async def launch(
     match kind:
         case "bubblewrap":
             spec = _confined(program, [*bubblewrap.interpreter(), *folders], cwd)
+            environment = {"PATH": os.defpath}
         case "none":
+            spec = {"command": list(program), "user": None, "expose": [], "cwd": str(cwd)}
             # A kernel that believes in a Jupyter parent leaves when it cannot see that process.
             environment = {name: value for name, value in os.environ.items() if name != "JPY_PARENT_PID"}
-            spec = {"command": list(program), "environment": environment, "user": None, "expose": []}
-            spec["cwd"] = str(cwd)
         case _:
             raise ValueError(f"unknown kind of confinement: {kind}")
     spec["remove"] = str(remove) if remove else None
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", str(warden.__file__), json.dumps(spec)),
+        env=environment,
         stdin=asyncio.subprocess.PIPE,
         stdout=stdout,
         stderr=stderr,
@@ -81,7 +82,6 @@ def _confined(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> d
         folders = [replace(folder, source=Path(f"/tmp/{n}")) for n, folder in enumerate(folders)]
     return {
         "command": bubblewrap.command(program, folders, cwd),
-        "environment": {"PATH": os.defpath},
         "user": user,
         "expose": exposed,
         "cwd": "/",

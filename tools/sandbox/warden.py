@@ -2,7 +2,7 @@
 
 Run as `python -I -S warden.py SPEC`, SPEC being JSON with
 
-- `command`: the argument vector; `environment` and `cwd`: where it starts;
+- `command`: the argument vector; `cwd`: where it starts, in our own environment;
 - `user`: the uid and gid to become first, or null to stay who we are;
 - `expose`: paths that this user may be unable to reach (a home of mode 0700 on the way, say). They appear as
   /tmp/0, /tmp/1, ... in a mount namespace of our own, and /tmp itself is hidden there;
@@ -81,7 +81,7 @@ def run(spec: dict[str, Any]) -> None:
         if spec["user"] is not None:
             become(spec["user"])
         os.chdir(spec["cwd"])
-        os.execve(spec["command"][0], spec["command"], spec["environment"])
+        os.execv(spec["command"][0], spec["command"])
     except OSError as error:
         os.write(2, f"{spec['command'][0]}: {error}\n".encode())
     os._exit(127)
