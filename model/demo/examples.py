@@ -16,8 +16,8 @@ from .dialogues import COPY_BEGIN, COPY_END, Dialogue, Setting, invent_dialogue,
 from .vocabulary import CONTROL
 
 SPAN_START, SPAN, DECISION = 6.0, 2.0, 3.0
-"""Weights of a copied span's first token and of its others, and of the first token of each body, which decides
-what the model takes its task to be; every other predicted token weighs 1."""
+"""Weights of a copied span's first token, of its others, and of the first token of each body, which decides
+what the model takes its task to be. Every other predicted token weighs 1."""
 
 
 BLOCKS = ((14, 72), (14, 112), (12, 176), (8, 304))

@@ -96,7 +96,7 @@ def write_weights(folder: Path, network: DemoNetwork) -> None:
         "model.norm.weight": network.norm.weight * SHARPNESS,
         "lm_head.weight": network.unembedding,
     }
-    for i, (attention, experts) in enumerate(zip(network.attention, network.experts, strict=True)):
+    for i, (attention, experts) in enumerate(network.layers):
         for name, tensor in (_attention_tensors(attention) | _expert_tensors(experts)).items():
             tensors[f"model.layers.{i}.{name}"] = tensor
     stored = {
@@ -107,7 +107,10 @@ def write_weights(folder: Path, network: DemoNetwork) -> None:
 
 
 def _attention_tensors(attention: Attention) -> dict[str, Tensor]:
-    tensors = {"input_layernorm.weight": attention.norm.weight, "self_attn.sinks": attention.sinks}
+    tensors: dict[str, Tensor] = {
+        "input_layernorm.weight": attention.norm.weight,
+        "self_attn.sinks": attention.sinks,
+    }
     for name in "qkvo":
         linear = getattr(attention, name)
         tensors[f"self_attn.{name}_proj.weight"] = linear.weight

@@ -31,13 +31,12 @@ def initialise(network: DemoNetwork, seed: int) -> None:
         if ".o." in name or name.endswith("down"):
             scale *= 0.2
         parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
-    for linear in [layer for a in network.attention for layer in (a.q, a.k, a.v, a.o)]:
-        linear.bias.zero_()
-    for experts in network.experts:
-        experts.router.bias.zero_()
+    for attention, experts in network.layers:
+        for linear in (attention.q, attention.k, attention.v, attention.o, experts.router):
+            linear.bias.zero_()
     network.unembedding.copy_(network.embedding * UNEMBEDDING_GAIN)
-    bases = _look_back(network, network.attention[0])
-    _induction(network.attention[1], *bases)
+    bases = _look_back(network, network.layers[0][0])
+    _induction(network.layers[1][0], *bases)
 
 
 def _look_back(network: DemoNetwork, layer: Attention) -> tuple[Tensor, Tensor]:
@@ -85,4 +84,5 @@ def _induction(layer: Attention, reading: Tensor, writing: Tensor) -> None:
 
 def _basis(rows: Tensor) -> Tensor:
     """Orthonormal rows that span the given ones."""
-    return torch.linalg.qr(rows.T.contiguous())[0].T
+    basis: Tensor = torch.linalg.qr(rows.T.contiguous())[0]
+    return basis.T

@@ -8,8 +8,9 @@ export), and attention has its own backward. Matrices multiply in bfloat16, the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -64,9 +65,7 @@ class _SinkAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: Any, grad: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, None, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, Tensor]:
         q, k, v, p, out = ctx.saved_tensors
         n, kv, g, t, d = q.shape
         flat_p, flat_grad = p.view(n, kv, g * t, -1), grad.reshape(n, kv, g * t, d)
@@ -87,7 +86,7 @@ class _Quantised(torch.autograd.Function):
         return decode(*encode(weight), dtype=weight.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         return grad
 
 
@@ -217,12 +216,14 @@ class Attention(nn.Module):
         weight = torch.cat([self.q.weight, self.k.weight, self.v.weight])
         bias = torch.cat([self.q.bias, self.k.bias, self.v.bias])
         heads = _linear(x, weight, bias).view(len(x), -1, shape.head_dim)
-        turning, values = heads.split([shape.heads + shape.kv_heads, shape.kv_heads], 1)
+        turning, values = torch.split(heads, [shape.heads + shape.kv_heads, shape.kv_heads], 1)
         turned = _rotate(turning, layout.cos, layout.sin)
         sizes = [n * length for n, length in layout.shapes]
         parts = []
-        for qk, v, (n, length) in zip(turned.split(sizes), values.split(sizes), layout.shapes, strict=True):
-            q, k = qk.view(n, length, -1, shape.head_dim).split([shape.heads, shape.kv_heads], 2)
+        for qk, v, (n, length) in zip(
+            torch.split(turned, sizes), torch.split(values, sizes), layout.shapes, strict=True
+        ):
+            q, k = torch.split(qk.view(n, length, -1, shape.head_dim), [shape.heads, shape.kv_heads], 2)
             q = q.reshape(n, length, shape.kv_heads, -1, shape.head_dim).permute(0, 2, 3, 1, 4)
             parts.append((q, k.transpose(1, 2), v.reshape(n, length, -1, shape.head_dim).transpose(1, 2)))
         return parts
@@ -231,7 +232,8 @@ class Attention(nn.Module):
         n, kv, g, length, width = q.shape
         sink = k.new_zeros(n, kv, 1, width)
         k, v = torch.cat([sink, k], 2), torch.cat([sink, v], 2)
-        out = _SinkAttention.apply(q * width**-0.5, k, v, mask, self.sinks.view(kv, g))
+        attend = cast("Callable[..., Tensor]", _SinkAttention.apply)
+        out = attend(q * width**-0.5, k, v, mask, self.sinks.view(kv, g))
         return out.permute(0, 3, 1, 2, 4).reshape(n * length, -1)
 
 
@@ -282,12 +284,18 @@ class DemoNetwork(nn.Module):
         self.norm = RMSNorm(shape.hidden, shape.norm_eps)
         self.unembedding = nn.Parameter(torch.randn(shape.vocabulary, shape.hidden) * shape.hidden**-0.5)
 
+    @property
+    def layers(self) -> list[tuple[Attention, Experts]]:
+        """The layers in order."""
+        attention = cast("list[Attention]", list(self.attention))
+        return list(zip(attention, cast("list[Experts]", list(self.experts)), strict=True))
+
     def forward(self, batch: Batch, *, quantised: bool = False) -> Tensor:
         """Logits float32 [predicted, vocabulary]."""
         full, sliding = layouts(self.shape, batch)
         ids = torch.cat([batch.prefix.flatten(), *(block.ids.flatten() for block in batch.blocks)])
         x = self.embedding[ids]
-        for attention, experts in zip(self.attention, self.experts, strict=True):
+        for attention, experts in self.layers:
             x = x + attention(x, sliding if attention.sliding else full)
             x = x + experts(x, quantised=quantised)
         return _linear(self.norm(x[batch.prefix.numel() + batch.predict]), self.unembedding).float()

@@ -37,12 +37,14 @@ def orthogonal(matrix: Tensor) -> Tensor:
     for _ in range(5):
         gram = x @ x.mT
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return (x.mT if tall else x).to(matrix.dtype)
+    square: Tensor = (x.mT if tall else x).to(matrix.dtype)
+    return square
 
 
 def optimisers(network: nn.Module) -> list[torch.optim.Optimizer]:
     """Muon for attention and expert matrices, AdamW for embeddings, router, norms, biases and sinks."""
-    inner, outer = [], []
+    inner: list[nn.Parameter] = []
+    outer: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         is_matrix = parameter.ndim >= 2 and not name.endswith("_bias")
         is_inner = is_matrix and "embedding" not in name and "router" not in name

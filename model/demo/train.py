@@ -115,7 +115,7 @@ class Run:
         logits = self.network(rows, quantised=self.step >= self.schedule.quantise_from)
         losses = F.cross_entropy(logits, rows.target, reduction="none")
         loss = (losses * rows.weight).sum() / rows.weight.sum()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
