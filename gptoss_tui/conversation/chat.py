@@ -17,7 +17,10 @@ from ..tools import Tool
 from . import events
 from .approval import Approver
 from .codec import Codec
-from .events import Error, Events
+from .events import Error, Event, Events
+from .record import Record
+from .replay import replay
+from .store import Session, Store, StoreError, default_file
 from .toolbox import Toolbox
 from .turn import Turn
 
@@ -47,6 +50,7 @@ class Chat:
         effort: Effort = Effort.MEDIUM,
         instructions: str = "",
         sampling: Sampling | None = None,
+        store: Store | None = None,
     ) -> None:
         self.model = model
         self.effort = effort
@@ -60,8 +64,19 @@ class Chat:
         self._turns: Iterator[int] = itertools.count(1)
         self._call_ids: Iterator[int] = itertools.count(1)
         self._samples: Iterator[int] = itertools.count()
-        self.conversation = self._fresh()
+        self._store = store
+        self._record = self._new_record()
         self.context_used = 0
+
+    @property
+    def conversation(self) -> Conversation:
+        """What has been said; not to be changed."""
+        return self._record.conversation
+
+    @property
+    def session(self) -> str | None:
+        """The name to resume this conversation by, once something of it is kept."""
+        return self._record.id if self._store is not None and self.conversation.messages else None
 
     @property
     def tools(self) -> Sequence[Tool]:
@@ -111,6 +126,9 @@ class Chat:
                 self.effort, self.conversation.system.date, python=self._toolbox.has_python
             )
             self.conversation.messages.append(Message(Role.USER, text))
+            await self._record.save()
+            if self._record.trouble is not None:
+                yield events.Unsaved(self._record.trouble)
             yield events.Created(f"turn_{next(self._turns)}", self.model, self.effort.value)
             if self._engine.info() is None:
                 async for event in self.load():
@@ -118,9 +136,12 @@ class Chat:
             async with aclosing(self._survive(turn)) as stream:
                 async for event in stream:
                     self._measure(turn)
+                    if self._record.trouble is None:
+                        await self._record.save()
                     yield event
         finally:
             self._turn = None
+            await self._record.save()
 
     async def _survive(self, turn: Turn) -> Events:
         """The turn's events; when the engine dies it is started again, and an unbegun sample repeated."""
@@ -152,7 +173,7 @@ class Chat:
     async def new(self) -> None:
         """Forget the conversation and begin another; the tools forget their state as well."""
         await self.stop()
-        self.conversation = self._fresh()
+        self._record = self._new_record()
         self.context_used = 0
         await self._toolbox.close()
         self._tools_ready = asyncio.ensure_future(self._toolbox.start())
@@ -164,12 +185,37 @@ class Chat:
             self._tools_ready.cancel()
         await asyncio.gather(self._engine.close(), self._toolbox.close(), return_exceptions=True)
         self._codec.close()
+        if self._store is not None:
+            await self._store.close()
 
-    def _fresh(self) -> Conversation:
-        return Conversation(
-            SystemPrompt(self.effort, date.today().isoformat(), python=self._toolbox.has_python),
-            DeveloperPrompt(self._instructions, self._toolbox.functions),
+    async def resume(self, session: str | None = None) -> None:
+        """Take up a stored conversation, the last one if none is named; raises ChatError."""
+        if self._store is None:
+            raise ChatError("Conversations are not kept, so there is none to resume.")
+        try:
+            stored = await self._store.read(session)
+        except StoreError as error:
+            raise ChatError(f"The conversation cannot be read: {error}") from error
+        if stored is None:
+            which = f"no conversation named {session}" if session else "no conversation to continue yet"
+            raise ChatError(f"There is {which}. Start one with `gptoss-chat`.")
+        self._record = self._new_record(stored)
+
+    def past(self) -> Iterator[tuple[str, list[Event]]]:
+        """What was said so far, turn by turn, as the events that would have shown it."""
+        return replay(self.conversation.messages)
+
+    def _new_record(self, stored: Session | None = None) -> Record:
+        day = stored.date if stored else date.today().isoformat()
+        instructions = self._instructions or (stored.instructions if stored else "")
+        conversation = Conversation(
+            SystemPrompt(self.effort, day, python=self._toolbox.has_python),
+            DeveloperPrompt(instructions, self._toolbox.functions),
         )
+        record = Record(self._store, self.model, conversation)
+        if stored is not None:
+            record.resume(stored)
+        return record
 
     def _new_turn(self) -> Turn:
         return Turn(
@@ -219,6 +265,7 @@ def open_chat(settings: Settings, approve: Approver) -> Chat:
         effort=settings.effort,
         instructions=settings.instructions,
         sampling=Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens),
+        store=Store(default_file()),
     )
 
 

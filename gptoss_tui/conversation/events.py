@@ -206,3 +206,11 @@ class EngineLost(Event):
 
     type: ClassVar[str] = "engine.lost"
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved(Event):
+    """Messages cannot be written to disk now; the conversation goes on, and is written when it can be."""
+
+    type: ClassVar[str] = "conversation.unsaved"
+    message: str

@@ -17,12 +17,14 @@ from .events import Event, Events
 class Sample:
     """What one sample brought; filled while `run` goes on.
 
-    `messages` are the finished messages in order. `calls` are those that ask for a tool, with their ids; a
-    call that was cut short is in neither. `reason` is why the sampling ended, as the engine says it.
+    `keep` takes every finished message that is no call, as soon as it is whole. `calls` are those that ask
+    for a tool, with their ids; one that was cut short is left out. `answered` says that there was a final
+    message. `reason` is why the sampling ended, as the engine says it.
     """
 
     new_call_id: Callable[[], str]
-    messages: list[Message] = field(default_factory=list)
+    keep: Callable[[Message], None]
+    answered: bool = False
     calls: list[tuple[str, Message]] = field(default_factory=list)
     reason: str = ""
     prompt_tokens: int = 0
@@ -100,15 +102,14 @@ class Sample:
 
     def _finished(self, message: Message, *, cut: bool) -> Event | None:
         """Keep a finished message. Half a call is never run, nor shown to the model again."""
+        self.answered = self.answered or (message.channel is Channel.FINAL and bool(message.text.strip()))
         if message.recipient is None:
             if message.text:
-                self.messages.append(message)
+                self.keep(message)
             return None
         if message.channel is Channel.FINAL:
-            self.messages.append(replace(message, recipient=None))
+            self.keep(replace(message, recipient=None))
             return events.Repaired("a call on the final channel was shown and not run")
-        if cut:
-            return None
-        self.messages.append(message)
-        self.calls.append((self._call_id, message))
-        return events.ToolCall(self._call_id, message.recipient, message.text)
+        if not cut:
+            self.calls.append((self._call_id, message))
+        return None

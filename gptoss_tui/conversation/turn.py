@@ -55,7 +55,7 @@ class Turn:
         """The events of the turn, ending with Completed, Incomplete or Failed. Never raises for the model."""
         channel: Channel | None = None
         while True:
-            sample = Sample(self.new_call_id)
+            sample = Sample(self.new_call_id, self.conversation.messages.append)
             try:
                 async with aclosing(self._sample(sample, channel)) as stream:
                     async for event in stream:
@@ -66,8 +66,6 @@ class Turn:
                 code = "context_full" if isinstance(error, ContextFull) else "engine_error"
                 yield events.Failed(Error(code, str(error)))
                 return
-            finally:
-                self.conversation.messages += [m for m in sample.messages if m.recipient is None]
 
             async with aclosing(self._run_calls(sample)) as stream:
                 async for event in stream:
@@ -107,15 +105,17 @@ class Turn:
                 yield event
 
     async def _run_calls(self, sample: Sample) -> Events:
-        """Run the calls of a sample in order; the call and its result enter the conversation together."""
+        """Run the calls of a sample in order; however that ends, each gets a result in the conversation."""
         for call_id, message in sample.calls:
             self._calls += 1
             assert message.recipient is not None
             known = self.toolbox.find(message.recipient) is not None
             self._unknown = 0 if known else self._unknown + 1
             call = events.ToolCall(call_id, message.recipient, message.text)
+            self.conversation.messages.append(message)
             output = "[ERROR] Interrupted before it ended."
             try:
+                yield call
                 async with aclosing(self.toolbox.call(call, self.stop)) as stream:
                     async for event in stream:
                         if isinstance(event, events.ToolOutput):
@@ -123,7 +123,7 @@ class Turn:
                         yield event
             finally:
                 reply = Message(Role.TOOL, output, name=message.recipient, channel=message.channel)
-                self.conversation.messages += [message, reply]
+                self.conversation.messages.append(reply)
 
     def _why_over(self, sample: Sample) -> str | None:
         """The reason the turn ends after this sample, "answered" for the best one; None to go on."""
@@ -134,8 +134,7 @@ class Turn:
         if sample.calls:
             over = self._calls >= MOST_CALLS or self._unknown >= MOST_UNKNOWN
             return "tool_limit" if over else None
-        answered = any(m.channel is Channel.FINAL for m in sample.messages)
-        return "answered" if answered else None
+        return "answered" if sample.answered else None
 
     def _end(self, reason: str) -> Event:
         messages = self.conversation.messages

@@ -15,6 +15,7 @@ from gptoss_tui.conversation.approval import Approval, Approver, refuse
 from gptoss_tui.conversation.chat import Chat
 from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.conversation.events import Event, ToolCall
+from gptoss_tui.conversation.store import Store
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.engine import (
     EngineDied,
@@ -151,17 +152,18 @@ def codec(checkpoint: Path) -> Iterator[Codec]:
 
 @pytest.fixture
 def stage(codec: Codec, tokenizer: tiktoken.Encoding) -> StageMaker:
-    """A function `(*scripts, tools=(), approve=refuse, **engine) -> Stage`."""
+    """A function `(*scripts, tools=(), approve=refuse, store=None, **engine) -> Stage`."""
 
     def make(
         *scripts: str,
         tools: Sequence[Tool] = (),
         approve: Approver = refuse,
         sampling: Sampling | None = None,
+        store: Store | None = None,
         **engine: Any,
     ) -> Stage:
         scripted = ScriptedEngine(tokenizer, list(scripts), **engine)
-        chat = Chat(scripted, codec, tools, approve, model="scripted", sampling=sampling)
+        chat = Chat(scripted, codec, tools, approve, model="scripted", sampling=sampling, store=store)
         return Stage(chat, scripted)
 
     return make

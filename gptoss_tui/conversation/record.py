@@ -1,0 +1,61 @@
+"""The record of one conversation in the store, kept in step with the conversation in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..harmony.message import Conversation, Message, Role
+from .store import Session, Store, StoreError, new_id
+
+
+@dataclass(slots=True)
+class Record:
+    """What of `conversation` is on disk. Without a store nothing is, and that is no fault.
+
+    `id` names the session, for `--resume`. `trouble` is what went wrong last, None while all is well.
+    """
+
+    store: Store | None
+    model: str
+    conversation: Conversation
+    id: str = field(default_factory=new_id)
+    trouble: str | None = None
+    _begun: bool = False
+    _saved: int = 0
+
+    async def save(self) -> None:
+        """Commit every message that is not on disk yet; a failure is noted in `trouble`, not raised."""
+        messages = self.conversation.messages
+        if self.store is None or len(messages) == self._saved:
+            return
+        try:
+            if not self._begun:
+                await self.store.begin(
+                    Session(
+                        self.id,
+                        self.model,
+                        self.conversation.system.date,
+                        self.conversation.developer.instructions,
+                    )
+                )
+                self._begun = True
+            new = tuple(messages[self._saved :])
+            await self.store.append(self.id, self._saved, new)
+            self._saved += len(new)
+            self.trouble = None
+        except StoreError as error:
+            self.trouble = str(error)
+
+    def resume(self, session: Session) -> None:
+        """Take up a stored session: its messages become the conversation's."""
+        self.id, self._begun, self._saved = session.id, True, len(session.messages)
+        self.conversation.messages[:] = [*session.messages, *_missing_results(session.messages)]
+
+
+def _missing_results(messages: tuple[Message, ...]) -> list[Message]:
+    """A result for the call that was under way when the program ended: no call may go without one."""
+    if not messages or messages[-1].role is not Role.ASSISTANT or messages[-1].recipient is None:
+        return []
+    call = messages[-1]
+    lost = "[ERROR] The program ended while this ran; it may have had an effect, and all state is lost."
+    return [Message(Role.TOOL, lost, name=call.recipient, channel=call.channel)]

@@ -1,0 +1,195 @@
+"""Conversations on disk: a message is committed before the screen shows it as finished.
+
+One SQLite file in the platform's data folder, readable by its owner alone. Messages are only ever added.
+Texts are kept as bytes, so that whatever a model or a tool wrote comes back exactly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ..harmony.message import Channel, Message, Role
+
+T = TypeVar("T")
+
+VERSION = 1
+_SCHEMA = """
+create table session (
+    id text primary key, model text not null, date text, instructions blob not null, touched real not null
+);
+create table message (
+    session text not null references session, seq integer not null,
+    role text not null, text blob not null, name blob, channel text, recipient blob, content_type blob,
+    primary key (session, seq)
+) without rowid;
+"""
+
+
+class StoreError(Exception):
+    """Conversations cannot be kept or read; the message says which file and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A stored conversation: what it began with, and its messages in order."""
+
+    id: str
+    model: str
+    date: str | None
+    instructions: str
+    messages: tuple[Message, ...] = ()
+
+
+def default_file() -> Path:
+    """Where conversations are kept unless told otherwise."""
+    from platformdirs import user_data_path
+
+    return user_data_path("gptoss-chat") / "sessions.sqlite3"
+
+
+def new_id() -> str:
+    """A name for a new session: short, and unlike any other."""
+    return time.strftime("%y%m%d-") + secrets.token_hex(3)
+
+
+class Store:
+    """The file of conversations, written by one thread of its own. It is opened by the first use."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._database: sqlite3.Connection | None = None
+
+    async def begin(self, session: Session) -> None:
+        """Add a session without messages; raises StoreError."""
+        row = (session.id, session.model, session.date, _pack(session.instructions), time.time())
+        await self._run(lambda db: db.execute("insert into session values (?, ?, ?, ?, ?)", row))
+
+    async def append(self, session: str, first: int, messages: Sequence[Message]) -> None:
+        """Add messages to a session, the first as number `first`, in one commit; raises StoreError."""
+        rows = [(session, first + place, *_row(message)) for place, message in enumerate(messages)]
+
+        def write(database: sqlite3.Connection) -> None:
+            database.executemany("insert into message values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            database.execute("update session set touched = ? where id = ?", (time.time(), session))
+
+        await self._run(write)
+
+    async def read(self, session: str | None = None) -> Session | None:
+        """A session with its messages, the one last written to if none is named; None if there is none."""
+        return await self._run(lambda db: _read(db, session))
+
+    async def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(StoreError):
+            if self._database is not None:
+                await self._run(lambda db: db.close())
+        self._thread.shutdown(wait=False)
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, work)
+
+    def _commit(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._database is None:
+                self._database = _open(self.file)
+            with self._database:
+                return work(self._database)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{self.file}: {error}") from error
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    try:
+        return _connect(file)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        # Damaged: never deleted or overwritten, and no reason not to chat.
+        file.rename(file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"))
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+        return _connect(file)
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(file, timeout=5, check_same_thread=False)
+    try:
+        database.execute("pragma journal_mode = wal")
+        database.execute("pragma synchronous = full")
+        database.execute("pragma foreign_keys = on")
+        (version,) = database.execute("pragma user_version").fetchone()
+        if version > VERSION:
+            raise sqlite3.OperationalError("it was made by a newer gptoss-chat")
+        if version == 0:
+            database.executescript(f"begin; {_SCHEMA} pragma user_version = {VERSION}; commit;")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _read(database: sqlite3.Connection, session: str | None) -> Session | None:
+    if session is None:
+        found = database.execute("select id from session order by touched desc limit 1").fetchone()
+        if found is None:
+            return None
+        (session,) = found
+    row = database.execute(
+        "select id, model, date, instructions from session where id = ?", (session,)
+    ).fetchone()
+    if row is None:
+        return None
+    columns = "role, text, name, channel, recipient, content_type"
+    rows = database.execute(f"select {columns} from message where session = ? order by seq", (session,))
+    return Session(row[0], row[1], row[2], _unpack(row[3]), tuple(map(_message, rows)))
+
+
+def _row(message: Message) -> tuple[str, bytes, bytes | None, str | None, bytes | None, bytes | None]:
+    return (
+        message.role.value,
+        _pack(message.text),
+        _pack_if(message.name),
+        message.channel.value if message.channel else None,
+        _pack_if(message.recipient),
+        _pack_if(message.content_type),
+    )
+
+
+def _message(row: tuple[str, bytes, bytes | None, str | None, bytes | None, bytes | None]) -> Message:
+    role, text, name, channel, recipient, content_type = row
+    return Message(
+        Role(role),
+        _unpack(text),
+        name=_unpack_if(name),
+        channel=Channel(channel) if channel else None,
+        recipient=_unpack_if(recipient),
+        content_type=_unpack_if(content_type),
+    )
+
+
+def _pack(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _unpack(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def _pack_if(text: str | None) -> bytes | None:
+    return None if text is None else _pack(text)
+
+
+def _unpack_if(raw: bytes | None) -> str | None:
+    return None if raw is None else _unpack(raw)

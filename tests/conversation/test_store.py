@@ -1,0 +1,169 @@
+"""Conversations on disk: every message that was shown is there again, exactly, whatever happened."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gptoss_tui.conversation.chat import ChatError
+from gptoss_tui.conversation.events import Completed, Created, OutputDelta, ReasoningDelta, ToolCall, Unsaved
+from gptoss_tui.conversation.store import Session, Store, StoreError, new_id
+from gptoss_tui.harmony import Channel, Message, Role
+
+ANSWER = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>4<|return|>"
+CALL = " to=functions.echo<|channel|>commentary <|constrain|>json<|message|>{}<|call|>"
+ANY_TEXT = st.text(st.characters(), max_size=20)
+MESSAGES = st.lists(
+    st.builds(
+        Message,
+        st.sampled_from([Role.USER, Role.ASSISTANT, Role.TOOL]),
+        ANY_TEXT,
+        name=st.none() | ANY_TEXT,
+        channel=st.none() | st.sampled_from(Channel),
+        recipient=st.none() | ANY_TEXT,
+        content_type=st.none() | ANY_TEXT,
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(messages=MESSAGES)
+async def test_whatever_was_said_comes_back_exactly(tmp_path: Path, messages: list[Message]) -> None:
+    store = Store(tmp_path / "s.sqlite3")
+    session = Session(new_id(), "demo", "2026-01-01", "be \udcff brief")
+    await store.begin(session)
+    await store.append(session.id, 0, messages)
+    assert await store.read(session.id) == replace(session, messages=tuple(messages))
+    await store.close()
+
+
+async def test_a_conversation_goes_on_where_it_was_left(
+    stage: Callable[..., Any], tmp_path: Path, echo: Callable[..., Any]
+) -> None:
+    file = tmp_path / "s.sqlite3"
+    first = stage(ANSWER, CALL, ANSWER, tools=[echo()], store=Store(file))
+    await first.play("my name is Ada")
+    await first.play("use the tool")
+    left = list(first.chat.conversation.messages)
+
+    again = stage(ANSWER, tools=[echo()], store=Store(file))
+    await again.chat.resume(first.chat.session)
+    assert again.chat.conversation.messages == left
+    turns = list(again.chat.past())
+    assert [said for said, _ in turns] == ["my name is Ada", "use the tool"]
+    assert [type(event) for event in turns[0][1]] == [ReasoningDelta, OutputDelta]
+    assert any(isinstance(event, ToolCall) for event in turns[1][1])
+    events = await again.play("who am I?")
+    assert isinstance(events[-1], Completed)
+    assert "my name is Ada" in again.engine.prompts[0]
+
+    last = stage(store=Store(file))
+    await last.chat.resume()
+    assert len(last.chat.conversation.messages) == len(left) + 3
+
+
+async def test_a_message_is_on_disk_before_it_is_shown(stage: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite3"
+    s = stage(ANSWER, store=Store(file))
+    async for event in s.chat.send("2+2?"):
+        kept = sqlite3.connect(file).execute("select count(*) from message").fetchone()[0]
+        if isinstance(event, Created):
+            assert kept == 1
+        elif isinstance(event, OutputDelta):
+            assert kept == 2, "the reasoning is whole"
+        elif isinstance(event, Completed):
+            assert kept == 3
+
+
+async def test_a_call_that_was_under_way_gets_a_result(stage: Callable[..., Any], tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.sqlite3")
+    call = Message(Role.ASSISTANT, "1", channel=Channel.ANALYSIS, recipient="python", content_type="code")
+    await store.begin(Session("s", "demo", None, ""))
+    await store.append("s", 0, [Message(Role.USER, "go"), call])
+    s = stage(store=store)
+    await s.chat.resume("s")
+    reply = s.chat.conversation.messages[-1]
+    assert (reply.role, reply.name, reply.channel) == (Role.TOOL, "python", Channel.ANALYSIS)
+
+
+async def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "new" / "s.sqlite3")
+    await store.begin(Session("s", "demo", None, ""))
+    for file in (tmp_path / "new").iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    await store.close()
+
+
+async def test_a_damaged_file_is_moved_aside_and_the_chat_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite3"
+    file.write_bytes(b"not a database at all" * 100)
+    store = Store(file)
+    await store.begin(Session("s", "demo", None, ""))
+    (aside,) = tmp_path.glob("s.sqlite3.damaged-*")
+    assert aside.read_bytes().startswith(b"not a database")
+    assert (await store.read("s")) == Session("s", "demo", None, "")
+    await store.close()
+
+
+async def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite3"
+    with sqlite3.connect(file) as database:
+        database.execute("pragma user_version = 99")
+    with pytest.raises(StoreError, match="newer gptoss-chat"):
+        await Store(file).read()
+
+
+async def test_a_store_that_fails_does_not_stop_the_chat(stage: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    s = stage(ANSWER, store=Store(tmp_path / "file" / "s.sqlite3"))
+    events = await s.play("2+2?")
+    assert any(isinstance(event, Unsaved) for event in events)
+    assert isinstance(events[-1], Completed)
+
+
+async def test_resuming_nothing_says_so(stage: Callable[..., Any], tmp_path: Path) -> None:
+    s = stage(store=Store(tmp_path / "s.sqlite3"))
+    with pytest.raises(ChatError, match="no conversation to continue"):
+        await s.chat.resume()
+    with pytest.raises(ChatError, match="no conversation named x"):
+        await s.chat.resume("x")
+
+
+async def test_nothing_is_lost_when_the_program_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite3"
+    script = """
+import asyncio, sys
+from pathlib import Path
+from gptoss_tui.conversation.store import Session, Store
+from gptoss_tui.harmony import Message, Role
+
+async def main():
+    store = Store(Path(sys.argv[1]))
+    await store.begin(Session("s", "demo", None, ""))
+    for n in range(10_000):
+        await store.append("s", n, [Message(Role.USER, str(n))])
+        print(n, flush=True)
+
+asyncio.run(main())
+"""
+    program = subprocess.Popen([sys.executable, "-c", script, str(file)], stdout=subprocess.PIPE, text=True)
+    assert program.stdout is not None
+    for _ in range(20):
+        shown = int(program.stdout.readline())
+    program.kill()
+    program.wait()
+    session = await Store(file).read()
+    assert session is not None
+    assert [m.text for m in session.messages[: shown + 1]] == [str(n) for n in range(shown + 1)]
