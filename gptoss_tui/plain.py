@@ -32,6 +32,7 @@ from .conversation.events import (
     Repaired,
     ToolCall,
     ToolOutput,
+    Unsaved,
 )
 from .conversation.printable import printable
 from .tools import Tool
@@ -85,7 +86,7 @@ class AsText:
                 self._line(self.notes, f"[{label}] {event.output.strip()}")
             case Repaired():
                 self._line(self.notes, f"[malformed output] {event.what}")
-            case EngineLost():
+            case EngineLost() | Unsaved():
                 self._line(sys.stderr, event.message)
             case Completed() | Incomplete() | Failed():
                 self._end_line()
