@@ -40,7 +40,7 @@ COMPOSER: Final[list[BindingType]] = [
         "composer.older",
         "up",
         "older",
-        "At the edge: what was sent before, or take back the queue",
+        "Earlier messages; if empty, the last queued one",
         "Up  Down",
     ),
     _key("composer.newer", "down", "newer", ""),

@@ -52,6 +52,7 @@ class Prose(Vertical):
         self.text = ""
         self._rendered = 0
         self._widgets = 0
+        self._full = False
         self._open_list: _Document | None = None
         self._open_list_length = 0
 
@@ -65,9 +66,10 @@ class Prose(Vertical):
     async def flush(self) -> None:
         """Draw what was written since the last flush."""
         tail = self.text[self._rendered :]
-        found = cut(tail, inside_lists=self._open_list_length < _LIST_BY_ITEM)
-        if found.closed and await self._settle(found):
-            tail = tail[found.closed :]
+        if not self._full:
+            found = cut(tail, inside_lists=self._open_list_length < _LIST_BY_ITEM)
+            if found.closed and await self._settle(found):
+                tail = tail[found.closed :]
         self._show_tail(tail)
 
     async def finish(self) -> None:
@@ -81,7 +83,8 @@ class Prose(Vertical):
 
     async def _settle(self, found: Cut) -> bool:
         """Turn the settled start of the tail into Markdown; False when it is too large for that."""
-        if self._widgets + found.widgets > _MOST_WIDGETS or found.longest > _LONGEST_BLOCK:
+        self._full = self._widgets + found.widgets > _MOST_WIDGETS or found.longest > _LONGEST_BLOCK
+        if self._full:
             return False
         settled = self.text[self._rendered : self._rendered + found.closed]
         tail = self.query_one(PlainText)

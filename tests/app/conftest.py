@@ -1,0 +1,196 @@
+"""The real application on the real chat; only the engine is scripted, for what no honest model would say."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+import tiktoken
+from textual.pilot import Pilot
+
+from gptoss_tui.app import ChatApp
+from gptoss_tui.conversation.chat import Chat
+from gptoss_tui.conversation.codec import Codec
+from gptoss_tui.harmony import Effort
+from gptoss_tui.model import load_tokenizer
+from gptoss_tui.model.engine import EngineInfo, Finished, Generation, Loading, Prefill, Sampling, Token
+from gptoss_tui.tools import Output, Tool
+
+Predicate = Callable[[], object]
+
+
+@dataclass
+class ScriptedEngine:
+    """Replays harmony texts token by token, one a sample, `pause` seconds apart.
+
+    `hold` keeps `load` from ending until it is set.
+    """
+
+    tokenizer: tiktoken.Encoding
+    scripts: list[str]
+    pause: float = 0.0
+    context: int = 4096
+    hold: asyncio.Event | None = None
+    prompts: list[str] = field(default_factory=list)
+    _info: EngineInfo | None = None
+    _cancelled: bool = False
+
+    async def load(self) -> AsyncIterator[Loading]:
+        yield Loading("reading the script", 1, 4)
+        if self.hold is not None:
+            await self.hold.wait()
+        self._info = EngineInfo("scripted", "paper", self.context, 320, 0, 0.1)
+
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Sequence[int]
+    ) -> Generation:
+        self._cancelled = False
+        self.prompts.append(self.tokenizer.decode(list(prompt_ids)))
+        yield Prefill(len(prompt_ids), len(prompt_ids), 0)
+        script = self.scripts.pop(0)
+        for token in self.tokenizer.encode(script, allowed_special="all"):
+            await asyncio.sleep(self.pause)
+            if self._cancelled:
+                yield Finished("cancelled", 0.1, 0.1)
+                return
+            yield Token(token, 0.0)
+            if token in stop_ids:
+                break
+        yield Finished("stop", 0.1, 0.1)
+
+    async def cancel(self) -> None:
+        self._cancelled = True
+
+    def info(self) -> EngineInfo | None:
+        return self._info
+
+    async def close(self) -> None:
+        self._info = None
+
+
+class Repeat(Tool):
+    """Gives back its arguments; a tool that must ask, and that counts what it was made to run."""
+
+    name = "functions.repeat"
+    description = "Gives back what it gets."
+    parameters: dict[str, Any] = {"type": "object", "properties": {"text": {"type": "string"}}}  # noqa: RUF012
+    where = "on this machine, unconfined"
+
+    def __init__(self, *, must_ask: bool = False, output: str | None = None, is_error: bool = False) -> None:
+        self.must_ask = must_ask
+        self.calls: list[str] = []
+        self._output = output
+        self._is_error = is_error
+
+    async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
+        self.calls.append(arguments)
+        yield Output(arguments if self._output is None else self._output, self._is_error)
+
+
+@dataclass
+class Stage:
+    """A running application and what drives it."""
+
+    app: ChatApp
+    pilot: Pilot[None]
+    engine: ScriptedEngine
+
+    @property
+    def screen(self) -> str:
+        """The characters on the screen, row by row."""
+        cells: dict[float, dict[int, str]] = {}
+        piece = r'<text class="[^"]*-r\d+" x="([\d.]+)" y="([\d.]+)"[^>]*>(.*?)</text>'
+        for x, y, text in re.findall(piece, self.app.export_screenshot()):
+            row = cells.setdefault(float(y), {})
+            row[round(float(x) / 12.2)] = html.unescape(text).replace("\xa0", " ")
+        return "\n".join(_line(row) for _, row in sorted(cells.items()))
+
+    async def until(self, predicate: Predicate, seconds: float = 20.0) -> None:
+        """Let the application run until `predicate()` holds."""
+        deadline = monotonic() + seconds
+        while not predicate():
+            assert monotonic() < deadline, f"it never came to pass; the screen shows\n{self.screen}"
+            await self.pilot.pause(0.02)
+
+    async def until_shown(self, text: str) -> None:
+        await self.until(lambda: text in self.screen)
+
+    async def ready(self) -> None:
+        await self.until_shown("● ready")
+
+    async def say(self, text: str) -> None:
+        """Type a message and send it."""
+        await self.pilot.press(*("space" if character == " " else character for character in text), "enter")
+
+
+def _line(pieces: dict[int, str]) -> str:
+    line = ""
+    for column, text in sorted(pieces.items()):
+        line = line.ljust(column) + text
+    return line
+
+
+StageMaker = Callable[..., AbstractAsyncContextManager[Stage]]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[..., Path]) -> Path:
+    """A tiny checkpoint, of which only the tokenizer is used."""
+    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+class _KeptCodec(Codec):
+    """Stays open from test to test: its child takes a second to start."""
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def codec(checkpoint: Path) -> Iterator[Codec]:
+    kept = _KeptCodec(checkpoint)
+    asyncio.run(kept.start())
+    yield kept
+    Codec.close(kept)
+
+
+@pytest.fixture
+def repeat() -> type[Repeat]:
+    """The tool that repeats."""
+    return Repeat
+
+
+@pytest.fixture
+def stage(checkpoint: Path, codec: Codec) -> StageMaker:
+    """A function `(*scripts, tools, pause, context, size, hold, first_message)` that runs the application."""
+    tokenizer = load_tokenizer(checkpoint)
+
+    @asynccontextmanager
+    async def make(
+        *scripts: str,
+        tools: Sequence[Tool] = (),
+        pause: float = 0.0,
+        context: int = 4096,
+        size: tuple[int, int] = (100, 30),
+        hold: asyncio.Event | None = None,
+        first_message: str | None = None,
+    ) -> AsyncIterator[Stage]:
+        engine = ScriptedEngine(tokenizer, list(scripts), pause, context, hold)
+        app = ChatApp(
+            lambda approve: Chat(engine, codec, tools, approve, model="scripted"),
+            model="scripted",
+            effort=Effort.MEDIUM,
+            first_message=first_message,
+        )
+        async with app.run_test(size=size, notifications=True) as pilot:
+            yield Stage(app, pilot, engine)
+
+    return make
