@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .conversation.approval import Approver
     from .conversation.chat import Chat
 
+    Opener = Callable[[Approver], Chat]
+
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 _EPILOG = """\
@@ -56,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--plain", action="store_true", help="read messages line by line: no boxes, no animation"
     )
+    which = how.add_mutually_exclusive_group()
+    which.add_argument(
+        "--continue", dest="resume", action="store_const", const="", help="go on with the last conversation"
+    )
+    which.add_argument("--resume", metavar="ID", help="go on with the conversation of this name")
 
     model = parser.add_argument_group("the model")
     model.add_argument(
@@ -113,22 +120,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _talk(settings: Settings, given: dict[str, str | bool]) -> int:
     """Choose the front end. A pipe on stdin is a question, or the context of one."""
     question = given.get("prompt")
+    opener = _opener(settings, given.get("resume"))
     plain, json = "plain" in given, "json" in given
     if plain and (json or question is not None):
         return _wrong("--plain is a conversation: it takes neither -p nor --json")
     if plain:
-        return _converse(settings, "show_reasoning" in given)
+        return _converse(opener, "show_reasoning" in given)
     if question is None and sys.stdin is not None and sys.stdin.isatty():
         if json:
             return _wrong("--json needs a question: give it with -p or on stdin")
-        return _open_screen(settings)
+        return _open_screen(settings, opener)
     prompt = _prompt(question)
     if not prompt:
         where = (
             "" if question is not None else " (stdin is no terminal, and nothing came from it); ask with -p"
         )
         return _wrong(f"the prompt is empty{where}")
-    return _answer(settings, prompt, json=json, reasoning="show_reasoning" in given)
+    return _answer(opener, prompt, json=json, reasoning="show_reasoning" in given)
 
 
 def _prompt(question: str | bool | None) -> str:
@@ -144,24 +152,24 @@ def _prompt(question: str | bool | None) -> str:
     return f"{piped}\n\n{question}" if piped.strip() else question
 
 
-def _answer(settings: Settings, prompt: str, *, json: bool, reasoning: bool) -> int:
+def _answer(opener: Opener, prompt: str, *, json: bool, reasoning: bool) -> int:
     from .plain import AsText, as_json, one_shot
 
     _tolerate_any_locale()
     notes = sys.stderr if reasoning or sys.stderr.isatty() else None
     show = as_json if json else AsText(notes, sys.stderr if reasoning else None)
-    return one_shot(_opener(settings), prompt, show)
+    return one_shot(opener, prompt, show)
 
 
-def _converse(settings: Settings, reasoning: bool) -> int:
+def _converse(opener: Opener, reasoning: bool) -> int:
     from .plain import AsText
     from .repl import converse
 
     _tolerate_any_locale()
-    return converse(_opener(settings), AsText(sys.stdout, sys.stdout if reasoning else None))
+    return converse(opener, AsText(sys.stdout, sys.stdout if reasoning else None))
 
 
-def _open_screen(settings: Settings) -> int:
+def _open_screen(settings: Settings, opener: Opener) -> int:
     if not sys.stdout.isatty():
         return _wrong("stdout is no terminal to draw on; ask one question with -p, or talk with --plain")
     if os.environ.get("TERM", "dumb") == "dumb":
@@ -170,7 +178,7 @@ def _open_screen(settings: Settings) -> int:
         return _complain(hopeless, FAILED)
     from .app import ChatApp
 
-    app = ChatApp(open_chat=_opener(settings), model=settings.model, effort=settings.effort)
+    app = ChatApp(open_chat=opener, model=settings.model, effort=settings.effort)
     if settings.theme:
         if settings.theme not in app.available_themes:
             return _wrong(f"no theme is called {settings.theme}; there are {', '.join(app.available_themes)}")
@@ -194,13 +202,13 @@ def _hopeless(settings: Settings) -> str:
     return ""
 
 
-def _opener(settings: Settings) -> Callable[[Approver], Chat]:
+def _opener(settings: Settings, resume: str | bool | None) -> Opener:
     """What opens the chat when a front end asks: the screen wants its first frame before heavy imports."""
 
     def opener(approve: Approver) -> Chat:
         from .conversation.chat import open_chat
 
-        return open_chat(settings, approve)
+        return open_chat(settings, approve, resume=resume if isinstance(resume, str) else None)
 
     return opener
 

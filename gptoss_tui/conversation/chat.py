@@ -35,6 +35,7 @@ class ChatError(Exception):
 class Chat:
     """One conversation at a time, one turn at a time.
 
+    `resume` names a stored conversation that the first `load` takes up, "" the last one.
     `effort` may be set at any time and counts from the next turn. `context_used` is the length in tokens of
     the last prompt with what was sampled after it.
     """
@@ -51,6 +52,7 @@ class Chat:
         instructions: str = "",
         sampling: Sampling | None = None,
         store: Store | None = None,
+        resume: str | None = None,
     ) -> None:
         self.model = model
         self.effort = effort
@@ -65,6 +67,7 @@ class Chat:
         self._call_ids: Iterator[int] = itertools.count(1)
         self._samples: Iterator[int] = itertools.count()
         self._store = store
+        self._resume = resume
         self._record = self._new_record()
         self.context_used = 0
 
@@ -95,7 +98,14 @@ class Chat:
         return info.context if info else 0
 
     async def load(self) -> Events:
-        """Load tokenizer and model, with progress, ending with EngineReady; raises ChatError."""
+        """Load tokenizer and model, with progress, ending with EngineReady; raises ChatError.
+
+        A conversation that is to be resumed is read first and told with Resumed.
+        """
+        if self._resume is not None:
+            session, self._resume = self._resume, None
+            await self.resume(session or None)
+            yield events.Resumed(self._record.id, len(self.past()))
         tokenizer = asyncio.ensure_future(self._codec.start())
         try:
             async for loading in self._engine.load():
@@ -201,7 +211,7 @@ class Chat:
             raise ChatError(f"There is {which}. Start one with `gptoss-chat`.")
         self._record = self._new_record(stored)
 
-    def past(self) -> Iterator[tuple[str, list[Event]]]:
+    def past(self) -> list[tuple[str, list[Event]]]:
         """What was said so far, turn by turn, as the events that would have shown it."""
         return replay(self.conversation.messages)
 
@@ -240,7 +250,7 @@ class Chat:
             self.context_used = sample.prompt_tokens + sample.sampled_tokens
 
 
-def open_chat(settings: Settings, approve: Approver) -> Chat:
+def open_chat(settings: Settings, approve: Approver, *, resume: str | None = None) -> Chat:
     """A chat as the settings ask for it, nothing loaded yet; raises ChatError."""
     from ..model.checkpoint.find import find_checkpoint
     from ..model.engine.local import LocalEngine
@@ -266,6 +276,7 @@ def open_chat(settings: Settings, approve: Approver) -> Chat:
         instructions=settings.instructions,
         sampling=Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens),
         store=Store(default_file()),
+        resume=resume,
     )
 
 

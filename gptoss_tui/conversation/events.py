@@ -214,3 +214,12 @@ class Unsaved(Event):
 
     type: ClassVar[str] = "conversation.unsaved"
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed(Event):
+    """A stored conversation was taken up again; `turns` of it are there to be shown."""
+
+    type: ClassVar[str] = "conversation.resumed"
+    id: str
+    turns: int

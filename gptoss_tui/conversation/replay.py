@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ..harmony.message import Channel, Message, Role
 from . import events
 from .events import Event
 
 
-def replay(messages: Sequence[Message]) -> Iterator[tuple[str, list[Event]]]:
+def replay(messages: Sequence[Message]) -> list[tuple[str, list[Event]]]:
     """Each turn of the history: what the person said, and the events of what followed."""
     turns: list[tuple[str, list[Event]]] = []
     call_id = ""
@@ -32,4 +32,4 @@ def replay(messages: Sequence[Message]) -> Iterator[tuple[str, list[Event]]]:
                 shown.append(events.PreambleDelta(text))
             case Message(text=text):
                 shown.append(events.OutputDelta(text))
-    yield from turns
+    return turns

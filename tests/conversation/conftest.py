@@ -160,10 +160,20 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding) -> StageMaker:
         approve: Approver = refuse,
         sampling: Sampling | None = None,
         store: Store | None = None,
+        resume: str | None = None,
         **engine: Any,
     ) -> Stage:
         scripted = ScriptedEngine(tokenizer, list(scripts), **engine)
-        chat = Chat(scripted, codec, tools, approve, model="scripted", sampling=sampling, store=store)
+        chat = Chat(
+            scripted,
+            codec,
+            tools,
+            approve,
+            model="scripted",
+            sampling=sampling,
+            store=store,
+            resume=resume,
+        )
         return Stage(chat, scripted)
 
     return make

@@ -16,7 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gptoss_tui.conversation.chat import ChatError
-from gptoss_tui.conversation.events import Completed, Created, OutputDelta, ReasoningDelta, ToolCall, Unsaved
+from gptoss_tui.conversation.events import (
+    Completed,
+    Created,
+    OutputDelta,
+    ReasoningDelta,
+    Resumed,
+    ToolCall,
+    Unsaved,
+)
 from gptoss_tui.conversation.store import Session, Store, StoreError, new_id
 from gptoss_tui.harmony import Channel, Message, Role
 
@@ -60,7 +68,7 @@ async def test_a_conversation_goes_on_where_it_was_left(
     again = stage(ANSWER, tools=[echo()], store=Store(file))
     await again.chat.resume(first.chat.session)
     assert again.chat.conversation.messages == left
-    turns = list(again.chat.past())
+    turns = again.chat.past()
     assert [said for said, _ in turns] == ["my name is Ada", "use the tool"]
     assert [type(event) for event in turns[0][1]] == [ReasoningDelta, OutputDelta]
     assert any(isinstance(event, ToolCall) for event in turns[1][1])
@@ -68,8 +76,9 @@ async def test_a_conversation_goes_on_where_it_was_left(
     assert isinstance(events[-1], Completed)
     assert "my name is Ada" in again.engine.prompts[0]
 
-    last = stage(store=Store(file))
-    await last.chat.resume()
+    last = stage(store=Store(file), resume="")
+    loaded = [event async for event in last.chat.load()]
+    assert loaded[0] == Resumed(first.chat.session, 3)
     assert len(last.chat.conversation.messages) == len(left) + 3
 
 
