@@ -38,16 +38,20 @@ class ChatApp(App[None]):
         effort: Effort,
         theme: str | None = None,
         first_message: str | None = None,
+        resume: str | None = None,
     ) -> None:
         """`open_chat` makes the conversation; it is called in a thread after the first frame.
 
         `theme` is the name of one of ours or of Textual's, None for the one that suits the terminal.
+        `resume` is the name of a stored conversation to go on with, "" for the last, None for a new one.
         """
         super().__init__()
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
         self.theme = theme or default_theme(os.environ)
-        self._chat_screen = ChatScreen(open_chat, model=model, effort=effort, first_message=first_message)
+        self._chat_screen = ChatScreen(
+            open_chat, model=model, effort=effort, first_message=first_message, resume=resume
+        )
 
     def get_default_screen(self) -> Screen[None]:
         return self._chat_screen

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from time import monotonic
 from typing import Final
 
 from textual import work
 from textual.app import ComposeResult
 from textual.screen import Screen
-from textual.widgets import TextArea
+from textual.widgets import Markdown, TextArea
 
 from gptoss_tui.commands import Invocation, parse, starting_with
 from gptoss_tui.conversation.printable import printable
@@ -35,9 +36,17 @@ class ChatScreen(Screen[None]):
     BINDINGS = keys.CHAT
     AUTO_FOCUS = "Composer"
 
-    def __init__(self, open_chat: OpenChat, *, model: str, effort: Effort, first_message: str | None) -> None:
+    def __init__(
+        self,
+        open_chat: OpenChat,
+        *,
+        model: str,
+        effort: Effort,
+        first_message: str | None,
+        resume: str | None,
+    ) -> None:
         super().__init__()
-        self._model = printable(model)
+        self._model = printable(PurePath(model).name or model)
         self._first_message = first_message
         self._quit_before = 0.0
         self._outbox = Outbox(self._show_waiting)
@@ -46,6 +55,8 @@ class ChatScreen(Screen[None]):
         self._session = Session(
             open_chat,
             effort,
+            model=self._model,
+            resume=resume,
             outbox=self._outbox,
             transcript=self._transcript,
             progress=Progress(self._line),
@@ -81,6 +92,10 @@ class ChatScreen(Screen[None]):
             self._outbox.put(Say(event.text))
         else:
             self.run_command(invocation)
+
+    def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
+        # A link's text may lie about where it leads, so the person sees the address, and opens it or not.
+        self._say(f"The link leads to {event.href}")
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self.query_one(CommandHints).show(starting_with(event.text_area.text))

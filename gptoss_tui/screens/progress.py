@@ -33,8 +33,8 @@ class Progress:
                 share = done / total if total else None
                 percent = "" if share is None else f"{share:.0%}"
                 self.report(activity=printable(stage), working=True, progress=share, detail=percent)
-            case events.EngineReady(model=model, context=context):
-                self.report(model=printable(model), limit=context, progress=None, detail="")
+            case events.EngineReady(context=context):
+                self.report(limit=context, progress=None, detail="")
             case events.Created(effort=effort):
                 self._tokens, self._writing_s, self._last_token = 0, 0.0, None
                 self.report(effort_now=effort, activity="reading", working=True, progress=None, detail="")

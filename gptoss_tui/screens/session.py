@@ -31,6 +31,7 @@ OpenChat = Callable[[Approver], Chat]
 _FRAME_S: Final = 0.1
 _REST_PER_WORK: Final = 7 / 3
 _CLOSE_S: Final = 2.0
+_PAST_TURNS: Final = 30
 
 _log = logging.getLogger(__name__)
 
@@ -43,17 +44,25 @@ class Session:
         open_chat: OpenChat,
         effort: Effort,
         *,
+        model: str,
+        resume: str | None,
         outbox: Outbox,
         transcript: Transcript,
         progress: Progress,
         changed: Callable[[], None],
     ) -> None:
-        """`changed` is called when the session becomes ready, busy or idle."""
+        """`changed` is called when the session becomes ready, busy or idle.
+
+        `model` is its name as shown. `resume` names the stored conversation to take up: "" is the last one,
+        None begins a new one.
+        """
         self.ready = False
         self.chat: Chat | None = None
         self.turn: Turn | None = None
         self._open_chat = open_chat
         self._effort = effort
+        self._model = model
+        self._resume = resume
         self._view = View.LINE
         self._cards_open: bool | None = None
         self._outbox = outbox
@@ -133,6 +142,7 @@ class Session:
                 # In a thread: opening may import a lot, and the person is typing already.
                 self.chat = await asyncio.to_thread(self._open)
                 self.chat.effort = self._effort
+                await self._take_up(self.chat)
             async for event in self.chat.load():
                 self._progress.follow(event)
         except Exception as error:
@@ -150,6 +160,23 @@ class Session:
             resource_tracker.ensure_running()
         return self._open_chat(self.approve)
 
+    async def _take_up(self, chat: Chat) -> None:
+        """Show the stored conversation that the person wants to go on with, if any."""
+        if self._resume is None:
+            return
+        await chat.resume(self._resume or None)
+        past = list(chat.past())
+        await self._transcript.query(Welcome).remove()
+        if (earlier := len(past) - _PAST_TURNS) > 0:
+            await self._transcript.add(Notice(f"{earlier} earlier turns are kept and not shown."))
+        for text, told in past[-_PAST_TURNS:]:
+            turn = Turn(self._view, self._cards_open)
+            await self._transcript.add(UserMessage(text))
+            await self._transcript.add(turn)
+            for event in told:
+                turn.receive(event)
+            await turn.finish()
+
     async def _start_over(self) -> None:
         if self.chat is None:
             return
@@ -158,7 +185,7 @@ class Session:
             await self.chat.new()
         except Exception as error:
             await self._transcript.add(Notice(_sentence(error), "error"))
-        await self._transcript.add(Welcome(self.chat.model))
+        await self._transcript.add(Welcome(self._model))
         self._progress.idle(self.chat)
 
     async def _answer(self, text: str) -> None:

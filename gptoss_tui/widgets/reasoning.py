@@ -87,9 +87,11 @@ class Reasoning(Vertical):
 
     def _summary(self) -> Content:
         seconds = (self._ended or monotonic()) - self._started
-        tokens = "1 token" if self._tokens == 1 else f"{self._tokens:,} tokens"
+        amount = f"{seconds:.1f} s · {self._tokens:,} tokens"
+        if self._tokens == 1:  # written long ago: it came in one piece
+            amount = f"{len(self.text.split()):,} words"
         return Content.assemble(
             ("▸ " if self._view is View.LINE else "▾ ", "$muted"),
             ("raw reasoning, unmoderated", "$muted"),
-            (f" · {seconds:.1f} s · {tokens}", "$faint"),
+            (f" · {amount}", "$faint"),
         )

@@ -86,7 +86,7 @@ class Turn(Vertical):
                 self._cards[call_id].close(output, is_error=is_error, duration_s=seconds)
             case events.Repaired(what=what):
                 self.note(f"The model's output was malformed: {what}")
-            case events.EngineLost(message=message):
+            case events.EngineLost(message=message) | events.Unsaved(message=message):
                 self.note(message, "warning")
             case events.Completed(usage=usage, timings=timings):
                 self._sum_up(usage.output_tokens, timings)

@@ -27,6 +27,6 @@ class Welcome(Static):
             ("F1", "every key and command"),
         )
         lines = [Content.assemble((f"{key:<11}", "$text-primary"), (text, "$muted")) for key, text in hints]
-        about = [Content.styled(_ABOUT_DEMO, "$muted"), Content("")] if DEMO in model else []
+        about = [Content.styled(_ABOUT_DEMO, "$muted"), Content("")] if model == DEMO else []
         name = Content.styled(printable(model), "bold $foreground")
         super().__init__(Content("\n").join([name, Content(""), *about, *lines]), markup=False)

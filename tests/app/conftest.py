@@ -120,8 +120,8 @@ class Stage:
             assert monotonic() < deadline, f"it never came to pass; the screen shows\n{self.screen}"
             await self.pilot.pause(0.02)
 
-    async def until_shown(self, text: str) -> None:
-        await self.until(lambda: text in self.screen)
+    async def until_shown(self, text: str, seconds: float = 20.0) -> None:
+        await self.until(lambda: text in self.screen, seconds)
 
     async def ready(self) -> None:
         await self.until_shown("● ready")
@@ -160,6 +160,12 @@ def codec(checkpoint: Path) -> Iterator[Codec]:
     asyncio.run(kept.start())
     yield kept
     Codec.close(kept)
+
+
+@pytest.fixture
+def stage_type() -> type[Stage]:
+    """For tests that make their own application."""
+    return Stage
 
 
 @pytest.fixture

@@ -1,0 +1,96 @@
+"""What fails becomes a sentence on the screen, and the chat goes on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from gptoss_tui.app import ChatApp
+from gptoss_tui.conversation.approval import Approver
+from gptoss_tui.conversation.chat import Chat, ChatError
+from gptoss_tui.conversation.codec import Codec
+from gptoss_tui.harmony import Effort
+from gptoss_tui.model.engine import EngineDied, EngineError, Generation, Loading, Token
+
+ANSWER = "<|channel|>final<|message|>Hello there.<|return|>"
+
+
+async def test_a_chat_that_cannot_be_opened_is_told(checkpoint: Any) -> None:
+    def refuse(approve: Approver) -> Chat:
+        raise ChatError("There is no checkpoint in /nowhere\x1b[2J; give another folder.")
+
+    app = ChatApp(refuse, model="/nowhere", effort=Effort.LOW)
+    async with app.run_test(size=(100, 20)) as pilot:
+        for _ in range(100):
+            await pilot.pause(0.02)
+            if "no model" in app.export_screenshot().replace("&#160;", " "):
+                break
+        shown = app.export_screenshot().replace("&#160;", " ")
+        assert "There is no checkpoint in /nowhere␛[2J; give another folder." in shown
+        assert app.is_running
+
+
+async def test_a_load_that_fails_is_tried_again_with_the_next_message(stage: Any) -> None:
+    async with stage(ANSWER) as s:
+        load = s.engine.load
+
+        async def fail() -> AsyncIterator[Loading]:
+            yield Loading("reading", 1, 2)
+            raise EngineError("model.safetensors is cut short; copy it again.")
+
+        s.engine.load = fail
+        await s.until_shown("model.safetensors is cut short; copy it again.")
+        await s.until_shown("● no model")
+        s.engine.load = load
+        await s.say("hi")
+        await s.until_shown("Hello there.")
+
+
+async def test_the_death_of_the_engine_is_told_and_survived(stage: Any) -> None:
+    async with stage(ANSWER, ANSWER) as s:
+        await s.ready()
+        generate = s.engine.generate
+
+        async def die(*arguments: Any) -> Generation:
+            s.engine.generate = generate
+            for token in s.engine.tokenizer.encode("<|channel|>final<|message|>So", allowed_special="all"):
+                yield Token(token, 0.0)
+            raise EngineDied("The engine was killed (signal 9).")
+
+        s.engine.generate = die
+        await s.say("hi")
+        await s.until_shown("The engine was killed (signal 9).")
+        await s.ready()
+        await s.say("again")
+        await s.until_shown("Hello there.")
+
+
+async def test_a_mistake_of_ours_does_not_end_the_chat(stage: Any) -> None:
+    async with stage(ANSWER) as s:
+        await s.ready()
+        generate = s.engine.generate
+
+        async def stumble(*arguments: Any) -> Generation:
+            s.engine.generate = generate
+            raise ZeroDivisionError("[red]oops")
+            yield
+
+        s.engine.generate = stumble
+        await s.say("hi")
+        await s.until_shown("ZeroDivisionError: [red]oops")
+        await s.ready()
+        await s.say("again")
+        await s.until_shown("Hello there.")
+
+
+async def test_leaving_closes_the_engine(stage: Any, codec: Codec) -> None:
+    async with stage(ANSWER) as s:
+        await s.ready()
+        assert s.engine.info() is not None
+    assert s.engine.info() is None
+
+
+async def test_a_first_message_is_sent_as_soon_as_possible(stage: Any) -> None:
+    async with stage(ANSWER, first_message="hi") as s:
+        await s.until_shown("Hello there.")
+        assert "▌ hi" in s.screen
