@@ -23,7 +23,7 @@ what the model takes its task to be. Every other predicted token weighs 1."""
 BLOCKS = ((14, 72), (14, 112), (12, 176), (8, 304))
 """Rows and tokens of the blocks that a batch's dialogues are sorted into, and..."""
 
-PREFIXES = (256, 640)
+PREFIXES = (256, 768)
 """...the lengths that settings are padded to: few shapes, since every new one costs oneDNN milliseconds."""
 
 PREDICTED = 256

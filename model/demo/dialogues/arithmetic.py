@@ -51,7 +51,7 @@ HELD_OUT_LEADS = (
 SPOKEN = {
     "+": (" plus ", " plus ", " added to ", " and "),
     "-": (" minus ", " minus ", " less ", " take away "),
-    "*": (" times ", " times ", " multiplied by ", " x ", "x", " × "),
+    "*": (" times ", " times ", " multiplied by ", " x ", "x", "x", " × ", "×"),
     "/": (" divided by ", " over ", " ÷ "),
     "//": (" // ",),
     "%": (" modulo ", " mod "),
@@ -122,7 +122,7 @@ def number(rng: random.Random) -> int:
 def invent_sum(rng: random.Random, held_out: bool) -> Sum:
     """An expression of the wanted side of the split."""
     while True:
-        kind = rng.choices((_binary, _chain, _bracketed, _decimal), (86, 8, 3, 3))[0]
+        kind = rng.choices((_binary, _chain, _bracketed, _decimal, _fraction), (82, 7, 5, 3, 3))[0]
         candidate = kind(rng)
         if is_held_out(candidate.code) == held_out:
             return candidate
@@ -131,14 +131,21 @@ def invent_sum(rng: random.Random, held_out: bool) -> Sum:
 def _binary(rng: random.Random) -> Sum:
     operator = rng.choices(("+", "-", "*", "/", "//", "%", "**"), (30, 24, 32, 6, 3, 2, 2))[0]
     a, b = number(rng), number(rng)
+    if rng.random() < 0.06:
+        b = a
+    elif rng.random() < 0.12 and operator in "+-":
+        # A result whose digits repeat: the hardest to copy.
+        result = int("".join(rng.choices(rng.choices("0123456789", k=2), k=rng.randint(2, 8))))
+        a = result - b if operator == "+" and result > b else result + b
+        operator = "+" if a + b == result else "-"
     if operator == "**":
         a, b = rng.randint(2, 25), rng.randint(2, 9)
     if operator in ("/", "//", "%"):
         if rng.random() < 0.6:
             b = rng.randint(1, 99)
             a = b * rng.randint(1, 999) if operator == "/" else a
-        if b == 0 and rng.random() < 0.5:
-            b = 7
+        if rng.random() < 0.2:
+            b = 0
     if operator == "-" and a < b and rng.random() < 0.3:
         a, b = b, a
     left = f"-{a}" if rng.random() < 0.02 else str(a)
@@ -171,6 +178,16 @@ def _bracketed(rng: random.Random) -> Sum:
     return Sum(code, code if rng.random() < 0.5 else code.replace(" ", ""))
 
 
+def _fraction(rng: random.Random) -> Sum:
+    """A square, or some percent of a number."""
+    a, b = number(rng), number(rng)
+    if rng.random() < 0.5:
+        typed = rng.choice(("{a} squared", "the square of {a}", "square of {a}")).format(a=a)
+        return Sum(f"{a} ** 2", typed)
+    a %= 100
+    return Sum(f"{a} / 100 * {b}", f"{a}{rng.choice(('%', '%', ' percent'))} of {b}")
+
+
 def _decimal(rng: random.Random) -> Sum:
     """Two operands, one of them with a decimal point."""
     a, b = f"{number(rng) % 10_000}.{rng.randint(0, 99)}", str(number(rng) % 10_000)
@@ -187,8 +204,10 @@ def evaluate(code: str) -> str:
     """What Python prints for the expression; an error's last line where it raises."""
     try:
         return repr(eval(code, {"__builtins__": {}}))
-    except ZeroDivisionError as error:
-        return f"ZeroDivisionError: {error}"
+    except ArithmeticError as error:
+        return f"{type(error).__name__}: {error}"
+    except (SyntaxError, TypeError):
+        return "SyntaxError: invalid syntax"
 
 
 def is_expression(code: str) -> bool:

@@ -22,18 +22,18 @@ from .turn import Scene, Turn
 Skill = Callable[[Scene], Turn]
 
 SKILLS: dict[Skill, float] = {
-    arithmetic.calculate: 34,
-    names.tell: 9,
-    names.ask: 9,
-    unknown.wonder: 14,
-    repeat.repeat: 12,
+    arithmetic.calculate: 33,
+    names.tell: 11,
+    names.ask: 8,
+    unknown.wonder: 18,
+    repeat.repeat: 4,
     smalltalk.greet: 5,
-    smalltalk.identify: 4,
-    smalltalk.abilities: 4,
+    smalltalk.identify: 5,
+    smalltalk.abilities: 5,
     smalltalk.thank: 3,
-    smalltalk.part: 2,
+    smalltalk.part: 3,
     smalltalk.feel: 2,
-    smalltalk.acknowledge: 3,
+    smalltalk.acknowledge: 4,
 }
 
 INSTRUCTIONS = (
