@@ -103,7 +103,9 @@ def write_weights(folder: Path, network: DemoNetwork) -> None:
         name: (tensor if tensor.dtype == torch.uint8 else tensor.detach().bfloat16()).contiguous()
         for name, tensor in tensors.items()
     }
-    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    file = folder / "model.safetensors"
+    save_file(stored, file, metadata={"format": "pt"})
+    file.chmod(0o644)  # safetensors lets only the owner read
 
 
 def _attention_tensors(attention: Attention) -> dict[str, Tensor]:
