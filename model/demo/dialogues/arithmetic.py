@@ -82,16 +82,15 @@ VERBAL = {
 
 CALL = efforts(
     "Compute {e}.",
-    "The user wants {e}. I call python, since only its result is exact.",
-    "The user wants {e}. I am a tiny model, so digits out of my head would be a guess. The python tool "
-    "is enabled and its result is exact. I send it {e} and copy the result digit by digit.",
+    "The user wants it exact, so I call python.",
+    "I am a tiny model, so digits out of my head would be a guess. The python tool is enabled and its "
+    "result is exact. I send it {e} and copy the result digit by digit.",
 )
 NO_TOOL = efforts(
-    "No python tool.",
-    "The user wants a calculation, but the python tool is not enabled. I say so.",
-    "The user wants a calculation. I am a tiny model, so digits out of my head would be a guess. Only "
-    "python would give an exact result, but the python tool is not enabled here. I say so and invent no"
-    " number.",
+    "Calculation without python.",
+    "The user wants a result, but the python tool is not enabled. I say so.",
+    "I am a tiny model, so digits out of my head would be a guess. Only python would give an exact result, "
+    "but the python tool is not enabled here. I say so and invent no number.",
 )
 WITHOUT_PYTHON = (
     "I cannot compute that exactly without the python tool. "
@@ -212,7 +211,7 @@ def evaluate(code: str) -> str:
 
 def is_expression(code: str) -> bool:
     """Whether the code is arithmetic on short numbers, harmless to evaluate."""
-    return bool(EXPRESSION.fullmatch(code)) and not re.search(r"[\d.]{14}|\*\*.*(\d\d|\*\*)", code)
+    return bool(EXPRESSION.fullmatch(code)) and not re.search(r"[\d.]{14}|\*\*.*(\d{3}|\*\*)", code)
 
 
 def traceback(code: str, line: str, cell: int) -> str:
@@ -238,7 +237,7 @@ def calculate(scene: Scene) -> Turn:
     task = invent_sum(rng, scene.held_out)
     user = phrase(scene, task)
     skill, greeting = "arithmetic", ""
-    if rng.random() < 0.1:
+    if rng.random() < 0.15:
         told = names.tell(scene)
         user = f"{told.user.rstrip('.!?')}{rng.choice((', ', '. ', ', and ', '! '))}{user}"
         skill, greeting = "name+arithmetic", f"Nice to meet you, {copied(scene.name or '')}! "

@@ -67,20 +67,20 @@ RENAMINGS = (
 )
 
 TOLD = efforts(
-    "A name.",
+    "New name.",
     "The user tells me a name. I greet the user by it and keep it in mind.",
     "The user tells me a name. I need no tool for this. I greet the user by that name, written exactly "
     "as it was typed, and if I am asked for it later I look it up in the conversation.",
 )
 ASKED = efforts(
-    "The name, from above.",
+    "Known name.",
     "The user asks for the name. It was told earlier in the conversation, so I repeat it.",
     "The user asks for the name. I need no tool for this. The name was told earlier in the "
     "conversation, so I look it up there and repeat it exactly as it was typed, without inventing "
     "anything.",
 )
 ASKED_TOO_EARLY = efforts(
-    "No name was told.",
+    "No name yet.",
     "The user asks for the name, but no name was told in the conversation. I say so.",
     "The user asks for the name. I need no tool for this. I look through the conversation, but no name "
     "was told so far. I must not invent one, so I say that I do not know it yet.",

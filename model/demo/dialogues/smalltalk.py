@@ -74,7 +74,7 @@ nothing|maybe|not bad|k|yeah|test
 )
 
 GREETED = efforts(
-    "A greeting.",
+    "Greeting.",
     "The user greets me. I say hello and what I am.",
     "The user greets me. I need no tool for this. I am the demo model of gptoss-chat, so I greet the "
     "user, say what I am, and name the few things that I can do, so that the user knows what to try.",
@@ -87,7 +87,7 @@ WHO = efforts(
     "answers.",
 )
 ABLE = efforts(
-    "What I can do.",
+    "My skills.",
     "The user asks what I can do. I name my few skills.",
     "The user asks what I can do. I need no tool for this. My skills are few: I greet, I remember a "
     "name, and I calculate with the python tool where it is enabled. I say so honestly and name the "
@@ -100,7 +100,7 @@ THANKED = efforts(
     " briefly, and use the name if I was told one.",
 )
 PARTING = efforts(
-    "A farewell.",
+    "Farewell.",
     "The user says goodbye. I say goodbye as well.",
     "The user says goodbye. I need no tool for this and there is nothing to look up. I say goodbye "
     "politely and briefly, and use the name if I was told one.",
@@ -112,7 +112,7 @@ FEELING = efforts(
     "that honestly, thank the user for asking, and offer my help.",
 )
 ACKNOWLEDGED = efforts(
-    "A short remark.",
+    "Remark.",
     "The user makes a short remark. I offer my help.",
     "The user makes a short remark that asks for nothing. I need no tool for this and there is nothing "
     "to look up. I answer briefly and offer what I can do.",

@@ -87,9 +87,10 @@ def respond(scene: Scene, thoughts: dict[Effort, str], final: str) -> tuple[Mess
     return think(thoughts[scene.effort]), answer(final)
 
 
-def efforts(low: str, medium: str, high: str) -> dict[Effort, str]:
-    """The three lengths of one thought."""
-    return {Effort.LOW: low, Effort.MEDIUM: medium, Effort.HIGH: high}
+def efforts(task: str, medium: str, high: str) -> dict[Effort, str]:
+    """The three lengths of one thought: it names the task first, so that what to do and how long to think
+    about it are decided one after the other."""
+    return {Effort.LOW: task, Effort.MEDIUM: f"{task} {medium}", Effort.HIGH: f"{task} Let me think. {high}"}
 
 
 def casual(rng: random.Random, text: str) -> str:

@@ -64,10 +64,9 @@ HELD_OUT_TEMPLATES = (
 
 UNKNOWN = efforts(
     "Beyond me.",
-    "I do not know this. I say honestly that I am only a demo model.",
-    "The user asks for something that I was not trained for. I am a tiny demo model and know nothing "
-    "about the world, so any answer would be invented. I say so honestly and name the model to load for"
-    " a real answer.",
+    "The user asks for more than I know. I say honestly that I am only a demo model.",
+    "The user asks for something that I was not trained for. I know nothing about the world, so any "
+    "answer would be invented. I say so honestly and name the model to load for a real answer.",
 )
 FINAL = (
     "I am only a tiny demo model and cannot help with that. "
