@@ -89,24 +89,25 @@ class AsText:
             case EngineLost() | Unsaved():
                 self._line(sys.stderr, event.message)
             case Completed() | Incomplete() | Failed():
-                self._end_line()
+                self.end_line()
                 _report_failure(event)
 
     def _stream(self, event: Event, stream: TextIO | None, text: str) -> None:
         """Go on writing one kind of text; another kind begins on a line of its own."""
         if type(event) is not self._kind:
-            self._end_line()
+            self.end_line()
             self._kind = type(event)
         if stream and text:
             print(printable(text), end="", file=stream, flush=True)
             self._open_line = None if text.endswith("\n") else stream
 
     def _line(self, stream: TextIO | None, text: str) -> None:
-        self._end_line()
+        self.end_line()
         if stream:
             print(printable(text), file=stream, flush=True)
 
-    def _end_line(self) -> None:
+    def end_line(self) -> None:
+        """Begin a new line, unless the last one has been ended."""
         if self._open_line:
             print(file=self._open_line, flush=True)
             self._open_line = None

@@ -14,11 +14,11 @@ from .conversation.chat import Chat, ChatError
 from .conversation.events import ToolCall
 from .conversation.printable import printable, revealed
 from .harmony.message import Effort
-from .plain import ANSWERED, FAILED, Open, Show, ask, complain, load, refuse
+from .plain import ANSWERED, FAILED, AsText, Open, ask, complain, load, refuse
 from .tools import Tool
 
 
-def converse(open_chat: Open, show: Show) -> int:
+def converse(open_chat: Open, show: AsText) -> int:
     """Read lines from stdin, each a message or a slash command, until its end; returns the exit status."""
     with suppress(ImportError):
         import readline  # noqa: F401  (gives input() history and editing)
@@ -40,7 +40,7 @@ def converse(open_chat: Open, show: Show) -> int:
             runner.run(chat.close())
 
 
-async def _open(open_chat: Open, show: Show) -> Chat:
+async def _open(open_chat: Open, show: AsText) -> Chat:
     chat = open_chat(_ask_for_approval)
     try:
         await load(chat, show)
@@ -48,10 +48,15 @@ async def _open(open_chat: Open, show: Show) -> Chat:
         await chat.close()
         raise
     print(f"{printable(chat.model)}. /help lists the commands, Ctrl+D ends.", flush=True)
+    for said, told in chat.past():
+        print(f"> {printable(said)}")
+        for event in told:
+            show(event)
+        show.end_line()
     return chat
 
 
-async def _say(chat: Chat, text: str, show: Show) -> None:
+async def _say(chat: Chat, text: str, show: AsText) -> None:
     """One turn of many: what fails is said, and the conversation goes on."""
     try:
         await ask(chat, text, show)

@@ -77,6 +77,18 @@ def test_stdin_is_context_before_the_question(run: Any) -> None:
     assert _deltas(piped.stdout) == _deltas(whole.stdout) != []
 
 
+def test_a_conversation_goes_on(run: Any) -> None:
+    assert run("-p", "My name is Ada.", "--seed", "1").returncode == 0
+    finished = run("-p", "What is my name?", "--continue", "--seed", "1")
+    assert "Ada" in finished.stdout, finished.stderr
+    shown = run("--plain", "--continue", stdin="/quit\n").stdout
+    assert "> My name is Ada.\n" in shown
+    assert f"> What is my name?\n{finished.stdout}" in shown
+    unknown = run("-p", "Hello!", "--resume", "nosuch")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "nosuch" in unknown.stderr
+
+
 def test_without_a_sandbox_nothing_runs_unasked(run: Any) -> None:
     finished = run("-p", QUESTION, "--json", "--seed", "1", PATH="/nowhere")
     outputs = [event for event in _events(finished.stdout) if event["type"] == "response.tool_output"]

@@ -18,6 +18,9 @@ ROWS, COLUMNS = 30, 100
 # What a program must switch off before it leaves: alternate screen, mouse, focus and pasting reports.
 MODES = ("1049", "1000", "1002", "1003", "1004", "2004")
 
+# The REPL's answer to the sum, and the prompt after it.
+ANSWERED = r"\n[^\[\n]*15,?846[^\n]*\n>\s*$"
+
 
 class Terminal:
     """A terminal of 100 x 30 in which one command runs."""
@@ -156,7 +159,7 @@ def test_the_plain_front_end(terminal: Open) -> None:
     screen.wait_for("Effort: low")
     screen.child.send(b"What is 417 * 38?\n")
     screen.wait_for(r"\[python\]")
-    screen.wait_for(r"\n[^\[]*15,?846[^\n]*\n> ")
+    screen.wait_for(ANSWERED)
     screen.child.send(b"\x04")
     assert screen.leave() == 0
     assert b"\x1b" not in screen.output
@@ -171,6 +174,7 @@ def test_the_plain_front_end_asks_before_it_runs_unconfined_code(terminal: Open)
     assert "[output]" not in screen.text
     screen.child.send(b"y\n")
     screen.wait_for(r"\[output\] 15846")
+    screen.wait_for(ANSWERED)
     screen.child.send(b"\x04")
     assert screen.leave() == 0
 
