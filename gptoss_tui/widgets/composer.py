@@ -57,19 +57,24 @@ class Composer(TextArea):
         self._remember(self.text)
         self.text = ""
 
+    # The keys of these two are seen before the letters typed just ahead of them have been inserted: they take
+    # their place in the queue behind those.
     def action_send(self) -> None:
+        self.call_later(self._send)
+
+    def action_newline(self) -> None:
+        self.call_later(self.insert, "\n")
+
+    def _send(self) -> None:
         row, column = self.cursor_location
         if self.document.get_line(row)[:column].endswith("\\"):
             self.action_delete_left()
-            self.action_newline()
+            self.insert("\n")
             return
         text = self.text.strip("\n")
         if text.strip():
             self.clear_draft()
             self.post_message(self.Sent(text))
-
-    def action_newline(self) -> None:
-        self.insert("\n")
 
     def action_complete(self) -> None:
         commands = starting_with(self.text)
