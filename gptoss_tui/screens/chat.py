@@ -6,7 +6,7 @@ from pathlib import PurePath
 from time import monotonic
 from typing import Final
 
-from textual import work
+from textual import events, work
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Markdown, TextArea
@@ -86,6 +86,11 @@ class ChatScreen(Screen[None]):
     async def _serve(self) -> None:
         await self._session.run()
 
+    def on_key(self, event: events.Key) -> None:
+        """Whoever types means the composer, wherever the focus went."""
+        if event.is_printable and event.character and self.focused is not self.query_one(Composer):
+            self.query_one(Composer).focus().insert(event.character)
+
     def on_composer_sent(self, event: Composer.Sent) -> None:
         invocation = parse(event.text)
         if invocation is None:
@@ -124,8 +129,11 @@ class ChatScreen(Screen[None]):
                 )
 
     async def action_stop(self) -> None:
-        """Esc: refuse the call that asks, else stop the turn."""
-        if prompts := self.query(ApprovalPrompt):
+        """Esc: the first of these that applies."""
+        hints = self.query_one(CommandHints)
+        if hints.display:
+            hints.show([])
+        elif prompts := self.query(ApprovalPrompt):
             prompts.first().refuse()
         else:
             await self._session.stop()

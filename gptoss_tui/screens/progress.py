@@ -18,6 +18,7 @@ class Progress:
 
     def __init__(self, line: StatusLine) -> None:
         self._line = line
+        self._loading = False
         self._tokens = 0
         self._writing_s = 0.0
         self._last_token: float | None = None
@@ -30,10 +31,12 @@ class Progress:
         """Take note of one event."""
         match event:
             case events.EngineLoading(stage=stage, done=done, total=total):
+                self._loading = True
                 share = done / total if total else None
                 percent = "" if share is None else f"{share:.0%}"
                 self.report(activity=printable(stage), working=True, progress=share, detail=percent)
             case events.EngineReady(context=context):
+                self._loading = False
                 self.report(limit=context, progress=None, detail="")
             case events.Created(effort=effort):
                 self._tokens, self._writing_s, self._last_token = 0, 0.0, None
@@ -64,7 +67,7 @@ class Progress:
             "limit": chat.context_limit,
             "tokens_per_s": rate,
         }
-        if self._line.status.activity != "stopping":
+        if not self._loading and self._line.status.activity != "stopping":
             changes["activity"] = turn.activity
         self.report(**changes)
 

@@ -20,6 +20,7 @@ from gptoss_tui.screens.progress import Progress
 from gptoss_tui.tools import Tool
 from gptoss_tui.widgets.notice import Notice
 from gptoss_tui.widgets.reasoning import View
+from gptoss_tui.widgets.tool_card import ToolCard
 from gptoss_tui.widgets.transcript import Transcript
 from gptoss_tui.widgets.turn import Turn
 from gptoss_tui.widgets.user_message import UserMessage
@@ -95,9 +96,9 @@ class Session:
 
     def toggle_cards(self) -> None:
         """Unfold all tool calls, or fold them when all are open."""
-        turns = list(self._transcript.query(Turn))
-        self._cards_open = not all(turn.cards_are_open for turn in turns)
-        for turn in turns:
+        cards = self._transcript.query(ToolCard)
+        self._cards_open = not all(card.is_open for card in cards) if cards else not self._cards_open
+        for turn in self._transcript.query(Turn):
             turn.open_cards(self._cards_open)
 
     async def run(self) -> None:

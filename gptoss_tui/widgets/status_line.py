@@ -97,4 +97,6 @@ def _bar(share: float) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def _short(tokens: int) -> str:
-    return f"{tokens / 1000:.1f}k" if tokens >= 1000 else str(tokens)
+    if tokens < 1_000:
+        return str(tokens)
+    return f"{tokens / 1000:.1f}k" if tokens < 100_000 else f"{tokens / 1000:.0f}k"

@@ -72,7 +72,7 @@ def quiet_colours(theme: Theme) -> dict[str, str]:
     if theme.ansi:
         return {"muted": "ansi_bright_black", "faint": "ansi_bright_black"}
     foreground = Color.parse(theme.to_color_system().generate()["foreground"])
-    return {"muted": foreground.with_alpha(0.68).hex, "faint": foreground.with_alpha(0.5).hex}
+    return {"muted": foreground.with_alpha(0.78).hex, "faint": foreground.with_alpha(0.66).hex}
 
 
 def default_theme(environment: Mapping[str, str]) -> str:

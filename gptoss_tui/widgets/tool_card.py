@@ -166,7 +166,7 @@ class ToolCard(Vertical):
             seconds: float | None = monotonic() - self._started
         else:
             seconds = self._duration
-        took = f" · {seconds:.1f} s" if seconds else ""
+        took = f" · {seconds:.1f} s" if seconds and seconds >= 0.05 else ""
         summary = "" if self.is_open else f"  {_first_line(self.arguments)}"
         answer = "" if self.is_open or not self.output else f" → {_first_line(self.output)}"
         return Content.assemble(

@@ -113,29 +113,26 @@ class Turn(Vertical):
     async def flush(self) -> None:
         """Draw what was received since the last flush."""
         async with self._drawing:
-            await self._mount_new()
-            for part in list(self._live):
-                await part.flush()
+            with self.app.batch_update():
+                await self._mount_new()
+                for part in list(self._live):
+                    await part.flush()
 
     async def finish(self) -> None:
         """The turn is over: draw every part in its final form."""
         self._end_part()
         async with self._drawing:
-            await self._mount_new()
             live, self._live = self._live, []
-            for part in live:
-                await part.finish()
+            with self.app.batch_update():
+                await self._mount_new()
+                for part in live:
+                    await part.finish()
 
     def show_reasoning(self, view: View) -> None:
         """Fold or open the reasoning, also what is still to come."""
         self._view = view
         for reasoning in self.query(Reasoning):
             reasoning.show(view)
-
-    @property
-    def cards_are_open(self) -> bool:
-        """Whether no call of this turn is folded."""
-        return all(card.is_open for card in self._cards.values())
 
     def open_cards(self, opened: bool) -> None:
         """Fold or unfold the calls, also those still to come."""

@@ -19,10 +19,12 @@ from textual.pilot import Pilot
 from gptoss_tui.app import ChatApp
 from gptoss_tui.conversation.chat import Chat
 from gptoss_tui.conversation.codec import Codec
+from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import Effort
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.engine import EngineInfo, Finished, Generation, Loading, Prefill, Sampling, Token
 from gptoss_tui.tools import Output, Tool
+from gptoss_tui.widgets.composer import Composer
 
 Predicate = Callable[[], object]
 
@@ -127,8 +129,9 @@ class Stage:
         await self.until_shown("● ready")
 
     async def say(self, text: str) -> None:
-        """Type a message and send it."""
-        await self.pilot.press(*("space" if character == " " else character for character in text), "enter")
+        """Write a message and send it. (Pressing every key would take most of the time of these tests.)"""
+        self.app.screen.query_one(Composer).focus().insert(text)
+        await self.pilot.press("enter")
 
 
 def _line(pieces: dict[int, str]) -> str:
@@ -175,8 +178,8 @@ def repeat() -> type[Repeat]:
 
 
 @pytest.fixture
-def stage(checkpoint: Path, codec: Codec) -> StageMaker:
-    """A function `(*scripts, tools, pause, context, size, hold, first_message)` that runs the application."""
+def stage(checkpoint: Path, codec: Codec, caplog: pytest.LogCaptureFixture) -> StageMaker:
+    """A function `(*scripts, tools, pause, context, size, hold, ...)` that runs the application."""
     tokenizer = load_tokenizer(checkpoint)
 
     @asynccontextmanager
@@ -188,15 +191,20 @@ def stage(checkpoint: Path, codec: Codec) -> StageMaker:
         size: tuple[int, int] = (100, 30),
         hold: asyncio.Event | None = None,
         first_message: str | None = None,
+        store: Store | None = None,
+        resume: str | None = None,
     ) -> AsyncIterator[Stage]:
         engine = ScriptedEngine(tokenizer, list(scripts), pause, context, hold)
         app = ChatApp(
-            lambda approve: Chat(engine, codec, tools, approve, model="scripted"),
+            lambda approve: Chat(engine, codec, tools, approve, model="scripted", store=store),
             model="scripted",
             effort=Effort.MEDIUM,
             first_message=first_message,
+            resume=resume,
         )
         async with app.run_test(size=size, notifications=True) as pilot:
             yield Stage(app, pilot, engine)
+            mishaps = [record.message for record in caplog.records if "turn" in record.message]
+            assert not mishaps, "something went wrong while a turn was drawn"
 
     return make

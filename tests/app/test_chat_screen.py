@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from textual import events
 from textual.binding import Binding
 
 from gptoss_tui.commands import COMMANDS
+from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import Channel, Role
 from gptoss_tui.widgets import keys
 from gptoss_tui.widgets.composer import Composer
@@ -335,3 +337,38 @@ async def test_old_messages_are_hidden_and_can_be_revealed(
         transcript.focus()
         await s.pilot.press("home", "home", "home", "home")
         await s.until_shown("▌ message 0")
+
+
+async def test_escape_closes_the_list_of_commands_first(stage: StageMaker) -> None:
+    async with stage() as s:
+        await s.ready()
+        await s.pilot.press("/")
+        await s.until_shown("/thinking")
+        await s.pilot.press("escape")
+        await s.until(lambda: "/thinking" not in s.screen)
+        assert s.app.screen.query_one(Composer).text == "/"
+
+
+async def test_typing_reaches_the_composer_wherever_the_focus_is(stage: StageMaker) -> None:
+    async with stage() as s:
+        await s.ready()
+        await s.pilot.press("tab")
+        assert isinstance(s.app.screen.focused, Transcript)
+        await s.pilot.press("h", "i")
+        assert s.app.screen.query_one(Composer).text == "hi"
+
+
+async def test_a_stored_conversation_is_taken_up(stage: StageMaker, tmp_path: Path) -> None:
+    script = THOUGHT + ANSWER
+    async with stage(script, store=Store(tmp_path / "kept.sqlite3")) as s:
+        await s.ready()
+        await s.say("hi")
+        await s.until_shown("Hello world.")
+        await s.ready()
+    async with stage(ANSWER, store=Store(tmp_path / "kept.sqlite3"), resume="") as s:
+        await s.ready()
+        assert "▌ hi" in s.screen and "Hello world." in s.screen
+        assert "raw reasoning, unmoderated · 6 words" in s.screen
+        await s.say("again")
+        await s.until(lambda: s.screen.count("Hello world.") == 2)
+        assert "Hello **world**." in s.engine.prompts[0]

@@ -38,7 +38,7 @@ async def test_a_long_output_folds_to_a_line_and_ctrl_o_opens_it(
     async with stage(call(), ANSWER, tools=[repeat(output=output)], context=10**6) as s:
         await s.ready()
         await s.say("go")
-        await s.until_shown('finished  {"text": "x"} → row 0')
+        await s.until_shown('{"text": "x"} → row 0')
         assert "row 1\n" not in s.screen
         await s.until_shown("Done.")
         await s.pilot.press("ctrl+o")
