@@ -40,9 +40,9 @@ AVERAGE = 0.998
 class Schedule:
     """How long, and what changes on the way; all in steps."""
 
-    steps: int = 3300
+    steps: int = 3150
     warmup: int = 50
-    decay_from: int = 2200
+    decay_from: int = 2150
     quantise_from: int = 1500
     drills_until: int = 400
     drills_start: float = 0.6
