@@ -193,8 +193,9 @@ class Chat:
         await self.stop()
         if self._tools_ready is not None:
             self._tools_ready.cancel()
-        await asyncio.gather(self._engine.close(), self._toolbox.close(), return_exceptions=True)
-        self._codec.close()
+        await asyncio.gather(
+            self._engine.close(), self._toolbox.close(), self._codec.close(), return_exceptions=True
+        )
         if self._store is not None:
             await self._store.close()
 

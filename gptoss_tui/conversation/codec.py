@@ -78,7 +78,7 @@ class Codec:
         try:
             self._table = await asyncio.wrap_future(opened)
         except BaseException:
-            self.close()
+            await self.close()
             raise
 
     async def render(self, conversation: Conversation, channel: Channel | None = None) -> list[int]:
@@ -86,7 +86,7 @@ class Codec:
         try:
             return await self._render(conversation, channel)
         except BrokenProcessPool:
-            self.close()
+            await self.close()
             return await self._render(conversation, channel)
 
     async def _render(self, conversation: Conversation, channel: Channel | None) -> list[int]:
@@ -94,11 +94,11 @@ class Codec:
         assert self._pool is not None
         return await asyncio.wrap_future(self._pool.submit(_render, conversation, channel))
 
-    def close(self) -> None:
-        """End the child."""
+    async def close(self) -> None:
+        """End the child. It is waited for: a pool left behind quarrels with the interpreter's own exit."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
 
 
 # What follows runs in the child.

@@ -147,7 +147,7 @@ StageMaker = Callable[..., Stage]
 def codec(checkpoint: Path) -> Iterator[Codec]:
     shared = Codec(checkpoint)
     yield shared
-    shared.close()
+    asyncio.run(shared.close())
 
 
 @pytest.fixture

@@ -99,7 +99,8 @@ class PythonTool(Tool):
         confined = confinement is not None and confinement.works
         self.must_ask = not confined and not self._bypass
         whom = " as root" if os.geteuid() == 0 else ""
-        self.where = "in a sandbox" if confined else f"on this machine{whom}, unconfined"
+        known = "in a sandbox" if confined else f"on this machine{whom}, unconfined"
+        self.where = known if confinement is not None else "in a sandbox, if it holds: not tried yet"
 
     @property
     def workspace(self) -> Path:
