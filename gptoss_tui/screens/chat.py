@@ -87,8 +87,8 @@ class ChatScreen(Screen[None]):
         await self._session.run()
 
     def on_key(self, event: events.Key) -> None:
-        """Whoever types means the composer, wherever the focus went."""
-        if event.is_printable and event.character and self.focused is not self.query_one(Composer):
+        """Whoever types while looking at the conversation means the composer."""
+        if event.is_printable and event.character and self.focused in (None, self._transcript):
             self.query_one(Composer).focus().insert(event.character)
 
     def on_composer_sent(self, event: Composer.Sent) -> None:

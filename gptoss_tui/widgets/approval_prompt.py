@@ -46,6 +46,7 @@ class ApprovalPrompt(Vertical):
                 yield Button(Content(label), id=answer, compact=True)
 
     def on_mount(self) -> None:
+        self._deaf_until = monotonic() + GRACE_S
         self._focused_before = self.screen.focused
         self.query_one("#no", Button).focus()
 

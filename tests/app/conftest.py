@@ -120,7 +120,7 @@ class Stage:
         deadline = monotonic() + seconds
         while not predicate():
             assert monotonic() < deadline, f"it never came to pass; the screen shows\n{self.screen}"
-            await self.pilot.pause(0.02)
+            await self.pilot.pause(0.05)
 
     async def until_shown(self, text: str, seconds: float = 20.0) -> None:
         await self.until(lambda: text in self.screen, seconds)
@@ -153,7 +153,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callab
 class _KeptCodec(Codec):
     """Stays open from test to test: its child takes a second to start."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         pass
 
 
@@ -162,7 +162,7 @@ def codec(checkpoint: Path) -> Iterator[Codec]:
     kept = _KeptCodec(checkpoint)
     asyncio.run(kept.start())
     yield kept
-    Codec.close(kept)
+    asyncio.run(Codec.close(kept))
 
 
 @pytest.fixture

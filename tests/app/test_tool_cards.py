@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from textual.widgets import Button
 
 from gptoss_tui.widgets.approval_prompt import GRACE_S, ApprovalPrompt
 from gptoss_tui.widgets.composer import Composer
@@ -20,6 +21,11 @@ ANSWER = "<|channel|>final<|message|>Done.<|return|>"
 
 def call(arguments: str = '{"text": "x"}', recipient: str = "functions.repeat") -> str:
     return f"<|channel|>commentary to={recipient} <|constrain|>json<|message|>{arguments}<|call|>"
+
+
+async def asked(s: Any) -> None:
+    """Wait for the question."""
+    await s.until(lambda: isinstance(s.app.focused, Button))
 
 
 async def test_a_short_call_is_shown_with_its_output(stage: StageMaker, repeat: ToolMaker) -> None:
@@ -65,7 +71,7 @@ async def test_no_key_counts_in_the_first_half_second(stage: StageMaker, repeat:
     async with stage(call(), ANSWER, tools=[tool]) as s:
         await s.ready()
         await s.say("go")
-        await s.until(lambda: s.app.screen.query(ApprovalPrompt))
+        await asked(s)
         await s.pilot.press("y", "a", "enter")
         assert s.app.screen.query(ApprovalPrompt)
         await s.until_shown("Run this call? It runs on this machine, unconfined.")
@@ -84,7 +90,7 @@ async def test_no_is_the_default_and_the_turn_goes_on(stage: StageMaker, repeat:
     async with stage(call(), ANSWER, tools=[tool]) as s:
         await s.ready()
         await s.say("go")
-        await s.until(lambda: s.app.screen.query(ApprovalPrompt))
+        await asked(s)
         await asyncio.sleep(GRACE_S + 0.1)
         await s.pilot.press(key)
         await s.until_shown("Done.")
@@ -97,7 +103,7 @@ async def test_yes_for_the_session_is_not_asked_again(stage: StageMaker, repeat:
     async with stage(call(), call(), ANSWER, call(), ANSWER, tools=[tool]) as s:
         await s.ready()
         await s.say("go")
-        await s.until(lambda: s.app.screen.query(ApprovalPrompt))
+        await asked(s)
         await asyncio.sleep(GRACE_S + 0.1)
         await s.pilot.press("right", "right", "enter")
         await s.until_shown("Done.")
@@ -114,7 +120,7 @@ async def test_the_whole_call_is_shown_with_nothing_hidden(stage: StageMaker, re
         await s.ready()
         await s.pilot.press("ctrl+o", "ctrl+o")
         await s.say("go")
-        await s.until(lambda: s.app.screen.query(ApprovalPrompt))
+        await asked(s)
         await s.until_shown("rm\ufffd \ufffd␛[8m")
         assert "row 7" in s.screen
         await s.pilot.press("tab", "tab", "tab")
@@ -127,7 +133,7 @@ async def test_stopping_answers_the_question(stage: StageMaker, repeat: ToolMake
     async with stage(call(), ANSWER, tools=[tool]) as s:
         await s.ready()
         await s.say("go")
-        await s.until(lambda: s.app.screen.query(ApprovalPrompt))
+        await asked(s)
         s.app.screen.query_one(Composer).focus()
         await s.app.screen._session.stop()
         await s.until_shown("Stopped.")
