@@ -23,8 +23,12 @@ from gptoss_tui.widgets.theme import DARK, LIGHT, default_theme, quiet_colours
 _HERE = Path(__file__).parent
 
 
-class ChatApp(App[None]):
-    """The chat in a terminal. `run` returns when the person leaves; `return_code` is the exit status."""
+class ChatApp(App[str]):
+    """The chat in a terminal.
+
+    `run` returns when the person leaves, and with the reason when no model could be loaded; `return_code` is
+    the exit status.
+    """
 
     TITLE = "gptoss-chat"
     BINDINGS = keys.APP
@@ -38,20 +42,21 @@ class ChatApp(App[None]):
         effort: Effort,
         theme: str | None = None,
         first_message: str | None = None,
-        resume: str | None = None,
     ) -> None:
         """`open_chat` makes the conversation; it is called in a thread after the first frame.
 
         `theme` is the name of one of ours or of Textual's, None for the one that suits the terminal.
-        `resume` is the name of a stored conversation to go on with, "" for the last, None for a new one.
         """
         super().__init__()
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
         self.theme = theme or default_theme(os.environ)
-        self._chat_screen = ChatScreen(
-            open_chat, model=model, effort=effort, first_message=first_message, resume=resume
-        )
+        self._chat_screen = ChatScreen(open_chat, model=model, effort=effort, first_message=first_message)
+
+    @property
+    def kept_as(self) -> str | None:
+        """The name under which the conversation can be taken up again, if any of it is kept."""
+        return self._chat_screen.kept_as
 
     def get_default_screen(self) -> Screen[None]:
         return self._chat_screen

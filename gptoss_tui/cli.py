@@ -183,7 +183,10 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
         if settings.theme not in app.available_themes:
             return _wrong(f"no theme is called {settings.theme}; there are {', '.join(app.available_themes)}")
         app.theme = settings.theme
-    app.run()
+    if reason := app.run():
+        return _complain(reason, FAILED)
+    if app.kept_as:
+        print(f"gptoss-chat --resume {app.kept_as} goes on with this conversation.")
     return app.return_code or 0
 
 

@@ -24,6 +24,7 @@ from gptoss_tui.widgets.notice import Notice, Severity
 from gptoss_tui.widgets.reasoning import View
 from gptoss_tui.widgets.status_line import Status, StatusLine
 from gptoss_tui.widgets.transcript import Transcript
+from gptoss_tui.widgets.user_message import UserMessage
 from gptoss_tui.widgets.waiting import CommandHints, Waiting
 from gptoss_tui.widgets.welcome import Welcome
 
@@ -43,7 +44,6 @@ class ChatScreen(Screen[None]):
         model: str,
         effort: Effort,
         first_message: str | None,
-        resume: str | None,
     ) -> None:
         super().__init__()
         self._model = printable(PurePath(model).name or model)
@@ -56,12 +56,17 @@ class ChatScreen(Screen[None]):
             open_chat,
             effort,
             model=self._model,
-            resume=resume,
             outbox=self._outbox,
             transcript=self._transcript,
             progress=Progress(self._line),
             changed=self._show_state,
+            give_up=self._give_up,
         )
+
+    @property
+    def kept_as(self) -> str | None:
+        """The name under which the conversation can be taken up again, if any of it is kept."""
+        return self._session.chat.session if self._session.chat is not None else None
 
     def compose(self) -> ComposeResult:
         yield self._transcript
@@ -85,6 +90,13 @@ class ChatScreen(Screen[None]):
     @work(group="session", exclusive=True, exit_on_error=False)
     async def _serve(self) -> None:
         await self._session.run()
+
+    def _give_up(self, reason: str) -> bool:
+        """Leave when there is no model, unless the person has written something that would be lost."""
+        if self._outbox.messages or self.query_one(Composer).text or self._transcript.query(UserMessage):
+            return False
+        self.app.exit(reason, 1)
+        return True
 
     def on_key(self, event: events.Key) -> None:
         """Whoever types while looking at the conversation means the composer."""

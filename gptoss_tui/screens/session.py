@@ -13,7 +13,7 @@ from typing import Final
 
 from gptoss_tui.conversation.approval import Approval, Approver
 from gptoss_tui.conversation.chat import Chat, ChatError
-from gptoss_tui.conversation.events import ToolCall
+from gptoss_tui.conversation.events import Resumed, ToolCall
 from gptoss_tui.harmony.message import Effort
 from gptoss_tui.screens.outbox import Outbox, Say, StartOver
 from gptoss_tui.screens.progress import Progress
@@ -46,16 +46,16 @@ class Session:
         effort: Effort,
         *,
         model: str,
-        resume: str | None,
         outbox: Outbox,
         transcript: Transcript,
         progress: Progress,
         changed: Callable[[], None],
+        give_up: Callable[[str], bool],
     ) -> None:
         """`changed` is called when the session becomes ready, busy or idle.
 
-        `model` is its name as shown. `resume` names the stored conversation to take up: "" is the last one,
-        None begins a new one.
+        `model` is its name as shown. `give_up` is offered the reason why no model could be loaded, and says
+        whether the application ends over it.
         """
         self.ready = False
         self.chat: Chat | None = None
@@ -63,13 +63,13 @@ class Session:
         self._open_chat = open_chat
         self._effort = effort
         self._model = model
-        self._resume = resume
         self._view = View.LINE
         self._cards_open: bool | None = None
         self._outbox = outbox
         self._transcript = transcript
         self._progress = progress
         self._changed = changed
+        self._give_up = give_up
 
     @property
     def effort(self) -> Effort:
@@ -143,10 +143,13 @@ class Session:
                 # In a thread: opening may import a lot, and the person is typing already.
                 self.chat = await asyncio.to_thread(self._open)
                 self.chat.effort = self._effort
-                await self._take_up(self.chat)
             async for event in self.chat.load():
+                if isinstance(event, Resumed):
+                    await self._show_past(self.chat)
                 self._progress.follow(event)
         except Exception as error:
+            if isinstance(error, ChatError) and self._give_up(str(error)):
+                return False
             await self._transcript.add(Notice(_sentence(error), "error"))
             self._progress.report(activity="no model", working=False, progress=None, detail="")
             return False
@@ -161,12 +164,9 @@ class Session:
             resource_tracker.ensure_running()
         return self._open_chat(self.approve)
 
-    async def _take_up(self, chat: Chat) -> None:
-        """Show the stored conversation that the person wants to go on with, if any."""
-        if self._resume is None:
-            return
-        await chat.resume(self._resume or None)
-        past = list(chat.past())
+    async def _show_past(self, chat: Chat) -> None:
+        """Show the stored conversation that the person goes on with."""
+        past = chat.past()
         await self._transcript.query(Welcome).remove()
         if (earlier := len(past) - _PAST_TURNS) > 0:
             await self._transcript.add(Notice(f"{earlier} earlier turns are kept and not shown."))

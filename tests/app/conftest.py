@@ -102,7 +102,7 @@ class Stage:
     """A running application and what drives it."""
 
     app: ChatApp
-    pilot: Pilot[None]
+    pilot: Pilot[str]
     engine: ScriptedEngine
 
     @property
@@ -115,14 +115,14 @@ class Stage:
             row[round(float(x) / 12.2)] = html.unescape(text).replace("\xa0", " ")
         return "\n".join(_line(row) for _, row in sorted(cells.items()))
 
-    async def until(self, predicate: Predicate, seconds: float = 20.0) -> None:
+    async def until(self, predicate: Predicate, seconds: float = 60.0) -> None:
         """Let the application run until `predicate()` holds."""
         deadline = monotonic() + seconds
         while not predicate():
             assert monotonic() < deadline, f"it never came to pass; the screen shows\n{self.screen}"
             await self.pilot.pause(0.05)
 
-    async def until_shown(self, text: str, seconds: float = 20.0) -> None:
+    async def until_shown(self, text: str, seconds: float = 60.0) -> None:
         await self.until(lambda: text in self.screen, seconds)
 
     async def ready(self) -> None:
@@ -196,11 +196,10 @@ def stage(checkpoint: Path, codec: Codec, caplog: pytest.LogCaptureFixture) -> S
     ) -> AsyncIterator[Stage]:
         engine = ScriptedEngine(tokenizer, list(scripts), pause, context, hold)
         app = ChatApp(
-            lambda approve: Chat(engine, codec, tools, approve, model="scripted", store=store),
+            lambda approve: Chat(engine, codec, tools, approve, model="scripted", store=store, resume=resume),
             model="scripted",
             effort=Effort.MEDIUM,
             first_message=first_message,
-            resume=resume,
         )
         async with app.run_test(size=size, notifications=True) as pilot:
             yield Stage(app, pilot, engine)

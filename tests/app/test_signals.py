@@ -12,15 +12,13 @@ import pytest
 
 PROGRAM = """
 import sys
-from typing import Any
 from gptoss_tui.app import ChatApp
-from gptoss_tui.conversation.chat import ChatError
 from gptoss_tui.harmony import Effort
 
-def refuse(approve):
-    raise ChatError("there is no model")
+def stumble(approve):
+    raise RuntimeError("there is no model")
 
-app = ChatApp(refuse, model="none", effort=Effort.LOW)
+app = ChatApp(stumble, model="none", effort=Effort.LOW)
 app.run()
 sys.exit(app.return_code)
 """
@@ -31,7 +29,7 @@ def terminal() -> pexpect.spawn[Any]:
     environment = os.environ | {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
     arguments = ["-P", "-c", PROGRAM]
     child = pexpect.spawn(sys.executable, arguments, env=environment, dimensions=(24, 80), timeout=30)
-    child.expect_exact("there is no model")
+    child.expect_exact("RuntimeError")
     return child
 
 

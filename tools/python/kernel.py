@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
 from typing import IO, TYPE_CHECKING, Any
 
 from ..excerpt import excerpt
@@ -196,6 +197,8 @@ class Kernel:
         while True:
             try:
                 message = await channel.get_msg()
+            except Empty:
+                continue  # woken for nothing, as sockets of ZeroMQ may be
             except (ValueError, LookupError, TypeError, AttributeError):
                 continue  # not signed or not well-formed: code inside holds the socket too
             await self._inbox.put((source, message))
