@@ -20,7 +20,15 @@ import tiktoken
 import torch
 
 from gptoss_tui.harmony import Parser, render
-from gptoss_tui.harmony.message import Channel, Conversation, Effort, Message, Role
+from gptoss_tui.harmony.message import (
+    Channel,
+    Conversation,
+    DeveloperPrompt,
+    Effort,
+    Message,
+    Role,
+    SystemPrompt,
+)
 from gptoss_tui.harmony.parse import Closed
 from gptoss_tui.harmony.vocabulary import ControlTokens
 from gptoss_tui.model import load_model, load_tokenizer
@@ -29,8 +37,9 @@ from gptoss_tui.model.sampling import Sampler
 from gptoss_tui.model.transformer import Transformer
 
 from . import checkpoint_path
-from .dialogues import Dialogue, Turn, invent_dialogue, invent_setting
-from .dialogues.arithmetic import evaluate, is_expression, traceback
+from .dialogues import Dialogue, Setting, Turn, invent_dialogue, invent_setting
+from .dialogues.arithmetic import LEADS, evaluate, is_expression, traceback
+from .dialogues.turn import answer, is_held_out
 
 LIMIT = 256
 """Tokens in one sample: the longest wanted one has about 100."""
@@ -132,6 +141,21 @@ class Report:
         return "\n".join([*lines, "", f"Mean tokens of analysis in a turn: {shown}."])
 
 
+def plain_sum(rng: random.Random) -> Dialogue:
+    """The commonest question: two numbers of 1 to 5 digits with +, - or *, held out of training."""
+    while True:
+        a, b = (rng.randrange(10 ** (n - 1), 10**n) for n in (rng.randint(1, 5), rng.randint(1, 5)))
+        symbol, word = rng.choice((("+", "plus"), ("-", "minus"), ("*", "times")))
+        code = f"{a} {symbol} {b}"
+        if is_held_out(code):
+            break
+    typed = rng.choice((code, code, f"{a}{symbol}{b}", f"{a} {word} {b}"))
+    user = rng.choice(LEADS).replace("{e}", typed)
+    system = SystemPrompt(rng.choice(list(Effort)), "2026-01-31", python=True)
+    turn = Turn("plain sums", user, (answer(f"{code} = {evaluate(code)}"),))
+    return Dialogue(Setting(system, DeveloperPrompt()), (turn,))
+
+
 def _is_thought(message: Message) -> bool:
     return message.role is Role.ASSISTANT and message.channel is Channel.ANALYSIS and not message.recipient
 
@@ -146,6 +170,7 @@ def main() -> None:
     parser.add_argument(
         "--seen", action="store_true", help="contents as in training instead of held-out ones"
     )
+    parser.add_argument("--plain-sums", action="store_true", help="only sums of two short numbers")
     parser.add_argument("--verbose", action="store_true", help="print every wrong turn on stderr")
     arguments = parser.parse_args()
     player = Player(
@@ -154,7 +179,10 @@ def main() -> None:
     report = Report()
     for i in range(arguments.dialogues):
         rng = random.Random(f"{arguments.seed}:{i}")
-        dialogue = invent_dialogue(rng, invent_setting(rng), held_out=not arguments.seen)
+        if arguments.plain_sums:
+            dialogue = plain_sum(rng)
+        else:
+            dialogue = invent_dialogue(rng, invent_setting(rng), held_out=not arguments.seen)
         report.add(player, dialogue, verbose=arguments.verbose)
     print(report.table())
 
