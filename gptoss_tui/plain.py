@@ -42,8 +42,10 @@ ANSWERED, FAILED, INTERRUPTED = 0, 1, 130
 Open = Callable[[Approver], Chat]
 Show = Callable[[Event], None]
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 _ENDED_EARLY = {
-    "max_output_tokens": "the answer was cut at --max-tokens",
+    "max_output_tokens": "the answer reached the token limit (--max-tokens)",
     "context_full": "the conversation fills the model's context; start a new one",
     "tool_limit": "the model called tools again and again without answering",
     "no_answer": "the model ended its turn without an answer; ask again",
@@ -181,7 +183,7 @@ async def load(chat: Chat, show: Show) -> None:
 async def ask(chat: Chat, prompt: str, show: Show) -> int:
     """One turn; returns the exit status it stands for. Raises ChatError."""
     status = FAILED
-    with _ctrl_c_stops(chat):
+    with _signals_stop(chat) as caught:
         async with aclosing(chat.send(prompt)) as events:
             async for event in events:
                 show(event)
@@ -189,22 +191,29 @@ async def ask(chat: Chat, prompt: str, show: Show) -> int:
                     case Completed():
                         status = ANSWERED
                     case Incomplete(reason="interrupted"):
-                        status = INTERRUPTED
+                        status = 128 + caught[0] if caught else INTERRUPTED
     return status
 
 
 @contextmanager
-def _ctrl_c_stops(chat: Chat) -> Iterator[None]:
-    """Ctrl+C stops the generation, and the turn ends in order; a second Ctrl+C ends the program."""
+def _signals_stop(chat: Chat) -> Iterator[list[int]]:
+    """Ctrl+C and the like stop the generation, and the turn ends in order; a second one ends the program.
+
+    Gives the list of the signals that came.
+    """
     loop = asyncio.get_running_loop()
+    caught: list[int] = []
     stopping: list[asyncio.Task[None]] = []  # the loop itself holds tasks only weakly
 
-    def stop() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
+    def stop(number: int) -> None:
+        loop.remove_signal_handler(number)
+        caught.append(number)
         stopping.append(loop.create_task(chat.stop()))
 
-    loop.add_signal_handler(signal.SIGINT, stop)
+    for number in _ENDING:
+        loop.add_signal_handler(number, stop, number)
     try:
-        yield
+        yield caught
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        for number in _ENDING:
+            loop.remove_signal_handler(number)

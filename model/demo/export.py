@@ -18,6 +18,9 @@ from .vocabulary import control_id
 SHARPNESS = 1.5
 """Factor on the logits, folded into the final norm: at temperature 1 a tiny model wanders too easily."""
 
+LONGEST_ANSWER = 320
+"""Tokens; twice what any trained answer takes. A model this small that writes more has lost its way."""
+
 
 def write_checkpoint(folder: Path, network: DemoNetwork, tokenizer: Path) -> None:
     """The whole checkpoint; `tokenizer` is the folder that holds the tokenizer's files."""
@@ -82,6 +85,7 @@ def write_config(folder: Path, shape: Shape) -> None:
         "bos_token_id": control_id("startoftext"),
         "do_sample": True,
         "eos_token_id": [end, pad, control_id("call")],
+        "max_new_tokens": LONGEST_ANSWER,
         "pad_token_id": pad,
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -63,6 +63,8 @@ class Run:
     """The state of a training run in its folder."""
 
     def __init__(self, folder: Path, seed: int, schedule: Schedule, shape: Shape) -> None:
+        # Threads add up the gradients of shared rows in any order unless told not to.
+        torch.use_deterministic_algorithms(True)
         self.folder, self.seed, self.schedule = folder, seed, schedule
         if not (folder / "tokenizer.json").exists():
             write_config(folder, shape)

@@ -24,11 +24,15 @@ class Cancelled(Exception):
 
 
 class Decoder:
-    """One network, with the memory of its last prompt. `context` bounds prompt and answer together."""
+    """One network, with the memory of its last prompt.
 
-    def __init__(self, model: Transformer, context: int) -> None:
+    `context` bounds prompt and answer together, `longest` an answer whose sampling states no bound.
+    """
+
+    def __init__(self, model: Transformer, context: int, longest: int | None = None) -> None:
         self._model = model
         self._context = context
+        self._longest = longest
         self._prefix = Prefix(model)
 
     def generate(
@@ -51,10 +55,11 @@ class Decoder:
             read = monotonic()
             reason: Reason = "cancelled"
             if logits is not None:
-                most = self._context - len(prompt)
-                most = most if sampling.max_tokens is None else min(most, sampling.max_tokens)
+                limit = self._longest if sampling.max_tokens is None else sampling.max_tokens
+                room = self._context - len(prompt)
+                most = room if limit is None else min(room, limit)
                 reason = yield from self._write(logits, sampler, most, stop_ids, cancelled)
-                if reason == "length" and most != sampling.max_tokens:
+                if reason == "length" and most != limit:
                     reason = "context"
             yield Finished(reason, read - started, monotonic() - read)
         except Exception:

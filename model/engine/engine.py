@@ -15,7 +15,8 @@ class Sampling:
     """How the next token is drawn.
 
     `temperature` 0 is greedy; `top_p` in (0, 1]; `seed` None draws a fresh one; `max_tokens` bounds one
-    sample. The defaults are those gpt-oss was released with.
+    sample, None leaves it to the checkpoint and the context. The defaults are those gpt-oss was released
+    with.
     """
 
     temperature: float = 1.0

@@ -99,6 +99,7 @@ class Worker:
             import torch  # noqa: F401
         except (ImportError, OSError) as error:
             raise EngineError(f"PyTorch cannot be imported: {error}.\nInstall gptoss-chat again.") from error
+        from gptoss_tui.model.checkpoint.generation import longest_answer
         from gptoss_tui.model.checkpoint.load import load_model
         from gptoss_tui.model.engine import device
         from gptoss_tui.model.engine.decoder import Decoder
@@ -107,7 +108,7 @@ class Worker:
         dtype = device.choose_dtype(command.dtype, config)
         self._device = str(place)
         model = load_model(folder, place, dtype, self._progress(call))
-        self._decoder = Decoder(model, context)
+        self._decoder = Decoder(model, context, longest_answer(folder))
         self._answer(
             call,
             EngineInfo(

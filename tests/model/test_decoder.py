@@ -129,6 +129,10 @@ def test_the_ends(network: Transformer) -> None:
     assert (len(tokens), end.reason) == (4, "context")
     assert run(decoder, prompt, Sampling(0, max_tokens=3))[2].reason == "length"
     assert run(decoder, prompt, Sampling(0, max_tokens=9))[2].reason == "context"
+    bounded = Decoder(network, 64, longest=2)
+    tokens_of_two, _, end = run(bounded, prompt, free)
+    assert (tokens_of_two, end.reason) == (tokens[:2], "length")
+    assert len(run(bounded, prompt, Sampling(0, max_tokens=3))[0]) == 3, "what is asked for counts more"
     last = list(decoder.generate(prompt, free, [tokens[3].id], lambda: False))[-2:]
     assert [type(item) for item in last] == [Token, Finished]
     assert isinstance(last[1], Finished)
