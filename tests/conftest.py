@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import importlib.util
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiktoken
+
+from gptoss_tui.model.engine import (
+    EngineDied,
+    EngineInfo,
+    Finished,
+    Generation,
+    Loading,
+    Prefill,
+    Sampling,
+    Token,
+)
 
 TINY: dict[str, Any] = {
     "architectures": ["GptOssForCausalLM"],
@@ -56,6 +72,95 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for kind in ("CONFIG", "DATA", "CACHE", "STATE"):
             patch.setenv(f"XDG_{kind}_HOME", str(tmp_path_factory.mktemp(kind.lower())))
         yield
+
+
+@dataclass
+class ScriptedEngine:
+    """An Engine that plays one script a sample: exact tokens that no honest model would write on demand.
+
+    A script is harmony text; "DIE" in it is the death of the engine. `pause` seconds pass before each token,
+    `hold` keeps `load` from ending until it is set. `prompts` and `seeds` keep what was asked.
+    """
+
+    tokenizer: tiktoken.Encoding
+    scripts: list[str]
+    pause: float = 0.0
+    context: int = 4096
+    hold: asyncio.Event | None = None
+    prompts: list[str] = field(default_factory=list)
+    seeds: list[int | None] = field(default_factory=list)
+    loads: int = 0
+    _loaded: bool = False
+    _cancelled: bool = False
+
+    async def load(self) -> AsyncIterator[Loading]:
+        if self._loaded:
+            return
+        yield Loading("reading the script", 1, 4)
+        if self.hold is not None:
+            await self.hold.wait()
+        self._loaded = True
+        self.loads += 1
+
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Sequence[int]
+    ) -> Generation:
+        self._cancelled = False
+        self.prompts.append(self.tokenizer.decode(list(prompt_ids)))
+        self.seeds.append(sampling.seed)
+        yield Prefill(len(prompt_ids), len(prompt_ids), 0)
+        alive, death, _ = self.scripts.pop(0).partition("DIE")
+        for count, token in enumerate(self.tokenizer.encode(alive, allowed_special="all"), 1):
+            await asyncio.sleep(self.pause)
+            if self._cancelled:
+                yield Finished("cancelled", 0.1, 0.1)
+                return
+            yield Token(token, -0.1)
+            if token in stop_ids:
+                yield Finished("stop", 0.1, 0.1)
+                return
+            if count == sampling.max_tokens:
+                break
+        if death:
+            self._loaded = False
+            raise EngineDied("engine stopped (signal 9)")
+        yield Finished("length", 0.1, 0.1)
+
+    async def cancel(self) -> None:
+        self._cancelled = True
+
+    def info(self) -> EngineInfo | None:
+        return EngineInfo("scripted", "paper", self.context, 320, 0, 0.1) if self._loaded else None
+
+    async def close(self) -> None:
+        self._loaded = False
+
+
+@pytest.fixture(scope="session")
+def ranks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published ranks, carried by the package bpe_openai, named as tiktoken and harmony want them."""
+    package = importlib.util.find_spec("bpe_openai")
+    assert package is not None and package.origin is not None
+    packed = Path(package.origin).parent / "data" / "o200k_base.tiktoken.gz"
+    folder = tmp_path_factory.mktemp("ranks")
+    # tiktoken names a cached file by the SHA-1 of its address, and checks its SHA-256; harmony does too.
+    for name in ("o200k_base.tiktoken", "fb374d419588a4632f3f557e76b4b70aebbca790"):
+        (folder / name).write_bytes(gzip.decompress(packed.read_bytes()))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def o200k(ranks_folder: Path) -> tiktoken.Encoding:
+    """The vocabulary of gpt-oss, as tiktoken itself builds it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIKTOKEN_CACHE_DIR", str(ranks_folder))
+        return tiktoken.get_encoding("o200k_harmony")
+
+
+@pytest.fixture(scope="session")
+def scripted_engine() -> type[ScriptedEngine]:
+    """The engine that plays scripts, as a class: `scripted_engine(tokenizer, scripts, ...)`."""
+    return ScriptedEngine
 
 
 @pytest.fixture(scope="session")

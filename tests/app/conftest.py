@@ -7,13 +7,12 @@ import html
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
-import tiktoken
 from textual.pilot import Pilot
 
 from gptoss_tui.app import ChatApp
@@ -22,60 +21,10 @@ from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import Effort
 from gptoss_tui.model import load_tokenizer
-from gptoss_tui.model.engine import EngineInfo, Finished, Generation, Loading, Prefill, Sampling, Token
 from gptoss_tui.tools import Output, Tool
 from gptoss_tui.widgets.composer import Composer
 
 Predicate = Callable[[], object]
-
-
-@dataclass
-class ScriptedEngine:
-    """Replays harmony texts token by token, one a sample, `pause` seconds apart.
-
-    `hold` keeps `load` from ending until it is set.
-    """
-
-    tokenizer: tiktoken.Encoding
-    scripts: list[str]
-    pause: float = 0.0
-    context: int = 4096
-    hold: asyncio.Event | None = None
-    prompts: list[str] = field(default_factory=list)
-    _info: EngineInfo | None = None
-    _cancelled: bool = False
-
-    async def load(self) -> AsyncIterator[Loading]:
-        yield Loading("reading the script", 1, 4)
-        if self.hold is not None:
-            await self.hold.wait()
-        self._info = EngineInfo("scripted", "paper", self.context, 320, 0, 0.1)
-
-    async def generate(
-        self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Sequence[int]
-    ) -> Generation:
-        self._cancelled = False
-        self.prompts.append(self.tokenizer.decode(list(prompt_ids)))
-        yield Prefill(len(prompt_ids), len(prompt_ids), 0)
-        script = self.scripts.pop(0)
-        for token in self.tokenizer.encode(script, allowed_special="all"):
-            await asyncio.sleep(self.pause)
-            if self._cancelled:
-                yield Finished("cancelled", 0.1, 0.1)
-                return
-            yield Token(token, 0.0)
-            if token in stop_ids:
-                break
-        yield Finished("stop", 0.1, 0.1)
-
-    async def cancel(self) -> None:
-        self._cancelled = True
-
-    def info(self) -> EngineInfo | None:
-        return self._info
-
-    async def close(self) -> None:
-        self._info = None
 
 
 class Repeat(Tool):
@@ -103,7 +52,7 @@ class Stage:
 
     app: ChatApp
     pilot: Pilot[str]
-    engine: ScriptedEngine
+    engine: Any
 
     @property
     def screen(self) -> str:
@@ -178,7 +127,9 @@ def repeat() -> type[Repeat]:
 
 
 @pytest.fixture
-def stage(checkpoint: Path, codec: Codec, caplog: pytest.LogCaptureFixture) -> StageMaker:
+def stage(
+    checkpoint: Path, codec: Codec, scripted_engine: Any, caplog: pytest.LogCaptureFixture
+) -> StageMaker:
     """A function `(*scripts, tools, pause, context, size, hold, ...)` that runs the application."""
     tokenizer = load_tokenizer(checkpoint)
 
@@ -194,7 +145,7 @@ def stage(checkpoint: Path, codec: Codec, caplog: pytest.LogCaptureFixture) -> S
         store: Store | None = None,
         resume: str | None = None,
     ) -> AsyncIterator[Stage]:
-        engine = ScriptedEngine(tokenizer, list(scripts), pause, context, hold)
+        engine = scripted_engine(tokenizer, list(scripts), pause, context, hold)
         app = ChatApp(
             lambda approve: Chat(engine, codec, tools, approve, model="scripted", store=store, resume=resume),
             model="scripted",

@@ -1,10 +1,10 @@
-"""A scripted engine: exact token sequences that no honest model would produce on demand."""
+"""Chats on a scripted engine, and a tool to call."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,76 +18,9 @@ from gptoss_tui.conversation.events import Event, ToolCall
 from gptoss_tui.conversation.store import Store
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.engine import (
-    EngineDied,
-    EngineInfo,
-    Finished,
-    Generation,
-    Loading,
-    Prefill,
     Sampling,
-    Token,
 )
 from gptoss_tui.tools import Output, Tool
-
-
-@dataclass
-class ScriptedEngine:
-    """Plays one script a sample. A script is harmony text; "DIE" in it is the death of the engine.
-
-    `pause` seconds pass before each token. `prompts` keeps what it was asked.
-    """
-
-    tokenizer: tiktoken.Encoding
-    scripts: list[str]
-    pause: float = 0.0
-    context: int = 4096
-    prompts: list[str] = field(default_factory=list)
-    seeds: list[int | None] = field(default_factory=list)
-    loads: int = 0
-    _loaded: bool = False
-    _cancelled: bool = False
-
-    async def load(self) -> AsyncIterator[Loading]:
-        if not self._loaded:
-            self._loaded = True
-            self.loads += 1
-            yield Loading("reading", 1, 2)
-
-    async def generate(
-        self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Sequence[int]
-    ) -> Generation:
-        self._cancelled = False
-        self.prompts.append(self.tokenizer.decode(list(prompt_ids)))
-        self.seeds.append(sampling.seed)
-        yield Prefill(len(prompt_ids), len(prompt_ids), 0)
-        script, *self.scripts = self.scripts
-        alive, death, _ = script.partition("DIE")
-        for count, token in enumerate(self.tokenizer.encode(alive, allowed_special="all"), 1):
-            if self.pause:
-                await asyncio.sleep(self.pause)
-            if self._cancelled:
-                yield Finished("cancelled", 0.1, 0.1)
-                return
-            yield Token(token, -0.1)
-            if token in stop_ids:
-                yield Finished("stop", 0.1, 0.1)
-                return
-            if count == sampling.max_tokens:
-                yield Finished("length", 0.1, 0.1)
-                return
-        if death:
-            self._loaded = False
-            raise EngineDied("engine stopped (signal 9)")
-        yield Finished("length", 0.1, 0.1)
-
-    async def cancel(self) -> None:
-        self._cancelled = True
-
-    def info(self) -> EngineInfo | None:
-        return EngineInfo("scripted", "paper", self.context, 320, 0, 0.5) if self.loads else None
-
-    async def close(self) -> None:
-        self._loaded = False
 
 
 class Echo(Tool):
@@ -134,7 +67,7 @@ class Stage:
     """A chat on a scripted engine, and how to play a turn on it."""
 
     chat: Chat
-    engine: ScriptedEngine
+    engine: Any
 
     async def play(self, text: str) -> list[Event]:
         return [event async for event in self.chat.send(text)]
@@ -151,7 +84,7 @@ def codec(checkpoint: Path) -> Iterator[Codec]:
 
 
 @pytest.fixture
-def stage(codec: Codec, tokenizer: tiktoken.Encoding) -> StageMaker:
+def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> StageMaker:
     """A function `(*scripts, tools=(), approve=refuse, store=None, **engine) -> Stage`."""
 
     def make(
@@ -163,7 +96,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding) -> StageMaker:
         resume: str | None = None,
         **engine: Any,
     ) -> Stage:
-        scripted = ScriptedEngine(tokenizer, list(scripts), **engine)
+        scripted = scripted_engine(tokenizer, list(scripts), **engine)
         chat = Chat(
             scripted,
             codec,

@@ -232,7 +232,6 @@ async def test_an_engine_that_dies_in_the_middle_loses_nothing(stage: StageMaker
 
 async def test_a_full_context_is_refused_with_the_numbers(stage: StageMaker) -> None:
     s = stage(ANSWER, context=50)
-    await s.chat._engine.load().__anext__()
     failed = (await s.play("x" * 200))[-1]
     assert isinstance(failed, Failed)
     assert failed.error.code == "context_full"

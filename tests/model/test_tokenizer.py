@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import importlib.util
 import json
 import stat
 from collections.abc import Callable
@@ -38,20 +36,6 @@ SAMPLES = [
     " " * 40 + "end",
     "",
 ]
-
-
-@pytest.fixture(scope="module")
-def o200k(tmp_path_factory: pytest.TempPathFactory) -> tiktoken.Encoding:
-    """tiktoken's own encoding, its download replaced by the same file from the package bpe_openai."""
-    spec = importlib.util.find_spec("bpe_openai")
-    assert spec is not None and spec.origin is not None
-    packed = Path(spec.origin).parent / "data/o200k_base.tiktoken.gz"
-    folder = tmp_path_factory.mktemp("tiktoken")
-    # tiktoken names a cached file by the SHA-1 of its address, and checks its SHA-256.
-    (folder / "fb374d419588a4632f3f557e76b4b70aebbca790").write_bytes(gzip.decompress(packed.read_bytes()))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIKTOKEN_CACHE_DIR", str(folder))
-        return tiktoken.get_encoding("o200k_harmony")
 
 
 def released_json(oracle: tiktoken.Encoding) -> dict[str, Any]:
