@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,10 @@ from .turn import Turn
 
 if TYPE_CHECKING:
     from ..settings import Settings
+
+
+_LAST_WORDS_S = 1.0
+"""How long closing waits for a turn to end in order."""
 
 
 class ChatError(Exception):
@@ -62,6 +66,8 @@ class Chat:
         self._instructions = instructions
         self._sampling = sampling or Sampling()
         self._turn: Turn | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._tools_ready: asyncio.Task[None] | None = None
         self._turns: Iterator[int] = itertools.count(1)
         self._call_ids: Iterator[int] = itertools.count(1)
@@ -131,14 +137,16 @@ class Chat:
         if self._turn is not None:
             raise ChatError("The model is still answering; stop it or wait before you send more.")
         turn = self._turn = self._new_turn()
+        record = self._record
+        self._idle.clear()
         try:
-            self.conversation.system = SystemPrompt(
-                self.effort, self.conversation.system.date, python=self._toolbox.has_python
+            record.conversation.system = SystemPrompt(
+                self.effort, record.conversation.system.date, python=self._toolbox.has_python
             )
-            self.conversation.messages.append(Message(Role.USER, text))
-            await self._record.save()
-            if self._record.trouble is not None:
-                yield events.Unsaved(self._record.trouble)
+            record.conversation.messages.append(Message(Role.USER, text))
+            await record.save()
+            if record.trouble is not None:
+                yield events.Unsaved(record.trouble)
             yield events.Created(f"turn_{next(self._turns)}", self.model, self.effort.value)
             if self._engine.info() is None:
                 async for event in self.load():
@@ -146,12 +154,13 @@ class Chat:
             async with aclosing(self._survive(turn)) as stream:
                 async for event in stream:
                     self._measure(turn)
-                    if self._record.trouble is None:
-                        await self._record.save()
+                    if record.trouble is None:
+                        await record.save()
                     yield event
         finally:
             self._turn = None
-            await self._record.save()
+            self._idle.set()
+            await record.save()
 
     async def _survive(self, turn: Turn) -> Events:
         """The turn's events; when the engine dies it is started again, and an unbegun sample repeated."""
@@ -189,8 +198,11 @@ class Chat:
         self._tools_ready = asyncio.ensure_future(self._toolbox.start())
 
     async def close(self) -> None:
-        """End the engine's process and the tools'."""
+        """End the engine's process and the tools', once what was said last is kept."""
         await self.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), _LAST_WORDS_S)
+        await self._record.save()
         if self._tools_ready is not None:
             self._tools_ready.cancel()
         await asyncio.gather(

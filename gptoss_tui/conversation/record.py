@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from ..harmony.message import Conversation, Message, Role
@@ -22,29 +23,28 @@ class Record:
     trouble: str | None = None
     _begun: bool = False
     _saved: int = 0
+    _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def save(self) -> None:
         """Commit every message that is not on disk yet; a failure is noted in `trouble`, not raised."""
-        messages = self.conversation.messages
-        if self.store is None or len(messages) == self._saved:
-            return
-        try:
-            if not self._begun:
-                await self.store.begin(
-                    Session(
-                        self.id,
-                        self.model,
-                        self.conversation.system.date,
-                        self.conversation.developer.instructions,
-                    )
-                )
-                self._begun = True
-            new = tuple(messages[self._saved :])
-            await self.store.append(self.id, self._saved, new)
-            self._saved += len(new)
-            self.trouble = None
-        except StoreError as error:
-            self.trouble = str(error)
+        async with self._saving:
+            if self.store is None or len(self.conversation.messages) == self._saved:
+                return
+            try:
+                await self._write(self.store)
+                self.trouble = None
+            except StoreError as error:
+                self.trouble = str(error)
+
+    async def _write(self, store: Store) -> None:
+        conversation = self.conversation
+        if not self._begun:
+            date, instructions = conversation.system.date, conversation.developer.instructions
+            await store.begin(Session(self.id, self.model, date, instructions))
+            self._begun = True
+        new = tuple(conversation.messages[self._saved :])
+        await store.append(self.id, self._saved, new)
+        self._saved += len(new)
 
     def resume(self, session: Session) -> None:
         """Take up a stored session: its messages become the conversation's."""

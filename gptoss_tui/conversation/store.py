@@ -97,7 +97,10 @@ class Store:
         self._thread.shutdown(wait=False)
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, work)
+        except RuntimeError as error:  # the thread is gone
+            raise StoreError(f"{self.file} is closed already") from error
 
     def _commit(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:

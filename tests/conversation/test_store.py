@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import stat
 import subprocess
@@ -176,3 +177,24 @@ asyncio.run(main())
     session = await Store(file).read()
     assert session is not None
     assert [m.text for m in session.messages[: shown + 1]] == [str(n) for n in range(shown + 1)]
+
+
+async def test_closing_in_the_middle_of_an_answer_keeps_it(stage: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite3"
+    s = stage("<|channel|>final<|message|>one two three four<|return|>", store=Store(file), pause=0.01)
+    shown = ""
+
+    async def listen() -> None:
+        nonlocal shown
+        async for event in s.chat.send("count"):
+            if isinstance(event, OutputDelta):
+                shown += event.delta
+
+    listening = asyncio.create_task(listen())
+    while len(shown) < 5:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    await s.chat.close()
+    await listening
+    stored = await Store(file).read()
+    assert stored is not None
+    assert stored.messages[-1].text == shown
