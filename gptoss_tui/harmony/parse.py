@@ -145,19 +145,21 @@ class Parser:
         """`<|start|>` inside a header: harmless when nothing but role words came before it."""
         pieces: list[Piece] = [Repair("a doubled start of message was ignored")]
         if self._header and not self._read_header().is_bare:
-            pieces = [*self._header_as_text("a header without a message is shown as text")]
+            pieces = self._header_as_text("a header without a message is shown as text")
             pieces += self._close("implicit")
-        self._header, self._preset, self._state = [], False, _State.HEADER
+        if not self.ended:
+            self._expect_header()
         return pieces
 
     def _stop_in_header(self, token: int) -> list[Piece]:
         if self._header and not self._read_header().is_bare:
             pieces = self._header_as_text("text without a message header is shown as it is")
-            return [*pieces, *(self._close(self._ending(token)) if self._open else []), *self._after(token)]
-        self._header = []
-        if not self._preset:
-            return [Repair("an empty message was ignored"), *self._after(token)]
-        return self._after(token)
+            pieces += self._close(self._ending(token))
+        else:
+            pieces = [] if self._preset else [Repair("an empty message was ignored")]
+            self._header = []
+        self._move_on(token)
+        return pieces
 
     def _header_as_text(self, why: str) -> list[Piece]:
         """Treat the tokens of a header that never became one as the body of a message."""
@@ -184,14 +186,15 @@ class Parser:
     def _feed_body(self, token: int) -> list[Piece]:
         control = self._control
         if token in (control.end, *control.stops):
-            return [*self._close(self._ending(token)), *self._after(token)]
+            self._move_on(token)
+            return self._close(self._ending(token))
         if token == control.start:
             pieces = self._close("implicit")
-            self._header, self._preset, self._state = [], False, _State.HEADER
+            self._expect_header()
             return [*pieces, Repair("a message was closed where the next one began")]
         if token == control.channel and self._open and self._open.channel is Channel.ANALYSIS:
             pieces = self._close("implicit")
-            self._header, self._preset, self._state = [token], False, _State.HEADER
+            self._expect_header(token)
             return [*pieces, Repair("reasoning was closed where another channel began")]
         return self._feed_text(token)
 
@@ -214,14 +217,15 @@ class Parser:
         """After a closed message: the next `<|start|>`, or something that should not be there."""
         control = self._control
         if token == control.start:
-            self._header, self._preset, self._state = [], False, _State.HEADER
+            self._expect_header()
             return []
         if token == control.end:
             return [Repair("a doubled end of message was ignored")]
         if token in control.stops:
-            return self._after(token)
+            self._move_on(token)
+            return []
         if token == control.channel:
-            self._header, self._preset, self._state = [token], False, _State.HEADER
+            self._expect_header(token)
             return [Repair("a message without a start was read")]
         opened = self._begin(Opened(Channel.COMMENTARY, None, None))
         return [Repair("text outside a message is shown as commentary"), opened, *self._feed_text(token)]
@@ -249,9 +253,14 @@ class Parser:
         )
         return [*pieces, Closed(message, ending)]
 
-    def _after(self, token: int) -> list[Piece]:
-        self._state = _State.ENDED if token in self._control.stops else _State.BETWEEN
-        return []
+    def _expect_header(self, *read: int) -> None:
+        """Begin a header of the sample's own, of which the tokens `read` are there already."""
+        self._header, self._preset, self._state = [*read], False, _State.HEADER
+
+    def _move_on(self, token: int) -> None:
+        """Leave a message by its end `token`; what was ended for good stays so."""
+        if not self.ended:
+            self._state = _State.ENDED if token in self._control.stops else _State.BETWEEN
 
     def _ending(self, token: int) -> Ending:
         if token == self._control.call:

@@ -123,6 +123,16 @@ MALFORMED = {
         "<|message|>9<|end|>",
         [(F, None, "x")],
     ),
+    "speaks as the user without a message": (
+        "<|channel|>final<|message|>x<|end|><|start|>user yes<|end|><|start|>assistant"
+        " to=python<|channel|>analysis<|message|>1<|call|>",
+        [(F, None, "x")],
+    ),
+    "speaks as the user, then starts again": (
+        "<|channel|>final<|message|>x<|end|><|start|>user yes<|start|>assistant"
+        " to=python<|channel|>analysis<|message|>1<|call|>",
+        [(F, None, "x")],
+    ),
     "end of text": ("<|channel|>final<|message|>x<|endoftext|>", [(F, None, "x")]),
     "a stray message marker": (
         "<|channel|>final<|message|>a<|message|>b<|return|>",
