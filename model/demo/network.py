@@ -7,7 +7,6 @@ export), and attention has its own backward. Matrices multiply in bfloat16, the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gptoss_tui.kernels.mxfp4 import decode, encode
+from gptoss_tui.model.config import Rope
+from gptoss_tui.model.rope import inverse_frequencies, rotation
 
 from .examples import Batch
 
@@ -92,19 +93,16 @@ class _Quantised(torch.autograd.Function):
 
 def rope_tables(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
     """cos and sin [length, head_dim / 2] of YaRN without rounded bounds, times its concentration."""
+    rope = Rope(
+        shape.rope_theta,
+        shape.rope_factor,
+        shape.rope_original_context,
+        shape.rope_beta_fast,
+        shape.rope_beta_slow,
+    )
     half = shape.head_dim // 2
-    frequency = shape.rope_theta ** (-torch.arange(half, dtype=torch.float64) / half)
-
-    def bound(rotations: float) -> float:
-        turns = shape.rope_original_context / (rotations * 2 * math.pi)
-        return half * math.log(turns) / math.log(shape.rope_theta)
-
-    low, high = bound(shape.rope_beta_fast), bound(shape.rope_beta_slow)
-    ramp = ((torch.arange(half) - low) / (high - low)).clamp(0, 1)
-    frequency = frequency * (1 - ramp) + frequency / shape.rope_factor * ramp
-    angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency
-    concentration = 0.1 * math.log(shape.rope_factor) + 1
-    return (angle.cos() * concentration).float(), (angle.sin() * concentration).float()
+    cos, signed_sin = rotation(inverse_frequencies(rope, shape.head_dim), 0, length, rope.concentration)
+    return cos[:, :half], signed_sin[:, half:]
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
