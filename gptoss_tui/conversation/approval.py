@@ -19,8 +19,3 @@ class Approval(StrEnum):
 
 Approver = Callable[[ToolCall, Tool], Awaitable[Approval]]
 """How a front end asks. It is only called for tools that must ask."""
-
-
-async def refuse(call: ToolCall, tool: Tool) -> Approval:
-    """The approver of a front end where there is nobody to ask."""
-    return Approval.NO

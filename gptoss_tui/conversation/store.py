@@ -114,7 +114,6 @@ class Store:
 
 def _open(file: Path) -> sqlite3.Connection:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
     try:
         return _connect(file)
     except sqlite3.DatabaseError as error:
@@ -122,11 +121,11 @@ def _open(file: Path) -> sqlite3.Connection:
             raise
         # Damaged: never deleted or overwritten, and no reason not to chat.
         file.rename(file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"))
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
         return _connect(file)
 
 
 def _connect(file: Path) -> sqlite3.Connection:
+    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # before SQLite makes it, readable by others
     database = sqlite3.connect(file, timeout=5, check_same_thread=False)
     try:
         database.execute("pragma journal_mode = wal")

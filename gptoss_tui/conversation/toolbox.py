@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ..harmony.message import Function
 from ..tools import Tool
+from ..tools.excerpt import excerpt
 from .approval import Approval, Approver
 from .events import Events, ToolCall, ToolOutput, ToolOutputDelta
 from .stop import Stopped, unless_stopped, until_stopped
@@ -77,7 +78,7 @@ class Toolbox:
         except Exception as error:  # a tool must not end the conversation
             failed = True
             parts.append(f"[ERROR] The tool itself failed: {type(error).__name__}: {error}")
-        output = shorten("".join(parts))
+        output = excerpt("".join(parts), LONGEST_OUTPUT)
         yield ToolOutput(call.call_id, output, failed, time.monotonic() - started)
 
     async def _outputs(self, call: ToolCall, stop: asyncio.Event) -> AsyncGenerator[tuple[str, bool], None]:
@@ -103,11 +104,3 @@ class Toolbox:
     def _unknown(self, recipient: str) -> str:
         names = ", ".join(sorted(self.recipients)) or "none"
         return f"[ERROR] There is no tool named {recipient[:100]}. Available tools: {names}."
-
-
-def shorten(text: str, limit: int = LONGEST_OUTPUT) -> str:
-    """`text` with its middle left out, and said so, when it is longer than `limit` characters."""
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"

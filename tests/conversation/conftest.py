@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import tiktoken
 
-from gptoss_tui.conversation.approval import Approval, Approver, refuse
+from gptoss_tui.conversation.approval import Approval, Approver
 from gptoss_tui.conversation.chat import Chat
 from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.conversation.events import Event, ToolCall
@@ -21,6 +21,10 @@ from gptoss_tui.model.engine import (
     Sampling,
 )
 from gptoss_tui.tools import Output, Tool
+
+
+async def refuse(call: ToolCall, tool: Tool) -> Approval:
+    return Approval.NO
 
 
 class Echo(Tool):
