@@ -22,7 +22,7 @@ class Command:
 
 COMMANDS = (
     Command("help", "keys and commands", aliases=("?",)),
-    Command("new", "start a new chat; this one is forgotten", aliases=("clear",)),
+    Command("new", "start a new chat; this one stays on disk", aliases=("clear",)),
     Command("effort", "how long the model thinks, from the next turn", "[low|medium|high]"),
     Command("thinking", "how much of the raw reasoning is shown", "[line|tail|full]"),
     Command("tools", "what the model may call, and where it runs"),

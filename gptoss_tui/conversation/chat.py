@@ -190,7 +190,7 @@ class Chat:
             await self._engine.cancel()
 
     async def new(self) -> None:
-        """Forget the conversation and begin another; the tools forget their state as well."""
+        """Begin another conversation; this one stays in the store, and the tools forget their state."""
         await self.stop()
         self._record = self._new_record()
         self.context_used = 0
