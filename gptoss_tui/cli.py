@@ -76,6 +76,20 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--top-p", metavar="P", help="sample from the likeliest tokens that make up P (1)")
     model.add_argument("--seed", metavar="N", help="make sampling repeatable")
     model.add_argument("--max-tokens", metavar="N", help="the most tokens the model writes at one go")
+    model.add_argument(
+        "--max-reasoning-tokens", metavar="N", help="the most tokens it thinks before it must answer"
+    )
+    model.add_argument("--schema", metavar="FILE.json", help="answer with JSON that fits this JSON Schema")
+    model.add_argument(
+        "--reasoning",
+        metavar="HOW",
+        help="the raw reasoning is folded away (folded, default), never shown (hidden), or open (raw)",
+    )
+    model.add_argument(
+        "--reasoning-filter",
+        metavar="FILTER",
+        help="what sees the reasoning before you do: FILE.py:FUNCTION, or a checkpoint that judges it",
+    )
     model.add_argument("--context", metavar="N", help="the most tokens a conversation may hold")
     model.add_argument("--device", metavar="DEVICE", help="where it runs: auto (default), cpu, cuda, cuda:N")
     model.add_argument("--threads", metavar="N", help="processor threads the model may use")

@@ -14,12 +14,13 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .harmony.message import Effort
 
 PREFIX = "GPTOSS_CHAT_"
 TOOLS = ("python",)
+REASONING = ("folded", "hidden", "raw")
 
 
 class SettingsError(Exception):
@@ -31,8 +32,12 @@ class Settings:
     """Everything a person may choose. `None` means that the program decides.
 
     `model` is "demo" or a checkpoint's folder. `functions` are Python files whose functions the model may
-    call. `max_tokens` bounds one sample, `context` a whole conversation, both in tokens. `bypass` runs code
-    without sandbox and without asking; only its flag sets it, so that no file can.
+    call. `max_tokens` bounds one sample, `max_reasoning_tokens` the reasoning of one turn, `context` a whole
+    conversation, all in tokens. `schema` is a file with the JSON Schema that answers must fit.
+    `constrain_headers` lets the model write only channels and recipients that exist. `reasoning` says how the
+    raw chain of thought is shown; `reasoning_filter` is what sees it before the person does: FILE.py:FUNCTION
+    or the folder of a checkpoint, which judges by `reasoning_policy`. `bypass` runs code without sandbox and
+    without asking; only its flag sets it, so that no file can.
     """
 
     model: str = "demo"
@@ -44,6 +49,12 @@ class Settings:
     top_p: float = 1.0
     seed: int | None = None
     max_tokens: int | None = None
+    max_reasoning_tokens: int | None = None
+    schema: Path | None = None
+    constrain_headers: bool = True
+    reasoning: Literal["folded", "hidden", "raw"] = "folded"
+    reasoning_filter: str | None = None
+    reasoning_policy: str = ""
     context: int | None = None
     device: str = "auto"
     threads: int | None = None
@@ -106,6 +117,34 @@ def _files(value: Any, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / Path(name).expanduser() for name in value)
 
 
+def _file(value: Any, folder: Path) -> Path:
+    return folder / Path(_text(value, folder)).expanduser()
+
+
+def _filter(value: Any, folder: Path) -> str:
+    """FILE.py:FUNCTION or a folder, the path made absolute."""
+    path, colon, function = _text(value, folder).rpartition(":")
+    if not colon or not function.isidentifier():
+        return str(folder / Path(value).expanduser())
+    return f"{folder / Path(path).expanduser()}:{function}"
+
+
+def _yes(value: Any, _: Path) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _truth(text: str) -> bool:
+    return ("false", "true").index(text.lower()) == 1
+
+
+def _reasoning(value: Any, _: Path) -> str:
+    if value not in REASONING:
+        raise ValueError
+    return str(value)
+
+
 def _whole(least: int) -> Callable[[Any, Path], int]:
     def read(value: Any, _: Path) -> int:
         if type(value) is not int or not least <= value < 2**63:
@@ -136,10 +175,16 @@ KEYS: dict[str, Key] = {
     "tools": Key("a list of tools (there is " + ", ".join(TOOLS) + "), or none", _names, _tools),
     "functions": Key("a list of Python files", lambda text: text.split(","), _files),
     "instructions": Key("text, or @FILE", str, _instructions),
+    "schema": Key("a file that holds a JSON Schema", str, _file),
+    "constrain_headers": Key("true or false", _truth, _yes),
+    "reasoning": Key('"folded", "hidden" or "raw"', str, _reasoning),
+    "reasoning_filter": Key("FILE.py:FUNCTION or the folder of a checkpoint", str, _filter),
+    "reasoning_policy": Key("text, or @FILE", str, _instructions),
     "temperature": Key("a number of at least 0", float, _decimal(lambda value: value >= 0)),
     "top_p": Key("a number above 0 and at most 1", float, _decimal(lambda value: 0 < value <= 1)),
     "seed": Key("a whole number of at least 0", int, _whole(0)),
     "max_tokens": Key("a whole number of at least 1", int, _whole(1)),
+    "max_reasoning_tokens": Key("a whole number of at least 1", int, _whole(1)),
     "context": Key("a whole number of at least 1", int, _whole(1)),
     "device": Key('"auto", "cpu", "cuda" or "cuda:N"', str, _device),
     "threads": Key("a whole number of at least 1", int, _whole(1)),

@@ -15,6 +15,7 @@ import pytest
 import tiktoken
 
 from gptoss_tui.model.engine import (
+    Constraint,
     EngineDied,
     EngineInfo,
     Finished,
@@ -79,7 +80,8 @@ class ScriptedEngine:
     """An Engine that plays one script a sample: exact tokens that no honest model would write on demand.
 
     A script is harmony text; "DIE" in it is the death of the engine. `pause` seconds pass before each token,
-    `hold` keeps `load` from ending until it is set. `prompts` and `seeds` keep what was asked.
+    `hold` keeps `load` from ending until it is set. `prompts`, `seeds` and `constraints` keep what was asked;
+    no script is held to its constraint.
     """
 
     tokenizer: tiktoken.Encoding
@@ -89,6 +91,7 @@ class ScriptedEngine:
     hold: asyncio.Event | None = None
     prompts: list[str] = field(default_factory=list)
     seeds: list[int | None] = field(default_factory=list)
+    constraints: list[Constraint | None] = field(default_factory=list)
     loads: int = 0
     _loaded: bool = False
     _cancelled: bool = False
@@ -103,9 +106,14 @@ class ScriptedEngine:
         self.loads += 1
 
     async def generate(
-        self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Sequence[int]
+        self,
+        prompt_ids: Sequence[int],
+        sampling: Sampling,
+        stop_ids: Sequence[int],
+        constraint: Constraint | None = None,
     ) -> Generation:
         self._cancelled = False
+        self.constraints.append(constraint)
         self.prompts.append(self.tokenizer.decode(list(prompt_ids)))
         self.seeds.append(sampling.seed)
         yield Prefill(len(prompt_ids), len(prompt_ids), 0)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gptoss_tui.model.engine.engine import (
+    END,
+    Constraint,
+    Edge,
     Engine,
     EngineDied,
     EngineError,
@@ -14,6 +17,7 @@ from gptoss_tui.model.engine.engine import (
     Loading,
     Prefill,
     Sampling,
+    State,
     Token,
 )
 
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
     from gptoss_tui.model.engine.local import LocalEngine
 
 __all__ = [
+    "END",
+    "Constraint",
+    "Edge",
     "Engine",
     "EngineDied",
     "EngineError",
@@ -31,6 +38,7 @@ __all__ = [
     "LocalEngine",
     "Prefill",
     "Sampling",
+    "State",
     "Token",
 ]
 

@@ -60,6 +60,48 @@ class Finished:
     decode_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A way on from a state to state `to`: exactly `text`, in any tokens, then the token `control`."""
+
+    text: str
+    control: int
+    to: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a sample stands, and how it may go on.
+
+    Before the edges' control tokens come the edges' own texts (`body` "none"), any ordinary tokens ("any"),
+    or a JSON document that is valid against the JSON Schema `schema` ("json"); the edges of a state with a
+    body have no text.
+    """
+
+    edges: tuple[Edge, ...]
+    body: Literal["none", "any", "json"] = "none"
+    schema: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """Which tokens may be sampled: an automaton of control tokens with texts between them.
+
+    The sample begins in state `start`. When `strict`, nothing can be sampled that no edge allows. Otherwise
+    only the "json" bodies are enforced: the rest is followed, and what follows no edge is let through until
+    the next `restart` token, after which the sample is in state `restarted`. After an edge to END nothing is
+    enforced.
+    """
+
+    states: tuple[State, ...]
+    start: int
+    strict: bool
+    restart: int
+    restarted: int
+
+
+END = -1
+
 Generation = AsyncGenerator[Prefill | Token | Finished, None]
 
 
@@ -92,8 +134,14 @@ class Engine(Protocol):
         Raises EngineError (a checkpoint that cannot be used) or EngineDied.
         """
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Sequence[int]) -> Generation:
-        """Continue `prompt_ids`: Prefill items, then Tokens, then one Finished.
+    def generate(
+        self,
+        prompt_ids: Sequence[int],
+        sampling: Sampling,
+        stop_ids: Sequence[int],
+        constraint: Constraint | None = None,
+    ) -> Generation:
+        """Continue `prompt_ids`, within `constraint`: Prefill items, then Tokens, then one Finished.
 
         A stop id is yielded as the last Token. Raises EngineError, or EngineDied if the process ends.
         Closing the iterator early cancels the generation.

@@ -13,6 +13,7 @@ from typing import Any
 
 from gptoss_tui.model.engine.cores import default_threads
 from gptoss_tui.model.engine.engine import (
+    Constraint,
     EngineDied,
     EngineError,
     EngineInfo,
@@ -75,7 +76,11 @@ class LocalEngine:
                 yield progress
 
     async def generate(
-        self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Sequence[int]
+        self,
+        prompt_ids: Sequence[int],
+        sampling: Sampling,
+        stop_ids: Sequence[int],
+        constraint: Constraint | None = None,
     ) -> Generation:
         """Continue `prompt_ids`, loading first if need be: `Engine.generate`.
 
@@ -93,7 +98,7 @@ class LocalEngine:
                     if self._cancelled:
                         yield Finished("cancelled", 0.0, 0.0)
                         return
-                self._send(call, Generate(list(prompt_ids), sampling, list(stop_ids)))
+                self._send(call, Generate(list(prompt_ids), sampling, list(stop_ids), constraint))
                 answer = None
                 while not isinstance(answer, Finished):
                     answer = await self._receive(call)

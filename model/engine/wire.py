@@ -10,7 +10,17 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
-from gptoss_tui.model.engine.engine import EngineInfo, Finished, Loading, Prefill, Sampling, Token
+from gptoss_tui.model.engine.engine import (
+    Constraint,
+    Edge,
+    EngineInfo,
+    Finished,
+    Loading,
+    Prefill,
+    Sampling,
+    State,
+    Token,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,7 @@ class Generate:
     prompt_ids: list[int]
     sampling: Sampling
     stop_ids: list[int]
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,10 @@ Answer = Loading | EngineInfo | Prefill | Token | Finished | Failed
 
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
-    for kind in (Load, Generate, Cancel, Sampling, Loading, EngineInfo, Prefill, Token, Finished, Failed)
+    for kind in (
+        *(Load, Generate, Cancel, Sampling, Constraint, State, Edge),
+        *(Loading, EngineInfo, Prefill, Token, Finished, Failed),
+    )
 }
 
 

@@ -26,6 +26,12 @@ VALUES = {
     "device": ('"cpu"', "cpu", "cpu"),
     "threads": ("2", "2", 2),
     "theme": ('"nord"', "nord", "nord"),
+    "max_reasoning_tokens": ("64", "64", 64),
+    "schema": ('"/a/schema.json"', "/a/schema.json", Path("/a/schema.json")),
+    "constrain_headers": ("false", "false", False),
+    "reasoning": ('"hidden"', "hidden", "hidden"),
+    "reasoning_filter": ('"/a/f.py:look"', "/a/f.py:look", "/a/f.py:look"),
+    "reasoning_policy": ('"No secrets."', "No secrets.", "No secrets."),
 }
 
 Flags = dict[str, str | list[str]]
