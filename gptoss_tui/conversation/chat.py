@@ -10,9 +10,18 @@ from contextlib import aclosing, suppress
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ..harmony.message import Conversation, DeveloperPrompt, Effort, Message, Role, SystemPrompt
+from ..harmony.message import (
+    Conversation,
+    DeveloperPrompt,
+    Effort,
+    Message,
+    ResponseFormat,
+    Role,
+    SystemPrompt,
+)
 from ..model.engine import Engine, EngineDied, EngineError, Sampling
 from ..model.errors import CheckpointError
+from ..settings import SettingsError
 from ..tools import Tool
 from . import events
 from .approval import Approver
@@ -20,6 +29,7 @@ from .codec import Codec
 from .events import Error, Event, Events
 from .record import Record
 from .replay import replay
+from .response_format import read_response_format
 from .store import Session, Store, StoreError, default_file
 from .toolbox import Toolbox
 from .turn import Turn
@@ -39,7 +49,9 @@ class ChatError(Exception):
 class Chat:
     """One conversation at a time, one turn at a time.
 
-    `resume` names a stored conversation that the first `load` takes up, "" the last one.
+    `resume` names a stored conversation that the first `load` takes up, "" the last one. Every answer is
+    JSON in the shape of `response_format`, if there is one. `constrain_headers` keeps the model to channels
+    and recipients that exist.
     `effort` may be set at any time and counts from the next turn. `context_used` is the length in tokens of
     the last prompt with what was sampled after it.
     """
@@ -54,6 +66,8 @@ class Chat:
         model: str,
         effort: Effort = Effort.MEDIUM,
         instructions: str = "",
+        response_format: ResponseFormat | None = None,
+        constrain_headers: bool = True,
         sampling: Sampling | None = None,
         store: Store | None = None,
         resume: str | None = None,
@@ -63,7 +77,9 @@ class Chat:
         self._engine = engine
         self._codec = codec
         self._toolbox = Toolbox(tools, approve)
+        self.response_format = response_format
         self._instructions = instructions
+        self._constrain_headers = constrain_headers
         self._sampling = sampling or Sampling()
         self._turn: Turn | None = None
         self._idle = asyncio.Event()
@@ -233,7 +249,11 @@ class Chat:
         instructions = self._instructions or (stored.instructions if stored else "")
         conversation = Conversation(
             SystemPrompt(self.effort, day, python=self._toolbox.has_python),
-            DeveloperPrompt(instructions, self._toolbox.functions),
+            DeveloperPrompt(
+                instructions,
+                self._toolbox.functions,
+                (self.response_format,) if self.response_format else (),
+            ),
         )
         record = Record(self._store, self.model, conversation)
         if stored is not None:
@@ -249,6 +269,7 @@ class Chat:
             self._sampling,
             next_seed=self._next_seed,
             new_call_id=lambda: f"call_{next(self._call_ids)}",
+            constrain_headers=self._constrain_headers,
         )
 
     def _next_seed(self) -> int | None:
@@ -269,8 +290,9 @@ def open_chat(settings: Settings, approve: Approver, *, resume: str | None = Non
     from ..model.engine.local import LocalEngine
 
     try:
+        response_format = read_response_format(settings.schema) if settings.schema else None
         checkpoint = find_checkpoint(settings.model)
-    except CheckpointError as error:
+    except (SettingsError, CheckpointError) as error:
         raise ChatError(str(error)) from error
     engine = LocalEngine(
         checkpoint,
@@ -287,6 +309,8 @@ def open_chat(settings: Settings, approve: Approver, *, resume: str | None = Non
         model=settings.model,
         effort=settings.effort,
         instructions=settings.instructions,
+        response_format=response_format,
+        constrain_headers=settings.constrain_headers,
         sampling=Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens),
         store=Store(default_file()),
         resume=resume,

@@ -152,7 +152,8 @@ class Completed(Event):
 class Incomplete(Event):
     """The turn ended early and what was said is kept.
 
-    `reason` is "interrupted", "max_output_tokens", "context_full", "tool_limit" or "no_answer".
+    `reason` is "interrupted", "max_output_tokens", "context_full", "tool_limit", "no_answer", or
+    "schema_mismatch": there is an answer, and `detail` says where it does not fit the schema, and why.
     """
 
     type: ClassVar[str] = "response.incomplete"
@@ -161,6 +162,7 @@ class Incomplete(Event):
     reasoning_text: str
     usage: Usage
     timings: Timings
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ..harmony.message import Channel, Message
 from ..harmony.parse import Closed, Opened, Parser, Piece, Repair, Text
-from ..model.engine import Engine, Finished, Prefill, Sampling, Token
+from ..model.engine import Constraint, Engine, Finished, Prefill, Sampling, Token
 from . import events
 from .events import Event, Events
 
@@ -37,11 +37,18 @@ class Sample:
     _call_id: str = ""
 
     async def run(
-        self, engine: Engine, parser: Parser, prompt: Sequence[int], sampling: Sampling, stops: Sequence[int]
+        self,
+        engine: Engine,
+        parser: Parser,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        stops: Sequence[int],
+        *,
+        constraint: Constraint | None = None,
     ) -> Events:
         """Sample until a stop token, the limit or a cancellation; raises what the engine raises."""
         self.prompt_tokens = len(prompt)
-        async with aclosing(engine.generate(prompt, sampling, stops)) as generation:
+        async with aclosing(engine.generate(prompt, sampling, stops, constraint)) as generation:
             try:
                 async for item in generation:
                     for event in self._read(item, parser):

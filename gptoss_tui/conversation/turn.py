@@ -11,13 +11,15 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from ..harmony.message import Channel, Conversation, Message, Role
+from ..harmony.message import Channel, Conversation, Message, ResponseFormat, Role
 from ..harmony.parse import Parser
 from ..model.engine import Engine, EngineDied, EngineError, Sampling
 from . import events
 from .codec import Codec
 from .events import Error, Event, Events, Timings, Usage
+from .response_format import mismatch
 from .sample import Sample
+from .skeleton import skeleton
 from .toolbox import Toolbox
 
 MOST_CALLS = 32
@@ -36,7 +38,9 @@ class Turn:
     """One turn over `conversation`, whose last message is the person's.
 
     Every message the model or a tool finishes is appended to the conversation as soon as it is whole, so
-    that nothing is lost however the turn ends. `stop` may be set at any time.
+    that nothing is lost however the turn ends. `stop` may be set at any time. `constrain_headers` keeps every
+    sample to channels and recipients that exist; the answer is kept to the conversation's response format
+    with or without.
     """
 
     conversation: Conversation
@@ -46,10 +50,16 @@ class Turn:
     sampling: Sampling
     next_seed: Callable[[], int | None]
     new_call_id: Callable[[], str]
+    constrain_headers: bool = True
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     samples: list[Sample] = field(default_factory=list)
     _calls: int = 0
     _unknown: int = 0
+
+    @property
+    def response_format(self) -> ResponseFormat | None:
+        """The shape that the developer message asks of the answer."""
+        return next(iter(self.conversation.developer.response_formats), None)
 
     async def run(self) -> Events:
         """The events of the turn, ending with Completed, Incomplete or Failed. Never raises for the model."""
@@ -94,12 +104,19 @@ class Turn:
             )
         parser = Parser(self.codec.table, recipients=self.toolbox.recipients, channel=channel)
         sampling = replace(self.sampling, seed=self.next_seed())
+        constraint = skeleton(
+            self.codec.control,
+            self.toolbox.recipients,
+            self.response_format,
+            channel=channel,
+            strict=self.constrain_headers,
+        )
         self.samples.append(sample)
         if self.stop.is_set():
             sample.reason = "cancelled"
             return
         async with aclosing(
-            sample.run(self.engine, parser, prompt, sampling, self.codec.control.stops)
+            sample.run(self.engine, parser, prompt, sampling, self.codec.control.stops, constraint=constraint)
         ) as stream:
             async for event in stream:
                 yield event
@@ -143,6 +160,9 @@ class Turn:
         answer = _text(said, Channel.FINAL)
         reasoning = _text(said, Channel.ANALYSIS)
         usage, timings = self.usage(), self.timings()
+        shape = self.response_format
+        if reason == "answered" and shape and (why := mismatch(answer, shape)):
+            return events.Incomplete("schema_mismatch", answer, reasoning, usage, timings, why)
         if reason == "answered":
             return events.Completed(answer, reasoning, usage, timings)
         return events.Incomplete(reason, answer, reasoning, usage, timings)
