@@ -74,6 +74,22 @@ class ReasoningDelta(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningProgress(Event):
+    """The model wrote one more token of reasoning, `tokens` at a stretch, that is hidden or not judged yet."""
+
+    type: ClassVar[str] = "response.reasoning.progress"
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilterFailed(Event):
+    """The filter could not judge some of the reasoning, which is withheld."""
+
+    type: ClassVar[str] = "response.reasoning.filter_failed"
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutputDelta(Event):
     """More of the final answer."""
 
