@@ -269,6 +269,7 @@ class Chat:
             self._sampling,
             next_seed=self._next_seed,
             new_call_id=lambda: f"call_{next(self._call_ids)}",
+            sampled=self._record.sampled,
             constrain_headers=self._constrain_headers,
         )
 

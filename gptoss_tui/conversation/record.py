@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from ..harmony.message import Conversation, Message, Role
+from .sampled import Sampled
 from .store import Session, Store, StoreError, new_id
 
 
@@ -13,7 +14,8 @@ from .store import Session, Store, StoreError, new_id
 class Record:
     """What of `conversation` is on disk. Without a store nothing is, and that is no fault.
 
-    `id` names the session, for `--resume`. `trouble` is what went wrong last, None while all is well.
+    `sampled` takes what the model samples, until it is on disk as well. `id` names the session, for
+    `--resume`. `trouble` is what went wrong last, None while all is well.
     """
 
     store: Store | None
@@ -21,14 +23,15 @@ class Record:
     conversation: Conversation
     id: str = field(default_factory=new_id)
     trouble: str | None = None
+    sampled: list[Sampled] = field(default_factory=list)
     _begun: bool = False
     _saved: int = 0
     _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def save(self) -> None:
-        """Commit every message that is not on disk yet; a failure is noted in `trouble`, not raised."""
+        """Commit the messages and samples that are not on disk yet; a failure goes to `trouble`, never up."""
         async with self._saving:
-            if self.store is None or len(self.conversation.messages) == self._saved:
+            if self.store is None or (len(self.conversation.messages) == self._saved and not self.sampled):
                 return
             try:
                 await self._write(self.store)
@@ -43,8 +46,10 @@ class Record:
             await store.begin(Session(self.id, self.model, date, instructions))
             self._begun = True
         new = tuple(conversation.messages[self._saved :])
-        await store.append(self.id, self._saved, new)
+        sampled = tuple(self.sampled)
+        await store.append(self.id, self._saved, new, sampled)
         self._saved += len(new)
+        del self.sampled[: len(sampled)]
 
     def resume(self, session: Session) -> None:
         """Take up a stored session: its messages become the conversation's."""

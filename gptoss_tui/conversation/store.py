@@ -1,6 +1,7 @@
 """Conversations on disk: a message is committed before the screen shows it as finished.
 
-One SQLite file in the platform's data folder, readable by its owner alone. Messages are only ever added.
+One SQLite file in the platform's data folder, readable by its owner alone. Messages are only ever added, and
+beside them what the model sampled, token by token.
 Texts are kept as bytes, so that whatever a model or a tool wrote comes back exactly.
 """
 
@@ -19,20 +20,31 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..harmony.message import Channel, Message, Role
+from .sampled import Sampled
 
 T = TypeVar("T")
 
-VERSION = 1
-_SCHEMA = """
-create table session (
+VERSION = 2
+# Each step brings a file from one version to the next; `if not exists`, for two programs may take it at once.
+_STEPS = (
+    """
+create table if not exists session (
     id text primary key, model text not null, date text, instructions blob not null, touched real not null
 );
-create table message (
+create table if not exists message (
     session text not null references session, seq integer not null,
     role text not null, text blob not null, name blob, channel text, recipient blob, content_type blob,
     primary key (session, seq)
 ) without rowid;
-"""
+""",
+    """
+create table if not exists sample (
+    session text not null references session, seq integer not null,
+    first_message integer not null, ids blob not null, reason text not null, channel text, prompts blob not null,
+    primary key (session, seq)
+) without rowid;
+""",
+)
 
 
 class StoreError(Exception):
@@ -75,12 +87,17 @@ class Store:
         row = (session.id, session.model, session.date, _pack(session.instructions), time.time())
         await self._run(lambda db: db.execute("insert into session values (?, ?, ?, ?, ?)", row))
 
-    async def append(self, session: str, first: int, messages: Sequence[Message]) -> None:
-        """Add messages to a session, the first as number `first`, in one commit; raises StoreError."""
+    async def append(
+        self, session: str, first: int, messages: Sequence[Message], sampled: Sequence[Sampled] = ()
+    ) -> None:
+        """Add messages to a session, the first as number `first`, and samples; one commit; raises StoreError."""
         rows = [(session, first + place, *_row(message)) for place, message in enumerate(messages)]
+        samples = [(session, session, *sample.columns()) for sample in sampled]
+        following = "(select count(*) from sample where session = ?)"
 
         def write(database: sqlite3.Connection) -> None:
             database.executemany("insert into message values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            database.executemany(f"insert into sample values (?, {following}, ?, ?, ?, ?, ?)", samples)
             database.execute("update session set touched = ? where id = ?", (time.time(), session))
 
         await self._run(write)
@@ -134,8 +151,9 @@ def _connect(file: Path) -> sqlite3.Connection:
         (version,) = database.execute("pragma user_version").fetchone()
         if version > VERSION:
             raise sqlite3.OperationalError("it was made by a newer gptoss-chat")
-        if version == 0:
-            database.executescript(f"begin; {_SCHEMA} pragma user_version = {VERSION}; commit;")
+        if version < VERSION:
+            steps = "".join(_STEPS[version:])
+            database.executescript(f"begin immediate; {steps} pragma user_version = {VERSION}; commit;")
     except BaseException:
         database.close()
         raise

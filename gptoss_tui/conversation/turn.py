@@ -19,6 +19,7 @@ from .codec import Codec
 from .events import Error, Event, Events, Timings, Usage
 from .response_format import mismatch
 from .sample import Sample
+from .sampled import Sampled
 from .skeleton import skeleton
 from .toolbox import Toolbox
 
@@ -53,6 +54,7 @@ class Turn:
     constrain_headers: bool = True
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     samples: list[Sample] = field(default_factory=list)
+    sampled: list[Sampled] = field(default_factory=list)
     _calls: int = 0
     _unknown: int = 0
 
@@ -115,11 +117,19 @@ class Turn:
         if self.stop.is_set():
             sample.reason = "cancelled"
             return
-        async with aclosing(
-            sample.run(self.engine, parser, prompt, sampling, self.codec.control.stops, constraint=constraint)
-        ) as stream:
-            async for event in stream:
-                yield event
+        told = len(self.conversation.messages), self.conversation.system, self.conversation.developer
+        try:
+            async with aclosing(
+                sample.run(
+                    self.engine, parser, prompt, sampling, self.codec.control.stops, constraint=constraint
+                )
+            ) as stream:
+                async for event in stream:
+                    yield event
+        finally:
+            first, system, developer = told
+            ids = tuple(parser.ids)
+            self.sampled.append(Sampled(first, ids, sample.reason, channel, system, developer))
 
     async def _run_calls(self, sample: Sample) -> Events:
         """Run the calls of a sample in order; however that ends, each gets a result in the conversation."""
