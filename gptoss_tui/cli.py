@@ -17,6 +17,8 @@ from . import __version__
 from .settings import KEYS, Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .conversation.approval import Approver
     from .conversation.chat import Chat
 
@@ -120,6 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         flags = {key: value for key, value in given.items() if key in KEYS}
         settings = replace(read_settings(flags, os.environ), bypass="bypass" in given)
+        if settings.schema:
+            _check_schema(settings.schema)
         return _talk(settings, given)
     except SettingsError as error:
         return _wrong(str(error))
@@ -129,6 +133,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What is still buffered has no reader: without this the interpreter would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _complain("nobody reads the output any more", FAILED)
+
+
+def _check_schema(file: Path) -> None:
+    """Say what is wrong with the schema before anything is loaded, drawn or asked; raises SettingsError."""
+    from .conversation.response_format import read_response_format
+
+    read_response_format(file)
 
 
 def _talk(settings: Settings, given: dict[str, str | bool]) -> int:

@@ -49,6 +49,7 @@ _ENDED_EARLY = {
     "context_full": "the conversation fills the model's context; start a new one",
     "tool_limit": "the model called tools again and again without answering",
     "no_answer": "the model ended its turn without an answer; ask again",
+    "schema_mismatch": "the answer does not fit the schema",
 }
 
 
@@ -120,8 +121,8 @@ def _report_failure(event: Event) -> None:
     match event:
         case Failed(error):
             complain(error.message)
-        case Incomplete(reason) if reason in _ENDED_EARLY:
-            complain(_ENDED_EARLY[reason])
+        case Incomplete(reason, detail=detail) if reason in _ENDED_EARLY:
+            complain(f"{_ENDED_EARLY[reason]}: {detail}" if detail else _ENDED_EARLY[reason])
 
 
 @dataclass(slots=True)
