@@ -27,6 +27,8 @@ from . import events
 from .approval import Approver
 from .codec import Codec
 from .events import Error, Event, Events
+from .filters.filter import FilterError
+from .reasoning import ReasoningPolicy
 from .record import Record
 from .replay import replay
 from .response_format import read_response_format
@@ -69,6 +71,7 @@ class Chat:
         response_format: ResponseFormat | None = None,
         constrain_headers: bool = True,
         sampling: Sampling | None = None,
+        reasoning: ReasoningPolicy | None = None,
         store: Store | None = None,
         resume: str | None = None,
     ) -> None:
@@ -81,6 +84,7 @@ class Chat:
         self._instructions = instructions
         self._constrain_headers = constrain_headers
         self._sampling = sampling or Sampling()
+        self._reasoning = reasoning or ReasoningPolicy()
         self._turn: Turn | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -133,7 +137,9 @@ class Chat:
             async for loading in self._engine.load():
                 yield events.EngineLoading(loading.stage, loading.done, loading.total)
             await tokenizer
-        except (EngineError, CheckpointError) as error:
+            async for loading in self._reasoning.load():
+                yield events.EngineLoading(loading.stage, loading.done, loading.total)
+        except (EngineError, CheckpointError, FilterError) as error:
             raise ChatError(str(error)) from error
         finally:
             tokenizer.cancel()
@@ -167,7 +173,7 @@ class Chat:
             if self._engine.info() is None:
                 async for event in self.load():
                     yield event
-            async with aclosing(self._survive(turn)) as stream:
+            async with aclosing(self._reasoning.apply(self._survive(turn), turn.stop)) as stream:
                 async for event in stream:
                     self._measure(turn)
                     if record.trouble is None:
@@ -222,7 +228,11 @@ class Chat:
         if self._tools_ready is not None:
             self._tools_ready.cancel()
         await asyncio.gather(
-            self._engine.close(), self._toolbox.close(), self._codec.close(), return_exceptions=True
+            self._engine.close(),
+            self._toolbox.close(),
+            self._codec.close(),
+            self._reasoning.close(),
+            return_exceptions=True,
         )
         if self._store is not None:
             await self._store.close()
@@ -242,7 +252,7 @@ class Chat:
 
     def past(self) -> list[tuple[str, list[Event]]]:
         """What was said so far, turn by turn, as the events that would have shown it."""
-        return replay(self.conversation.messages)
+        return replay(self.conversation.messages, self._reasoning.past)
 
     def _new_record(self, stored: Session | None = None) -> Record:
         day = stored.date if stored else date.today().isoformat()
@@ -289,11 +299,13 @@ def open_chat(settings: Settings, approve: Approver, *, resume: str | None = Non
     """A chat as the settings ask for it, nothing loaded yet; raises ChatError."""
     from ..model.checkpoint.find import find_checkpoint
     from ..model.engine.local import LocalEngine
+    from .filters.open import open_filter
 
     try:
         response_format = read_response_format(settings.schema) if settings.schema else None
         checkpoint = find_checkpoint(settings.model)
-    except (SettingsError, CheckpointError) as error:
+        judge = open_filter(settings)
+    except (SettingsError, CheckpointError, FilterError) as error:
         raise ChatError(str(error)) from error
     engine = LocalEngine(
         checkpoint,
@@ -313,6 +325,7 @@ def open_chat(settings: Settings, approve: Approver, *, resume: str | None = Non
         response_format=response_format,
         constrain_headers=settings.constrain_headers,
         sampling=Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens),
+        reasoning=ReasoningPolicy(hidden=settings.reasoning == "hidden", judge=judge),
         store=Store(default_file()),
         resume=resume,
     )

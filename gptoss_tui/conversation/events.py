@@ -75,7 +75,7 @@ class ReasoningDelta(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReasoningProgress(Event):
-    """The model wrote one more token of reasoning, `tokens` at a stretch, that is hidden or not judged yet."""
+    """One more token of reasoning, `tokens` of them at a stretch, that is hidden or not judged yet."""
 
     type: ClassVar[str] = "response.reasoning.progress"
     tokens: int

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..harmony.message import Channel, Message, Role
 from . import events
 from .events import Event
 
 
-def replay(messages: Sequence[Message]) -> list[tuple[str, list[Event]]]:
-    """Each turn of the history: what the person said, and the events of what followed."""
+def replay(
+    messages: Sequence[Message], reasoning: Callable[[str], list[Event]]
+) -> list[tuple[str, list[Event]]]:
+    """Each turn of the history: what the person said, and the events of what followed.
+
+    `reasoning` gives the events that show a message of raw analysis.
+    """
     turns: list[tuple[str, list[Event]]] = []
     call_id = ""
     for place, message in enumerate(messages):
@@ -27,7 +32,7 @@ def replay(messages: Sequence[Message]) -> list[tuple[str, list[Event]]]:
                 call_id = f"past_{place}"
                 shown.append(events.ToolCall(call_id, recipient, text))
             case Message(channel=Channel.ANALYSIS, text=text):
-                shown.append(events.ReasoningDelta(text))
+                shown += reasoning(text)
             case Message(channel=Channel.COMMENTARY, text=text):
                 shown.append(events.PreambleDelta(text))
             case Message(text=text):

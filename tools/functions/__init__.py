@@ -1,5 +1,5 @@
 """Functions from a Python file of the person's own, as tools."""
 
-from .load import FunctionsError, FunctionTool, load_functions
+from .load import FunctionsError, FunctionTool, Worker, load_functions
 
-__all__ = ["FunctionTool", "FunctionsError", "load_functions"]
+__all__ = ["FunctionTool", "FunctionsError", "Worker", "load_functions"]

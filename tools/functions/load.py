@@ -25,10 +25,14 @@ class FunctionsError(Exception):
 
 
 class Worker:
-    """The process that has imported the file. Blocking: the tools below use it from a thread."""
+    """The process that has imported the file; it offers `only` one function if told to.
 
-    def __init__(self, path: Path, log: Path | None) -> None:
+    Blocking: the tools below use it from a thread.
+    """
+
+    def __init__(self, path: Path, log: Path | None, only: str | None = None) -> None:
         self.path = path
+        self._only = only
         self.turn = asyncio.Lock()
         self._log = log or Path(os.devnull)
         self._process: subprocess.Popen[str] | None = None
@@ -41,7 +45,11 @@ class Worker:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "gptoss_tui.tools.functions.worker", str(self.path)],
+                [
+                    sys.executable,
+                    *("-P", "-m", "gptoss_tui.tools.functions.worker"),
+                    *(str(self.path), *([self._only] if self._only else [])),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -68,11 +76,16 @@ class Worker:
 
     def request(self, name: str, arguments: str) -> Output:
         """Call the function `name`; a process that ended is started anew first."""
+        reply = self.ask(name, arguments)
+        return Output(reply["text"], is_error=reply["is_error"])
+
+    def ask(self, name: str, arguments: str) -> dict[str, Any]:
+        """As `request`, the worker's whole reply: `text`, `is_error`, and the `type` of what was returned."""
         if self._process is None or self._process.poll() is not None:
             try:
                 self.start()
             except FunctionsError as error:
-                return Output(f"[ERROR] {error}", is_error=True)
+                return {"text": f"[ERROR] {error}", "is_error": True}
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -84,9 +97,9 @@ class Worker:
         if reply is None:
             if self._process is process:
                 self.kill()
-            return Output(f"[ERROR] {name} ended its process; the next call starts a new one.", is_error=True)
-        text = str(reply["text"]).encode("utf-8", "replace").decode()
-        return Output(text, is_error=bool(reply["is_error"]))
+            ended = f"[ERROR] {name} ended its process; the next call starts a new one."
+            return {"text": ended, "is_error": True}
+        return reply | {"text": str(reply["text"]).encode("utf-8", "replace").decode()}
 
     def kill(self) -> None:
         """End the process, and with it whatever function is running."""

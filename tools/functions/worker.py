@@ -1,9 +1,10 @@
-"""The process that holds the person's functions: `python -m gptoss_tui.tools.functions.worker FILE`.
+"""The process that holds the person's functions: `python -m gptoss_tui.tools.functions.worker FILE [NAME]`.
 
 A process of its own, so that what the functions print, crash, block or hold the interpreter for is not the
 screen's trouble, and so that a call can be ended. It speaks JSON lines on what were its standard streams:
 first `{"functions": [...]}` or `{"error": ..., "line": ...}`, then one `{"text", "is_error"}` for each
-request `{"name", "arguments"}`. It ends when its standard input does.
+request `{"name", "arguments"}`, with the `"type"` of a result. With NAME it offers that function alone. It
+ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -51,10 +52,15 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
-def signatures(module: ModuleType) -> dict[str, Signature]:
-    """What the module offers: the functions in `__all__`, or else the public ones that it defines."""
+def signatures(module: ModuleType, only: str | None = None) -> dict[str, Signature]:
+    """What the module offers: `only`, or the functions in `__all__`, or else the public ones it defines."""
     functions: list[Callable[..., Any]]
-    if hasattr(module, "__all__"):
+    if only is not None:
+        function = getattr(module, only, None)
+        if not inspect.isroutine(function):
+            raise BadFile(f"has no function {only}")
+        functions = [function]
+    elif hasattr(module, "__all__"):
         missing = [name for name in module.__all__ if not inspect.isroutine(getattr(module, name, None))]
         if missing:
             raise BadFile(f"__all__ names {', '.join(missing)}, which is no function of the file")
@@ -83,7 +89,8 @@ def answer(signature: Signature, arguments: str) -> dict[str, Any]:
         result = signature.call(arguments)
         if inspect.isawaitable(result):
             result = asyncio.run(_await(result))
-        return {"text": excerpt(as_text(result)), "is_error": False}
+        kind = "str" if isinstance(result, str) else type(result).__name__
+        return {"text": excerpt(as_text(result)), "is_error": False, "type": kind}
     except ArgumentsError as error:
         return {"text": f"[ERROR] {excerpt(str(error))}", "is_error": True}
     except BaseException as error:
@@ -137,7 +144,7 @@ def main() -> None:
     inbox: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, inbox), daemon=True).start()
     try:
-        offered = signatures(import_file(Path(sys.argv[1])))
+        offered = signatures(import_file(Path(sys.argv[1])), *sys.argv[2:])
     except BadFile as error:
         say({"error": str(error), "line": error.line})
         return

@@ -1,0 +1,1 @@
+"""What may look at the raw reasoning before the person does."""

@@ -1,0 +1,83 @@
+"""A function of the person's own as the filter, in the process that serves functions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from ...model.engine import Loading
+from ...tools.functions import FunctionsError, Worker
+from .filter import FilterError
+
+
+class FunctionFilter:
+    """`function` of the Python file `path`: `def look(text: str) -> str | None`, async or not.
+
+    One with a second parameter is given what came before. What it prints goes nowhere; while it fails, hangs
+    or ends its process, the next passage finds it in a new one.
+    """
+
+    def __init__(self, path: Path, function: str, patience: float = 10.0) -> None:
+        self.patience = patience
+        self._function = function
+        self._worker = Worker(path.resolve(), None, function)
+        self._parameters: list[str] = []
+
+    async def load(self) -> AsyncIterator[Loading]:
+        """Import the file: `ReasoningFilter.load`."""
+        if self._parameters:
+            return
+        yield Loading("importing the reasoning filter", 0, 0)
+        try:
+            [offered] = await asyncio.to_thread(self._worker.start)
+        except FunctionsError as error:
+            raise FilterError(str(error)) from error
+        parameters = list(offered["parameters"]["properties"])
+        if not 1 <= len(parameters) <= 2:
+            await self.close()
+            wants = "one parameter, the passage, and may have a second, what came before it"
+            raise FilterError(f"{self._worker.path}: {self._function} must have {wants}.")
+        self._parameters = parameters
+
+    async def look(self, text: str, before: str) -> str | None:
+        """What the function returns for `text`: `ReasoningFilter.look`."""
+        arguments = json.dumps(dict(zip(self._parameters, (text, before), strict=False)))
+        try:
+            reply = await asyncio.to_thread(self._worker.ask, self._function, arguments)
+        except asyncio.CancelledError:
+            self._worker.kill()
+            raise
+        return _verdict(reply)
+
+    async def close(self) -> None:
+        """End the process; the next passage would start it again."""
+        await asyncio.to_thread(self._worker.kill)
+
+
+def _verdict(reply: dict[str, Any]) -> str | None:
+    match reply:
+        case {"is_error": True, "text": str(text)}:
+            raise FilterError(text.removeprefix("[ERROR] "))
+        case {"type": "str", "text": str(text)}:
+            return text
+        case {"type": "NoneType"}:
+            return None
+        case {"type": kind}:
+            raise FilterError(f"it returned {kind}, neither a text nor None")
+        case _:
+            raise FilterError("it gave no answer")
+
+
+def missing(path: Path, function: str) -> str:
+    """What can be said at once against the function, before anything is imported; empty if nothing."""
+    try:
+        source = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return f"{path}: there is no such file with a reasoning filter"
+    if "import *" not in source and not re.search(rf"\b{function}\b", source):
+        return f"{path}: the reasoning filter {function} is not in this file"
+    return ""

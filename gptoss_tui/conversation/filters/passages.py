@@ -1,0 +1,46 @@
+"""Cutting a stream of text into passages that can be judged: whole sentences, soon enough to be read live."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+LEAST = 80
+"""Characters of a passage, unless nothing follows: a judge asked for every "Hm." would be a slow one."""
+
+MOST = 2_000
+"""Characters of a passage, whether a sentence ends there or not."""
+
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]*_`]*\s|[。！？]|\n")
+
+
+class Passages:
+    """The passages of a text that comes in pieces; where they are cut does not depend on the pieces."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def add(self, piece: str) -> Iterator[str]:
+        """Take the next piece; yields the passages that it completes."""
+        self._text += piece
+        while end := _end(self._text):
+            passage, self._text = self._text[:end], self._text[end:]
+            yield passage
+
+    def rest(self) -> Iterator[str]:
+        """The text is over: yields what is left, if anything."""
+        text, self._text = self._text, ""
+        if text:
+            yield text
+
+
+def _end(text: str) -> int:
+    """How long the first passage of `text` is; 0 when it is not complete."""
+    start = text[:MOST]
+    for sentence in _SENTENCE_END.finditer(start):
+        if sentence.end() >= LEAST:
+            return sentence.end()
+    if len(text) < MOST:
+        return 0
+    blanks = [blank.end() for blank in re.finditer(r"\s", start)]
+    return blanks[-1] if blanks else MOST
