@@ -171,12 +171,15 @@ class Session:
         if (earlier := len(past) - _PAST_TURNS) > 0:
             await self._transcript.add(Notice(f"{earlier} earlier turns are kept and not shown."))
         for text, told in past[-_PAST_TURNS:]:
-            turn = Turn(self._view, self._cards_open)
+            turn = self._new_turn(chat)
             await self._transcript.add(UserMessage(text))
             await self._transcript.add(turn)
             for event in told:
                 turn.receive(event)
             await turn.finish()
+
+    def _new_turn(self, chat: Chat) -> Turn:
+        return Turn(self._view, self._cards_open, json_answers=chat.response_format is not None)
 
     async def _start_over(self) -> None:
         if self.chat is None:
@@ -192,7 +195,7 @@ class Session:
     async def _answer(self, text: str) -> None:
         """One turn, from the person's message to its last event."""
         assert self.chat is not None
-        self.turn = turn = Turn(self._view, self._cards_open)
+        self.turn = turn = self._new_turn(self.chat)
         await self._transcript.add(turn)
         self._changed()
         over = asyncio.Event()

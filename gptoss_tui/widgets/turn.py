@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from gptoss_tui.conversation import events
 from gptoss_tui.conversation.printable import printable
+from gptoss_tui.widgets.json_prose import JsonProse
 from gptoss_tui.widgets.notice import Notice, Severity
 from gptoss_tui.widgets.prose import Prose
 from gptoss_tui.widgets.reasoning import Reasoning, View
@@ -26,6 +27,7 @@ _EARLY_ENDS = {
     "context_full": "Cut off: the context is full. Ctrl+N starts a new chat.",
     "tool_limit": "Stopped: too many tool calls in one turn.",
     "no_answer": "The model ended its turn without an answer.",
+    "schema_mismatch": "The answer does not fit the schema",
 }
 
 
@@ -36,8 +38,9 @@ class Turn(Vertical):
     called at a bounded rate by whoever reads the events.
     """
 
-    def __init__(self, view: View, cards_open: bool | None) -> None:
+    def __init__(self, view: View, cards_open: bool | None, *, json_answers: bool = False) -> None:
         super().__init__()
+        self._json_answers = json_answers
         self.tokens = 0
         self._effort = ""
         self._view = view
@@ -90,8 +93,9 @@ class Turn(Vertical):
                 self.note(message, "warning")
             case events.Completed(usage=usage, timings=timings):
                 self._sum_up(usage.output_tokens, timings)
-            case events.Incomplete(reason=reason, usage=usage, timings=timings):
-                self.note(_EARLY_ENDS.get(reason, reason), "warning")
+            case events.Incomplete(reason=reason, usage=usage, timings=timings, detail=detail):
+                said = _EARLY_ENDS.get(reason, reason)
+                self.note(f"{said}: {printable(detail)}" if detail else said, "warning")
                 self._sum_up(usage.output_tokens, timings)
             case events.Failed(error=error):
                 self.note(error.message, "error")
@@ -147,7 +151,8 @@ class Turn(Vertical):
     def _prose(self, kind: str) -> Prose:
         if isinstance(self._part, Prose) and self._part.has_class(kind):
             return self._part
-        return self._begin(Prose(classes=kind))
+        is_json = self._json_answers and kind == "answer"
+        return self._begin(JsonProse(classes=kind) if is_json else Prose(classes=kind))
 
     def _begin(self, part: _PartT) -> _PartT:
         self._end_part()
