@@ -40,7 +40,7 @@ class Sampled:
 
     @classmethod
     def of(cls, first: int, ids: bytes, reason: str, channel: str | None, prompts: bytes) -> Sampled:
-        """The sample that `columns` gave; raises ValueError, KeyError or TypeError for what no store wrote."""
+        """The sample that `columns` gave; ValueError, KeyError or TypeError for what no store wrote."""
         told = json.loads(prompts)
         system, developer = told["system"], told["developer"]
         return cls(

@@ -40,11 +40,16 @@ create table if not exists message (
     """
 create table if not exists sample (
     session text not null references session, seq integer not null,
-    first_message integer not null, ids blob not null, reason text not null, channel text, prompts blob not null,
+    first_message integer not null, ids blob not null, reason text not null, channel text,
+    prompts blob not null,
     primary key (session, seq)
 ) without rowid;
 """,
 )
+
+
+COLUMNS = "role, text, name, channel, recipient, content_type"
+"""What `message_of` reads."""
 
 
 class StoreError(Exception):
@@ -90,7 +95,7 @@ class Store:
     async def append(
         self, session: str, first: int, messages: Sequence[Message], sampled: Sequence[Sampled] = ()
     ) -> None:
-        """Add messages to a session, the first as number `first`, and samples; one commit; raises StoreError."""
+        """Add messages, the first as number `first`, and samples, in one commit; raises StoreError."""
         rows = [(session, first + place, *_row(message)) for place, message in enumerate(messages)]
         samples = [(session, session, *sample.columns()) for sample in sampled]
         following = "(select count(*) from sample where session = ?)"
@@ -125,7 +130,7 @@ class Store:
                 self._database = _open(self.file)
             with self._database:
                 return work(self._database)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: a row that no store wrote
             raise StoreError(f"{self.file}: {error}") from error
 
 
@@ -171,9 +176,8 @@ def _read(database: sqlite3.Connection, session: str | None) -> Session | None:
     ).fetchone()
     if row is None:
         return None
-    columns = "role, text, name, channel, recipient, content_type"
-    rows = database.execute(f"select {columns} from message where session = ? order by seq", (session,))
-    return Session(row[0], row[1], row[2], _unpack(row[3]), tuple(map(_message, rows)))
+    rows = database.execute(f"select {COLUMNS} from message where session = ? order by seq", (session,))
+    return Session(row[0], row[1], row[2], unpack(row[3]), tuple(map(message_of, rows)))
 
 
 def _row(message: Message) -> tuple[str, bytes, bytes | None, str | None, bytes | None, bytes | None]:
@@ -187,11 +191,12 @@ def _row(message: Message) -> tuple[str, bytes, bytes | None, str | None, bytes 
     )
 
 
-def _message(row: tuple[str, bytes, bytes | None, str | None, bytes | None, bytes | None]) -> Message:
+def message_of(row: tuple[str, bytes, bytes | None, str | None, bytes | None, bytes | None]) -> Message:
+    """The message that a row holds; raises ValueError for one that no store wrote."""
     role, text, name, channel, recipient, content_type = row
     return Message(
         Role(role),
-        _unpack(text),
+        unpack(text),
         name=_unpack_if(name),
         channel=Channel(channel) if channel else None,
         recipient=_unpack_if(recipient),
@@ -203,7 +208,8 @@ def _pack(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _unpack(raw: bytes) -> str:
+def unpack(raw: bytes) -> str:
+    """The text that is kept as these bytes."""
     return raw.decode("utf-8", "surrogatepass")
 
 
@@ -212,4 +218,4 @@ def _pack_if(text: str | None) -> bytes | None:
 
 
 def _unpack_if(raw: bytes | None) -> str | None:
-    return None if raw is None else _unpack(raw)
+    return None if raw is None else unpack(raw)

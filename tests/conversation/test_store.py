@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gptoss_tui.conversation.archive import Archive, ArchiveError, Kept
 from gptoss_tui.conversation.chat import ChatError
 from gptoss_tui.conversation.events import (
     Completed,
@@ -26,8 +27,17 @@ from gptoss_tui.conversation.events import (
     ToolCall,
     Unsaved,
 )
+from gptoss_tui.conversation.sampled import Sampled
 from gptoss_tui.conversation.store import Session, Store, StoreError, new_id
-from gptoss_tui.harmony import Channel, Message, Role
+from gptoss_tui.harmony import (
+    Channel,
+    DeveloperPrompt,
+    Effort,
+    Function,
+    Message,
+    Role,
+    SystemPrompt,
+)
 
 ANSWER = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>4<|return|>"
 CALL = " to=functions.echo<|channel|>commentary <|constrain|>json<|message|>{}<|call|>"
@@ -198,3 +208,165 @@ async def test_closing_in_the_middle_of_an_answer_keeps_it(stage: Callable[..., 
     stored = await Store(file).read()
     assert stored is not None
     assert stored.messages[-1].text == shown
+
+
+FUNCTIONS = st.builds(Function, ANY_TEXT, ANY_TEXT, st.none() | st.just({"type": "object"}))
+SAMPLES = st.lists(
+    st.builds(
+        Sampled,
+        st.integers(0, 9),
+        st.lists(st.integers(-5, 2**70)).map(tuple),
+        st.sampled_from(["stop", "length", ""]),
+        st.none() | st.sampled_from(Channel),
+        st.builds(SystemPrompt, st.sampled_from(Effort), st.none() | ANY_TEXT, st.booleans(), st.booleans()),
+        st.builds(
+            DeveloperPrompt,
+            ANY_TEXT,
+            st.lists(
+                st.builds(Function, ANY_TEXT, ANY_TEXT, st.none() | st.just({"type": "object"})), max_size=2
+            ).map(tuple),
+        ),
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(messages=MESSAGES, sampled=SAMPLES)
+async def test_the_archive_gives_what_was_written_and_writes_nothing(
+    tmp_path: Path, messages: list[Message], sampled: list[Sampled]
+) -> None:
+    store = Store(tmp_path / "s.sqlite3")
+    session = Session(new_id(), "demo", "2026-01-01", "be brief")
+    await store.begin(session)
+    await store.append(session.id, 0, messages, sampled[:1])
+    await store.append(session.id, len(messages), [], sampled[1:])
+    await store.close()
+    before = store.file.read_bytes()
+    kept = Archive(store.file).read(session.id)
+    assert kept == Kept(replace(session, messages=tuple(messages)), tuple(sampled))
+    assert store.file.read_bytes() == before
+
+
+async def test_what_the_model_sampled_is_kept(
+    stage: Callable[..., Any], tmp_path: Path, tokenizer: Any
+) -> None:
+    """Every sample of a turn as it came, malformed or not, with the number of messages before it."""
+    file = tmp_path / "s.sqlite3"
+    malformed = "<|channel|>comment to=functions.echo json<|message|>{}<|call|>"
+    s = stage(malformed, ANSWER, store=Store(file))
+    await s.play("go")
+    kept = Archive(file).read()
+    written = [tokenizer.decode(list(sample.ids)) for sample in kept.sampled]
+    assert written == [malformed, ANSWER]
+    assert [sample.first for sample in kept.sampled] == [1, 3]
+    assert [sample.reason for sample in kept.sampled] == ["stop", "stop"]
+    assert kept.sampled[0].developer == s.chat.conversation.developer
+
+
+VERSION_1 = """
+create table session (
+    id text primary key, model text not null, date text, instructions blob not null, touched real not null
+);
+create table message (
+    session text not null references session, seq integer not null,
+    role text not null, text blob not null, name blob, channel text, recipient blob, content_type blob,
+    primary key (session, seq)
+) without rowid;
+insert into session values ('old', 'demo', '2026-01-01', x'6265', 1.5);
+insert into message values ('old', 0, 'user', x'6869', null, null, null, null);
+insert into message values ('old', 1, 'assistant', x'796573', null, 'final', null, null);
+pragma user_version = 1;
+"""
+OLD = Session(
+    "old",
+    "demo",
+    "2026-01-01",
+    "be",
+    (Message(Role.USER, "hi"), Message(Role.ASSISTANT, "yes", channel=Channel.FINAL)),
+)
+
+
+async def test_a_file_of_version_1_goes_on_in_place(stage: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite3"
+    with sqlite3.connect(file) as database:
+        database.executescript(VERSION_1)
+    assert Archive(file).read() == Kept(OLD), "looking does not need the new version"
+    s = stage(ANSWER, store=Store(file))
+    await s.chat.resume("old")
+    await s.play("more")
+    kept = Archive(file).read("old")
+    assert kept.session.messages[:2] == OLD.messages
+    assert len(kept.session.messages) == 5
+    assert [sample.first for sample in kept.sampled] == [3]
+    assert sqlite3.connect(file).execute("pragma user_version").fetchone() == (2,)
+
+
+async def test_the_archive_goes_as_far_as_it_can(tmp_path: Path) -> None:
+    """A page in the middle of the file is overwritten: what stands before it is read, nothing is moved."""
+    store = Store(tmp_path / "s.sqlite3")
+    await store.begin(Session("s", "demo", None, ""))
+    said = [Message(Role.USER, f"{n} " + "x" * 3000) for n in range(100)]
+    for n, message in enumerate(said):
+        await store.append("s", n, [message])
+    await store.close()
+    content = bytearray(store.file.read_bytes())
+    place = content.index(b"60 xxx") // 4096 * 4096
+    content[place : place + 4096] = b"\xff" * 4096
+    store.file.write_bytes(content)
+    kept = Archive(store.file).read("s")
+    assert 30 < len(kept.session.messages) <= 60
+    assert kept.session.messages == tuple(said[: len(kept.session.messages)])
+    assert "malformed" in kept.damage
+    assert [file.name for file in tmp_path.iterdir() if "damaged" in file.name] == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "update message set role = 'nobody' where seq = 1",
+        "update message set channel = 'elsewhere' where seq = 1",
+        "update message set text = x'ff' where seq = 1",
+    ],
+)
+async def test_a_row_that_no_store_wrote(tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "s.sqlite3"
+    with sqlite3.connect(file) as database:
+        database.executescript(VERSION_1)
+        database.execute(damage)
+    kept = Archive(file).read("old")
+    assert kept.session.messages == OLD.messages[:1]
+    assert "after message 1" in kept.damage
+    with pytest.raises(StoreError):
+        await Store(file).read("old")
+
+
+async def test_nothing_to_look_at(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "s.sqlite3")
+    assert archive.summaries() == ([], "")
+    with pytest.raises(ArchiveError, match="no conversation yet"):
+        archive.read()
+    assert not archive.file.exists(), "looking makes nothing"
+    archive.file.write_bytes(b"not a database at all" * 100)
+    for look in (archive.summaries, archive.read):
+        with pytest.raises(ArchiveError, match="not a database"):
+            look()
+    archive.file.unlink()
+    with sqlite3.connect(archive.file) as database:
+        database.executescript(VERSION_1)
+    with pytest.raises(ArchiveError, match="no conversation named x"):
+        archive.read("x")
+
+
+async def test_the_list_begins_with_the_last(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.sqlite3")
+    for name in "abc":
+        await store.begin(Session(name, "demo", None, ""))
+        await store.append(name, 0, [Message(Role.USER, f"I am {name}"), Message(Role.USER, "more")])
+    await store.append("b", 2, [Message(Role.USER, "again")])
+    summaries, _ = Archive(store.file).summaries()
+    assert [(one.id, one.messages, one.said) for one in summaries] == [
+        ("b", 3, "I am b"),
+        ("c", 2, "I am c"),
+        ("a", 2, "I am a"),
+    ]
