@@ -43,7 +43,7 @@ def mismatch(text: str, response_format: ResponseFormat) -> str:
     try:
         document = _parse(text)
     except (ValueError, RecursionError) as error:
-        return f"$: not JSON ({error})"
+        return f"$: cannot be read as JSON ({error})"
     try:
         worst = best_match(_validator(response_format.schema).iter_errors(document))
     except (Unresolvable, RecursionError, re.error) as error:
@@ -66,7 +66,7 @@ def _read(file: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise SettingsError(f"{file}: the schema is nested too deeply") from error
     except ValueError as error:
-        raise SettingsError(f"{file}: the schema is not JSON ({error})") from error
+        raise SettingsError(f"{file}: the schema cannot be read as JSON ({error})") from error
     if not isinstance(schema, dict):
         raise SettingsError(f'{file}: a JSON Schema here is an object, such as {{"type": "object"}}')
     return schema

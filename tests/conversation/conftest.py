@@ -16,6 +16,7 @@ from gptoss_tui.conversation.chat import Chat
 from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.conversation.events import Event, ToolCall
 from gptoss_tui.conversation.store import Store
+from gptoss_tui.harmony import ResponseFormat
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.engine import (
     Sampling,
@@ -89,7 +90,7 @@ def codec(checkpoint: Path) -> Iterator[Codec]:
 
 @pytest.fixture
 def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> StageMaker:
-    """A function `(*scripts, tools=(), approve=refuse, store=None, **engine) -> Stage`."""
+    """A function `(*scripts, tools=(), approve=refuse, store=None, ..., **engine) -> Stage`."""
 
     def make(
         *scripts: str,
@@ -98,6 +99,8 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
         sampling: Sampling | None = None,
         store: Store | None = None,
         resume: str | None = None,
+        response_format: ResponseFormat | None = None,
+        constrain_headers: bool = True,
         **engine: Any,
     ) -> Stage:
         scripted = scripted_engine(tokenizer, list(scripts), **engine)
@@ -110,6 +113,8 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
             sampling=sampling,
             store=store,
             resume=resume,
+            response_format=response_format,
+            constrain_headers=constrain_headers,
         )
         return Stage(chat, scripted)
 
