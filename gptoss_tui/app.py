@@ -17,6 +17,7 @@ from gptoss_tui.harmony.message import Effort
 from gptoss_tui.screens.chat import ChatScreen
 from gptoss_tui.screens.help import HelpScreen
 from gptoss_tui.screens.session import OpenChat
+from gptoss_tui.settings import Reasoning
 from gptoss_tui.widgets import keys
 from gptoss_tui.widgets.theme import DARK, LIGHT, default_theme, quiet_colours
 
@@ -40,18 +41,22 @@ class ChatApp(App[str]):
         *,
         model: str,
         effort: Effort,
+        reasoning: Reasoning = "folded",
         theme: str | None = None,
         first_message: str | None = None,
     ) -> None:
         """`open_chat` makes the conversation; it is called in a thread after the first frame.
 
+        `reasoning` says how the reasoning is shown at first; only the chat can hide it.
         `theme` is the name of one of ours or of Textual's, None for the one that suits the terminal.
         """
         super().__init__()
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
         self.theme = theme or default_theme(os.environ)
-        self._chat_screen = ChatScreen(open_chat, model=model, effort=effort, first_message=first_message)
+        self._chat_screen = ChatScreen(
+            open_chat, model=model, effort=effort, reasoning=reasoning, first_message=first_message
+        )
 
     @property
     def kept_as(self) -> str | None:

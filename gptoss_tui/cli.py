@@ -145,23 +145,32 @@ def _check_schema(file: Path) -> None:
 def _talk(settings: Settings, given: dict[str, str | bool]) -> int:
     """Choose the front end. A pipe on stdin is a question, or the context of one."""
     question = given.get("prompt")
-    opener = _opener(settings, given.get("resume"))
     plain, json = "plain" in given, "json" in given
+    if "show_reasoning" in given and settings.reasoning == "hidden":
+        return _wrong("--show-reasoning asks for what reasoning = hidden keeps back; leave one of them out")
+    reasoning = "show_reasoning" in given or settings.reasoning == "raw"
     if plain and (json or question is not None):
         return _wrong("--plain is a conversation: it takes neither -p nor --json")
+    resume = given.get("resume")
     if plain:
-        return _converse(opener, "show_reasoning" in given)
+        return _converse(_opener(_untold(settings, reasoning), resume), reasoning)
     if question is None and sys.stdin is not None and sys.stdin.isatty():
         if json:
             return _wrong("--json needs a question: give it with -p or on stdin")
-        return _open_screen(settings, opener)
+        return _open_screen(settings, _opener(settings, resume))
     prompt = _prompt(question)
     if not prompt:
         where = (
             "" if question is not None else " (stdin is no terminal, and nothing came from it); ask with -p"
         )
         return _wrong(f"the prompt is empty{where}")
-    return _answer(opener, prompt, json=json, reasoning="show_reasoning" in given)
+    opener = _opener(_untold(settings, json or reasoning), resume)
+    return _answer(opener, prompt, json=json, reasoning=reasoning)
+
+
+def _untold(settings: Settings, reasoning: bool) -> Settings:
+    """Reasoning that is not shown anyway is hidden, so that no filter is waited for."""
+    return settings if reasoning else replace(settings, reasoning="hidden")
 
 
 def _prompt(question: str | bool | None) -> str:
@@ -203,7 +212,7 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
         return _complain(hopeless, FAILED)
     from .app import ChatApp
 
-    app = ChatApp(open_chat=opener, model=settings.model, effort=settings.effort)
+    app = ChatApp(opener, model=settings.model, effort=settings.effort, reasoning=settings.reasoning)
     if settings.theme:
         if settings.theme not in app.available_themes:
             return _wrong(f"no theme is called {settings.theme}; there are {', '.join(app.available_themes)}")
@@ -227,6 +236,10 @@ def _hopeless(settings: Settings) -> str:
         find_checkpoint(settings.model)
     except CheckpointError as error:
         return str(error)
+    if settings.reasoning_filter:
+        from .conversation.filters.open import hopeless
+
+        return hopeless(settings.reasoning_filter)
     return ""
 
 

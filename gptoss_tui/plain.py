@@ -25,6 +25,7 @@ from .conversation.events import (
     Error,
     Event,
     Failed,
+    FilterFailed,
     Incomplete,
     OutputDelta,
     PreambleDelta,
@@ -35,6 +36,7 @@ from .conversation.events import (
     Unsaved,
 )
 from .conversation.printable import printable
+from .conversation.reasoning import LABEL
 from .tools import Tool
 
 ANSWERED, FAILED, INTERRUPTED = 0, 1, 130
@@ -79,7 +81,7 @@ class AsText:
             case OutputDelta():
                 self._stream(event, sys.stdout, event.delta)
             case ReasoningDelta():
-                self._stream(event, self.reasoning, event.delta)
+                self._stream(event, self.reasoning, event.delta, label=f"[{LABEL}]")
             case PreambleDelta():
                 self._stream(event, self.notes, event.delta)
             case ToolCall():
@@ -87,6 +89,8 @@ class AsText:
             case ToolOutput():
                 label = "failed" if event.is_error else "output"
                 self._line(self.notes, f"[{label}] {event.output.strip()}")
+            case FilterFailed():
+                self._line(self.reasoning, f"[filter] {event.message}")
             case Repaired():
                 self._line(self.notes, f"[malformed output] {event.what}")
             case EngineLost() | Unsaved():
@@ -95,10 +99,12 @@ class AsText:
                 self.end_line()
                 _report_failure(event)
 
-    def _stream(self, event: Event, stream: TextIO | None, text: str) -> None:
-        """Go on writing one kind of text; another kind begins on a line of its own."""
+    def _stream(self, event: Event, stream: TextIO | None, text: str, label: str = "") -> None:
+        """Go on writing one kind of text; another kind begins on a line of its own, after its `label`."""
         if type(event) is not self._kind:
             self.end_line()
+            if label:
+                self._line(stream, label)
             self._kind = type(event)
         if stream and text:
             print(printable(text), end="", file=stream, flush=True)

@@ -14,13 +14,13 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .harmony.message import Effort
 
 PREFIX = "GPTOSS_CHAT_"
 TOOLS = ("python",)
-REASONING = ("folded", "hidden", "raw")
+Reasoning = Literal["folded", "hidden", "raw"]
 
 
 class SettingsError(Exception):
@@ -52,7 +52,7 @@ class Settings:
     max_reasoning_tokens: int | None = None
     schema: Path | None = None
     constrain_headers: bool = True
-    reasoning: Literal["folded", "hidden", "raw"] = "folded"
+    reasoning: Reasoning = "folded"
     reasoning_filter: str | None = None
     reasoning_policy: str = ""
     context: int | None = None
@@ -140,7 +140,7 @@ def _truth(text: str) -> bool:
 
 
 def _reasoning(value: Any, _: Path) -> str:
-    if value not in REASONING:
+    if value not in get_args(Reasoning):
         raise ValueError
     return str(value)
 

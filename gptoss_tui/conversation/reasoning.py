@@ -26,6 +26,9 @@ from .filters.filter import FilterError, ReasoningFilter
 from .filters.passages import Passages
 from .stop import Stopped, unless_stopped
 
+LABEL = "raw reasoning, unmoderated, may be wrong"
+"""What stands wherever raw reasoning is shown."""
+
 WITHHELD = "[withheld by the filter]"
 NOT_JUDGED = "[not shown: the filter judges reasoning only while it is written]"
 

@@ -17,6 +17,7 @@ from gptoss_tui.harmony.message import Channel, Effort, Role
 from gptoss_tui.screens.outbox import Outbox, Say, StartOver
 from gptoss_tui.screens.progress import Progress
 from gptoss_tui.screens.session import OpenChat, Session
+from gptoss_tui.settings import Reasoning
 from gptoss_tui.widgets import keys
 from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
 from gptoss_tui.widgets.composer import Composer
@@ -43,6 +44,7 @@ class ChatScreen(Screen[None]):
         *,
         model: str,
         effort: Effort,
+        reasoning: Reasoning,
         first_message: str | None,
     ) -> None:
         super().__init__()
@@ -55,6 +57,7 @@ class ChatScreen(Screen[None]):
         self._session = Session(
             open_chat,
             effort,
+            View.first(reasoning),
             model=self._model,
             outbox=self._outbox,
             transcript=self._transcript,
@@ -172,7 +175,10 @@ class ChatScreen(Screen[None]):
         self._session.effort = self._session.effort.next()
 
     def action_thinking(self) -> None:
-        self._session.view = self._session.view.next()
+        if self._session.view is None:
+            self._no_reasoning()
+        else:
+            self._session.view = self._session.view.next()
 
     def action_cards(self) -> None:
         self._session.toggle_cards()
@@ -201,12 +207,16 @@ class ChatScreen(Screen[None]):
             self._say(f"Effort is {self._session.effort.value}{when}.")
 
     def _set_view(self, view: str) -> None:
-        if not view:
+        if not view or self._session.view is None:
             self.action_thinking()
         elif view in list(View):
             self._session.view = View(view)
         else:
             self._say(f'The reasoning is shown as line, tail or full, not "{view}".', "warning")
+
+    def _no_reasoning(self) -> None:
+        why = "The reasoning is hidden, so there is nothing to open. --reasoning folded lets you open it."
+        self.notify(why, markup=False)
 
     def _list_tools(self) -> None:
         chat = self._session.chat

@@ -48,6 +48,7 @@ class Progress:
                 self.report(progress=share, detail=f"{done:,}/{total:,} tokens{remembered}")
             case (
                 events.ReasoningDelta()
+                | events.ReasoningProgress()
                 | events.OutputDelta()
                 | events.PreambleDelta()
                 | events.ToolCallDelta()

@@ -44,6 +44,7 @@ class Session:
         self,
         open_chat: OpenChat,
         effort: Effort,
+        view: View | None,
         *,
         model: str,
         outbox: Outbox,
@@ -52,10 +53,10 @@ class Session:
         changed: Callable[[], None],
         give_up: Callable[[str], bool],
     ) -> None:
-        """`changed` is called when the session becomes ready, busy or idle.
-
-        `model` is its name as shown. `give_up` is offered the reason why no model could be loaded, and says
-        whether the application ends over it.
+        """`view` says how the reasoning is shown at first; None when it is hidden.
+        `changed` is called when the session becomes ready, busy or idle. `model` is its name as shown.
+        `give_up` is offered the reason why no model could be loaded, and says whether the application ends
+        over it.
         """
         self.ready = False
         self.chat: Chat | None = None
@@ -63,7 +64,7 @@ class Session:
         self._open_chat = open_chat
         self._effort = effort
         self._model = model
-        self._view = View.LINE
+        self._view = view
         self._cards_open: bool | None = None
         self._outbox = outbox
         self._transcript = transcript
@@ -84,12 +85,12 @@ class Session:
         self._progress.report(effort=effort.value)
 
     @property
-    def view(self) -> View:
-        """How much of the reasoning is shown, in this turn and all others."""
+    def view(self) -> View | None:
+        """How much of the reasoning is shown, in this turn and all others; None when it is hidden."""
         return self._view
 
     @view.setter
-    def view(self, view: View) -> None:
+    def view(self, view: View | None) -> None:
         self._view = view
         for turn in self._transcript.query(Turn):
             turn.show_reasoning(view)

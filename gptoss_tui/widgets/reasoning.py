@@ -11,6 +11,8 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from gptoss_tui.conversation.reasoning import LABEL
+from gptoss_tui.settings import Reasoning as Setting
 from gptoss_tui.widgets.plain_text import PlainText
 
 
@@ -21,6 +23,11 @@ class View(StrEnum):
     TAIL = "tail"
     FULL = "full"
 
+    @classmethod
+    def first(cls, setting: Setting) -> View | None:
+        """The view to begin with; None when the reasoning is hidden, and there is nothing to open."""
+        return {"folded": cls.LINE, "hidden": None, "raw": cls.FULL}[setting]
+
     def next(self) -> View:
         """The view that one press of the thinking key leads to."""
         order = list(View)
@@ -28,12 +35,16 @@ class View(StrEnum):
 
 
 class Reasoning(Vertical):
-    """One stretch of reasoning. Nothing is drawn into the folded pane; opening it draws what was kept."""
+    """One stretch of reasoning. Nothing is drawn into the folded pane; opening it draws what was kept.
 
-    def __init__(self, view: View) -> None:
+    Without a view the reasoning is hidden, and the pane tells that there is some, and how much.
+    """
+
+    def __init__(self, view: View | None) -> None:
         super().__init__()
         self.text = ""
         self._view = view
+        self._written = 0
         self._tokens = 0
         self._started = monotonic()
         self._ended: float | None = None
@@ -50,7 +61,11 @@ class Reasoning(Vertical):
     def write(self, text: str) -> None:
         """Take one token's text, printable already. Nothing is drawn before `flush`."""
         self.text += text
-        self._tokens += 1
+        self._written += 1
+
+    def count(self, tokens: int) -> None:
+        """There are so many tokens now, whether their text is shown or not."""
+        self._tokens = tokens
 
     def end(self) -> None:
         """The model went on to something else."""
@@ -65,33 +80,32 @@ class Reasoning(Vertical):
         self.end()
         self._draw()
 
-    def show(self, view: View) -> None:
+    def show(self, view: View | None) -> None:
         """Fold or open the pane."""
         self._view = view
         if self.is_mounted:
             self._apply()
 
     def on_click(self, event: events.Click) -> None:
-        if event.widget is self.query_one(".summary"):
+        if self._view is not None and event.widget is self.query_one(".summary"):
             self.show(View.LINE if self._view is not View.LINE else View.FULL)
 
     def _apply(self) -> None:
-        self.query_one(".trace").display = self._view is not View.LINE
+        self.query_one(".trace").display = self._view in (View.TAIL, View.FULL)
         self.set_class(self._view is View.TAIL, "-tail")
         self._draw()
 
     def _draw(self) -> None:
         self.query_one(".summary", Static).update(self._summary())
-        if self._view is not View.LINE:
+        if self._view in (View.TAIL, View.FULL):
             self.query_one(PlainText).show(self.text)
 
     def _summary(self) -> Content:
         seconds = (self._ended or monotonic()) - self._started
-        amount = f"{seconds:.1f} s · {self._tokens:,} tokens"
-        if self._tokens == 1:  # written long ago: it came in one piece
+        tokens = max(self._tokens, self._written)
+        amount = f"{seconds:.1f} s · {tokens:,} tokens"
+        if tokens == 1:  # written long ago: it came in one piece
             amount = f"{len(self.text.split()):,} words"
-        return Content.assemble(
-            ("▸ " if self._view is View.LINE else "▾ ", "$muted"),
-            ("raw reasoning, unmoderated", "$muted"),
-            (f" · {amount}", "$faint"),
-        )
+        mark = {View.LINE: "▸", None: "·"}.get(self._view, "▾")
+        label = "reasoning hidden" if self._view is None else LABEL
+        return Content.assemble((f"{mark} ", "$muted"), (label, "$muted"), (f" · {amount}", "$faint"))

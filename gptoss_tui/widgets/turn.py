@@ -38,10 +38,9 @@ class Turn(Vertical):
     called at a bounded rate by whoever reads the events.
     """
 
-    def __init__(self, view: View, cards_open: bool | None, *, json_answers: bool = False) -> None:
+    def __init__(self, view: View | None, cards_open: bool | None, *, json_answers: bool = False) -> None:
         super().__init__()
         self._json_answers = json_answers
-        self.tokens = 0
         self._effort = ""
         self._view = view
         self._cards_open = cards_open
@@ -73,14 +72,13 @@ class Turn(Vertical):
         match event:
             case events.Created(effort=effort):
                 self._effort = effort
-            case events.ReasoningDelta(delta=delta):
-                part = self._part if isinstance(self._part, Reasoning) else self._begin(Reasoning(self._view))
-                part.write(self._token(delta))
+            case events.ReasoningDelta() | events.ReasoningProgress() | events.FilterFailed():
+                self._think(event)
             case events.PreambleDelta(delta=delta) | events.OutputDelta(delta=delta):
                 kind = "preamble" if isinstance(event, events.PreambleDelta) else "answer"
-                self._prose(kind).write(self._token(delta))
+                self._prose(kind).write(printable(delta))
             case events.ToolCallDelta(call_id=call_id, recipient=recipient, delta=delta):
-                self.card(call_id, recipient).write(self._token(delta))
+                self.card(call_id, recipient).write(printable(delta))
             case events.ToolCall(call_id=call_id, recipient=recipient, arguments=arguments):
                 self.card(call_id, recipient).call(arguments)
             case events.ToolOutputDelta(call_id=call_id, delta=delta):
@@ -132,7 +130,7 @@ class Turn(Vertical):
                 for part in live:
                     await part.finish()
 
-    def show_reasoning(self, view: View) -> None:
+    def show_reasoning(self, view: View | None) -> None:
         """Fold or open the reasoning, also what is still to come."""
         self._view = view
         for reasoning in self.query(Reasoning):
@@ -144,9 +142,15 @@ class Turn(Vertical):
         for card in self._cards.values():
             card.open(opened)
 
-    def _token(self, delta: str) -> str:
-        self.tokens += 1
-        return printable(delta)
+    def _think(self, event: events.ReasoningDelta | events.ReasoningProgress | events.FilterFailed) -> None:
+        pane = self._part if isinstance(self._part, Reasoning) else self._begin(Reasoning(self._view))
+        match event:
+            case events.ReasoningDelta(delta=delta):
+                pane.write(printable(delta))
+            case events.ReasoningProgress(tokens=tokens):
+                pane.count(tokens)
+            case events.FilterFailed(message=message):
+                self._unmounted.append(Notice(message, "warning"))  # the pane above it goes on
 
     def _prose(self, kind: str) -> Prose:
         if isinstance(self._part, Prose) and self._part.has_class(kind):

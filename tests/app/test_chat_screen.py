@@ -368,7 +368,7 @@ async def test_a_stored_conversation_is_taken_up(stage: StageMaker, tmp_path: Pa
     async with stage(ANSWER, store=Store(tmp_path / "kept.sqlite3"), resume="") as s:
         await s.ready()
         assert "▌ hi" in s.screen and "Hello world." in s.screen
-        assert "raw reasoning, unmoderated · 6 words" in s.screen
+        assert "unmoderated, may be wrong · 6 words" in s.screen
         await s.say("again")
         await s.until(lambda: s.screen.count("Hello world.") == 2)
         assert "Hello **world**." in s.engine.prompts[0]

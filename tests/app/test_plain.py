@@ -23,6 +23,7 @@ from gptoss_tui.conversation.events import (
     ToolOutput,
     Usage,
 )
+from gptoss_tui.conversation.reasoning import LABEL
 from gptoss_tui.plain import AsText, as_json
 
 TURN: Sequence[Event] = (
@@ -50,7 +51,7 @@ def test_the_rest_is_told_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
     show = AsText(notes=sys.stderr, reasoning=sys.stderr)
     for event in TURN:
         show(event)
-    told = "Let me compute.\nI run it.\n[python] print(6 * 7)\n[output] 42\n"
+    told = f"[{LABEL}]\nLet me compute.\nI run it.\n[python] print(6 * 7)\n[output] 42\n"
     assert tuple(capsys.readouterr()) == ("It is 42.\n", told)
 
 
@@ -58,7 +59,7 @@ def test_one_stream_for_all_keeps_kinds_on_lines_of_their_own(capsys: pytest.Cap
     show = AsText(notes=sys.stdout, reasoning=sys.stdout)
     for event in (*TURN, *TURN):
         show(event)
-    turn = "Let me compute.\nI run it.\n[python] print(6 * 7)\n[output] 42\nIt is 42.\n"
+    turn = f"[{LABEL}]\nLet me compute.\nI run it.\n[python] print(6 * 7)\n[output] 42\nIt is 42.\n"
     assert capsys.readouterr().out == turn * 2
 
 
