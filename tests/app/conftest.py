@@ -19,7 +19,7 @@ from gptoss_tui.app import ChatApp
 from gptoss_tui.conversation.chat import Chat
 from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.conversation.store import Store
-from gptoss_tui.harmony import Effort
+from gptoss_tui.harmony import Effort, ResponseFormat
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.tools import Output, Tool
 from gptoss_tui.widgets.composer import Composer
@@ -144,10 +144,20 @@ def stage(
         first_message: str | None = None,
         store: Store | None = None,
         resume: str | None = None,
+        response_format: ResponseFormat | None = None,
     ) -> AsyncIterator[Stage]:
         engine = scripted_engine(tokenizer, list(scripts), pause, context, hold)
         app = ChatApp(
-            lambda approve: Chat(engine, codec, tools, approve, model="scripted", store=store, resume=resume),
+            lambda approve: Chat(
+                engine,
+                codec,
+                tools,
+                approve,
+                model="scripted",
+                store=store,
+                resume=resume,
+                response_format=response_format,
+            ),
             model="scripted",
             effort=Effort.MEDIUM,
             first_message=first_message,
