@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import jsonschema
@@ -15,6 +16,8 @@ from gptoss_tui.conversation.skeleton import skeleton
 from gptoss_tui.harmony import Channel, Closed, Conversation, Message, Parser, Repair, ResponseFormat, Role
 from gptoss_tui.harmony.render import render, render_message
 from gptoss_tui.harmony.vocabulary import ControlTokens
+from gptoss_tui.model.demo.dialogues import invent_dialogue, invent_setting
+from gptoss_tui.model.demo.dialogues.turn import unmarked
 from gptoss_tui.model.engine import END, Constraint, Edge
 
 WEATHER, PYTHON = "functions.get_weather", "python"
@@ -105,6 +108,21 @@ def test_what_is_rendered_is_accepted(
     o200k: tiktoken.Encoding, held: Constraint, asides: list[Message], last: Message
 ) -> None:
     assert accepts(held, o200k, sampled(o200k, [*asides, last]))
+
+
+def test_the_demo_model_was_taught_nothing_else(o200k: tiktoken.Encoding, control: ControlTokens) -> None:
+    rng = random.Random(7)
+    for _ in range(200):
+        setting = invent_setting(rng)
+        constraint = skeleton(control, ["python"] if setting.system.python else [])
+        assert constraint is not None
+        sample: list[Message] = []
+        for message in invent_dialogue(rng, setting).turn.messages:
+            if message.role is Role.ASSISTANT:
+                sample.append(unmarked(message))
+            if message.recipient or message.channel is Channel.FINAL:
+                assert accepts(constraint, o200k, sampled(o200k, sample))
+                sample = []
 
 
 @given(data=st.data(), channel=st.sampled_from([None, *Channel]), tools=st.sampled_from([TOOLS, frozenset()]))
