@@ -15,6 +15,7 @@ from gptoss_tui.conversation.approval import Approval, Approver
 from gptoss_tui.conversation.chat import Chat
 from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.conversation.events import Event, ToolCall
+from gptoss_tui.conversation.reasoning import ReasoningPolicy
 from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import ResponseFormat
 from gptoss_tui.model import load_tokenizer
@@ -101,6 +102,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
         resume: str | None = None,
         response_format: ResponseFormat | None = None,
         constrain_headers: bool = True,
+        reasoning: ReasoningPolicy | None = None,
         **engine: Any,
     ) -> Stage:
         scripted = scripted_engine(tokenizer, list(scripts), **engine)
@@ -115,6 +117,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
             resume=resume,
             response_format=response_format,
             constrain_headers=constrain_headers,
+            reasoning=reasoning,
         )
         return Stage(chat, scripted)
 

@@ -14,7 +14,18 @@ from typing import Final
 from ...harmony.message import Channel, Conversation, DeveloperPrompt, Effort, Message, Role, SystemPrompt
 from ...harmony.parse import Closed, Parser
 from ...harmony.vocabulary import ControlTokens
-from ...model.engine import END, Constraint, Edge, Engine, EngineError, Loading, Sampling, State, Token
+from ...model.engine import (
+    END,
+    Constraint,
+    Edge,
+    Engine,
+    EngineError,
+    Finished,
+    Loading,
+    Sampling,
+    State,
+    Token,
+)
 from ...model.errors import CheckpointError
 from ..codec import Codec
 from .filter import FilterError
@@ -68,20 +79,21 @@ class Judge:
         control = self._codec.control
         parser = Parser(self._codec.table, channel=Channel.FINAL)
         said: list[str] = []
+        ended = False
         generation = self._engine.generate(prompt, _SAMPLING, control.stops, _one_word(control))
         async with aclosing(generation):
             async for item in generation:
-                if isinstance(item, Token):
-                    said += [
-                        piece.message.text for piece in parser.feed(item.id) if isinstance(piece, Closed)
-                    ]
-        match [word.strip().casefold() for word in said]:
-            case ["allow"]:
-                return text
-            case ["withhold"]:
-                return None
-            case _:
-                raise FilterError(f"the model answered neither {ALLOW} nor {WITHHOLD}")
+                match item:
+                    case Token(id=token):
+                        said += [
+                            piece.message.text for piece in parser.feed(token) if isinstance(piece, Closed)
+                        ]
+                    case Finished(reason="stop"):
+                        ended = True
+        verdict = said[0].strip().casefold() if ended and len(said) == 1 else ""
+        if verdict not in (ALLOW, WITHHOLD):
+            raise FilterError(f"the model answered neither {ALLOW} nor {WITHHOLD}")
+        return text if verdict == ALLOW else None
 
     async def close(self) -> None:
         """End the model's process and its tokenizer's."""
