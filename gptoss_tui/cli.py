@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__
 from .settings import KEYS, Settings, SettingsError, read_settings
+from .subcommands import SUBCOMMANDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,11 @@ Options can also stand in config.toml (temperature = 0.7) or the environment (GP
 """
 
 
+def _looking_back() -> str:
+    lines = [f"  gptoss-chat {name:<10}{summary}" for name, summary in SUBCOMMANDS.items()]
+    return "\n".join(["", "looking back (each has a --help of its own):", *lines])
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -42,9 +48,9 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="gptoss-chat",
-        usage="gptoss-chat [options]",
+        usage="gptoss-chat [options]\n       gptoss-chat SUBCOMMAND [options]",
         description="Talk with gpt-oss on your own machine. Without options: the full screen.",
-        epilog=_EPILOG,
+        epilog=_EPILOG + _looking_back(),
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=34),
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -118,8 +124,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own); returns the exit status."""
-    given = vars(_parser().parse_args(argv))
+    argv = sys.argv[1:] if argv is None else argv
+    look = _look_back(argv[0], argv[1:]) if argv and argv[0] in SUBCOMMANDS else None
+    given = {} if look else vars(_parser().parse_args(argv))
     try:
+        if look:
+            return look()
         flags = {key: value for key, value in given.items() if key in KEYS}
         settings = replace(read_settings(flags, os.environ), bypass="bypass" in given)
         if settings.schema:
@@ -140,6 +150,19 @@ def _check_schema(file: Path) -> None:
     from .conversation.response_format import read_response_format
 
     read_response_format(file)
+
+
+def _look_back(name: str, arguments: Sequence[str]) -> Callable[[], int]:
+    """The subcommand, its arguments understood; the call gives its exit status."""
+    from . import subcommands
+
+    summary = SUBCOMMANDS[name]
+    about = f"{summary[0].upper()}{summary[1:]}."
+    parser = _Parser(prog=f"gptoss-chat {name}", description=about, allow_abbrev=False)
+    subcommands.arguments(name, parser)
+    given = parser.parse_args(arguments)
+    _tolerate_any_locale()
+    return partial(subcommands.run, name, given)
 
 
 def _talk(settings: Settings, given: dict[str, str | bool]) -> int:
