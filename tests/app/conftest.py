@@ -18,9 +18,12 @@ from textual.pilot import Pilot
 from gptoss_tui.app import ChatApp
 from gptoss_tui.conversation.chat import Chat
 from gptoss_tui.conversation.codec import Codec
+from gptoss_tui.conversation.filters.filter import ReasoningFilter
+from gptoss_tui.conversation.reasoning import ReasoningPolicy
 from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import Effort, ResponseFormat
 from gptoss_tui.model import load_tokenizer
+from gptoss_tui.settings import Reasoning
 from gptoss_tui.tools import Output, Tool
 from gptoss_tui.widgets.composer import Composer
 
@@ -145,6 +148,8 @@ def stage(
         store: Store | None = None,
         resume: str | None = None,
         response_format: ResponseFormat | None = None,
+        reasoning: Reasoning = "folded",
+        judge: ReasoningFilter | None = None,
     ) -> AsyncIterator[Stage]:
         engine = scripted_engine(tokenizer, list(scripts), pause, context, hold)
         app = ChatApp(
@@ -157,9 +162,11 @@ def stage(
                 store=store,
                 resume=resume,
                 response_format=response_format,
+                reasoning=ReasoningPolicy(hidden=reasoning == "hidden", judge=judge),
             ),
             model="scripted",
             effort=Effort.MEDIUM,
+            reasoning=reasoning,
             first_message=first_message,
         )
         async with app.run_test(size=size, notifications=True) as pilot:
