@@ -70,7 +70,9 @@ async def test_hidden_reasoning_cannot_be_opened(stage: StageMaker, how: str) ->
             await s.until_shown("there is nothing")
         await s.pilot.pause(0.2)
         assert "hunter2" not in s.screen
-        assert not any("hunter2" in str(widget.__dict__) for widget in s.app.screen.query("Reasoning, Reasoning *"))
+        assert not any(
+            "hunter2" in str(widget.__dict__) for widget in s.app.screen.query("Reasoning, Reasoning *")
+        )
 
 
 async def test_hidden_reasoning_shows_that_the_model_is_thinking(stage: StageMaker) -> None:
