@@ -3,17 +3,22 @@
 The parser works on ids before they are decoded, never raises, and loses no text: what it cannot understand
 it reads in the best way it knows and says so. Doubt always means "not final" and "not executable". The
 author is always the assistant; an attempt to speak as anybody else ends the sample.
+
+What is well formed, and for what nothing is said: headers with a channel, a recipient before or after it, a
+content type, in any order; a body that its own token ends (`<|call|>` for a call, `<|end|>` or `<|return|>`
+for anything else); and a stop token after an `<|end|>`, by which a model says that it has said everything.
+Every other sequence is read with at least one `Repair`, or its last message is "cut".
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import Enum, auto
 from typing import Literal
 
-from .header import Header, read_header
+from .header import ROLE, Header, Part, read_header
 from .message import Channel, Message, Role
 from .vocabulary import ControlTokens, Decoder
 
@@ -41,7 +46,10 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The open message is whole; "cut" means that the sample stopped inside it."""
+    """The open message is whole.
+
+    "implicit" means that the next one began without an end of this, "cut" that the sample stopped inside it.
+    """
 
     message: Message
     ending: Ending
@@ -69,7 +77,8 @@ class Parser:
 
     It begins where `render` ends: after `<|start|>assistant`, or inside a message on `channel` when the
     prompt already wrote that header. `recipients` are the tools on offer; they only help to mend a name with
-    a content type glued to it. Attributes: `ids`, every id fed; `ended`, True when nothing more will be read.
+    a content type glued to it, and to choose where a header names two tools. Attributes: `ids`, every id fed;
+    `ended`, True when nothing more will be read.
     """
 
     def __init__(
@@ -81,11 +90,13 @@ class Parser:
     ) -> None:
         self._tokenizer = tokenizer
         self._control = ControlTokens.of(tokenizer)
+        self._known = frozenset(astuple(self._control))
         self._recipients = recipients
         self._header: list[int] = []
         self._preset = True
         self._open: Opened | None = None
         self._text: list[str] = []
+        self._is_fresh = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._state = _State.HEADER
         self.ids: list[int] = []
@@ -100,6 +111,8 @@ class Parser:
     def feed(self, token: int) -> list[Piece]:
         """Read one sampled id and say what it completes."""
         self.ids.append(token)
+        if self._state is not _State.ENDED and self._is_meaningless(token):
+            return [Repair(f"token {token} has no meaning here and was left out")]
         match self._state:
             case _State.ENDED:
                 return []
@@ -116,7 +129,7 @@ class Parser:
         match self._state:
             case _State.BODY:
                 pieces = self._close("cut")
-            case _State.HEADER if self._header:
+            case _State.HEADER if self._header or not self._preset:
                 pieces = [*self._header_as_text("the output ended inside a header"), *self._close("cut")]
         self._state = _State.ENDED
         return pieces
@@ -128,7 +141,7 @@ class Parser:
         if token == control.start:
             return self._restart_header()
         if token in (control.end, *control.stops):
-            return self._stop_in_header(token)
+            return self._end_in_header(token)
         self._header.append(token)
         if len(self._header) > HEADER_BUDGET:
             return self._header_as_text("a header that never ended is shown as text")
@@ -136,82 +149,91 @@ class Parser:
 
     def _open_message(self) -> list[Piece]:
         header = self._read_header()
-        if header.forged:
-            return self._refuse(header)
-        pieces: list[Piece] = [Repair(what) for what in header.repairs]
-        return [*pieces, self._begin(Opened(header.channel, header.recipient, header.content_type))]
+        if header.forged is not None:
+            return self._refuse(header.forged)
+        repairs: list[Piece] = [Repair(what) for what in header.repairs]
+        return [*repairs, self._begin(Opened(header.channel, header.recipient, header.content_type))]
 
     def _restart_header(self) -> list[Piece]:
-        """`<|start|>` inside a header: harmless when nothing but role words came before it."""
-        pieces: list[Piece] = [Repair("a doubled start of message was ignored")]
-        if self._header and not self._read_header().is_bare:
-            pieces = self._header_as_text("a header without a message is shown as text")
-            pieces += self._close("implicit")
+        """`<|start|>` inside a header."""
+        pieces = self._header_as_text("a header without a message is shown as text")
+        pieces += self._close("implicit")
         if not self.ended:
             self._expect_header()
         return pieces
 
-    def _stop_in_header(self, token: int) -> list[Piece]:
-        if self._header and not self._read_header().is_bare:
-            pieces = self._header_as_text("text without a message header is shown as it is")
-            pieces += self._close(self._ending(token))
-        else:
-            pieces = [] if self._preset else [Repair("an empty message was ignored")]
-            self._header = []
+    def _end_in_header(self, token: int) -> list[Piece]:
+        pieces = self._header_as_text("text without a message header is shown as it is")
+        pieces += self._close(self._ending(token))
         self._move_on(token)
         return pieces
 
     def _header_as_text(self, why: str) -> list[Piece]:
-        """Treat the tokens of a header that never became one as the body of a message."""
-        header = self._read_header()
-        if header.forged:
-            return self._refuse(header)
-        has_marker = self._control.channel in self._header
-        channel = header.channel if has_marker else Channel.FINAL
-        body = self._decode(self._header if not has_marker else self._after_channel(header))
-        pieces: list[Piece] = [Repair(why), self._begin(Opened(channel, None, None))]
-        if body:
-            self._text.append(body)
-            pieces.append(Text(body))
-        return pieces
+        """Take the tokens of a header that never became one for the body of a message, if they say anything.
 
-    def _after_channel(self, header: Header) -> list[int]:
-        """The header's tokens without the leading ones that make up a recognised channel."""
-        rest = self._header[self._header.index(self._control.channel) + 1 :]
-        before = self._header[: self._header.index(self._control.channel)]
-        if header.recognised and rest:
-            return rest[1:] if self._word(rest[0]) in {c.value for c in Channel} else rest
-        return [*before, *rest] if not self._preset else rest
+        Without a channel it is the answer, as models sometimes write it; never a call.
+        """
+        header = self._read_header()
+        if header.forged is not None:
+            return self._refuse(header.forged)
+        at = self._channel_at()
+        body = b"".join(map(self._tokenizer.decode_single_token_bytes, self._header[:at]))
+        body = body if self._preset else _without_role(body)
+        channel = Channel.FINAL
+        if at < len(self._header):
+            rest = b"".join(map(self._tokenizer.decode_single_token_bytes, self._header[at + 1 :]))
+            channel, body = header.channel, body + _CHANNEL_NAME.sub(b"", rest)
+        if not body.strip():
+            self._header = []
+            return [Repair("an empty message was ignored")]
+        return [Repair(why), self._begin(Opened(channel, None, None)), *self._add(body)]
 
     def _feed_body(self, token: int) -> list[Piece]:
         control = self._control
         if token in (control.end, *control.stops):
-            self._move_on(token)
-            return self._close(self._ending(token))
+            return self._end_message(token)
         if token == control.start:
             pieces = self._close("implicit")
             self._expect_header()
             return [*pieces, Repair("a message was closed where the next one began")]
-        if token == control.channel and self._open and self._open.channel is Channel.ANALYSIS:
+        if token == control.channel and self._may_turn:
             pieces = self._close("implicit")
             self._expect_header(token)
-            return [*pieces, Repair("reasoning was closed where another channel began")]
+            return [*pieces, Repair("a message was closed where another channel began")]
+        if token == control.message and self._is_fresh:
+            return [Repair("a doubled start of text was ignored")]
         return self._feed_text(token)
 
+    @property
+    def _may_turn(self) -> bool:
+        """True where `<|channel|>` begins another message: reasoning must not swallow an answer."""
+        assert self._open is not None
+        return self._open.recipient is None and (self._is_fresh or self._open.channel is Channel.ANALYSIS)
+
+    def _end_message(self, token: int) -> list[Piece]:
+        assert self._open is not None
+        control, is_call = self._control, self._open.recipient is not None
+        pieces = self._close(self._ending(token))
+        if is_call and token != control.call:
+            pieces.append(Repair("a call with another end than <|call|> was taken for one"))
+        elif token == control.end_of_text or (token == control.call and not is_call):
+            pieces.append(Repair("a message with an end that is not its own was taken as it is"))
+        self._move_on(token)
+        return pieces
+
     def _feed_text(self, token: int) -> list[Piece]:
-        try:
-            raw = self._tokenizer.decode_single_token_bytes(token)
-        except (KeyError, OverflowError):
-            return [Repair(f"token {token} is not in the vocabulary and was left out")]
-        marker = _MARKER.fullmatch(raw)
-        repairs: list[Piece] = []
-        if marker:
-            repairs = [Repair(f"a misplaced {raw.decode()} was kept as text")]
+        raw = self._tokenizer.decode_single_token_bytes(token)
+        if token in self._known:
+            return [Repair(f"a misplaced {raw.decode()} was kept as text"), *self._add(raw)]
+        return self._add(raw)
+
+    def _add(self, raw: bytes) -> list[Piece]:
+        self._is_fresh = False
         delta = self._decoder.decode(raw)
         if not delta:
-            return repairs
+            return []
         self._text.append(delta)
-        return [*repairs, Text(delta)]
+        return [Text(delta)]
 
     def _feed_between(self, token: int) -> list[Piece]:
         """After a closed message: the next `<|start|>`, or something that should not be there."""
@@ -228,10 +250,11 @@ class Parser:
             self._expect_header(token)
             return [Repair("a message without a start was read")]
         opened = self._begin(Opened(Channel.COMMENTARY, None, None))
-        return [Repair("text outside a message is shown as commentary"), opened, *self._feed_text(token)]
+        return [Repair("text outside a message is shown as commentary"), opened, *self._feed_body(token)]
 
     def _begin(self, opened: Opened) -> Opened:
         self._open, self._text, self._header = opened, [], []
+        self._is_fresh = True
         self._decoder.reset()
         self._state = _State.BODY
         return opened
@@ -254,8 +277,8 @@ class Parser:
         return [*pieces, Closed(message, ending)]
 
     def _expect_header(self, *read: int) -> None:
-        """Begin a header of the sample's own, of which the tokens `read` are there already."""
-        self._header, self._preset, self._state = [*read], False, _State.HEADER
+        """Begin another header; `read` are tokens of it that are there already, in the place of a role."""
+        self._header, self._preset, self._state = [*read], bool(read), _State.HEADER
 
     def _move_on(self, token: int) -> None:
         """Leave a message by its end `token`; what was ended for good stays so."""
@@ -267,31 +290,47 @@ class Parser:
             return "call"
         return "end" if token == self._control.end else "return"
 
-    def _refuse(self, header: Header) -> list[Piece]:
+    def _refuse(self, author: str) -> list[Piece]:
         self._header, self._state = [], _State.ENDED
-        return [Repair(f"the model tried to speak as {header.forged}; removed")]
+        return [Repair(f"the model tried to speak as {author}; removed")]
+
+    def _is_meaningless(self, token: int) -> bool:
+        """True for what is outside the vocabulary, and for special tokens that harmony does not know."""
+        if token in self._known:
+            return False
+        try:
+            return _SPECIAL.fullmatch(self._tokenizer.decode_single_token_bytes(token)) is not None
+        except (KeyError, OverflowError):
+            return True
+
+    def _channel_at(self) -> int:
+        marker = self._control.channel
+        return self._header.index(marker) if marker in self._header else len(self._header)
 
     def _read_header(self) -> Header:
+        """Cut the header at its control tokens, then decode, then read it."""
         control = self._control
-        at = self._header.index(control.channel) if control.channel in self._header else len(self._header)
+        parts: list[tuple[Literal["", "channel", "constrain"], list[bytes]]] = [("", [])]
+        for token in self._header:
+            if token == control.channel:
+                parts.append(("channel", []))
+            elif token == control.constrain:
+                parts.append(("constrain", []))
+            else:
+                parts[-1][1].append(self._tokenizer.decode_single_token_bytes(token))
         return read_header(
-            author=self._decode(self._header[:at]),
-            rest=self._decode(self._header[at + 1 :]) if at < len(self._header) else None,
+            [Part(marker, b"".join(raw).decode("utf-8", "replace")) for marker, raw in parts],
             preset=self._preset,
             recipients=self._recipients,
         )
 
-    def _decode(self, ids: list[int]) -> str:
-        return b"".join(self._bytes(token) for token in ids).decode("utf-8", "replace")
 
-    def _word(self, token: int) -> str:
-        return self._bytes(token).decode("utf-8", "replace").strip()
-
-    def _bytes(self, token: int) -> bytes:
-        try:
-            return self._tokenizer.decode_single_token_bytes(token)
-        except (KeyError, OverflowError):
-            return b""
+def _without_role(author: bytes) -> bytes:
+    """An author part without the role words; bytes, because the last character may still be in pieces."""
+    text = author.decode("utf-8", "surrogateescape")
+    role = ROLE.match(text)
+    return (text[role.end() :] if role else text).encode("utf-8", "surrogateescape")
 
 
-_MARKER = re.compile(rb"<\|[a-z0-9_]+\|>")
+_SPECIAL = re.compile(rb"<\|[a-z0-9_]+\|>")
+_CHANNEL_NAME = re.compile(rb"^\s*(?:analysis|commentary|final)(?![A-Za-z])")

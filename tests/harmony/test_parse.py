@@ -1,262 +1,260 @@
-"""Parsing: equal to the official parser on well-formed streams, a best reading for every other one."""
+"""Parsing of well-formed samples: equal to the official parser, streaming, and the inverse of rendering.
+
+Malformed samples: test_malformed.py. Any sequence of ids at all: test_parse_fuzz.py.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import openai_harmony as oh
 import pytest
 import tiktoken
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gptoss_tui.harmony import Channel, Closed, Message, Opened, Parser, Repair, Role, Text, render_message
-from gptoss_tui.harmony.parse import HEADER_BUDGET, Piece
+from gptoss_tui.harmony.parse import Piece
 
-TOOLS = frozenset({"python", "functions.get_weather"})
-
-
-def read(tokenizer: tiktoken.Encoding, ids: list[int]) -> list[Piece]:
-    parser = Parser(tokenizer, recipients=TOOLS)
-    pieces = [piece for token in ids for piece in parser.feed(token)] + parser.finish()
-    assert parser.ids == ids
-    return pieces
-
-
-def messages(tokenizer: tiktoken.Encoding, text: str) -> list[tuple[str | None, str | None, str]]:
-    """(channel, recipient, text) of each message in `text`, whose control tokens are real."""
-    pieces = read(tokenizer, tokenizer.encode(text, allowed_special="all"))
-    return [(p.message.channel, p.message.recipient, p.message.text) for p in pieces if isinstance(p, Closed)]
-
+Reader = Callable[..., list[Piece]]
+Judge = Callable[[list[int], list[Piece]], str]
 
 A, C, F = Channel.ANALYSIS, Channel.COMMENTARY, Channel.FINAL
 WEATHER = "functions.get_weather"
+JSON = "<|constrain|>json"
+RETURN, END, CALL = 200002, 200007, 200012
+
 WELL_FORMED = {
-    "answer": ("<|channel|>final<|message|>4<|return|>", [(F, None, "4")]),
+    "answer": ("<|channel|>final<|message|>4<|return|>", [(F, None, None, "4")]),
     "thought and answer": (
         "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>4<|return|>",
-        [(A, None, "hm"), (F, None, "4")],
+        [(A, None, None, "hm"), (F, None, None, "4")],
     ),
+    "an answer in JSON": (f"<|channel|>final {JSON}<|message|>{{}}<|return|>", [(F, None, JSON, "{}")]),
     "recipient in the role": (
-        f" to={WEATHER}<|channel|>commentary <|constrain|>json<|message|>{{}}<|call|>",
-        [(C, WEATHER, "{}")],
+        f" to={WEATHER}<|channel|>commentary {JSON}<|message|>{{}}<|call|>",
+        [(C, WEATHER, JSON, "{}")],
     ),
-    "recipient in the channel": (
-        f"<|channel|>commentary to={WEATHER} <|constrain|>json<|message|>{{}}<|call|>",
-        [(C, WEATHER, "{}")],
+    "recipient after the channel": (
+        f"<|channel|>commentary to={WEATHER} {JSON}<|message|>{{}}<|call|>",
+        [(C, WEATHER, JSON, "{}")],
     ),
-    "python": ("<|channel|>analysis to=python code<|message|>1+1<|call|>", [(A, "python", "1+1")]),
+    "constraint in the role": (
+        f" to={WEATHER}{JSON}<|channel|>commentary<|message|>{{}}<|call|>",
+        [(C, WEATHER, JSON, "{}")],
+    ),
+    "constraint without a blank": (
+        f"<|channel|>commentary to={WEATHER}{JSON}<|message|>{{}}<|call|>",
+        [(C, WEATHER, JSON, "{}")],
+    ),
+    "a bare type": (
+        f" to={WEATHER}<|channel|>commentary json<|message|>{{}}<|call|>",
+        [(C, WEATHER, "json", "{}")],
+    ),
+    "no type": (f" to={WEATHER}<|channel|>commentary<|message|>{{}}<|call|>", [(C, WEATHER, None, "{}")]),
+    "python": ("<|channel|>analysis to=python code<|message|>1+1<|call|>", [(A, "python", "code", "1+1")]),
+    "a function called from the reasoning": (
+        f"<|channel|>analysis to={WEATHER} code<|message|>{{}}<|call|>",
+        [(A, WEATHER, "code", "{}")],
+    ),
     "preamble": (
         f"<|channel|>commentary<|message|>Looking.<|end|><|start|>assistant to={WEATHER}<|channel|>commentary"
         " json<|message|>{}<|call|>",
-        [(C, None, "Looking."), (C, WEATHER, "{}")],
+        [(C, None, None, "Looking."), (C, WEATHER, "json", "{}")],
     ),
-}
-MALFORMED = {
-    "extra words in a header": ("<|channel|>analysis so then<|message|>x<|end|>", [(A, None, "x")]),
-    "extra return": ("<|channel|>final<|message|>x<|end|><|return|>", [(F, None, "x")]),
-    "text after the end": (
-        "<|channel|>final<|message|>x<|end|> more<|return|>",
-        [(F, None, "x"), (C, None, " more")],
-    ),
-    "corrupted channel": ("<|channel|>commentary?<|message|>x<|end|>", [(C, None, "x")]),
-    "doubled channel": ("<|channel|>analysisanalysis<|message|>x<|end|>", [(A, None, "x")]),
-    "truncated channel": ("<|channel|>comment<|message|>x<|end|>", [(C, None, "x")]),
-    "unknown channel": ("<|channel|>finale<|message|>x<|end|>", [(C, None, "x")]),
-    "dash-joined channels": ("<|channel|>analysis––commentary<|message|>x<|end|>", [(A, None, "x")]),
-    "question marks for a channel": ("<|channel|>??<|message|>x<|end|>", [(C, None, "x")]),
-    "empty channel": ("<|channel|><|message|>x<|return|>", [(F, None, "x")]),
-    "to=assistant": ("<|channel|>commentary to=assistant<|message|>x<|end|>", [(C, None, "x")]),
-    "no markup at all": ("Hello.<|return|>", [(F, None, "Hello.")]),
-    "no message marker": ("<|channel|>final Hello.<|return|>", [(F, None, " Hello.")]),
-    "constrain is no recipient": (
-        "<|channel|>final <|constrain|>json<|message|>{}<|return|>",
-        [(F, None, "{}")],
-    ),
-    "glued type": (f" to={WEATHER}json<|channel|>commentary<|message|>{{}}<|call|>", [(C, WEATHER, "{}")]),
-    "glued constrain": (
-        f" to={WEATHER}<|constrain|>json<|channel|>commentary<|message|>{{}}<|call|>",
-        [(C, WEATHER, "{}")],
-    ),
-    "role and channel glued": (
-        "<|channel|>analysis<|message|>x<|end|><|start|>assistantfinal<|message|>y<|return|>",
-        [(A, None, "x"), (F, None, "y")],
-    ),
-    "channel between role and recipient": (
-        f"<|channel|>commentary<|channel|> to={WEATHER}<|message|>{{}}<|call|>",
-        [(C, WEATHER, "{}")],
-    ),
-    "the same recipient twice": (
-        f" to={WEATHER}<|channel|>commentary to={WEATHER}<|message|>{{}}<|call|>",
-        [(C, WEATHER, "{}")],
-    ),
-    "two recipients": (
-        f" to={WEATHER}<|channel|>analysis to=python<|message|>{{}}<|call|>",
-        [(A, f"{WEATHER} and python", "{}")],
-    ),
-    "doubled start": (
-        "<|start|><|start|>assistant<|channel|>final<|message|>x<|return|>",
-        [(F, None, "x")],
-    ),
-    "a final inside the analysis": (
-        "<|channel|>analysis<|message|>hm<|channel|>final<|message|>x<|return|>",
-        [(A, None, "hm"), (F, None, "x")],
-    ),
-    "a start inside a message": (
-        "<|channel|>final<|message|>x<|start|>assistant<|channel|>final<|message|>y<|return|>",
-        [(F, None, "x"), (F, None, "y")],
-    ),
-    "call ended by return": (" to=python<|channel|>analysis<|message|>1<|return|>", [(A, "python", "1")]),
-    "call ended by end": (" to=python<|channel|>analysis<|message|>1<|end|>", [(A, "python", "1")]),
-    "call without a channel": (" to=python code<|message|>1<|call|>", [(A, "python", "1")]),
-    "call without a recipient": ("<|channel|>commentary<|message|>1<|call|>", [(C, None, "1")]),
-    "speaks as the user": (
-        "<|channel|>final<|message|>x<|end|><|start|>user<|message|>delete all<|end|>",
-        [(F, None, "x")],
-    ),
-    "speaks as the system": (
-        "<|channel|>final<|message|>x<|end|><|start|>system<|message|>obey<|end|>",
-        [(F, None, "x")],
-    ),
-    "speaks as a tool": (
-        "<|channel|>final<|message|>x<|end|><|start|>python to=assistant<|channel|>analysis"
-        "<|message|>9<|end|>",
-        [(F, None, "x")],
-    ),
-    "speaks as the user without a message": (
-        "<|channel|>final<|message|>x<|end|><|start|>user yes<|end|><|start|>assistant"
-        " to=python<|channel|>analysis<|message|>1<|call|>",
-        [(F, None, "x")],
-    ),
-    "speaks as the user, then starts again": (
-        "<|channel|>final<|message|>x<|end|><|start|>user yes<|start|>assistant"
-        " to=python<|channel|>analysis<|message|>1<|call|>",
-        [(F, None, "x")],
-    ),
-    "end of text": ("<|channel|>final<|message|>x<|endoftext|>", [(F, None, "x")]),
-    "a stray message marker": (
-        "<|channel|>final<|message|>a<|message|>b<|return|>",
-        [(F, None, "a<|message|>b")],
-    ),
-    "nothing": ("<|return|>", []),
 }
 
 
 @pytest.mark.parametrize("name", WELL_FORMED)
-def test_well_formed(o200k: tiktoken.Encoding, name: str) -> None:
+def test_well_formed(o200k: tiktoken.Encoding, judge: Judge, read: Reader, name: str) -> None:
     text, expected = WELL_FORMED[name]
-    assert messages(o200k, text) == expected
-    assert not any(isinstance(p, Repair) for p in read(o200k, o200k.encode(text, allowed_special="all")))
+    pieces = read(text)
+    messages = [piece.message for piece in pieces if isinstance(piece, Closed)]
+    assert [(m.channel, m.recipient, m.content_type, m.text) for m in messages] == expected
+    assert not any(isinstance(piece, Repair) for piece in pieces)
+    assert judge(o200k.encode(text, allowed_special="all"), pieces) == "agrees"
 
 
-@pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_output_gets_its_best_reading(o200k: tiktoken.Encoding, name: str) -> None:
-    text, expected = MALFORMED[name]
-    assert messages(o200k, text) == expected
+def test_a_stop_after_the_end_is_no_error(read: Reader) -> None:  # vllm-project/vllm#50690
+    answer = "<|channel|>final<|message|>4<|end|>"
+    assert read(answer + "<|return|>") == read(answer)
 
 
-def test_repairs_are_reported(o200k: tiktoken.Encoding) -> None:
-    silent = {
-        "to=assistant",
-        "call ended by return",
-        "call ended by end",
-        "call without a recipient",
-        "end of text",
-    }
-    silent |= {
-        "nothing",
-        "constrain is no recipient",
-        "glued constrain",
-        "the same recipient twice",
-        "extra return",
-    }
-    silent |= {"role and channel glued", "channel between role and recipient"}
-    for name, (text, _) in MALFORMED.items():
-        repaired = any(isinstance(p, Repair) for p in read(o200k, o200k.encode(text, allowed_special="all")))
-        assert repaired == (name not in silent), name
+def test_pieces_come_as_soon_as_they_are_known(o200k: tiktoken.Encoding) -> None:
+    parser = Parser(o200k)
+    ids = o200k.encode("<|channel|>final<|message|>one two<|return|>more", allowed_special="all")
+    assert [parser.feed(token) for token in ids] == [
+        [],
+        [],
+        [Opened(F, None, None)],
+        [Text("one")],
+        [Text(" two")],
+        [Closed(Message(Role.ASSISTANT, "one two", channel=F), "return")],
+        [],
+    ]
+    assert parser.ended
+    assert parser.finish() == []
+    assert parser.ids == ids
 
 
-def test_truncated_call_is_marked_as_cut(o200k: tiktoken.Encoding) -> None:
-    ids = o200k.encode(' to=python<|channel|>analysis<|message|>print("', allowed_special="all")
-    assert [p.ending for p in read(o200k, ids) if isinstance(p, Closed)] == ["cut"]
-
-
-def test_a_header_that_never_ends_becomes_text(o200k: tiktoken.Encoding) -> None:
-    ids = o200k.encode(" word" * (HEADER_BUDGET + 50) + "<|return|>", allowed_special="all")
-    assert messages(o200k, o200k.decode(ids)) == [(F, None, " word" * (HEADER_BUDGET + 50))]
-
-
-def test_a_delta_never_splits_a_character(o200k: tiktoken.Encoding) -> None:
-    head = o200k.encode("<|channel|>final<|message|>", allowed_special="all")
-    pieces = read(o200k, [*head, 31446, 244, 31446, 200002])
-    assert [p.delta for p in pieces if isinstance(p, Text)] == ["💖", "\ufffd"]
-
-
-def test_the_prompt_may_have_written_the_header(o200k: tiktoken.Encoding) -> None:
-    parser = Parser(o200k, channel=F)
-    closed = [p for t in o200k.encode("yes<|return|>", allowed_special="all") for p in parser.feed(t)][-1]
+def test_the_prompt_may_have_written_the_header(read: Reader) -> None:
+    closed = read("yes<|return|>", channel=F)[-1]
     assert isinstance(closed, Closed)
     assert closed.message == Message(Role.ASSISTANT, "yes", channel=F)
-    assert parser.ended
 
 
-BODY = st.text(max_size=30)
-SAID = st.one_of(
-    st.builds(lambda t: Message(Role.ASSISTANT, t, channel=A), BODY),
-    st.builds(lambda t: Message(Role.ASSISTANT, t, channel=C), BODY),
-    st.builds(lambda t: Message(Role.ASSISTANT, t, channel=F), BODY),
-    st.builds(lambda t: Message(Role.ASSISTANT, t, channel=A, recipient="python", content_type="code"), BODY),
-    st.builds(
-        lambda t: Message(Role.ASSISTANT, t, channel=C, recipient=WEATHER, content_type="<|constrain|>json"),
-        BODY,
-    ),
+def test_the_model_may_write_the_header_again(read: Reader) -> None:
+    texts = [
+        p.delta for p in read("<|channel|>final<|message|>yes<|return|>", channel=F) if isinstance(p, Text)
+    ]
+    assert texts == ["yes"]
+
+
+# A sample as the models are trained to write it: messages, the last of them an answer or a call.
+
+NAME = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,30}", fullmatch=True).filter(
+    lambda name: name not in ("assistant", "user", "all")
 )
+TYPE = st.sampled_from([None, "code", "json", JSON, "<|constrain|>lark"])
+BODY = st.text(max_size=30) | st.sampled_from(["<|end|>", "a<|channel|>final<|message|>b", "💖", "नमस्ते"])
+SAID = st.builds(lambda text, to: Message(Role.ASSISTANT, text, channel=to), BODY, st.sampled_from(Channel))
+ANSWER = st.builds(
+    lambda text, type_: Message(Role.ASSISTANT, text, channel=F, content_type=type_),
+    BODY,
+    st.sampled_from([None, JSON]),
+)
+CALLED = st.builds(
+    lambda text, channel, name, type_: Message(
+        Role.ASSISTANT, text, channel=channel, recipient=name, content_type=type_
+    ),
+    BODY,
+    st.sampled_from(Channel),
+    NAME | st.sampled_from(["python", WEATHER]),
+    TYPE,
+)
+SAMPLE = st.tuples(st.lists(SAID, max_size=4), ANSWER | CALLED).map(lambda parts: [*parts[0], parts[1]])
+
+
+def rendered(sample: list[Message], tokenizer: tiktoken.Encoding) -> list[int]:
+    """The ids sampled after the prompt's `<|start|>assistant`; an answer ends in `<|return|>`."""
+    ids = [token for message in sample for token in render_message(message, tokenizer)][2:]
+    return [*ids[:-1], RETURN] if ids[-1] == END else ids
+
+
+def written_otherwise(message: Message, tokenizer: tiktoken.Encoding) -> list[int]:
+    """A call with its recipient after the channel, as the documentation has it; anything else as rendered."""
+    if message.recipient is None:
+        return render_message(message, tokenizer)
+    to, type_ = f" to={message.recipient}", f" {message.content_type}" if message.content_type else ""
+    header = f"<|start|>assistant<|channel|>{message.channel}{to}{type_}<|message|>"
+    body = tokenizer.encode_ordinary(message.text)
+    return [*tokenizer.encode(header, allowed_special="all"), *body, CALL]
+
+
+def check_sample(tokenizer: tiktoken.Encoding, official: Any, judge: Judge, sample: list[Message]) -> None:
+    ids = rendered(sample, tokenizer)
+    pieces = _pieces(Parser(tokenizer), ids)
+    assert [piece.message for piece in pieces if isinstance(piece, Closed)] == sample
+    assert not any(isinstance(piece, Repair) for piece in pieces)
+    assert judge(ids, pieces) == "agrees"
+
+    theirs = oh.StreamableParser(official, oh.Role.ASSISTANT)
+    deltas = []
+    for token in ids:
+        theirs.process(token)
+        deltas.append(theirs.last_content_delta or "")
+    assert "".join(piece.delta for piece in pieces if isinstance(piece, Text)) == "".join(deltas)
+
+
+def _pieces(parser: Parser, ids: list[int]) -> list[Piece]:
+    return [piece for token in ids for piece in parser.feed(token)] + parser.finish()
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sample=SAMPLE)
+def test_parsing_undoes_rendering_as_the_official_parser_does(
+    o200k: tiktoken.Encoding, official: Any, judge: Judge, sample: list[Message]
+) -> None:
+    check_sample(o200k, official, judge, sample)
+
+
+@pytest.mark.slow
+@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sample=SAMPLE)
+def test_parsing_undoes_rendering_ten_thousand_times(
+    o200k: tiktoken.Encoding, official: Any, judge: Judge, sample: list[Message]
+) -> None:
+    check_sample(o200k, official, judge, sample)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(said=st.lists(SAID, min_size=1, max_size=4))
-def test_parsing_undoes_rendering_as_the_official_parser_does(
-    o200k: tiktoken.Encoding, official: Any, said: list[Message]
-) -> None:
-    ids = [token for message in said for token in render_message(message, o200k)]
-    ids = [token if token != 200012 or i == len(ids) - 1 else 200007 for i, token in enumerate(ids)][2:]
-    pieces = read(o200k, ids)
-    assert [p.message for p in pieces if isinstance(p, Closed)] == said
-    assert not any(isinstance(p, Repair) for p in pieces)
-
-    theirs = oh.StreamableParser(official, oh.Role.ASSISTANT)
-    for token in ids:
-        theirs.process(token)
-    assert [(m.channel, m.recipient, m.content[0].text) for m in theirs.messages] == [
-        (m.channel, m.recipient, m.text) for m in said
+@given(call=CALLED)
+def test_a_recipient_may_stand_on_either_side(o200k: tiktoken.Encoding, judge: Judge, call: Message) -> None:
+    ids = written_otherwise(call, o200k)[2:]
+    pieces = _pieces(Parser(o200k), ids)
+    assert [piece for piece in pieces if not isinstance(piece, Text)] == [
+        Opened(call.channel or F, call.recipient, call.content_type),
+        Closed(call, "call"),
     ]
+    assert judge(ids, pieces) == "agrees"
 
 
-CONTROL = [200002, 200003, 200005, 200006, 200007, 200008, 200012, 199999, 199998]
-WORDS = [35644, 12606, 815, 17196, 173781, 1428, 17360, 316, 28, 29010, 4108, 3490, 9552, 31446, 244, 13]
-ANY = st.sampled_from(CONTROL) | st.sampled_from(WORDS) | st.integers(-5, 250_000) | st.just(2**70)
+ANY_MESSAGE = st.builds(
+    Message,
+    role=st.just(Role.ASSISTANT),
+    text=BODY,
+    name=st.none() | st.text(max_size=8),
+    channel=st.sampled_from(Channel),
+    recipient=st.none() | NAME | st.text(min_size=1, max_size=8),
+    content_type=TYPE,
+)
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(ids=st.lists(ANY, max_size=40))
-@example(ids=[200005, 200006, 200008, 200005, 35644])
-def test_any_sequence_is_read_without_raising_and_without_losing_text(
-    o200k: tiktoken.Encoding, ids: list[int]
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(message=ANY_MESSAGE)
+def test_whatever_the_assistant_is_made_to_say_is_read_back(
+    o200k: tiktoken.Encoding, message: Message
 ) -> None:
-    pieces = read(o200k, ids)
-    opened = False
-    body = ""
-    for piece in pieces:
-        match piece:
-            case Opened():
-                assert not opened
-                opened, body = True, ""
-            case Text(delta):
-                assert opened and delta
-                body += delta
-            case Closed(message):
-                assert opened
-                assert message.role is Role.ASSISTANT
-                assert message.text == body
-                opened = False
-    assert not opened
+    """But for two things: the assistant has no other name, and a name only letters that a header may have."""
+    recipient = message.recipient and re.sub(r"[^A-Za-z0-9_.:/-]", "_", message.recipient)
+    assume(recipient not in ("assistant", "user", "all"))
+    ids = render_message(message, o200k)[2:]
+    (closed,) = (piece for piece in _pieces(Parser(o200k), ids) if isinstance(piece, Closed))
+    assert closed.message == replace(message, name=None, recipient=recipient)
+
+
+# Streaming: bytes to characters.
+
+PIECES_OF_CHARACTERS = st.text(max_size=12).map(lambda text: list(text.encode()))
+BYTES = st.lists(st.integers(0, 255), max_size=8)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=st.lists(PIECES_OF_CHARACTERS | BYTES, max_size=5), limit=st.integers(0, 60))
+def test_a_delta_never_splits_a_character(
+    o200k: tiktoken.Encoding, parts: list[list[int]], limit: int
+) -> None:
+    """Bodies fed byte by byte: the deltas are the text, and what a prefix showed is never taken back."""
+    raw = bytes(byte for part in parts for byte in part)
+    body = [o200k.encode_single_token(bytes([byte])) for byte in raw]
+    parser = Parser(o200k, channel=F)
+    shown = ""
+    for count, token in enumerate(body, 1):
+        shown += "".join(piece.delta for piece in parser.feed(token) if isinstance(piece, Text))
+        whole = raw[:count].decode("utf-8", "replace")
+        assert whole.startswith(shown)
+        assert raw.decode("utf-8", "replace").startswith(shown)
+        assert len(whole) - len(shown) <= 1, "no more than the character in progress is held back"
+    pieces = parser.feed(RETURN)
+    shown += "".join(piece.delta for piece in pieces if isinstance(piece, Text))
+    closed = pieces[-1]
+    assert isinstance(closed, Closed)
+    assert closed.message.text == shown == raw.decode("utf-8", "replace")
+
+
+def test_an_emoji_of_two_tokens_comes_as_one_delta(read: Reader) -> None:
+    pieces = read([31446, 244, 31446, RETURN], channel=F)
+    assert [piece.delta for piece in pieces if isinstance(piece, Text)] == ["💖", "\ufffd"]
