@@ -14,6 +14,7 @@ from ..conversation.store import Session, default_file
 from ..harmony.message import Channel, Message, Role
 from ..plain import complain
 from .markdown import as_markdown
+from .page import count
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -98,7 +99,9 @@ def _put(text: str, output: str | None) -> int:
 
 def _report(kept: Kept, left_out: int, output: str | None) -> int:
     if output is not None:
-        reasoning = f" without {left_out} messages of raw reasoning (--reasoning)" if left_out else ""
+        reasoning = (
+            f" without {count(left_out, 'message')} of raw reasoning (--reasoning)" if left_out else ""
+        )
         print(f"Conversation {kept.session.id} is in {printable(output)}{reasoning}.", file=sys.stderr)
     if kept.damage:
         complain(f"the conversation ends early: {kept.damage}")

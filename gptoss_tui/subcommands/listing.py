@@ -38,18 +38,18 @@ def rendered_lines(held: Held, tokenizer: Tokenizer, page: Page) -> Iterator[str
         else:
             (block,) = dissect(render_message(message, tokenizer), tokenizer)
             dropped.append(block)
-            yield page.heading(f"dropped: {title(block)}", f"not {count(len(block.pieces))}", "9")
+            yield page.heading(f"dropped: {title(block)}", f"{count(len(block.pieces))}, left out", "9")
             yield from page.block(block, dropped=True)
             yield ""
     for block in rest:
-        yield from _block_lines(block, page)
+        yield from _block_lines(block, page, " · the model goes on from here")
     yield from _summary(blocks, dropped, messages, tokenizer, page)
     if held.note:
         yield held.note
 
 
-def _block_lines(block: Block, page: Page) -> Iterator[str]:
-    yield page.heading(title(block), count(len(block.pieces)), COLOURS.get(block.style, ""))
+def _block_lines(block: Block, page: Page, said: str = "") -> Iterator[str]:
+    yield page.heading(title(block) + said, count(len(block.pieces)), COLOURS.get(block.style, ""))
     yield from page.block(block)
     yield ""
 
@@ -65,13 +65,13 @@ def _summary(
     yield from _totals(blocks, page)
     if dropped:
         gone = sum(len(block.pieces) for block in dropped)
-        yield f"Dropped: {count(gone)} of reasoning of answered turns. The model does not see them again."
+        yield f"Dropped: {count(gone)} of the analysis in answered turns. The model never sees them again."
     kept = remembered(messages)
     later = {id(message) for message in remembered([*messages, Message(Role.USER, "")])}
     leaving = sum(len(render_message(one, tokenizer)) for one in kept if id(one) not in later)
     if leaving:
-        yield f"With the next thing you say, {count(leaving)} of reasoning will be dropped as well."
-    yield _legend(page)
+        yield f"Once you go on, {count(leaving)} of the analysis above will be dropped too."
+    yield from _legend(page)
 
 
 def _totals(blocks: Sequence[Block], page: Page) -> Iterator[str]:
@@ -80,22 +80,22 @@ def _totals(blocks: Sequence[Block], page: Page) -> Iterator[str]:
         tally[block.style] += len(block.pieces)
     structure = sum(piece.kind in ("control", "header") for block in blocks for piece in block.pieces)
     parts = [page.paint(f"{style} {number:,}", COLOURS[style]) for style, number in tally.items() if number]
-    yield f"{count(tally.total())}: {', '.join(parts)}. {structure:,} of them are control and header tokens."
+    yield f"{count(tally.total())}: {', '.join(parts)}."
+    yield f"{structure:,} of them are control and header tokens."
 
 
-def _legend(page: Page) -> str:
-    signs = "· blank  ⏎ new line  ⇥ tab  \\xe2 part of a character"
-    colours = "  ".join((page.paint("control", "1"), page.paint("header", "2"))) + "  " if page.colour else ""
-    return f"{colours}{signs}. Analysis is raw reasoning: nobody has moderated it."
+def _legend(page: Page) -> Iterator[str]:
+    yield "Analysis is raw reasoning: nobody has moderated it."
+    signs = "· blank, ⏎ new line, ⇥ tab, \\xe2 part of a character"
+    yield f"{page.paint('control', '1')}, {page.paint('header', '2')}, {signs}" if page.colour else signs
 
 
 def sampled_lines(held: Held, tokenizer: Tokenizer, page: Page) -> Iterator[str]:
     """Every sample as the model wrote it; a repair stands under the token at which it was made."""
     repairs = 0
     every: list[Block] = []
-    for number, (sample, blocks) in enumerate(
-        zip(held.sampled, read_samples(held, tokenizer), strict=True), 1
-    ):
+    read = zip(held.sampled, read_samples(held, tokenizer), strict=True)
+    for number, (sample, blocks) in enumerate(read, 1):
         ended = {"stop": "ended by itself"}.get(sample.reason, sample.reason or "broken off")
         yield page.paint(f"Sample {number}, {ended}, after {count(sample.first, 'message')}", "1")
         if sample.channel is not None:
@@ -108,4 +108,4 @@ def sampled_lines(held: Held, tokenizer: Tokenizer, page: Page) -> Iterator[str]
         repairs += sum(len(piece.repairs) for block in blocks for piece in block.pieces)
     yield from _totals(every, page)
     yield f"{count(repairs, 'repair')} made in reading them." if repairs else "All of it was well formed."
-    yield _legend(page)
+    yield from _legend(page)

@@ -78,7 +78,7 @@ class Page:
             row.append(piece)
             used += _wide(piece)
             begins_body = piece.kind == "control" and not is_short and _is_body(pieces[place + 1 :])
-            if piece.repairs or begins_body or (piece.kind == "body" and piece.text.endswith("\n")):
+            if piece.repairs or begins_body or (piece.kind == "body" and "\n" in piece.text):
                 yield row
                 row, used = [], 0
         if row:

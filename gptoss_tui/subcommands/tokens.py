@@ -95,11 +95,8 @@ def _print_ids(held: Held, tokenizer: Tokenizer, sampled: bool) -> None:
 
 
 def _print_json(held: Held, tokenizer: Tokenizer, sampled: bool) -> None:
-    streams = (
-        [*read_samples(held, tokenizer)]
-        if sampled
-        else [dissect(render(held.conversation, tokenizer), tokenizer)]
-    )
+    prompt = [dissect(render(held.conversation, tokenizer), tokenizer)]
+    streams = read_samples(held, tokenizer) if sampled else prompt
     for number, blocks in enumerate(streams):
         place = {"sample": number} if sampled else {}
         for message, block in enumerate(blocks):
