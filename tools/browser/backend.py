@@ -36,7 +36,7 @@ class Document:
 
 
 class BackendError(Exception):
-    """A search or a fetch failed. One sentence, for the model and for the person; never a key, never a trace."""
+    """A search or a fetch failed. One sentence for the model and the person; never a key, never a trace."""
 
 
 class Search(Protocol):
