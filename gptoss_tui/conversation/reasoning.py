@@ -21,6 +21,7 @@ from .events import (
     Incomplete,
     ReasoningDelta,
     ReasoningProgress,
+    Repaired,
 )
 from .filters.filter import FilterError, ReasoningFilter
 from .filters.passages import Passages
@@ -101,20 +102,29 @@ class _Review:
     _told: bool = False
 
     async def run(self, turn: Events) -> Events:
-        """The events of `turn`. Each waits for the judgement of all reasoning before it."""
+        """The events of `turn`. Each waits for the judgement of all reasoning before it.
+
+        A repair in the middle of a passage is told after it: cut there, a word would be judged by halves.
+        """
         tokens = 0
+        held: list[Event] = []
         async with aclosing(turn):
             async for event in turn:
                 if isinstance(event, ReasoningDelta):
                     tokens += 1
                     yield ReasoningProgress(tokens)
-                    passages = self._passages.add(event.delta)
+                    passages = list(self._passages.add(event.delta))
+                elif isinstance(event, Repaired) and self._passages.pending:
+                    held.append(event)
+                    continue
                 else:
                     tokens = 0
-                    passages = self._passages.rest()
+                    passages = list(self._passages.rest())
                 for passage in passages:
                     for shown in await self._show(passage):
                         yield shown
+                while passages and held:
+                    yield held.pop(0)
                 match event:
                     case ReasoningDelta():
                         pass
@@ -158,7 +168,10 @@ class _Review:
         return allowed
 
     def _failed(self, error: Exception) -> list[Event]:
-        """Say the first failure of a turn, and no more: the next ones are seldom news."""
+        """Say the first failure of a turn, and no more: the next ones are seldom news.
+
+        Of an error that is not ours only the name is told, for its message may quote the passage.
+        """
         self._late = isinstance(error, TimeoutError)
         if self._told:
             return []
@@ -168,7 +181,8 @@ class _Review:
                 f"took more than {self.judge.patience:g} s, so the rest of this turn's reasoning is withheld"
             )
         else:
-            why = f"failed, so a passage is withheld: {str(error) or type(error).__name__}"
+            told = str(error) if isinstance(error, FilterError) else type(error).__name__
+            why = f"failed, so a passage is withheld: {told}"
         return [FilterFailed(f"The reasoning filter {why.rstrip('.')}.")]
 
     def _delta(self, text: str) -> Event:

@@ -22,6 +22,7 @@ from gptoss_tui.conversation.events import (
     OutputDelta,
     ReasoningDelta,
     ReasoningProgress,
+    Repaired,
     ToolCall,
 )
 from gptoss_tui.conversation.filters.filter import ReasoningFilter
@@ -139,11 +140,11 @@ async def look(text: str, before: str) -> str | None:
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ("raise ValueError('no idea')", "ValueError: no idea"),
+        ("raise ValueError(f'cannot make sense of {text}')", "raised ValueError"),
         ("import os; os._exit(3)", "ended its process"),
-        ("import sys; sys.exit('enough')", "SystemExit: enough"),
+        ("import sys; sys.exit('enough')", "raised SystemExit"),
         ("return 5", "returned int"),
-        ("return object()", "object"),
+        ("return object()", "raised"),
     ],
 )
 async def test_a_function_that_fails_withholds_and_the_turn_goes_on(
@@ -154,7 +155,20 @@ async def test_a_function_that_fails_withholds_and_the_turn_goes_on(
     assert shown(events) == f"{WITHHELD}\n{GOOD}\n{WITHHELD}\n{END}", "later passages find it at work again"
     assert len(failures(events)) == 1, "told once"
     assert why in failures(events)[0]
+    assert "hunter2" not in str(events), "what is told of a failure quotes nothing"
     assert isinstance(events[-1], Completed) and events[-1].output_text == "Hello."
+
+
+async def test_a_repair_does_not_halve_what_is_judged(stage: StageMaker, look: FilterMaker) -> None:
+    """A control token that is kept as text is told of in the middle of a word."""
+    redact = look("def look(text: str) -> str:\n    return text.replace('hun<|constrain|>ter2', '***')")
+    halves = "It is hun<|constrain|>ter2, that is."
+    plain = await stage(THOUGHT.format(halves) + ANSWER).play("hi")
+    events = await played(stage, redact, THOUGHT.format(halves) + ANSWER)
+    repairs = [event for event in plain if isinstance(event, Repaired)]
+    assert repairs
+    assert [event for event in events if isinstance(event, Repaired)] == repairs
+    assert shown(events) == "It is ***, that is."
 
 
 async def test_a_function_that_hangs_delays_a_turn_once(stage: StageMaker, look: FilterMaker) -> None:

@@ -80,7 +80,7 @@ class Worker:
         return Output(reply["text"], is_error=reply["is_error"])
 
     def ask(self, name: str, arguments: str) -> dict[str, Any]:
-        """As `request`, the worker's whole reply: `text`, `is_error`, and the `type` of what was returned."""
+        """As `request`, the worker's whole reply: `text`, `is_error`, the `type` returned or raised."""
         if self._process is None or self._process.poll() is not None:
             try:
                 self.start()

@@ -3,8 +3,8 @@
 A process of its own, so that what the functions print, crash, block or hold the interpreter for is not the
 screen's trouble, and so that a call can be ended. It speaks JSON lines on what were its standard streams:
 first `{"functions": [...]}` or `{"error": ..., "line": ...}`, then one `{"text", "is_error"}` for each
-request `{"name", "arguments"}`, with the `"type"` of a result. With NAME it offers that function alone. It
-ends when its standard input does.
+request `{"name", "arguments"}`, with the `"type"` of a result or an error. With NAME it offers that function
+alone. It ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -92,10 +92,14 @@ def answer(signature: Signature, arguments: str) -> dict[str, Any]:
         kind = "str" if isinstance(result, str) else type(result).__name__
         return {"text": excerpt(as_text(result)), "is_error": False, "type": kind}
     except ArgumentsError as error:
-        return {"text": f"[ERROR] {excerpt(str(error))}", "is_error": True}
+        return _failure(error, str(error))
     except BaseException as error:
         traceback.print_exc()
-        return {"text": f"[ERROR] {excerpt(_what(error))}", "is_error": True}
+        return _failure(error, _what(error))
+
+
+def _failure(error: BaseException, text: str) -> dict[str, Any]:
+    return {"text": f"[ERROR] {excerpt(text)}", "is_error": True, "type": type(error).__name__}
 
 
 async def _await(result: Any) -> Any:

@@ -9,7 +9,7 @@ from ...model.engine import Loading
 
 
 class FilterError(Exception):
-    """A filter cannot be had, or gave no judgement; the message says why."""
+    """A filter cannot be had, or gave no judgement; the message says why, and quotes no passage."""
 
 
 class ReasoningFilter(Protocol):

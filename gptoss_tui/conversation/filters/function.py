@@ -60,6 +60,8 @@ class FunctionFilter:
 
 def _verdict(reply: dict[str, Any]) -> str | None:
     match reply:
+        case {"is_error": True, "type": kind}:
+            raise FilterError(f"it raised {kind}")
         case {"is_error": True, "text": str(text)}:
             raise FilterError(text.removeprefix("[ERROR] "))
         case {"type": "str", "text": str(text)}:

@@ -75,6 +75,16 @@ class Judge:
         """`text` if the model allows it: `ReasoningFilter.look`."""
         question = f"# What came before\n\n{before}\n\n# The passage\n\n{text}"
         conversation = Conversation(SystemPrompt(Effort.LOW), self._developer, [Message(Role.USER, question)])
+        try:
+            verdict = await self._ask(conversation)
+        except EngineError as error:
+            raise FilterError(str(error)) from error
+        if verdict not in (ALLOW, WITHHOLD):
+            raise FilterError(f"the model answered neither {ALLOW} nor {WITHHOLD}")
+        return text if verdict == ALLOW else None
+
+    async def _ask(self, conversation: Conversation) -> str:
+        """The one message the model answers with; "" if there is not one, or if it was cut short."""
         prompt = await self._codec.render(conversation, Channel.FINAL)
         control = self._codec.control
         parser = Parser(self._codec.table, channel=Channel.FINAL)
@@ -90,10 +100,7 @@ class Judge:
                         ]
                     case Finished(reason="stop"):
                         ended = True
-        verdict = said[0].strip().casefold() if ended and len(said) == 1 else ""
-        if verdict not in (ALLOW, WITHHOLD):
-            raise FilterError(f"the model answered neither {ALLOW} nor {WITHHOLD}")
-        return text if verdict == ALLOW else None
+        return said[0].strip().casefold() if ended and len(said) == 1 else ""
 
     async def close(self) -> None:
         """End the model's process and its tokenizer's."""

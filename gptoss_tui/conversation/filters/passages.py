@@ -20,6 +20,11 @@ class Passages:
     def __init__(self) -> None:
         self._text = ""
 
+    @property
+    def pending(self) -> bool:
+        """True in the middle of a passage."""
+        return bool(self._text)
+
     def add(self, piece: str) -> Iterator[str]:
         """Take the next piece; yields the passages that it completes."""
         self._text += piece
