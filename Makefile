@@ -7,7 +7,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: chat install dev test test-slow lint format screenshot demo-model wheel clean
+.PHONY: chat install dev test test-slow lint format screenshot token-streams demo-model wheel clean
 
 chat: install
 	@$(BIN)/gptoss-chat
@@ -37,6 +37,9 @@ format: dev
 
 screenshot: dev
 	$(BIN)/python docs/draw_screenshot.py
+
+token-streams: dev
+	$(BIN)/python docs/draw_token_streams.py
 
 demo-model: dev
 	$(BIN)/python -m gptoss_tui.model.demo.train
