@@ -109,14 +109,12 @@ class Sample:
 
     def _finished(self, message: Message, *, cut: bool) -> Event | None:
         """Keep a finished message. Half a call is never run, nor shown to the model again."""
-        self.answered = self.answered or (message.channel is Channel.FINAL and bool(message.text.strip()))
-        if message.recipient is None:
+        is_answer = message.channel is Channel.FINAL and (message.recipient is None or cut)
+        self.answered = self.answered or (is_answer and bool(message.text.strip()))
+        if message.recipient is None or is_answer:
             if message.text:
-                self.keep(message)
+                self.keep(replace(message, recipient=None))
             return None
-        if message.channel is Channel.FINAL:
-            self.keep(replace(message, recipient=None))
-            return events.Repaired("a call on the final channel was shown and not run")
         if not cut:
-            self.calls.append((self._call_id, message))
+            self.calls.append((self._call_id or self.new_call_id(), message))
         return None

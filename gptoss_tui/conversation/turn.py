@@ -133,23 +133,26 @@ class Turn:
 
     async def _run_calls(self, sample: Sample) -> Events:
         """Run the calls of a sample in order; however that ends, each gets a result in the conversation."""
-        for call_id, message in sample.calls:
+        for call_id, called in sample.calls:
             self._calls += 1
-            assert message.recipient is not None
-            known = self.toolbox.find(message.recipient) is not None
-            self._unknown = 0 if known else self._unknown + 1
-            call = events.ToolCall(call_id, message.recipient, message.text)
+            assert called.recipient is not None
+            is_misplaced = called.channel is Channel.FINAL
+            message = replace(called, channel=Channel.COMMENTARY) if is_misplaced else called
+            can_run = not is_misplaced and self.toolbox.find(called.recipient) is not None
+            self._unknown = 0 if can_run else self._unknown + 1
+            call = events.ToolCall(call_id, called.recipient, message.text)
             self.conversation.messages.append(message)
             output = "[ERROR] Interrupted before it ended."
             try:
                 yield call
-                async with aclosing(self.toolbox.call(call, self.stop)) as stream:
+                run = _misplaced(call) if is_misplaced else self.toolbox.call(call, self.stop)
+                async with aclosing(run) as stream:
                     async for event in stream:
                         if isinstance(event, events.ToolOutput):
                             output = event.output
                         yield event
             finally:
-                reply = Message(Role.TOOL, output, name=message.recipient, channel=message.channel)
+                reply = Message(Role.TOOL, output, name=called.recipient, channel=message.channel)
                 self.conversation.messages.append(reply)
 
     def _why_over(self, sample: Sample) -> str | None:
@@ -202,3 +205,12 @@ def _text(messages: list[Message], channel: Channel) -> str:
     return "\n\n".join(
         m.text for m in messages if m.role is Role.ASSISTANT and m.channel is channel and m.recipient is None
     )
+
+
+async def _misplaced(call: events.ToolCall) -> Events:
+    """The outcome of a call on the final channel: the person has read it as text, so nothing is run."""
+    what = (
+        "[ERROR] Nothing was run: a message on the final channel is for the user. "
+        f"Call {call.recipient[:100]} on the commentary channel, or answer without a recipient."
+    )
+    yield events.ToolOutput(call.call_id, what, True, 0.0)

@@ -99,9 +99,8 @@ class Parser:
         self._is_fresh = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._state = _State.HEADER
+        self._unsaid: list[Piece] = [] if channel is None else [self._begin(Opened(channel, None, None))]
         self.ids: list[int] = []
-        if channel is not None:
-            self._begin(Opened(channel, None, None))
 
     @property
     def ended(self) -> bool:
@@ -109,8 +108,15 @@ class Parser:
         return self._state is _State.ENDED
 
     def feed(self, token: int) -> list[Piece]:
-        """Read one sampled id and say what it completes."""
+        """Read one sampled id and say what it completes.
+
+        The first pieces begin with what the prompt opened.
+        """
         self.ids.append(token)
+        unsaid, self._unsaid = self._unsaid, []
+        return [*unsaid, *self._feed(token)]
+
+    def _feed(self, token: int) -> list[Piece]:
         if self._state is not _State.ENDED and self._is_meaningless(token):
             return [Repair(f"token {token} has no meaning here and was left out")]
         match self._state:
@@ -125,12 +131,12 @@ class Parser:
 
     def finish(self) -> list[Piece]:
         """The sample is over without a stop token: close what is open, marked as cut."""
-        pieces: list[Piece] = []
+        pieces, self._unsaid = self._unsaid, []
         match self._state:
             case _State.BODY:
-                pieces = self._close("cut")
+                pieces += self._close("cut")
             case _State.HEADER if self._header or not self._preset:
-                pieces = [*self._header_as_text("the output ended inside a header"), *self._close("cut")]
+                pieces += [*self._header_as_text("the output ended inside a header"), *self._close("cut")]
         self._state = _State.ENDED
         return pieces
 

@@ -101,9 +101,9 @@ def test_pieces_come_as_soon_as_they_are_known(o200k: tiktoken.Encoding) -> None
 
 
 def test_the_prompt_may_have_written_the_header(read: Reader) -> None:
-    closed = read("yes<|return|>", channel=F)[-1]
-    assert isinstance(closed, Closed)
-    assert closed.message == Message(Role.ASSISTANT, "yes", channel=F)
+    said = Message(Role.ASSISTANT, "yes", channel=F)
+    assert read("yes<|return|>", channel=F) == [Opened(F, None, None), Text("yes"), Closed(said, "return")]
+    assert read("", channel=F) == [Opened(F, None, None), Closed(replace(said, text=""), "cut")]
 
 
 def test_the_model_may_write_the_header_again(read: Reader) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import pytest
 import tiktoken
 
-from gptoss_tui.harmony import Closed, Opened, Parser, Repair, Role, Text
+from gptoss_tui.harmony import Channel, Closed, Opened, Parser, Repair, Role, Text
 from gptoss_tui.harmony.parse import Piece
 
 Judge = Callable[[list[int], list[Piece]], str]
@@ -139,9 +139,11 @@ class Samples:
         )
 
 
-def check(tokenizer: tiktoken.Encoding, ids: list[int]) -> tuple[int, list[Piece]]:
+def check(
+    tokenizer: tiktoken.Encoding, ids: list[int], channel: Channel | None = None
+) -> tuple[int, list[Piece]]:
     """Read `ids` with every promise of the parser checked; returns how many were read, and the pieces."""
-    parser = Parser(tokenizer, recipients=TOOLS)
+    parser = Parser(tokenizer, recipients=TOOLS, channel=channel)
     fed: list[tuple[int, list[Piece]]] = []
     read = len(ids)
     for count, token in enumerate(ids):
@@ -156,7 +158,8 @@ def check(tokenizer: tiktoken.Encoding, ids: list[int]) -> tuple[int, list[Piece
     assert not parser.feed(START) and not parser.finish()
 
     _check_order(pieces)
-    _check_bodies(tokenizer, [*fed[:read], (RETURN, last)])
+    opening: list[tuple[int, list[Piece]]] = [(MESSAGE, pieces[:1])] if channel else []
+    _check_bodies(tokenizer, [*opening, *fed[:read], (RETURN, last)])
     _check_calls(tokenizer, ids[:read], pieces)
     _check_nothing_is_lost(tokenizer, ids[:read], pieces)
     return read, pieces
@@ -245,6 +248,8 @@ def fuzz(tokenizer: tiktoken.Encoding, judge: Judge, seed: int, count: int) -> C
         try:
             read, pieces = check(tokenizer, ids)
             check_silence(judge, ids[:read], pieces)
+            if number % 5 == 0:
+                check(tokenizer, ids, [*Channel][number % 3])
         except BaseException as error:
             error.add_note(f"seed {seed}, sample {number}: {ids}")
             raise
