@@ -56,8 +56,8 @@ async def test_an_answer_in_json_is_a_block_of_code(stage: StageMaker) -> None:
     async with stage(f"<|channel|>final<|message|>{answer}<|return|>", response_format=SHAPE) as s:
         await s.ready()
         await s.say("Tell me of Oslo.")
-        await s.until(lambda: s.app.screen.query(MarkdownFence))
-        await s.until_shown("END.")  # long strings are wrapped
+        await s.until_shown("effort medium ·")  # the line below a finished answer
+        assert "END." in s.screen, "long strings must be wrapped"
         code = s.app.screen.query_one(MarkdownFence)
         assert code.code.rstrip("\n") == json.dumps(json.loads(answer), indent=2).replace("1.5,", "1.50,")
         assert '"city": "*Oslo*",' in s.screen
