@@ -1,0 +1,65 @@
+"""A page as the model sees it: numbered lines, and links by number."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+WIDTH = 80
+"""Columns a page is wrapped at."""
+
+_LINK = re.compile(r"【\d+†([^†】]*)(†[^】]*)?】")
+# textwrap takes time quadratic in the length of a word; nothing is read in lines this long.
+_LONGEST_LINE = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a link leads: to `url`, and to a `line` there if it is a hit of a find page."""
+
+    url: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a session.
+
+    `lines` are wrapped at `WIDTH`; `links[i]` is what the mark 【i†…】 stands for. The page of a search
+    has no `url`; the page of a find has `found_in`, the page that was looked through.
+    """
+
+    url: str
+    title: str
+    lines: Sequence[str]
+    links: Sequence[Link] = ()
+    found_in: Page | None = None
+    fetched: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def is_search(self) -> bool:
+        """True for the results of a search."""
+        return not self.url
+
+
+def wrapped(text: str) -> list[str]:
+    """The lines of `text` at `WIDTH` columns, whitespace kept."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        for start in range(0, max(len(line), 1), _LONGEST_LINE):
+            piece = line[start : start + _LONGEST_LINE]
+            lines += textwrap.wrap(piece, WIDTH, replace_whitespace=False, drop_whitespace=False) or [""]
+    return lines
+
+
+def without_links(lines: Sequence[str]) -> list[str]:
+    """The same lines with each link's mark replaced by its text."""
+
+    def text(mark: re.Match[str]) -> str:
+        # A mark may be wrapped within its domain; the lines must stay as many.
+        return str(mark[1]) + "\n" * (mark[2] or "").count("\n")
+
+    return _LINK.sub(text, "\n".join(lines)).split("\n")
