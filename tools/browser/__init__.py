@@ -1,5 +1,7 @@
 """The browser tool: pages as numbered lines and links, from a network or from this machine."""
 
 from .backend import BackendError, Document, Fetch, Hit, Search
+from .browser import Browser
+from .tools import BrowserTool, browser_tools
 
-__all__ = ["BackendError", "Document", "Fetch", "Hit", "Search"]
+__all__ = ["BackendError", "Browser", "BrowserTool", "Document", "Fetch", "Hit", "Search", "browser_tools"]

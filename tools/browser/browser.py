@@ -1,0 +1,205 @@
+"""A session of browsing: the pages the model has been shown, by cursor, and what it may do next."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from . import address
+from .arguments import UsageError
+from .backend import BackendError, Document, Fetch, Hit, Search
+from .characters import one_line
+from .page import Link, Page, without_links, wrapped
+from .reader import ReadError, read
+from .viewport import Measure, estimate, view
+
+HITS = 20
+"""Hits asked of the back end, whatever the model asks for."""
+
+MOST_MATCHES = 50
+CONTEXT = 4
+"""Lines shown of each match of a find, and above it when it is opened."""
+
+NOTHING_FOUND = "No results were found."
+
+
+class Browser:
+    """One conversation's browser. Raises UsageError and BackendError, and is then as it was before.
+
+    Each success takes the next cursor, counted from 0. Calls run one after the other.
+    """
+
+    def __init__(self, search: Search, fetch: Fetch, measure: Measure = estimate) -> None:
+        self.pages: list[Page] = []
+        """The page of each cursor."""
+        self._search = search
+        self._fetch = fetch
+        self._measure = measure
+        self._cache: dict[str, Page] = {}
+        self._seen: set[str] = set()
+        self._turn = asyncio.Lock()
+
+    async def search(self, query: str) -> str:
+        """Search, and show the hits as a page of links."""
+        async with self._turn:
+            words = one_line(query, 1000)
+            if not words:
+                raise UsageError("`query` is empty.")
+            try:
+                hits = await self._search.search(words, HITS)
+            except BackendError as error:
+                raise BackendError(f"Error during search for `{words[:200]}`: {error}") from error
+            return await self._show(_results(words, hits[:HITS]))
+
+    async def open(
+        self,
+        link: int | str | None = None,
+        cursor: int = -1,
+        loc: int | None = None,
+        num_lines: int | None = None,
+        *,
+        source: bool = False,
+    ) -> str:
+        """Follow the link of that number on the page `cursor`, or open an address, or scroll the page.
+
+        An address is fetched anew; a link comes from the pages of this session where it can. `loc` is the
+        first line shown, `num_lines` how many; `source` shows the markup.
+        """
+        async with self._turn:
+            if isinstance(link, str):
+                url = address.complete(link)
+                if url is None:
+                    what = "the number of a link, shown as 【id†…】, or a full URL"
+                    raise UsageError(f"`id` must be {what}, and `{one_line(link, 100)}` is neither.")
+                page = await self._fetched(url, source)
+                return await self._show(page, loc or 0, num_lines)
+            page = self._page(cursor)
+            if link is None:
+                if source:
+                    page = await self._source(page)
+                return await self._show(page, loc or 0, num_lines)
+            target = self._target(page, link)
+            if target.line is not None and page.found_in is not None:
+                page = page.found_in
+                if source:
+                    page = await self._source(page)
+                elif loc is None:
+                    loc = target.line - CONTEXT if target.line > CONTEXT else target.line
+            else:
+                cached = self._cache.get(target.url) if not source else None
+                page = cached or await self._fetched(target.url, source)
+            return await self._show(page, loc or 0, num_lines)
+
+    async def find(self, pattern: str, cursor: int = -1) -> str:
+        """Look for `pattern` in the page `cursor`, and show where it occurs as a page of links."""
+        async with self._turn:
+            page = self._page(cursor)
+            if page.is_search or page.found_in is not None:
+                raise UsageError("`find` looks through opened pages, not through results. Open a page first.")
+            if not pattern.strip():
+                raise UsageError("`pattern` is empty.")
+            return await self._show(_matches(page, pattern))
+
+    def trust(self, text: str) -> None:
+        """Take the addresses in `text`, which the person wrote, as seen."""
+        self._seen.update(map(address.canonical, address.within(text)))
+
+    def seen(self, url: str) -> bool:
+        """Whether `url` came from a search, a page or the person; else the model put it together itself."""
+        return address.canonical(url) in self._seen
+
+    def forget(self) -> None:
+        """Start anew, with no pages."""
+        self.pages.clear()
+        self._cache.clear()
+        self._seen.clear()
+
+    async def close(self) -> None:
+        """Forget the session, and give back what the back ends hold."""
+        self.forget()
+        await self._search.close()
+        await self._fetch.close()
+
+    def _page(self, cursor: int) -> Page:
+        if not self.pages:
+            raise UsageError("There are no pages yet: search first, or open a URL.")
+        if cursor == -1:
+            return self.pages[-1]
+        if not 0 <= cursor < len(self.pages):
+            cursors = f"[0 - {len(self.pages) - 1}]"
+            raise UsageError(f"Cursor `{cursor}` is out of range. Available cursors: {cursors}.")
+        return self.pages[cursor]
+
+    def _target(self, page: Page, link: int) -> Link:
+        if 0 <= link < len(page.links):
+            return page.links[link]
+        ids = f"Valid link ids: [0 - {len(page.links) - 1}]" if page.links else "It has no links"
+        raise UsageError(f"Invalid link id `{link}` on page `{one_line(page.title, 100)}`. {ids}.")
+
+    async def _source(self, page: Page) -> Page:
+        if page.is_search or page.found_in is not None:
+            raise UsageError("A page of results has no source.")
+        return await self._fetched(page.url.removeprefix("view-source:"), source=True)
+
+    async def _fetched(self, url: str, source: bool) -> Page:
+        try:
+            document: Document = await self._fetch.fetch(url)
+            page = await read(document, source=source)
+        except (BackendError, ReadError) as error:
+            raise BackendError(f"Error fetching URL `{one_line(url, 200)}`: {error}") from error
+        if not source:
+            self._cache[url] = self._cache[page.url] = page
+        return page
+
+    async def _show(self, page: Page, loc: int = 0, num_lines: int | None = None) -> str:
+        if loc >= len(page.lines):
+            last = len(page.lines) - 1
+            raise UsageError(f"Invalid location `{loc}`: the lines of this page are [0 - {last}].")
+        text = await view(page, len(self.pages), loc, num_lines, self._measure)
+        self.pages.append(page)
+        self._seen.update(address.canonical(link.url) for link in page.links)
+        self._seen.add(address.canonical(page.url))
+        return text
+
+
+def _results(query: str, hits: Sequence[Hit]) -> Page:
+    lines, links = ["", "URL: ", "# Search Results", ""], list[Link]()
+    for hit in hits:
+        url = address.join(hit.url, hit.url)
+        if url is None:
+            continue
+        host = address.domain(url)
+        title = one_line(hit.title, 200).replace("†", "‡") or host or url
+        mark = f"【{len(links)}†{title}†{host}】" if host else f"【{len(links)}†{title}】"
+        lines += wrapped(f"  * {mark} {one_line(hit.snippet, 400)}".rstrip())
+        links.append(Link(url))
+    return Page("", query, lines if links else [*lines, NOTHING_FOUND], links)
+
+
+def _matches(page: Page, pattern: str) -> Page:
+    """The page of a find. Where a line ends, any whitespace of the pattern may end it."""
+    lines = without_links(page.lines)
+    text = "\n".join(lines)
+    words = [re.escape(word) for word in pattern.split()]
+    found: list[str] = []
+    links: list[Link] = []
+    counted = line = 0
+    for match in re.finditer(r"\s+".join(words), text, re.IGNORECASE):
+        line += text.count("\n", counted, match.start())
+        counted = match.start()
+        if links and line < (links[-1].line or 0) + CONTEXT:
+            continue  # shown already
+        found += [f"# 【{len(links)}†match at L{line}】", *lines[line : line + CONTEXT], ""]
+        links.append(Link(page.url, line))
+        if len(links) == MOST_MATCHES:
+            break
+    shown = one_line(pattern, 200)
+    return Page(
+        url=f"{page.url}/find?pattern={quote(shown)}",
+        title=f"Find results for text: `{shown}` in `{page.title}`",
+        lines=found[:-1] or wrapped(f"No `find` results for pattern: `{shown}`"),
+        links=links,
+        found_in=page,
+    )

@@ -1,0 +1,115 @@
+"""A document into a page, by a process that may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+
+from .address import domain
+from .backend import Document
+from .characters import one_line
+from .page import Link, Page
+from .worker import CPU_SECONDS, MEMORY
+
+TIME_LIMIT = 3.0 * CPU_SECONDS  # seconds; the worker's own limit counts only while it is running
+_MOST_OUTPUT = 64 * 2**20  # bytes; what the largest page takes, several times over
+
+_NAMES = {
+    "application/pdf": "a PDF document",
+    "application/zip": "an archive",
+    "application/gzip": "an archive",
+    "image": "an image",
+    "audio": "a sound recording",
+    "video": "a video",
+    "font": "a font",
+}
+# What is text although its type does not begin so; +json and +xml are besides.
+_TEXT_TYPES = frozenset(
+    f"application/{name}"
+    for name in ("json", "xml", "javascript", "yaml", "x-yaml", "toml", "x-sh", "sql", "x-tex")
+)
+
+
+class ReadError(Exception):
+    """A document cannot be shown. One sentence, for the model and for the person."""
+
+
+def refusal(document: Document) -> str | None:
+    """Why `document` is nothing that can be read as text, or None if it can."""
+    kind = document.content_type.strip().lower()
+    if document.body.startswith(b"%PDF-"):
+        kind = "application/pdf"
+    if kind.startswith("text/") or kind in _TEXT_TYPES or kind.endswith(("+json", "+xml")):
+        if not kind.startswith("image/"):  # SVG is XML, and an image
+            return None
+    elif kind in ("", "application/octet-stream") and b"\0" not in document.body[:4096]:
+        return None
+    name = _NAMES.get(kind) or _NAMES.get(kind.split("/")[0]) or "not text"
+    named = f" ({one_line(kind, 80)})" if kind else ""
+    return f"It is {name}{named}, and only text can be shown here."
+
+
+async def read(document: Document, *, source: bool = False) -> Page:
+    """The page that `document` is, or its markup if `source`. Raises ReadError."""
+    refused = refusal(document)
+    if refused is not None:
+        raise ReadError(refused)
+    request = {
+        "url": document.url,
+        "content_type": document.content_type.strip().lower().removeprefix("application/octet-stream"),
+        "charset": document.charset,
+        "truncated": document.truncated,
+        "source": source,
+    }
+    # ASCII only: an address may hold characters that no encoding takes.
+    output = await _worker(json.dumps(request).encode() + b"\n" + document.body)
+    try:
+        page = json.loads(output)
+    except ValueError:
+        memory = f"{MEMORY >> 20} MB"
+        limits = f"more than {CPU_SECONDS} s or {memory}"
+        raise ReadError(f"It could not be read: its markup is broken or takes {limits}.") from None
+    prefix = "view-source:" if source else ""
+    title = page["title"] or domain(document.url) or one_line(document.url, 80)
+    return Page(prefix + document.url, title, page["lines"], [Link(url) for url in page["links"]])
+
+
+async def _worker(request: bytes) -> bytes:
+    """What a fresh worker answers; nothing if it died of its limits or was too late."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "gptoss_tui.tools.browser.worker"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(TIME_LIMIT):
+            _, output = await asyncio.gather(_feed(process, request), _answer(process))
+            return output
+    except TimeoutError:
+        return b""
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _feed(process: asyncio.subprocess.Process, request: bytes) -> None:
+    assert process.stdin is not None
+    with contextlib.suppress(ConnectionError):  # it died; the missing answer tells
+        process.stdin.write(request)
+        await process.stdin.drain()
+    process.stdin.close()
+
+
+async def _answer(process: asyncio.subprocess.Process) -> bytes:
+    assert process.stdout is not None
+    answer = bytearray()
+    while piece := await process.stdout.read(2**18):
+        answer += piece
+        if len(answer) > _MOST_OUTPUT:
+            return b""
+    return bytes(answer)

@@ -1,0 +1,139 @@
+"""browser.search, browser.open and browser.find, with the signatures gpt-oss knows, over one Browser."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from ..tool import Output, Tool
+from . import address
+from .arguments import UsageError, parse
+from .backend import BackendError, Fetch, Search
+from .browser import Browser
+from .viewport import Measure, estimate
+
+# As openai-harmony 0.0.8 describes them to the model (ToolNamespaceConfig.browser).
+SEARCH: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "query": {"type": "string"},
+        "topn": {"type": "number", "default": 10},
+        "source": {"type": "string"},
+    },
+    "required": ["query"],
+}
+OPEN: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": ["number", "string"], "default": -1},
+        "cursor": {"type": "number", "default": -1},
+        "loc": {"type": "number", "default": -1},
+        "num_lines": {"type": "number", "default": -1},
+        "view_source": {"type": "boolean", "default": False},
+        "source": {"type": "string"},
+    },
+}
+FIND: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {"pattern": {"type": "string"}, "cursor": {"type": "number", "default": -1}},
+    "required": ["pattern"],
+}
+
+
+class BrowserTool(Tool):
+    """One of the three functions. What goes wrong is told in-band, and leaves the browser as it was."""
+
+    parameters: Mapping[str, Any]
+
+    def __init__(self, browser: Browser, where: str = "") -> None:
+        self.browser = browser
+        self.where = where
+
+    async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
+        """Check the JSON `arguments` and show what the browser shows; see `Tool.call`."""
+        try:
+            output = Output(await self._run(parse(arguments, self.parameters)))
+        except (UsageError, BackendError) as error:
+            output = Output(f"[ERROR] {error}", is_error=True)
+        yield output
+
+    async def close(self) -> None:
+        """Forget the pages and give back what the back ends hold, for all three."""
+        await self.browser.close()
+
+    def composed(self, arguments: str) -> str | None:
+        """The address these arguments would open that nobody but the model has written, or None.
+
+        Such an address can carry what the model knows to whoever serves it, so it is worth asking about.
+        """
+        return None
+
+    @abstractmethod
+    async def _run(self, given: dict[str, Any]) -> str:
+        """Carry out the call with arguments that have been checked."""
+
+
+class SearchTool(BrowserTool):
+    """browser.search"""
+
+    name = "browser.search"
+    description = "Searches for information related to `query` and displays `topn` results."
+    # Models also write top_n, which the reference implementation takes.
+    parameters = {**SEARCH, "properties": {**SEARCH["properties"], "top_n": {"type": "number"}}}
+
+    async def _run(self, given: dict[str, Any]) -> str:
+        return await self.browser.search(given["query"])
+
+
+class OpenTool(BrowserTool):
+    """browser.open"""
+
+    name = "browser.open"
+    description = (
+        "Opens the link `id` from the page indicated by `cursor` starting at line number `loc`, showing"
+        " `num_lines` lines. A string `id` is a full URL; without `id` it scrolls an opened page."
+    )
+    parameters = OPEN
+
+    async def _run(self, given: dict[str, Any]) -> str:
+        link = given.get("id", -1)
+        return await self.browser.open(
+            link if isinstance(link, str) or link != -1 else None,
+            given.get("cursor", -1),
+            _set(given.get("loc", -1), least=0),
+            _set(given.get("num_lines", -1), least=1),
+            source=given.get("view_source", False),
+        )
+
+    def composed(self, arguments: str) -> str | None:
+        """See `BrowserTool.composed`."""
+        try:
+            link = parse(arguments, self.parameters).get("id")
+        except UsageError:
+            return None  # the call will be refused
+        url = address.complete(link) if isinstance(link, str) else None
+        return url if url is not None and not self.browser.seen(url) else None
+
+
+class FindTool(BrowserTool):
+    """browser.find"""
+
+    name = "browser.find"
+    description = "Finds exact matches of `pattern` in the current page, or the page given by `cursor`."
+    parameters = FIND
+
+    async def _run(self, given: dict[str, Any]) -> str:
+        return await self.browser.find(given["pattern"], given.get("cursor", -1))
+
+
+def _set(number: int, least: int) -> int | None:
+    return number if number >= least else None
+
+
+def browser_tools(
+    search: Search, fetch: Fetch, measure: Measure = estimate, *, where: str = ""
+) -> list[BrowserTool]:
+    """The three tools, sharing one session. `measure` counts tokens; `where` says where pages come from."""
+    browser = Browser(search, fetch, measure)
+    return [SearchTool(browser, where), OpenTool(browser, where), FindTool(browser, where)]

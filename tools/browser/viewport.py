@@ -1,0 +1,69 @@
+"""A view of a page: as many numbered lines as fit a budget of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from .characters import one_line
+from .page import Page
+
+BUDGET = 1024
+"""Tokens of one view, line numbers included, unless the model asks for a number of lines."""
+
+MOST_CHARACTERS = 18_000
+"""Characters of one view, however many lines are asked for: a tool message holds little more."""
+
+_BATCH = 64  # lines measured at a time
+
+Measure = Callable[[Sequence[str]], Awaitable[Sequence[int]]]
+"""How many tokens each text has."""
+
+
+async def estimate(texts: Sequence[str]) -> list[int]:
+    """Rather too many tokens than too few: one for three ASCII characters and one for each other."""
+    return [_estimate(text) for text in texts]
+
+
+def _estimate(text: str) -> int:
+    ascii_characters = len(text.encode("ascii", "ignore"))
+    return -(-ascii_characters // 3) + len(text) - ascii_characters
+
+
+def numbered(lines: Sequence[str], first: int) -> list[str]:
+    """The lines as the model sees them, `L{n}: text`."""
+    return [f"L{number}: {line}" for number, line in enumerate(lines, first)]
+
+
+async def view(page: Page, cursor: int, loc: int, num_lines: int | None, measure: Measure) -> str:
+    """What the model is shown of `page` from line `loc` on, which must be one of its lines.
+
+    The form is that of gpt-oss's reference browser: `[cursor] title (url)`, the range of lines in bold, an
+    empty line, the lines. The line that exceeds the budget is the last one shown.
+    """
+    end = loc + 1
+    if num_lines is not None:
+        end = min(loc + num_lines, len(page.lines))
+    else:
+        end = await _end(page.lines, loc, measure)
+    shown = numbered(page.lines[loc:end], loc)
+    characters = 0
+    for count, line in enumerate(shown):
+        characters += len(line) + 1
+        if characters > MOST_CHARACTERS and count:
+            shown = shown[:count]
+            break
+    where = f" ({one_line(page.url, 1024)})" if page.url else ""
+    range_ = f"viewing lines [{loc} - {loc + len(shown) - 1}] of {len(page.lines) - 1}"
+    return "\n".join([f"[{cursor}] {page.title}{where}", f"**{range_}**", "", *shown])
+
+
+async def _end(lines: Sequence[str], loc: int, measure: Measure) -> int:
+    # A line is measured with its newline. Tokens never span one, because "L" follows: so the sum is exact.
+    left = BUDGET
+    for start in range(loc, len(lines), _BATCH):
+        batch = [line + "\n" for line in numbered(lines[start : start + _BATCH], start)]
+        for number, tokens in enumerate(await measure(batch), start):
+            left -= tokens
+            if left < 0:
+                return number + 1
+    return len(lines)

@@ -1,0 +1,90 @@
+"""The process that reads one page: `python -P -m gptoss_tui.tools.browser.worker`.
+
+Standard input: one line of JSON with `url`, `content_type`, `charset`, `truncated` and `source` (true to show
+the markup itself), then the page's bytes. Standard output: JSON with `title`, `lines` and `links`. A process
+of its own because markup can be made to cost any amount of time and memory; it lives for one page.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from .characters import decoded, visible
+from .lines import LONGEST_TEXT
+from .page import wrapped
+from .walker import TOO_LONG, Walk, walk
+
+CPU_SECONDS = 5
+MEMORY = 512 * 2**20  # bytes of address space
+
+EMPTY = "(This page has no text.)"
+CUT = "[The page is cut here: it is longer than what is fetched of a page.]"
+
+
+def limit() -> None:
+    """Bound what this process may use; the kernel ends it beyond that."""
+    try:
+        import resource
+    except ImportError:  # Windows: the reader's clock is the only bound
+        return
+    for kind, most in (
+        (resource.RLIMIT_AS, MEMORY),
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(kind, (most, most))
+
+
+def read(request: dict[str, Any], body: bytes) -> dict[str, Any]:
+    """The page's title, its lines and where its links lead."""
+    kind, url = request["content_type"], request["url"]
+    html = is_html(kind, body)
+    text = decoded(body, request["charset"], html=html)
+    if request["source"]:
+        said = plain(text)
+    elif html:
+        said = walk(text, url)
+    elif kind == "application/json" or kind.endswith("+json"):
+        said = plain(indented(text))
+    else:
+        said = plain(text)
+    note = f"\n\n{CUT}" if request["truncated"] else ""
+    # The two first lines of every page: an empty one, and its address.
+    lines = wrapped(f"\nURL: {visible(url)}\n{said.text or EMPTY}{note}")
+    return {"title": said.title, "lines": lines, "links": said.links}
+
+
+def is_html(kind: str, body: bytes) -> bool:
+    """Whether to read it as HTML; a page without a type is judged by how it begins."""
+    if kind:
+        return kind in ("text/html", "application/xhtml+xml")
+    return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
+
+
+def plain(text: str) -> Walk:
+    """Text that is shown as it is."""
+    text = visible(text)
+    cut = f"{text[:LONGEST_TEXT]}\n\n{TOO_LONG}" if len(text) > LONGEST_TEXT else text
+    return Walk("", cut.strip("\n"))
+
+
+def indented(text: str) -> str:
+    """JSON laid out over lines, or the text itself where it is none."""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
+
+
+def main() -> None:
+    limit()
+    request = json.loads(sys.stdin.buffer.readline())
+    page = read(request, sys.stdin.buffer.read())
+    sys.stdout.buffer.write(json.dumps(page).encode())
+
+
+if __name__ == "__main__":
+    main()
