@@ -60,16 +60,13 @@ def decoded(body: bytes, charset: str | None, *, html: bool = False) -> str:
 
     Without any of them it is UTF-8 if it can be, else Windows-1252. Bytes that fit nothing become U+FFFD.
     """
-    for mark, encoding in _MARKS:
+    for mark, marked in _MARKS:
         if body.startswith(mark):
-            return body[len(mark) :].decode(encoding, "replace")
+            return body[len(mark) :].decode(marked, "replace")
     encoding = _encoding(charset)
     if encoding is None and html and (meta := _META.search(body[:2048])):
         encoding = _encoding(meta[1].decode("ascii", "replace"))
-        if encoding in (
-            "utf-16-le",
-            "utf-16-be",
-        ):  # the element could not have been read if that were so
+        if encoding in ("utf-16-le", "utf-16-be"):  # or the element could not be read
             encoding = "utf-8"
     if encoding is not None:
         return body.decode(encoding, "replace")

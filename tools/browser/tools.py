@@ -80,7 +80,10 @@ class SearchTool(BrowserTool):
     name = "browser.search"
     description = "Searches for information related to `query` and displays `topn` results."
     # Models also write top_n, which the reference implementation takes.
-    parameters = {**SEARCH, "properties": {**SEARCH["properties"], "top_n": {"type": "number"}}}
+    parameters: Mapping[str, Any] = {
+        **SEARCH,
+        "properties": {**SEARCH["properties"], "top_n": {"type": "number"}},
+    }
 
     async def _run(self, given: dict[str, Any]) -> str:
         return await self.browser.search(given["query"])

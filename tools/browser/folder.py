@@ -1,0 +1,126 @@
+"""A folder of documents as a back end: full-text search by SQLite, and pages at doc:///path/in/the/folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from .backend import BackendError, Document, Hit
+from .indexer import LARGEST, TYPES
+
+SCHEME = "doc:///"
+
+Progress = Callable[[int, int, str], None]
+"""Told before a file is read: how many are done, of how many, and which is next."""
+
+_PATIENCE = 30.0  # seconds in which one file must be read
+_FRESH = 10.0  # seconds for which the folder is not looked through again
+
+_QUERY = """
+SELECT files.path, documents.title, snippet(documents, 1, '', '', ' … ', 40)
+FROM documents JOIN files ON files.id = documents.rowid
+WHERE documents MATCH ? ORDER BY bm25(documents, 5.0, 1.0) LIMIT ?
+"""
+
+
+class Folder:
+    """The documents below `root`, found through the index in the file `index`.
+
+    The first search indexes what is new or changed, in a process of its own; `update` may be called before,
+    to show how far it is. Nothing outside `root` can be reached: links out of it are not followed.
+    """
+
+    def __init__(self, root: Path, index: Path) -> None:
+        self.root = root.resolve()
+        self.index = index
+        self._updated = -_FRESH
+        self._turn = asyncio.Lock()
+
+    async def update(self, progress: Progress | None = None) -> None:
+        """Bring the index up to date; cancel to stop, what is done is kept. Raises BackendError."""
+        async with self._turn:
+            if time.monotonic() - self._updated < _FRESH:
+                return
+            if not self.root.is_dir():
+                raise BackendError(f"{self.root} is no folder.")
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "gptoss_tui.tools.browser.indexer"),
+                *(str(self.root), str(self.index)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            try:
+                last = await self._follow(process, progress)
+                if await process.wait() != 0:
+                    raise BackendError(f"The folder could not be indexed: it failed{last}.")
+            except TimeoutError:
+                raise BackendError("The folder could not be indexed: one file takes too long.") from None
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+            self._updated = time.monotonic()
+
+    async def search(self, query: str, topn: int) -> Sequence[Hit]:
+        """The documents with all words of `query`, or else with any; see `Search`."""
+        await self.update()
+        try:
+            return await asyncio.to_thread(self._hits, query, topn)
+        except sqlite3.Error as error:
+            raise BackendError(f"The index of the folder cannot be read: {error}.") from error
+
+    async def fetch(self, url: str) -> Document:
+        """The document at a doc:/// address; see `Fetch`."""
+        return await asyncio.to_thread(self._document, url)
+
+    async def close(self) -> None:
+        """Nothing is held between calls."""
+
+    @staticmethod
+    async def _follow(process: asyncio.subprocess.Process, progress: Progress | None) -> str:
+        assert process.stdout is not None
+        last = ""
+        while line := await asyncio.wait_for(process.stdout.readline(), _PATIENCE):
+            told = json.loads(line)
+            last = f" at {told['path']}"
+            if progress is not None:
+                progress(told["done"], told["of"], told["path"])
+        return last
+
+    def _hits(self, query: str, topn: int) -> list[Hit]:
+        # Quoted, so that nothing in it is an operator of FTS5.
+        words = [f'"{word}"' for word in re.findall(r"\w+", query)]
+        connection = sqlite3.connect(f"{self.index.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+        with contextlib.closing(connection):
+            for joint in (" ", " OR "):
+                rows = connection.execute(_QUERY, (joint.join(words), topn)).fetchall() if words else []
+                if rows:
+                    break
+        return [Hit(SCHEME + quote(path), title, text) for path, title, text in rows]
+
+    def _document(self, url: str) -> Document:
+        parts = urlsplit(url)
+        if parts.scheme != "doc" or parts.netloc:
+            raise BackendError("Only the documents of this folder can be opened, at doc:/// addresses.")
+        path = unquote(parts.path).lstrip("/")
+        try:
+            whole = self.root / path
+            inside = whole.resolve() == whole and whole.is_relative_to(self.root) and whole.is_file()
+            if not path or not inside or whole.suffix.lower() not in TYPES:
+                raise BackendError("There is no such document in the folder.")
+            with whole.open("rb") as file:
+                body = file.read(LARGEST + 1)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            raise BackendError("There is no such document in the folder.") from error
+        kind = TYPES[whole.suffix.lower()]
+        return Document(SCHEME + quote(path), kind, None, body[:LARGEST], truncated=len(body) > LARGEST)
