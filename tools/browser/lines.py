@@ -35,6 +35,7 @@ class Lines:
         self._waiting: list[str] = []  # inline marks before which no text has come yet
         self._link: tuple[str, str] | None = None
         self._prefixes: list[str] = []
+        self._deeper = 0  # indentations beyond the deepest
         self._bullets: dict[int, str] = {}  # what stands in a prefix's place on the next line
         self._preformatted = 0  # how many such elements are open
 
@@ -143,19 +144,25 @@ class Lines:
         """End the line, and set what follows off by one empty line."""
         self.end_line()
         if self._done and self._done[-1] and not self._bullets:
+            self._size += 1
             self._done.append("")
 
     def indent(self, prefix: str, bullet: str | None = None) -> None:
         """Put `prefix` before the lines that follow, but `bullet` before the first of them."""
         self.end_line()
-        deep = len(self._prefixes) >= DEEPEST
+        if len(self._prefixes) == DEEPEST:
+            self._deeper += 1
+            return
         if bullet is not None:
-            self._bullets[len(self._prefixes)] = bullet.strip() + " " if deep else bullet
-        self._prefixes.append("" if deep else prefix)
+            self._bullets[len(self._prefixes)] = bullet
+        self._prefixes.append(prefix)
 
     def dedent(self) -> None:
         """Undo the last `indent`."""
         self.end_line()
+        if self._deeper:
+            self._deeper -= 1
+            return
         self._prefixes.pop()
         self._bullets.pop(len(self._prefixes), None)
 
