@@ -44,7 +44,7 @@ class Page:
 
     def heading(self, left: str, right: str, style: str) -> str:
         """A rule across the page with words on both ends."""
-        room = max(self.width, _LEAST_WIDTH) - cells(left) - cells(right) - 7
+        room = max(self.width, _LEAST_WIDTH) - cells(left) - cells(right) - 5
         rule = "─" * max(1, room)
         return f"{self.paint('──', _DIM)} {self.paint(left, style)} {self.paint(rule, _DIM)} {right}"
 
