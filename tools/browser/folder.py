@@ -7,12 +7,12 @@ import contextlib
 import json
 import re
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from . import child
 from .backend import BackendError, Document, Hit
 from .indexer import LARGEST, TYPES
 
@@ -51,14 +51,8 @@ class Folder:
                 return
             if not self.root.is_dir():
                 raise BackendError(f"{self.root} is no folder.")
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "gptoss_tui.tools.browser.indexer"),
-                *(str(self.root), str(self.index)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            arguments = (str(self.root), str(self.index))
+            process = await child.start("indexer", *arguments, stdin=asyncio.subprocess.DEVNULL)
             try:
                 last = await self._follow(process, progress)
                 if await process.wait() != 0:
@@ -66,9 +60,7 @@ class Folder:
             except TimeoutError:
                 raise BackendError("The folder could not be indexed: one file takes too long.") from None
             finally:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                await child.end(process)
             self._updated = time.monotonic()
 
     async def search(self, query: str, topn: int) -> Sequence[Hit]:

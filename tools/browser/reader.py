@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 
+from . import child
 from .address import domain
 from .backend import Document
 from .characters import one_line
@@ -78,23 +78,16 @@ async def read(document: Document, *, source: bool = False) -> Page:
 
 async def _worker(request: bytes) -> bytes:
     """What a fresh worker answers; nothing if it died of its limits or was too late."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "gptoss_tui.tools.browser.worker"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = await child.start("worker", stdin=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(TIME_LIMIT):
             _, output = await asyncio.gather(_feed(process, request), _answer(process))
+            await process.wait()
             return output
     except TimeoutError:
         return b""
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await child.end(process)
 
 
 async def _feed(process: asyncio.subprocess.Process, request: bytes) -> None:
