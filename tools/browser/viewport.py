@@ -20,8 +20,8 @@ Measure = Callable[[Sequence[str]], Awaitable[Sequence[int]]]
 """How many tokens each text has."""
 
 
-# Three letters or digits, or one character of any other kind; a single space goes with the word after it.
-_PIECE = re.compile(r"[A-Za-z]{1,3}|[0-9]{1,3}|[^\sA-Za-z0-9]|\s\s+|[^\S ]")
+# Three letters or digits, or one character of any other kind; a space goes with the word after it.
+_PIECE = re.compile(r"[A-Za-z]{1,3}|[0-9]{1,3}|[^\sA-Za-z0-9]|\s\s+|[^\S ]| (?=[0-9])")
 
 
 async def estimate(texts: Sequence[str]) -> list[int]:

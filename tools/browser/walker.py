@@ -57,13 +57,10 @@ class Walk:
 
 
 def walk(html: str, url: str) -> Walk:
-    """Read the page `html` that was found at `url`. Never raises for what the page contains."""
+    """Read the page `html` that was found at `url`. Raises only where memory runs out."""
     # Bytes in the parser's own encoding: a string that declares another one would be refused.
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True)
-    try:
-        root = etree.fromstring(html.encode("utf-8", "replace"), parser)
-    except etree.XMLSyntaxError:  # no element at all
-        root = None
+    root = etree.fromstring(html.encode("utf-8", "replace"), parser)  # None where there is no element at all
     walker = _Walker(url)
     note = ""
     if root is not None:
