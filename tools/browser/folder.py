@@ -22,6 +22,7 @@ Progress = Callable[[int, int, str], None]
 """Told before a file is read: how many are done, of how many, and which is next."""
 
 _PATIENCE = 30.0  # seconds in which one file must be read
+_MOST_STARTS = 20  # of the indexer; each time the file that ended it twice is left out
 _FRESH = 10.0  # seconds for which the folder is not looked through again
 
 _QUERY = """
@@ -51,16 +52,14 @@ class Folder:
                 return
             if not self.root.is_dir():
                 raise BackendError(f"{self.root} is no folder.")
-            arguments = (str(self.root), str(self.index))
-            process = await child.start("indexer", *arguments, stdin=asyncio.subprocess.DEVNULL)
-            try:
-                last = await self._follow(process, progress)
-                if await process.wait() != 0:
-                    raise BackendError(f"The folder could not be indexed: it failed{last}.")
-            except TimeoutError:
-                raise BackendError("The folder could not be indexed: one file takes too long.") from None
-            finally:
-                await child.end(process)
+            for _ in range(_MOST_STARTS):
+                ended, last = await self._indexer(progress)
+                if ended:
+                    break
+                if last is None:
+                    raise BackendError(f"The folder cannot be indexed in {self.index}; remove that file.")
+            else:
+                raise BackendError(f"The folder could not be indexed: it fails at {last}.")
             self._updated = time.monotonic()
 
     async def search(self, query: str, topn: int) -> Sequence[Hit]:
@@ -78,16 +77,23 @@ class Folder:
     async def close(self) -> None:
         """Nothing is held between calls."""
 
-    @staticmethod
-    async def _follow(process: asyncio.subprocess.Process, progress: Progress | None) -> str:
+    async def _indexer(self, progress: Progress | None) -> tuple[bool, str | None]:
+        """Run the indexer once: whether it came to its end, and the last file it began to read."""
+        arguments = (str(self.root), str(self.index))
+        process = await child.start("indexer", *arguments, stdin=asyncio.subprocess.DEVNULL)
         assert process.stdout is not None
-        last = ""
-        while line := await asyncio.wait_for(process.stdout.readline(), _PATIENCE):
-            told = json.loads(line)
-            last = f" at {told['path']}"
-            if progress is not None:
-                progress(told["done"], told["of"], told["path"])
-        return last
+        last = None
+        try:
+            while line := await asyncio.wait_for(process.stdout.readline(), _PATIENCE):
+                told = json.loads(line)
+                last = told["path"]
+                if progress is not None:
+                    progress(told["done"], told["of"], last)
+            return await process.wait() == 0, last
+        except TimeoutError:
+            return False, last
+        finally:
+            await child.end(process)
 
     def _hits(self, query: str, topn: int) -> list[Hit]:
         # Quoted, so that nothing in it is an operator of FTS5.

@@ -7,12 +7,15 @@ at any time: what it has done is kept. It prints one line of JSON for each file 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from lxml import etree
 
 from .characters import decoded, one_line, visible
 from .walker import walk
@@ -31,11 +34,14 @@ TYPES = {
 
 LARGEST = 5_000_000  # bytes; of larger files the beginning is read
 _MOST_TEXT = 1_000_000  # characters of one document that can be found
+_MOST_TRIES = 2  # then a file that ends or stops this process is left out
+_MEMORY = 2**30  # bytes of address space
 _VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
-    id INTEGER PRIMARY KEY, path TEXT UNIQUE NOT NULL, changed INTEGER NOT NULL, size INTEGER NOT NULL
+    id INTEGER PRIMARY KEY, path TEXT UNIQUE NOT NULL, changed INTEGER NOT NULL, size INTEGER NOT NULL,
+    tries INTEGER NOT NULL  -- how often reading it was begun and not ended
 );
 CREATE VIRTUAL TABLE IF NOT EXISTS documents USING fts5(title, text, tokenize = 'porter unicode61');
 """
@@ -86,30 +92,48 @@ def update(folder: Path, index: Path) -> Iterator[tuple[int, int, str]]:
     """Bring the index in line with the folder; tells before each file how many are done, of how many."""
     connection = connect(index)
     known = {
-        path: (changed, size, number)
-        for path, changed, size, number in connection.execute("SELECT path, changed, size, id FROM files")
+        path: rest for path, *rest in connection.execute("SELECT path, changed, size, tries, id FROM files")
     }
-    found = {path: (state.st_mtime_ns, state.st_size) for path, state in documents(folder)}
+    found = {path: [state.st_mtime_ns, state.st_size] for path, state in documents(folder)}
     with connection:
         for path in known.keys() - found.keys():
-            _remove(connection, known[path][2])
-    new = [path for path, state in found.items() if path not in known or known[path][:2] != state]
+            _remove(connection, known[path][-1])
+    new = [path for path, state in found.items() if not _is_done(state, known.get(path))]
     for done, path in enumerate(new):
         yield done, len(new), path
+        with connection:
+            number = _begin(connection, path, found[path], known.get(path))
         try:
             title, text = contents(folder / path)
-        except (OSError, MemoryError):
-            continue
+        except (OSError, MemoryError, etree.LxmlError):
+            title, text = "", ""
         with connection:
-            if path in known:
-                _remove(connection, known[path][2])
-            number = connection.execute(
-                "INSERT INTO files (path, changed, size) VALUES (?, ?, ?)", (path, *found[path])
-            ).lastrowid
+            connection.execute("UPDATE files SET tries = 0 WHERE id = ?", (number,))
             connection.execute(
                 "INSERT INTO documents (rowid, title, text) VALUES (?, ?, ?)", (number, title, text)
             )
     connection.close()
+
+
+def _is_done(state: list[int], row: list[int] | None) -> bool:
+    if row is None:
+        return False
+    *known, tries, _ = row
+    return known == state and (tries == 0 or tries >= _MOST_TRIES)
+
+
+def _begin(connection: sqlite3.Connection, path: str, state: list[int], row: list[int] | None) -> int:
+    """Take note that the file is being read; the number of its row."""
+    tries = 1
+    if row is not None:
+        *known, before, number = row
+        tries += before if known == state else 0
+        _remove(connection, number)
+    cursor = connection.execute(
+        "INSERT INTO files (path, changed, size, tries) VALUES (?, ?, ?, ?)", (path, *state, tries)
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
 
 
 def _remove(connection: sqlite3.Connection, number: int) -> None:
@@ -118,6 +142,10 @@ def _remove(connection: sqlite3.Connection, number: int) -> None:
 
 
 def main() -> None:
+    with contextlib.suppress(ImportError):  # Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     for done, of, path in update(Path(sys.argv[1]), Path(sys.argv[2])):
         print(json.dumps({"done": done, "of": of, "path": path}), flush=True)
 
