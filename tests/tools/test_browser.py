@@ -123,6 +123,12 @@ async def test_a_link_opens_its_page_in_numbered_lines(browse: Session) -> None:
     ]
 
 
+async def test_the_manual_shows_what_the_model_sees(browse: Session) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "tools.md").read_text()
+    await browse("search", query="q")
+    assert await browse("open", id=0, num_lines=8) == manual.split("```\n", 2)[1].rstrip("\n")
+
+
 async def test_scrolling_takes_a_cursor_and_shows_so_many_lines(browse: Session) -> None:
     await browse("open", id=f"{SITE}/article")
     assert (await browse("open", loc=4, num_lines=2)).split("\n") == [
