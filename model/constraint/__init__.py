@@ -1,0 +1,10 @@
+"""What a sample may hold: the tokens that a Constraint allows, one step after another.
+
+Importing this package costs nothing: llguidance is imported with the first JSON Schema, torch never.
+"""
+
+from __future__ import annotations
+
+from .schema import unsupported
+
+__all__ = ["unsupported"]

@@ -1,0 +1,220 @@
+"""What of a JSON Schema can be enforced, and the grammar that enforces it.
+
+llguidance compiles a schema to a grammar and refuses keywords that no grammar can follow. Here they are named
+with their places, and what it would refuse without need is written as something equal that it takes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+DEEPEST = 60
+"""Levels of schemas within schemas; llguidance's parser gives up soon after."""
+
+MOST_REMAINDERS = 10_000
+"""Of all `multipleOf` together, without zeros at their ends: the grammar has a state for each."""
+
+LONGEST_EXCERPT = 200
+"""Characters of a complaint that are not ours."""
+
+# https://json-schema.org/draft/2020-12/json-schema-validation and -core, and what older drafts had instead.
+_REFUSED = frozenset(
+    (
+        *(
+            "not",
+            "if",
+            "then",
+            "else",
+            "contains",
+            "minContains",
+            "maxContains",
+            "uniqueItems",
+            "propertyNames",
+        ),
+        *(
+            "dependentRequired",
+            "dependentSchemas",
+            "dependencies",
+            "unevaluatedItems",
+            "unevaluatedProperties",
+        ),
+        *("$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor"),
+    )
+)
+_ONE = ("items", "additionalItems", "additionalProperties")
+_SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems")
+_NAMED = ("properties", "patternProperties", "$defs", "definitions")
+_FORMATS = frozenset(
+    ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri")
+)
+
+# One space may follow a comma or a colon, as the model writes; any whitespace could go on for ever.
+_OPTIONS: dict[str, Any] = {
+    "whitespace_flexible": False,
+    "item_separator": ", ?",
+    "key_separator": ": ?",
+    "coerce_one_of": False,
+    "lenient": False,
+}
+
+
+def unsupported(schema: Mapping[str, Any]) -> list[str]:
+    """What of `schema` cannot be enforced, as "`not` at /properties/a"; empty if all of it can.
+
+    `schema` must be valid against the metaschema of its dialect. Also names what no document can fulfil, and
+    what would take too long to compile. A place is a JSON Pointer (RFC 6901).
+    """
+    found, remainders = [], 1
+    for place, depth, values in _subschemas(schema):
+        if depth > DEEPEST:
+            return [f"schemas nested more than {DEEPEST} deep"]
+        found += [f"{complaint} at {place or 'the top'}" for complaint in _complaints(values)]
+        if "multipleOf" in values:
+            remainders = math.lcm(remainders, _remainders(values["multipleOf"]))
+            if remainders > MOST_REMAINDERS:
+                return [*found, f"`multipleOf` {values['multipleOf']} at {place or 'the top'}"]
+    if found:
+        return found
+    reason = _refusal(schema)
+    if "oneOf" in reason:
+        return [f"`oneOf` at {place} (its branches may overlap)" for place in _overlapping(schema)]
+    return [f"the schema: {reason}"] if reason else []
+
+
+def grammar(schema: str) -> str:
+    """The grammar of the documents that are valid against `schema` (JSON), for llguidance.
+
+    Compact JSON, with one space at most after a comma or a colon. Raises ValueError with what llguidance says.
+    """
+    from llguidance import LLMatcher
+
+    prepared = _prepare(json.loads(schema))
+    if not isinstance(prepared, dict):
+        prepared = {"allOf": [prepared]}
+    return LLMatcher.grammar_from_json_schema(prepared, overrides=_OPTIONS)
+
+
+def _complaints(values: Mapping[str, Any]) -> Iterator[str]:
+    """What of the keywords of one schema, without those within it, cannot be enforced."""
+    for keyword in values:
+        if keyword in _REFUSED and not (keyword == "uniqueItems" and values[keyword] is False):
+            yield f"`{keyword}`"
+    if values.get("minProperties", 0) > len(set(values.get("required", ()))):
+        # llguidance counts a name as often as it is written, a JSON reader only once.
+        yield "`minProperties` above the number of `required` names"
+    patterns = [("pattern", values["pattern"])] if "pattern" in values else []
+    patterns += [("patternProperties", pattern) for pattern in values.get("patternProperties", ())]
+    for keyword, pattern in patterns:
+        if _refusal({"type": "string", "pattern": pattern}):
+            yield f"`{keyword}` {json.dumps(pattern)[:LONGEST_EXCERPT]}"
+
+
+def _remainders(divisor: float) -> int:
+    """How many remainders a division by `divisor` has, zeros aside: 25 for 0.25 and for 2500."""
+    return int("".join(map(str, Decimal(str(divisor)).normalize().as_tuple().digits)))
+
+
+def _refusal(schema: Any) -> str:
+    """What llguidance says against `schema` as a whole, in one line; empty if nothing."""
+    from llguidance import LLMatcher
+
+    try:
+        reason = LLMatcher.validate_grammar(grammar(json.dumps(schema)))
+    except ValueError as error:  # a number beyond 64 bits
+        reason = str(error)
+    return " ".join(reason.split())[:LONGEST_EXCERPT]
+
+
+def _overlapping(schema: Any) -> Iterator[str]:
+    """The places of every `oneOf` that llguidance cannot follow."""
+    for place, _, values in _subschemas(schema):
+        if "oneOf" in values and "oneOf" in _refusal(_with_any_of(schema, place)):
+            yield place or "the top"
+
+
+def _with_any_of(schema: Any, spared: str) -> Any:
+    """`schema` with an `anyOf` for every `oneOf` but that at `spared`."""
+    copy = json.loads(json.dumps(schema))
+    for place, _, values in list(_subschemas(copy)):
+        if "oneOf" in values and place != spared:
+            _take_any_of(values)
+    return copy
+
+
+def _take_any_of(values: dict[str, Any]) -> None:
+    values.setdefault("allOf", []).append({"anyOf": values.pop("oneOf")})
+
+
+def _prepare(schema: Any) -> Any:
+    """An equal schema that says less of what llguidance refuses."""
+    copy = json.loads(json.dumps(schema))
+    for _, _, values in list(_subschemas(copy)):
+        values.pop("uniqueItems", None)  # only `false` came this far
+        if values.get("format") not in _FORMATS:
+            values.pop(
+                "format", None
+            )  # an annotation, says section 7.2.1 of the 2020-12 validation vocabulary
+        if "oneOf" in values and _told_apart(values["oneOf"], copy):
+            _take_any_of(values)
+    return copy
+
+
+def _told_apart(branches: list[Any], root: Any) -> bool:
+    """Whether all `branches` are objects with a required property whose constant no two of them share.
+
+    So pydantic writes unions with a discriminator. llguidance compares only types.
+    """
+    resolved = [_resolve(branch, root) for branch in branches]
+    if not all(branch.get("type") == "object" for branch in resolved):
+        return False
+    shared = set.intersection(*(set(branch.get("required", ())) for branch in resolved))
+    for name in shared:
+        values = [_constants(branch.get("properties", {}).get(name)) for branch in resolved]
+        written = [json.dumps(value, sort_keys=True) for constants in values for value in constants]
+        if all(values) and len(set(written)) == len(written):
+            return True
+    return False
+
+
+def _constants(schema: Any) -> list[Any]:
+    """The only strings that `schema` takes; empty if it takes anything else."""
+    if not isinstance(schema, dict):
+        return []
+    values = [schema["const"]] if "const" in schema else schema.get("enum", [])
+    return values if all(isinstance(value, str) for value in values) else []
+
+
+def _resolve(schema: Any, root: Any) -> dict[str, Any]:
+    """What `schema` refers to, if it only does that, within `root`; empty if it cannot be found."""
+    if isinstance(schema, dict) and set(schema) == {"$ref"}:
+        place, schema = str(schema["$ref"]), root
+        if not place.startswith("#/"):
+            return {}
+        for name in place[2:].split("/"):
+            schema = schema.get(name) if isinstance(schema, dict) else None
+    return schema if isinstance(schema, dict) else {}
+
+
+def _subschemas(schema: Any) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Every schema within `schema`, itself first, that is an object: its place, its depth, its keywords."""
+    waiting = [("", 0, schema)]
+    while waiting:
+        place, depth, values = waiting.pop()
+        if not isinstance(values, dict):
+            continue
+        yield place, depth, values
+        within = [(keyword, values[keyword]) for keyword in _ONE if keyword in values]
+        for keyword in _SEVERAL:
+            within += [(f"{keyword}/{index}", each) for index, each in enumerate(values.get(keyword, ()))]
+        for keyword in _NAMED:
+            named = values.get(keyword, {}).items()
+            within += [(f"{keyword}/{_escaped(name)}", each) for name, each in named]
+        waiting += [(f"{place}/{step}", depth + 1, each) for step, each in reversed(within)]
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
