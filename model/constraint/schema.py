@@ -10,7 +10,10 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
 
 DEEPEST = 60
 """Levels of schemas within schemas; llguidance's parser gives up soon after."""
@@ -53,7 +56,7 @@ _FORMATS = frozenset(
 )
 
 # One space may follow a comma or a colon, as the model writes; any whitespace could go on for ever.
-_OPTIONS: dict[str, Any] = {
+_OPTIONS: JsonCompileOptions = {
     "whitespace_flexible": False,
     "item_separator": ", ?",
     "key_separator": ": ?",
@@ -88,7 +91,8 @@ def unsupported(schema: Mapping[str, Any]) -> list[str]:
 def grammar(schema: str) -> str:
     """The grammar of the documents that are valid against `schema` (JSON), for llguidance.
 
-    Compact JSON, with one space at most after a comma or a colon. Raises ValueError with what llguidance says.
+    Compact JSON, with one space at most after a comma or a colon. Raises ValueError for a number beyond 64
+    bits; what else is wrong llguidance says of the grammar.
     """
     from llguidance import LLMatcher
 

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Literal
 
+import torch
 from torch import Tensor
 
+from gptoss_tui.model.constraint.automaton import Automaton
 from gptoss_tui.model.engine.engine import EngineError, Finished, Prefill, Sampling, Token
 from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
 from gptoss_tui.model.sampling import Sampler
@@ -17,6 +19,9 @@ from gptoss_tui.model.transformer import Transformer
 LARGEST_CHUNK = 512
 
 Reason = Literal["stop", "length", "context", "cancelled"]
+
+Drawing = Callable[[Tensor, int], tuple[int, float]]
+"""From logits [vocab] and the number of tokens left, the next token and its logarithmic probability."""
 
 
 class Cancelled(Exception):
@@ -41,14 +46,17 @@ class Decoder:
         sampling: Sampling,
         stop_ids: Sequence[int],
         cancelled: Callable[[], bool],
+        constraint: Automaton | None = None,
     ) -> Iterator[Prefill | Token | Finished]:
         """Continue `prompt` as `Engine.generate` promises, until `cancelled()` is true at the latest.
+
+        `constraint` stands at its start, and follows what is written.
 
         Raises EngineError for a prompt that cannot be read, ValueError for sampling out of range,
         NumericalFault, and what torch raises for lack of memory. The decoder is usable after all of them.
         """
         self._check(prompt)
-        sampler = Sampler(sampling)
+        draw = _drawing(Sampler(sampling), constraint)
         try:
             started = monotonic()
             logits = yield from self._read(prompt, cancelled)
@@ -58,7 +66,7 @@ class Decoder:
                 limit = self._longest if sampling.max_tokens is None else sampling.max_tokens
                 room = self._context - len(prompt)
                 most = room if limit is None else min(room, limit)
-                reason = yield from self._write(logits, sampler, most, stop_ids, cancelled)
+                reason = yield from self._write(logits, draw, most, stop_ids, cancelled)
                 if reason == "length" and most != limit:
                     reason = "context"
             yield Finished(reason, read - started, monotonic() - read)
@@ -108,14 +116,14 @@ class Decoder:
     def _write(
         self,
         logits: Tensor,
-        sampler: Sampler,
+        draw: Drawing,
         most: int,
         stop_ids: Sequence[int],
         cancelled: Callable[[], bool],
     ) -> Generator[Token, None, Reason]:
         """Draw and read tokens, `most` at most."""
         while True:
-            token = Token(*sampler.sample(logits))
+            token = Token(*draw(logits, most))
             yield token
             if token.id in stop_ids:
                 return "stop"
@@ -125,6 +133,22 @@ class Decoder:
             if cancelled():
                 return "cancelled"
             logits = self._prefix.read([token.id])
+
+
+def _drawing(sampler: Sampler, constraint: Automaton | None) -> Drawing:
+    """How tokens are drawn: by `sampler`, within `constraint`."""
+    if constraint is None:
+        return lambda logits, _: sampler.sample(logits)
+
+    def draw(logits: Tensor, room: int) -> tuple[int, float]:
+        return constraint.draw(
+            lambda mask: sampler.sample(
+                logits, None if mask is None else torch.from_numpy(mask).to(logits.device)
+            ),
+            room,
+        )
+
+    return draw
 
 
 def _chunk_end(start: int) -> int:

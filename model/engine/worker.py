@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -21,11 +22,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO
 
 from gptoss_tui.model.config import ModelConfig
-from gptoss_tui.model.engine.engine import EngineError, EngineInfo, Loading
+from gptoss_tui.model.engine.engine import Constraint, EngineError, EngineInfo, Loading
 from gptoss_tui.model.engine.wire import Answer, Cancel, Command, Failed, Generate, Load, decode, encode
 from gptoss_tui.model.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from gptoss_tui.model.constraint.automaton import Automaton
+    from gptoss_tui.model.constraint.json_body import Schemas
     from gptoss_tui.model.engine.decoder import Decoder
 
 PR_SET_PDEATHSIG = 1
@@ -43,6 +46,7 @@ class Worker:
         self._cancelled = 0
         self._device = "cpu"
         self._decoder: Decoder | None = None
+        self._schemas: Future[Schemas] | None = None
 
     def run(self) -> None:
         """Serve until the application goes away."""
@@ -107,6 +111,8 @@ class Worker:
         place = device.choose_device(command.device)
         dtype = device.choose_dtype(command.dtype, config)
         self._device = str(place)
+        # Beside the weights, so that the first answer need not wait for it.
+        self._schemas = ThreadPoolExecutor(1).submit(_read_vocabulary, folder, config.vocab_size)
         model = load_model(folder, place, dtype, self._progress(call))
         self._decoder = Decoder(model, context, longest_answer(folder))
         self._answer(
@@ -136,9 +142,21 @@ class Worker:
         if self._decoder is None:
             raise EngineError("No model is loaded.")
         for item in self._decoder.generate(
-            command.prompt_ids, command.sampling, command.stop_ids, lambda: self._cancelled == call
+            command.prompt_ids,
+            command.sampling,
+            command.stop_ids,
+            lambda: self._cancelled == call,
+            self._automaton(command.constraint),
         ):
             self._answer(call, item)
+
+    def _automaton(self, constraint: Constraint | None) -> Automaton | None:
+        if constraint is None or self._schemas is None:
+            return None
+        from gptoss_tui.model.constraint.automaton import Automaton
+
+        schemas = self._schemas.result()
+        return Automaton(constraint, schemas)
 
 
 def _end_with(work: Callable[[], None]) -> None:
@@ -149,6 +167,15 @@ def _end_with(work: Callable[[], None]) -> None:
     except BaseException:
         traceback.print_exc()
         os._exit(1)
+
+
+def _read_vocabulary(folder: Path, rows: int) -> Schemas:
+    """The tokens that constraints are about. Raises CheckpointError."""
+    from gptoss_tui.model.constraint.json_body import Schemas
+    from gptoss_tui.model.constraint.vocabulary import Vocabulary
+    from gptoss_tui.model.tokenizer import load_tokenizer
+
+    return Schemas(Vocabulary(load_tokenizer(folder), rows))
 
 
 def _context(wanted: int | None, most: int) -> int:

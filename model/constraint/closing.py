@@ -1,0 +1,150 @@
+"""Closing: a short way to end a JSON document that has been begun, found on its bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+
+LONGEST = 4_000
+"""Bytes of an ending; a longer one is not looked for."""
+
+DEEPEST = 200
+"""Levels of nested arrays and objects, beyond which Python's JSON reader may give up."""
+
+LONGEST_NUMBER = 1_000
+"""Bytes of one number: Python reads integers of 4,300 digits at most."""
+
+_QUOTE, _BACKSLASH = b'"\\'
+_NUMBER = frozenset(b"0123456789+-.eE")
+# Outside strings the closers come first and what opens something last; within them the quote.
+_OUTSIDE = b'}]ntf0123456789"-.e[{:,'
+_INSIDE = b'"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@.:/-_'
+
+
+class Document:
+    """The bytes of a JSON document so far, beside the grammar that it follows."""
+
+    def __init__(self, grammar: str) -> None:
+        from llguidance import LLMatcher
+
+        self._matcher = LLMatcher(_byte_tokenizer(), grammar, log_level=0)
+        self._place = _Place()
+
+    def copy(self) -> Document:
+        """The same document, to go another way."""
+        other = object.__new__(Document)
+        other._matcher, other._place = self._matcher.deep_copy(), self._place.copy()
+        return other
+
+    @property
+    def error(self) -> str:
+        """Why the grammar cannot be followed any further; empty if it can."""
+        return self._matcher.get_error()
+
+    @property
+    def is_extreme(self) -> bool:
+        """Whether it nests so deeply, or holds so long a number, that a reader might refuse it."""
+        return self._place.depth > DEEPEST or self._place.number > LONGEST_NUMBER
+
+    def follow(self, text: bytes) -> bool:
+        """Go on by `text`; false if the grammar does not allow it."""
+        for byte in text:
+            self._place.follow(byte)
+        return bool(self._matcher.consume_tokens(list(text)))
+
+    def ending(self) -> bytes | None:
+        """Bytes that complete it, few if not always the fewest; None if none were found.
+
+        A walk that takes the best byte at each step: a closing one, or else the one taken least often in the
+        string or number at hand, so that no pattern holds it for ever.
+        """
+        matcher, place, written = self._matcher.deep_copy(), self._place.copy(), bytearray()
+        taken: Counter[int] = Counter()
+        while not matcher.is_accepting():
+            steps = matcher.compute_ff_bytes() or _best(matcher, place, taken)
+            if not steps or len(written) + len(steps) > LONGEST:
+                return None
+            for byte in steps:
+                taken[byte] += 1
+                place.follow(byte)
+                if not place.in_scalar:
+                    taken.clear()
+            written += steps
+            if not matcher.consume_tokens(list(steps)):
+                return None
+        return bytes(written)
+
+
+class _Place:
+    """Where in a document a byte stands: how deep, and whether in a string or a number."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.number = 0
+        self.in_string = False
+        self._escaped = False
+
+    def copy(self) -> _Place:
+        other = _Place()
+        other.depth, other.number = self.depth, self.number
+        other.in_string, other._escaped = self.in_string, self._escaped
+        return other
+
+    @property
+    def in_scalar(self) -> bool:
+        return self.in_string or self.number > 0
+
+    def follow(self, byte: int) -> None:
+        if self.in_string:
+            if self._escaped:
+                self._escaped = False
+            elif byte == _BACKSLASH:
+                self._escaped = True
+            elif byte == _QUOTE:
+                self.in_string = False
+            return
+        self.number = self.number + 1 if byte in _NUMBER else 0
+        self.in_string = byte == _QUOTE
+        self.depth += (byte in b"[{") - (byte in b"]}")
+
+
+def _best(matcher: LLMatcher, place: _Place, taken: Counter[int]) -> bytes:
+    """The allowed byte to take next; empty if there is none."""
+    mask = matcher.compute_bitmask()
+    allowed = [byte for byte in range(256) if mask[byte >> 3] >> (byte & 7) & 1]
+    order = _INSIDE if place.in_string else _OUTSIDE
+
+    closers = b'"' if place.in_string else b"}]"
+
+    def cost(byte: int) -> tuple[bool, int, int]:
+        return (byte not in closers, taken[byte], order.find(byte) % 512)
+
+    return bytes([min(allowed, key=cost)]) if allowed else b""
+
+
+_tokenizer: LLTokenizer | None = None
+
+
+def _byte_tokenizer() -> LLTokenizer:
+    """A vocabulary of the 256 bytes, and one control token."""
+    global _tokenizer
+    if _tokenizer is None:
+        from llguidance import LLTokenizer, TokenizerWrapper
+
+        _tokenizer = LLTokenizer(TokenizerWrapper(_Bytes()), slices=[])
+    return _tokenizer
+
+
+class _Bytes:
+    """What llguidance asks of a tokenizer."""
+
+    tokens = (*(bytes([byte]) for byte in range(256)), b"<|end|>")
+    special_token_ids = (256,)
+    eos_token_id = 256
+    bos_token_id = None
+
+    def __call__(self, text: bytes) -> list[int]:
+        return list(text)
