@@ -45,6 +45,11 @@ class Document:
         return self._matcher.get_error()
 
     @property
+    def is_complete(self) -> bool:
+        """Whether it may end here."""
+        return self._matcher.is_accepting()
+
+    @property
     def is_extreme(self) -> bool:
         """Whether it nests so deeply, or holds so long a number, that a reader might refuse it."""
         return self._place.depth > DEEPEST or self._place.number > LONGEST_NUMBER
@@ -56,32 +61,48 @@ class Document:
         return bool(self._matcher.consume_tokens(list(text)))
 
     def ending(self) -> bytes | None:
-        """Bytes that complete it, few if not always the fewest; None if none were found.
+        """Bytes that complete it, few if not always the fewest; None if none were found."""
+        return self._walk()[0]
 
-        A walk that takes the best byte at each step: a closing one, or else the one taken least often in the
-        string or number at hand, so that no pattern holds it for ever.
+    @property
+    def is_endless(self) -> bool:
+        """Whether it can only be gone on with, like a list whose every item must hold another one."""
+        ending, place = self._walk()
+        return ending is None and (place.depth > DEEPEST or place.length == self._place.length)
+
+    def _walk(self) -> tuple[bytes | None, _Place]:
+        """Take the best byte at each step, until the document is complete; with where that led.
+
+        That is one which closes something, or else the one taken least often in the number at hand or in any
+        string, so that no pattern, and no choice between names, holds it for ever.
         """
         matcher, place, written = self._matcher.deep_copy(), self._place.copy(), bytearray()
-        taken: Counter[int] = Counter()
+        in_strings: Counter[int] = Counter()
+        in_number: Counter[int] = Counter()
         while not matcher.is_accepting():
-            steps = matcher.compute_ff_bytes() or _best(matcher, place, taken)
-            if not steps or len(written) + len(steps) > LONGEST:
-                return None
+            taken = in_strings if place.in_string else in_number
+            steps = matcher.compute_ff_bytes() or _best(matcher, place.in_string, taken)
+            if not steps or len(written) > LONGEST or place.depth > DEEPEST:
+                return None, place
             for byte in steps:
-                taken[byte] += 1
                 place.follow(byte)
-                if not place.in_scalar:
-                    taken.clear()
+                if place.in_string:
+                    in_strings[byte] += 1
+                elif place.number:
+                    in_number[byte] += 1
+                else:
+                    in_number.clear()
             written += steps
             if not matcher.consume_tokens(list(steps)):
-                return None
-        return bytes(written)
+                return None, place
+        return bytes(written), place
 
 
 class _Place:
     """Where in a document a byte stands: how deep, and whether in a string or a number."""
 
     def __init__(self) -> None:
+        self.length = 0
         self.depth = 0
         self.number = 0
         self.in_string = False
@@ -89,15 +110,12 @@ class _Place:
 
     def copy(self) -> _Place:
         other = _Place()
-        other.depth, other.number = self.depth, self.number
+        other.length, other.depth, other.number = self.length, self.depth, self.number
         other.in_string, other._escaped = self.in_string, self._escaped
         return other
 
-    @property
-    def in_scalar(self) -> bool:
-        return self.in_string or self.number > 0
-
     def follow(self, byte: int) -> None:
+        self.length += 1
         if self.in_string:
             if self._escaped:
                 self._escaped = False
@@ -111,13 +129,11 @@ class _Place:
         self.depth += (byte in b"[{") - (byte in b"]}")
 
 
-def _best(matcher: LLMatcher, place: _Place, taken: Counter[int]) -> bytes:
+def _best(matcher: LLMatcher, in_string: bool, taken: Counter[int]) -> bytes:
     """The allowed byte to take next; empty if there is none."""
     mask = matcher.compute_bitmask()
     allowed = [byte for byte in range(256) if mask[byte >> 3] >> (byte & 7) & 1]
-    order = _INSIDE if place.in_string else _OUTSIDE
-
-    closers = b'"' if place.in_string else b"}]"
+    order, closers = (_INSIDE, b'"') if in_string else (_OUTSIDE, b"}]")
 
     def cost(byte: int) -> tuple[bool, int, int]:
         return (byte not in closers, taken[byte], order.find(byte) % 512)

@@ -10,7 +10,10 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
+
+from gptoss_tui.model.constraint.closing import Document
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
@@ -55,6 +58,8 @@ _FORMATS = frozenset(
     ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri")
 )
 
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+
 # One space may follow a comma or a colon, as the model writes; any whitespace could go on for ever.
 _OPTIONS: JsonCompileOptions = {
     "whitespace_flexible": False,
@@ -85,6 +90,8 @@ def unsupported(schema: Mapping[str, Any]) -> list[str]:
     reason = _refusal(schema)
     if "oneOf" in reason:
         return [f"`oneOf` at {place} (its branches may overlap)" for place in _overlapping(schema)]
+    if not reason and Document(grammar(json.dumps(schema))).is_endless:
+        reason = "no document that fits it ever ends"
     return [f"the schema: {reason}"] if reason else []
 
 
@@ -110,11 +117,30 @@ def _complaints(values: Mapping[str, Any]) -> Iterator[str]:
     if values.get("minProperties", 0) > len(set(values.get("required", ()))):
         # llguidance counts a name as often as it is written, a JSON reader only once.
         yield "`minProperties` above the number of `required` names"
+    divisor = values.get("multipleOf", 1)
+    if Fraction(str(divisor)) != Fraction(divisor):
+        # 0.07 is a multiple of 0.01, but not when both are read as binary numbers and divided.
+        yield f"`multipleOf` {divisor}, which binary numbers cannot hold exactly,"
+    if bound := _leaking_bound(values):
+        yield f"`exclusiveMinimum` {bound} with an upper bound so close"
     patterns = [("pattern", values["pattern"])] if "pattern" in values else []
     patterns += [("patternProperties", pattern) for pattern in values.get("patternProperties", ())]
     for keyword, pattern in patterns:
         if _refusal({"type": "string", "pattern": pattern}):
             yield f"`{keyword}` {json.dumps(pattern)[:LONGEST_EXCERPT]}"
+
+
+def _leaking_bound(values: Mapping[str, Any]) -> str:
+    """The `exclusiveMinimum` that llguidance lets through for all that (1.9.1: 0 when 0.1 is the maximum)."""
+    bounds = {name: values[name] for name in _BOUNDS if name in values}
+    least = bounds.get("exclusiveMinimum")
+    if len(bounds) < 2 or least is None or isinstance(least, bool):
+        return ""
+    document = Document(grammar(json.dumps({"type": "number"} | bounds)))
+    written = format(Decimal(str(least)).normalize(), "f")
+    return (
+        written if not document.error and document.follow(written.encode()) and document.is_complete else ""
+    )
 
 
 def _remainders(divisor: float) -> int:

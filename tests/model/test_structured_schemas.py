@@ -167,8 +167,8 @@ BY_HAND: list[dict[str, Any]] = [
     },
     {
         "type": "object",
-        "properties": {f"field_{n}": {"type": "string", "minLength": n} for n in range(12)},
-        "required": [f"field_{n}" for n in range(12)],
+        "properties": {f"field_{n}": {"type": "string", "minLength": n} for n in range(6)},
+        "required": [f"field_{n}" for n in range(6)],
     },
 ]
 
@@ -183,6 +183,9 @@ def all_schemas() -> Iterator[dict[str, Any]]:
         shaped(outer, shaped(inner, SCALARS[n])) for n, (outer, inner) in enumerate(product(SHAPES, SHAPES))
     )
 
+
+EVERY = 5
+"""One in so many is tried by default; `make test-slow` tries the others."""
 
 SCHEMAS = list({json.dumps(schema): schema for schema in all_schemas()}.values())[:200]
 
@@ -217,9 +220,15 @@ async def test_there_are_two_hundred_different_ones() -> None:
     assert len(SCHEMAS) == 200
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=range(len(SCHEMAS)))
+@pytest.mark.parametrize(
+    "schema",
+    [
+        pytest.param(s, marks=[pytest.mark.slow] if n % EVERY else [], id=str(n))
+        for n, s in enumerate(SCHEMAS)
+    ],
+)
 async def test_every_document_parses_and_fits(engine: LocalEngine, schema: dict[str, Any]) -> None:
     assert unsupported(schema) == []
-    text, end = await write(engine, schema, seed=len(json.dumps(schema)), most=400)
+    text, end = await write(engine, schema, seed=len(json.dumps(schema)), most=96)
     assert end.reason == "stop"
     Draft202012Validator(schema).validate(json.loads(text))
