@@ -13,16 +13,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .message import Channel, Conversation, DeveloperPrompt, Message, Role, SystemPrompt
-from .schema import typescript
+from .typescript import comment, typescript
 from .vocabulary import ControlTokens, Tokenizer
 
 if TYPE_CHECKING:
     from openai_harmony import ToolNamespaceConfig
 
-PIECE = 512
-"""Characters encoded at a time: byte-pair encoding of one unbroken run takes quadratic time."""
+PIECE = 16_384
+"""Characters encoded at a time: tiktoken ends with a stack overflow on a million blanks."""
 
-_ILLEGAL_IN_HEADER = re.compile(r"[^A-Za-z0-9_.:/-]")
+_ILLEGAL_IN_NAME = re.compile(r"[^A-Za-z0-9_.:/-]")
+_ROLES = frozenset(role.value for role in Role)
 
 
 def render(conversation: Conversation, tokenizer: Tokenizer, *, channel: Channel | None = None) -> list[int]:
@@ -90,14 +91,18 @@ def render_message(message: Message, tokenizer: Tokenizer) -> list[int]:
 
 def _author(message: Message) -> str:
     """The role part of a header: who speaks, and to whom when it is not everybody."""
-    name = _ILLEGAL_IN_HEADER.sub("_", message.name or "")
-    match message.role:
-        case Role.TOOL:
-            return f"{name or 'tool'} to=assistant"
-        case Role.ASSISTANT if message.recipient is not None:
-            return f"assistant to={_ILLEGAL_IN_HEADER.sub('_', message.recipient)}"
-        case role:
-            return f"{role.value}:{name}" if name else role.value
+    name, recipient = _legal(message.name or ""), message.recipient
+    if message.role is Role.TOOL:
+        # The model chose what to call, perhaps `system` or `user:bob`; no reply may speak as one of them.
+        is_role = name.split(":")[0].lower() in _ROLES
+        return f"{'functions.' if is_role else ''}{name or 'tool'} to=assistant"
+    author = f"{message.role.value}:{name}" if name else message.role.value
+    return author if recipient is None else f"{author} to={_legal(recipient)}"
+
+
+def _legal(name: str) -> str:
+    """A name that can stand in a header: what the developer message calls a function is what a call says."""
+    return _ILLEGAL_IN_NAME.sub("_", name)
 
 
 def encode_text(text: str, tokenizer: Tokenizer) -> list[int]:
@@ -158,15 +163,15 @@ def developer_text(prompt: DeveloperPrompt) -> str:
         sections.append("# Response Formats")
         for shape in prompt.response_formats:
             schema = json.dumps(shape.schema, ensure_ascii=False, separators=(",", ":"))
-            comment = f"// {' '.join(shape.description.split())}\n" if shape.description else ""
-            sections += [f"## {shape.name}", comment + schema]
+            described = comment(shape.description) if shape.description else []
+            sections += [f"## {shape.name}", "\n".join([*described, schema])]
     return "\n\n".join(sections)
 
 
 def _function(name: str, description: str, parameters: object) -> str:
-    comment = "".join(f"// {line}\n" for line in description.splitlines())
+    described = comment(description) if description else []
     shown = f"(_: {typescript(parameters)}) => any" if isinstance(parameters, Mapping) else "() => any"
-    return f"{comment}type {name} = {shown};"
+    return "\n".join([*described, f"type {_legal(name)} = {shown};"])
 
 
 @lru_cache(maxsize=1)
@@ -191,7 +196,7 @@ def _namespace(name: str) -> str:
     description = config.description or ""
     if not config.tools:
         return f"## {name}\n\n{description}"
-    comment = "".join(f"// {line}\n" for line in description.splitlines())
+    described = "\n".join(comment(description))
     functions = [_function(tool.name, tool.description, tool.parameters) for tool in config.tools]
     body = "\n\n".join(functions)
-    return f"## {name}\n\n{comment}namespace {name} {{\n\n{body}\n\n}} // namespace {name}"
+    return f"## {name}\n\n{described}\nnamespace {name} {{\n\n{body}\n\n}} // namespace {name}"

@@ -1,190 +1,282 @@
-"""JSON Schema to the TypeScript that harmony shows the model.
+"""JSON Schema to shapes: what a schema says, reduced to what one TypeScript type can say.
 
-The layout, quirks included, is that of the official openai-harmony library, because it is what gpt-oss was
-trained on; tests compare the two. Where the library loses information (references, `anyOf`, `const`, enums
-that are not strings, quotes inside enums, line breaks in descriptions) the schema is first brought into the
-subset that it renders well.
+References are written out, `allOf` is merged, `const` is an enum of one, and null among alternatives becomes
+`nullable`. What TypeScript has no words for (`pattern`, `minimum`, `format`, `not`, `if`) is left out. Every
+JSON value has a reading: a keyword whose value is not of its kind is as good as absent, and what cannot be
+written out is `any`.
+
+Keywords: https://json-schema.org/draft/2020-12, with `nullable` of OpenAPI 3.0.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote
 
 Schema = Mapping[str, Any]
 
 MAX_DEPTH = 32
+"""Levels of a schema that are written out; what lies deeper is `any`."""
 
-_SHAPES: Mapping[str, type | tuple[type, ...]] = {
+MAX_SHAPES = 2_000
+"""Shapes of one schema that are written out: references to references can ask for 2 ** 32."""
+
+ABSENT: Any = object()
+"""The default of a shape that has none: None is a default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """One of the types of these names."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Literals:
+    """One of these JSON values."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One key of an object."""
+
+    name: str
+    shape: Shape
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object; `others` is what every key that is not listed holds, if that is known."""
+
+    properties: tuple[Property, ...] = ()
+    others: Shape | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """Any number of items of one shape."""
+
+    items: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Tuple:
+    """Items of given shapes, followed by any number of `rest` if that is not None."""
+
+    items: tuple[Shape, ...]
+    rest: Shape | None
+
+
+@dataclass(frozen=True, slots=True)
+class Union:
+    """Alternatives, one a line."""
+
+    options: tuple[Shape, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A type, and what is said of it."""
+
+    type: Names | Literals | Object | Array | Tuple | Union
+    nullable: bool = False
+    title: str | None = None
+    description: str | None = None
+    examples: tuple[Any, ...] = ()
+    default: Any = ABSENT
+
+
+ANY = Shape(Names(("any",)))
+NEVER = Shape(Names(("never",)))
+NULL = Shape(Names(("null",)))
+
+_SCALARS = {"integer": "number", "number": "number", "string": "string", "boolean": "boolean", "null": "null"}
+_KINDS = {*_SCALARS, "object", "array"}
+
+_FORMS: Mapping[str, type | tuple[type, ...]] = {
     "type": (str, list),
-    "properties": Mapping,
-    "items": Mapping,
-    "$defs": Mapping,
-    "definitions": Mapping,
-    **dict.fromkeys(("enum", "required", "examples", "allOf", "anyOf", "oneOf"), list),
+    "items": (Mapping, bool, list),
+    "additionalProperties": (Mapping, bool),
+    **dict.fromkeys(("properties", "patternProperties"), Mapping),
+    **dict.fromkeys(("enum", "required", "examples", "prefixItems", "allOf", "anyOf", "oneOf"), list),
     **dict.fromkeys(("$ref", "description", "title"), str),
 }
-"""What each keyword must be; one that is anything else is as good as absent."""
+_REMARKS = ("title", "description", "examples", "default", "deprecated", "nullable", "$defs", "definitions")
 
 
-def typescript(schema: Schema) -> str:
-    """The TypeScript type of `schema` as the parameter of a function."""
-    return _type(_simplify(schema, _definitions(schema), ()), "")
+def shape_of(schema: Schema) -> Shape:
+    """What `schema` says. Never raises; the result has at most `MAX_SHAPES` parts and `MAX_DEPTH` levels."""
+    return _Reader(schema).shape(schema, ())
 
 
-def _well_shaped(schema: Schema) -> dict[str, Any]:
-    return {key: value for key, value in schema.items() if isinstance(value, _SHAPES.get(key, object))}
+@dataclass(slots=True)
+class _Reader:
+    """Reads the parts of one schema; `path` is the way down, with the references followed on it."""
 
+    root: Schema
+    shapes: int = field(default=0, init=False)
 
-def _definitions(schema: Schema) -> dict[str, Schema]:
-    return {
-        f"#/{place}/{name}": definition
-        for place in ("$defs", "definitions")
-        for name, definition in _well_shaped(schema).get(place, {}).items()
-        if isinstance(definition, Mapping)
-    }
-
-
-def _simplify(schema: Any, definitions: Mapping[str, Schema], path: tuple[str, ...]) -> dict[str, Any]:
-    """An equivalent of `schema` without `$ref`, `anyOf`, `allOf` and `const`; recursion becomes `any`."""
-    if not isinstance(schema, Mapping) or len(path) > MAX_DEPTH:
-        return {}
-    schema = _well_shaped(schema)
-    if "$ref" in schema:
-        target = schema["$ref"]
-        if target in path or target not in definitions:
-            return _comments_of(schema)
-        return _simplify(definitions[target], definitions, (*path, target)) | _comments_of(schema)
-
-    inner = (*path, "")
-    plain = {key: value for key, value in schema.items() if key not in ("allOf", "anyOf", "const")}
-    for part in schema.get("allOf", ()):
-        plain = _simplify(part, definitions, inner) | plain
-    if "const" in schema:
-        plain["enum"] = [schema["const"]]
-    if "anyOf" in schema:
-        plain |= _union([_simplify(option, definitions, inner) for option in schema["anyOf"]], plain)
-    if "properties" in plain:
-        plain["properties"] = {
-            name: _simplify(value, definitions, inner) for name, value in plain["properties"].items()
-        }
-        plain.setdefault("type", "object")
-    if "items" in plain:
-        plain["items"] = _simplify(plain["items"], definitions, inner)
-    if "oneOf" in plain:
-        plain["oneOf"] = [_simplify(option, definitions, inner) for option in plain["oneOf"]]
-    for comment in ("description", "title"):
-        if comment in plain:
-            plain[comment] = " ".join(plain[comment].split())
-    return plain
-
-
-def _comments_of(schema: Schema) -> dict[str, Any]:
-    return {key: schema[key] for key in ("description", "default") if key in schema}
-
-
-def _union(options: list[dict[str, Any]], outer: Schema) -> dict[str, Any]:
-    """`anyOf` as the library can show it: nullable when null is one of two, else `oneOf`."""
-    real = [option for option in options if option.get("type") != "null"]
-    nullable = {"nullable": True} if len(real) < len(options) else {}
-    if len(real) == 1:
-        return {**real[0], **_comments_of(outer), **nullable}
-    return {"oneOf": real + ([{"type": "null"}] if nullable else [])}
-
-
-def _type(schema: Schema, indent: str) -> str:
-    if "oneOf" in schema:
-        return "".join(f"\n{indent} | {_variant(option, indent)}" for option in schema["oneOf"])
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        return " | ".join("number" if one == "integer" else str(one) for one in kind) or "any"
-    if schema.get("enum") and kind not in ("object", "array"):
-        return " | ".join(_literal(value) for value in schema["enum"])
-    match kind:
-        case "object":
-            return _object(schema, indent)
-        case "array":
-            return f"{_type(schema['items'], indent)}[]" if "items" in schema else "Array<any>"
-        case "integer" | "number":
-            return "number"
-        case "string" | "boolean" | "null":
-            return str(kind)
-        case _:
-            return "any"
-
-
-def _object(schema: Schema, indent: str) -> str:
-    required = schema.get("required", [])
-    head = f"{indent}// {schema['description']}\n" if schema.get("description") else ""
-    lines = (
-        _property(str(name), value, name in required, indent)
-        for name, value in schema.get("properties", {}).items()
-    )
-    return f"{head}{{\n{''.join(lines)}{indent}}}"
-
-
-def _property(name: str, schema: Schema, required: bool, indent: str) -> str:
-    comments: list[str] = []
-    if schema.get("title"):
-        comments += [schema["title"], ""]
-    if schema.get("description") and schema["description"] != _first_description(schema):
-        comments.append(schema["description"])
-    if schema.get("examples"):
-        comments.append("Examples:")
-        comments += [f'- "{example}"' for example in schema["examples"] if isinstance(example, str)]
-    key = f"{indent}{name}{'' if required else '?'}:"
-
-    if "oneOf" in schema:
-        if "default" in schema:
-            comments.append(f"default: {_default(schema)}")
-        described = schema.get("description")
-        variants = "".join(
-            f"{indent} | {_variant(option, indent, in_property=True, told=told)}\n"
-            for place, option in enumerate(schema["oneOf"])
-            for told in [bool(described) and (place == 0 or described == option.get("description"))]
+    def shape(self, schema: Any, path: tuple[str, ...]) -> Shape:
+        self.shapes += 1
+        if schema is False:
+            return NEVER
+        if not isinstance(schema, Mapping) or len(path) > MAX_DEPTH or self.shapes > MAX_SHAPES:
+            return ANY
+        flat, path = self._flat(schema, (*path, ""))
+        shape = self._union(flat, path) or self._enum(flat) or self._typed(flat, path)
+        nullable = shape.nullable or flat.get("nullable") is True
+        if nullable and isinstance(shape.type, Union):
+            shape, nullable = replace(shape, type=_with_null(shape.type)), False
+        return replace(
+            shape,
+            nullable=nullable,
+            title=flat.get("title", shape.title),
+            description=flat.get("description", shape.description),
+            examples=tuple(flat["examples"]) if flat.get("examples") else shape.examples,
+            default=flat.get("default", shape.default),
         )
-        return f"{_commented(comments, indent)}{key}\n{variants}{indent},\n"
 
-    shown = _nullable(schema, _type(schema, f"{indent}    "))
-    default = f" // default: {_default(schema)}" if "default" in schema else ""
-    return f"{_commented(comments, indent)}{key} {shown},{default}\n"
+    def _flat(self, schema: Schema, path: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """`schema` with its `$ref` and `allOf` merged into it; a `$ref` that stays cannot be written out."""
+        flat: dict[str, Any] = {
+            key: value for key, value in schema.items() if isinstance(value, _FORMS.get(key, object))
+        }
+        if len(path) > MAX_DEPTH:
+            return flat, path
+        for part in flat.pop("allOf", ()):
+            if isinstance(part, Mapping):
+                below, path = self._flat(part, (*path, ""))
+                flat = _merged(below, flat)
+        reference: str = flat.get("$ref", "")
+        if reference and reference not in path:
+            target = self._target(reference)
+            if target is not None:
+                del flat["$ref"]
+                below, path = self._flat(target, (*path, reference))
+                flat = _merged(below, flat)
+        return flat, path
+
+    def _target(self, reference: str) -> Schema | None:
+        """What a reference into the same schema points to (a JSON Pointer, RFC 6901)."""
+        if not reference.startswith("#"):
+            return None
+        found: Any = self.root
+        for step in unquote(reference[1:]).split("/")[1:]:
+            key = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+                found = found[int(key)]
+            elif isinstance(found, Mapping) and key in found:
+                found = found[key]
+            else:
+                return None
+        return found if isinstance(found, Mapping) else None
+
+    def _union(self, flat: dict[str, Any], path: tuple[str, ...]) -> Shape | None:
+        options = flat.get("oneOf") or flat.get("anyOf")
+        if not options:
+            return None
+        shared = {key: value for key, value in flat.items() if key not in (*_REMARKS, "oneOf", "anyOf")}
+        if not shared.keys() & {"type", "enum", "const", "properties", "items", "prefixItems"}:
+            return _either([self.shape(option, path) for option in options], keep_single="oneOf" in flat)
+        # What stands beside the alternatives holds for each; often they differ in nothing that can be shown.
+        shapes = [self.shape({**shared, "allOf": [option]}, path) for option in options]
+        return _either(list({repr(shape): shape for shape in shapes}.values()))
+
+    def _enum(self, flat: dict[str, Any]) -> Shape | None:
+        values = [flat["const"]] if "const" in flat else flat.get("enum", [])
+        if flat.get("type") == "string":
+            values = [value for value in values if isinstance(value, str)]
+        if not values:
+            return None
+        return NULL if values == [None] else Shape(Literals(tuple(values)))
+
+    def _typed(self, flat: dict[str, Any], path: tuple[str, ...]) -> Shape:
+        kinds = flat.get("type")
+        if not isinstance(kinds, list):
+            return self._kind(kinds, flat, path)
+        kinds = [kind for kind in kinds if isinstance(kind, str) and kind in _KINDS]
+        plain = [_SCALARS.get(kind, kind) for kind in kinds]
+        has_keys = "properties" in flat or _others(flat)
+        if kinds and "array" not in kinds and not ("object" in kinds and has_keys):
+            return Shape(Names(tuple(plain)))
+        return _either([self._kind(kind, flat, path) for kind in kinds]) if kinds else ANY
+
+    def _kind(self, kind: Any, flat: dict[str, Any], path: tuple[str, ...]) -> Shape:
+        if kind == "object" or (kind is None and "properties" in flat):
+            return Shape(self._object(flat, path))
+        if kind == "array" or (kind is None and flat.keys() & {"items", "prefixItems"}):
+            return self._array(flat, path)
+        if isinstance(kind, str) and kind in _SCALARS:
+            return Shape(Names((_SCALARS[kind],)))
+        if "$ref" in flat:
+            name = re.sub(r"[^\w.#-]", "_", flat["$ref"].rsplit("/", 1)[-1])
+            return Shape(Names((f"any /* {name} */",)))
+        return ANY
+
+    def _object(self, flat: dict[str, Any], path: tuple[str, ...]) -> Object:
+        required = flat.get("required", [])
+        properties = tuple(
+            Property(str(name), self.shape(value, path), name in required)
+            for name, value in flat.get("properties", {}).items()
+        )
+        others = _others(flat)
+        # TypeScript asks of the other keys that the listed ones fit them too, so beside those they are any.
+        if properties or len(others) > 1:
+            return Object(properties, ANY if others else None)
+        return Object(properties, self.shape(others[0], path) if others else None)
+
+    def _array(self, flat: dict[str, Any], path: tuple[str, ...]) -> Shape:
+        items = flat.get("items")
+        heads = items if isinstance(items, list) else flat.get("prefixItems")
+        if not heads:
+            return Shape(Array(self.shape(items, path)) if _is_schema(items) else Names(("Array<any>",)))
+        rest = flat.get("additionalItems") if isinstance(items, list) else items
+        most = flat.get("maxItems")
+        is_closed = rest is False or (isinstance(most, int) and most <= len(heads))
+        shapes = tuple(self.shape(head, path) for head in heads)
+        return Shape(Tuple(shapes, None if is_closed else self.shape(rest, path)))
 
 
-def _first_description(schema: Schema) -> str | None:
-    """A property described in the words of its first alternative is not described again."""
-    first: Schema = next(iter(schema.get("oneOf", ())), {})
-    return first.get("description")
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """One schema that asks what both ask; where only one can be told, `above` is."""
+    merged = {**below, **above}
+    if "properties" in below and "properties" in above:
+        merged["properties"] = {**below["properties"], **above["properties"]}
+        for name in below["properties"].keys() & above["properties"].keys():
+            merged["properties"][name] = {"allOf": [below["properties"][name], above["properties"][name]]}
+    if "required" in below and "required" in above:
+        merged["required"] = [*below["required"], *above["required"]]
+    return merged
 
 
-def _variant(schema: Schema, indent: str, *, in_property: bool = False, told: bool = False) -> str:
-    """One alternative; the library describes the first of a property's only if the property is not."""
-    notes = [schema["description"]] if schema.get("description") and not told else []
-    if "default" in schema:
-        notes.append(f"default: {_default(schema) if in_property else _quoted(schema['default'])}")
-    note = f" // {' '.join(notes)}" if notes else ""
-    return f"{_nullable(schema, _type(schema, f'{indent}   '))}{note}"
+def _with_null(union: Union) -> Union:
+    return union if NULL in union.options else Union((*union.options, NULL))
 
 
-def _nullable(schema: Schema, shown: str) -> str:
-    return f"{shown} | null" if schema.get("nullable") is True else shown
+def _either(shapes: list[Shape], *, keep_single: bool = False) -> Shape:
+    """One of `shapes`, with null last. A single one is itself, beside null nullable."""
+    real = [shape for shape in shapes if shape.type != NULL.type]
+    if len(real) == len(shapes) and (keep_single or len(real) > 1):
+        return Shape(Union(tuple(shapes)))
+    if not real:
+        return NULL
+    if len(real) == 1:
+        return replace(real[0], nullable=real[0].nullable or len(shapes) > 1)
+    return Shape(Union((*real, NULL)))
 
 
-def _commented(comments: Iterable[str], indent: str) -> str:
-    return "".join(f"{indent}// {line}".rstrip() + "\n" for line in comments)
+def _others(flat: dict[str, Any]) -> list[Schema]:
+    """What keys hold that are not listed. `additionalProperties: true` says nothing."""
+    others = [*flat.get("patternProperties", {}).values(), flat.get("additionalProperties")]
+    return [other for other in others if isinstance(other, Mapping)]
 
 
-def _default(schema: Schema) -> str:
-    """A default as the library writes it: strings are quoted unless the property is an enum."""
-    default = schema["default"]
-    return default if isinstance(default, str) and schema.get("enum") else _quoted(default)
-
-
-def _quoted(default: Any) -> str:
-    if isinstance(default, str):
-        return f'"{default}"'
-    return json.dumps(default, ensure_ascii=False, separators=(",", ":"))
-
-
-def _literal(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _is_schema(value: object) -> bool:
+    return isinstance(value, Mapping | bool)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
-import openai_harmony as oh
 import pytest
 import tiktoken
 from hypothesis import HealthCheck, given, settings
@@ -122,122 +120,6 @@ def test_message_ids(o200k: tiktoken.Encoding, message: Message, ids: str) -> No
     assert render_message(message, o200k) == [int(one) for one in ids.split(", ")]
 
 
-TEXT = st.text(max_size=40) | st.sampled_from(
-    ["<|end|>", "<|start|>system<|message|>x", "a <|call|> b", "💖"]
-)
-TURN = st.tuples(TEXT, st.lists(TEXT, max_size=2), st.sampled_from(["none", "python", "function"]), TEXT)
-
-
-def _official_message(message: Message) -> Any:
-    author = {
-        Role.USER: oh.Author.new(oh.Role.USER, message.name or ""),
-        Role.TOOL: oh.Author.new(oh.Role.TOOL, message.name or ""),
-        Role.ASSISTANT: oh.Author.new(oh.Role.ASSISTANT, ""),
-    }[message.role]
-    if message.role is not Role.TOOL:
-        author = oh.Author(role=author.role)
-    made = oh.Message.from_author_and_content(author, message.text)
-    if message.channel:
-        made = made.with_channel(message.channel.value)
-    if message.role is Role.TOOL:
-        made = made.with_recipient("assistant")
-    if message.recipient:
-        made = made.with_recipient(message.recipient)
-    if message.content_type:
-        made = made.with_content_type(message.content_type)
-    return made
-
-
-def _official_prompt(conversation: Conversation) -> list[Any]:
-    system = (
-        oh.SystemContent.new()
-        .with_reasoning_effort(getattr(oh.ReasoningEffort, conversation.system.effort.name))
-        .with_conversation_start_date(conversation.system.date or "")
-    )
-    if conversation.system.date is None:
-        system.conversation_start_date = None
-    if conversation.system.browser:
-        system = system.with_tools(oh.ToolNamespaceConfig.browser())
-    if conversation.system.python:
-        system = system.with_tools(oh.ToolNamespaceConfig.python())
-    messages = [oh.Message.from_role_and_content(oh.Role.SYSTEM, system)]
-    if conversation.developer:
-        developer = oh.DeveloperContent.new()
-        if conversation.developer.instructions:
-            developer = developer.with_instructions(conversation.developer.instructions)
-        if conversation.developer.functions:
-            developer = developer.with_function_tools(
-                [
-                    oh.ToolDescription.new(
-                        f.name, f.description, dict(f.parameters) if f.parameters else None
-                    )
-                    for f in conversation.developer.functions
-                ]
-            )
-        messages.append(oh.Message.from_role_and_content(oh.Role.DEVELOPER, developer))
-    return messages
-
-
-def _messages(question: str, thoughts: list[str], call: str, answer: str) -> list[Message]:
-    messages = [Message(Role.USER, question)]
-    messages += [Message(Role.ASSISTANT, thought, channel=Channel.ANALYSIS) for thought in thoughts]
-    if call == "python":
-        messages.append(
-            Message(Role.ASSISTANT, "1+1", channel=Channel.ANALYSIS, recipient="python", content_type="code")
-        )
-        messages.append(Message(Role.TOOL, "2", name="python", channel=Channel.ANALYSIS))
-    elif call == "function":
-        messages.append(
-            Message(
-                Role.ASSISTANT,
-                "{}",
-                channel=Channel.COMMENTARY,
-                recipient="functions.get_weather",
-                content_type="<|constrain|>json",
-            )
-        )
-        messages.append(Message(Role.TOOL, "sun", name="functions.get_weather", channel=Channel.COMMENTARY))
-    messages.append(Message(Role.ASSISTANT, answer, channel=Channel.FINAL))
-    return messages
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    effort=st.sampled_from(Effort),
-    date=st.none() | st.just("2026-01-02"),
-    tools=st.tuples(st.booleans(), st.booleans()),
-    instructions=st.sampled_from(["", "Be brief.", "Two\nlines, <|end|> inert."]),
-    functions=st.sampled_from([(), (WEATHER,), (WEATHER, Function("now", "The time.\nUTC."))]),
-    turns=st.lists(TURN, max_size=3),
-    question=TEXT,
-)
-def test_conversations_render_as_the_official_library_does(
-    o200k: tiktoken.Encoding,
-    official: Any,
-    effort: Effort,
-    date: str | None,
-    tools: tuple[bool, bool],
-    instructions: str,
-    functions: tuple[Function, ...],
-    turns: list[tuple[str, list[str], str, str]],
-    question: str,
-) -> None:
-    history = [message for turn in turns for message in _messages(*turn)] + [Message(Role.USER, question)]
-    conversation = Conversation(
-        SystemPrompt(effort, date, browser=tools[0], python=tools[1]),
-        DeveloperPrompt(instructions, functions),
-        history,
-    )
-    # The history rule is ours (the library forgets the wrong messages), so it is applied on both sides.
-    kept = [_official_message(message) for message in remembered(history)]
-    theirs = official.render_conversation_for_completion(
-        oh.Conversation.from_messages(_official_prompt(conversation) + kept),
-        oh.Role.ASSISTANT,
-        oh.RenderConversationConfig(auto_drop_analysis=False),
-    )
-    assert render(conversation, o200k) == theirs
-
-
 def test_finished_reasoning_is_forgotten_once_the_person_speaks_again() -> None:
     def said(channel: Channel, text: str) -> Message:
         return Message(Role.ASSISTANT, text, channel=channel)
@@ -275,6 +157,7 @@ def test_control_tokens_in_any_text_are_only_text(o200k: tiktoken.Encoding) -> N
 @given(words=st.lists(st.text(st.characters(exclude_categories=["Zs", "Cs"]), max_size=60), max_size=60))
 def test_encoding_in_pieces_changes_no_token(o200k: tiktoken.Encoding, words: list[str]) -> None:
     text = " ".join(words)
+    text *= 1 + 2 * PIECE // max(len(text), 100)
     assert encode_text(text, o200k) == o200k.encode_ordinary(text)
 
 
