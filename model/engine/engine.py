@@ -74,8 +74,8 @@ class State:
     """Where a sample stands, and how it may go on.
 
     Before the edges' control tokens come the edges' own texts (`body` "none"), any ordinary tokens ("any"),
-    or a JSON document that is valid against the JSON Schema `schema` ("json"); the edges of a state with a
-    body have no text.
+    or a JSON document that is valid against the JSON Schema `schema` ("json"). No two edges of a state have
+    the same text and control token; those of a state with a body have no text.
     """
 
     edges: tuple[Edge, ...]

@@ -83,4 +83,7 @@ def _to_json(message: Any) -> dict[str, Any]:
 
 
 def _from_json(values: dict[str, Any]) -> Any:
-    return _KINDS[values.pop("kind")](**values)
+    kind = _KINDS[values.pop("kind")]
+    if kind in (Constraint, State):  # JSON has lists where these have tuples
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return kind(**values)

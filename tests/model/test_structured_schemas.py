@@ -13,12 +13,23 @@ from jsonschema import Draft202012Validator
 
 from gptoss_tui.model.constraint import unsupported
 from gptoss_tui.model.demo import checkpoint_path
-from gptoss_tui.model.engine import END, Constraint, Edge, Finished, LocalEngine, Sampling, State, Token
+from gptoss_tui.model.engine import (
+    END,
+    Constraint,
+    Edge,
+    EngineError,
+    Finished,
+    LocalEngine,
+    Sampling,
+    State,
+    Token,
+)
 from gptoss_tui.model.tokenizer import load_tokenizer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKENIZER = load_tokenizer(checkpoint_path())
+PROMPT = "<|start|>user<|message|>Hello.<|end|><|start|>assistant"
 RETURN = TOKENIZER.encode_single_token("<|return|>")
 
 SCALARS: list[dict[str, Any]] = [
@@ -198,14 +209,18 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Loca
     await engine.close()
 
 
-async def write(engine: LocalEngine, schema: Any, seed: int, most: int) -> tuple[str, Finished]:
-    """A document for `schema`, and how it ended."""
-    states = (State((Edge("", RETURN, END),), "json", json.dumps(schema)),)
-    constraint = Constraint(states, start=0, strict=True, restart=RETURN, restarted=0)
+def control(name: str) -> int:
+    return TOKENIZER.encode_single_token(f"<|{name}|>")
+
+
+async def generate(
+    engine: LocalEngine, states: tuple[State, ...], sampling: Sampling, *, strict: bool = True
+) -> tuple[str, Finished]:
+    """What the demo model writes within `states`, and how it ended."""
+    constraint = Constraint(states, start=0, strict=strict, restart=control("start"), restarted=0)
     prompt = TOKENIZER.encode(
         "<|start|>user<|message|>Hello.<|end|><|start|>assistant", allowed_special="all"
     )
-    sampling = Sampling(temperature=1.0, seed=seed, max_tokens=most)
     tokens, end = [], None
     async for item in engine.generate(prompt, sampling, [RETURN], constraint):
         if isinstance(item, Token):
@@ -213,7 +228,7 @@ async def write(engine: LocalEngine, schema: Any, seed: int, most: int) -> tuple
         elif isinstance(item, Finished):
             end = item
     assert end is not None
-    return TOKENIZER.decode([token for token in tokens if token != RETURN], errors="strict"), end
+    return TOKENIZER.decode(tokens, errors="strict"), end
 
 
 async def test_there_are_two_hundred_different_ones() -> None:
@@ -229,6 +244,41 @@ async def test_there_are_two_hundred_different_ones() -> None:
 )
 async def test_every_document_parses_and_fits(engine: LocalEngine, schema: dict[str, Any]) -> None:
     assert unsupported(schema) == []
-    text, end = await write(engine, schema, seed=len(json.dumps(schema)), most=96)
+    states = (State((Edge("", RETURN, END),), "json", json.dumps(schema)),)
+    sampling = Sampling(temperature=1.0, seed=len(json.dumps(schema)), max_tokens=96)
+    text, end = await generate(engine, states, sampling)
     assert end.reason == "stop"
-    Draft202012Validator(schema).validate(json.loads(text))
+    Draft202012Validator(schema).validate(json.loads(text.removesuffix("<|return|>")))
+
+
+@pytest.mark.parametrize("strict", [True, False])
+async def test_only_the_body_of_the_final_message_is_json(engine: LocalEngine, strict: bool) -> None:
+    """Some reasoning, then an answer; when not strict, the model must find the way to its body by itself."""
+    schema = BY_HAND[-2]
+    states = (
+        State((Edge("", control("channel"), 1),)),
+        State((Edge("analysis", control("message"), 2), Edge("final", control("message"), 4))),
+        State((Edge("", control("end"), 3),), "any"),
+        State((Edge("", control("start"), 5),)),
+        State((Edge("", RETURN, END),), "json", json.dumps(schema)),
+        State((Edge("assistant", control("channel"), 1),)),
+    )
+    answers = 0
+    for seed in range(6):
+        sampling = Sampling(temperature=1.5 if strict else 0.7, seed=seed, max_tokens=250)
+        text, _ = await generate(engine, states, sampling, strict=strict)
+        *_, header, body = text.replace("<|start|>assistant", "").rsplit("<|message|>", 1)
+        if strict:
+            assert header.endswith(("<|channel|>analysis", "<|channel|>final"))
+        if header.endswith("<|channel|>final"):
+            answers += body.endswith("<|return|>")
+            Draft202012Validator(schema).validate(json.loads(body.removesuffix("<|return|>")))
+    assert answers >= 2
+
+
+async def test_a_refused_schema_leaves_the_engine_usable(engine: LocalEngine) -> None:
+    refused = (State((Edge("", RETURN, END),), "json", '{"not": {}}'),)
+    with pytest.raises(EngineError, match=r"cannot be held to this JSON Schema: .*not"):
+        await generate(engine, refused, Sampling(max_tokens=5))
+    text, _ = await generate(engine, (State((Edge("Hi", RETURN, END),)),), Sampling(temperature=1.5))
+    assert text == "Hi<|return|>"
