@@ -284,8 +284,8 @@ CHECK = """
 const ts = require("typescript");
 const { sources } = JSON.parse(require("fs").readFileSync(0, "utf8"));
 const lib = "interface Array<T> { length: number; [n: number]: T } interface Boolean {} " +
-  "interface Function {} interface CallableFunction {} interface NewableFunction {} interface IArguments {} " +
-  "interface Number {} interface Object {} interface RegExp {} interface String {}";
+  "interface Function {} interface CallableFunction {} interface NewableFunction {} " +
+  "interface IArguments {} interface Number {} interface Object {} interface RegExp {} interface String {}";
 const files = new Map(sources.map((text, i) => [`/f${i}.ts`, text]).concat([["/lib.d.ts", lib]]));
 const options = { noLib: true, noEmit: true, strict: true, target: ts.ScriptTarget.ESNext, types: [] };
 const parse = (name, target) => ts.createSourceFile(name, files.get(name), target);
