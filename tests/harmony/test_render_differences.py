@@ -296,7 +296,7 @@ def test_a_property(theirs: Shown, schema: Any, library: str, ours: str) -> None
 
 def test_a_name_that_is_no_identifier_is_quoted(theirs: Shown) -> None:
     names = ["foo-bar", "1x", 'a "b"\n', ""]
-    schema = {"type": "object", "properties": {name: True for name in names}}
+    schema = {"type": "object", "properties": dict.fromkeys(names, True)}
     assert theirs(schema) == '{\nfoo-bar?: any,\n1x?: any,\na "b"\n?: any,\n?: any,\n}'
     assert typescript(schema) == '{\n"foo-bar"?: any,\n"1x"?: any,\n"a \\"b\\"\\n"?: any,\n""?: any,\n}'
 
