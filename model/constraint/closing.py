@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -79,9 +80,10 @@ class Document:
         matcher, place, written = self._matcher.deep_copy(), self._place.copy(), bytearray()
         in_strings: Counter[int] = Counter()
         in_number: Counter[int] = Counter()
+        generator = random.Random(0)
         while not matcher.is_accepting():
             taken = in_strings if place.in_string else in_number
-            steps = matcher.compute_ff_bytes() or _best(matcher, place.in_string, taken)
+            steps = matcher.compute_ff_bytes() or _best(matcher, place, taken, generator)
             if not steps or len(written) > LONGEST or place.depth > DEEPEST:
                 return None, place
             for byte in steps:
@@ -129,14 +131,16 @@ class _Place:
         self.depth += (byte in b"[{") - (byte in b"]}")
 
 
-def _best(matcher: LLMatcher, in_string: bool, taken: Counter[int]) -> bytes:
+def _best(matcher: LLMatcher, place: _Place, taken: Counter[int], generator: random.Random) -> bytes:
     """The allowed byte to take next; empty if there is none."""
     mask = matcher.compute_bitmask()
     allowed = [byte for byte in range(256) if mask[byte >> 3] >> (byte & 7) & 1]
-    order, closers = (_INSIDE, b'"') if in_string else (_OUTSIDE, b"}]")
+    order, closers = (_INSIDE, b'"') if place.in_string else (_OUTSIDE, b"}]")
 
-    def cost(byte: int) -> tuple[bool, int, int]:
-        return (byte not in closers, taken[byte], order.find(byte) % 512)
+    def cost(byte: int) -> tuple[bool, int, float]:
+        # In a fixed order the digits of a number could pass by the multiples of its divisor for ever.
+        rank = generator.random() if place.number else order.find(byte) % 512
+        return (byte not in closers, taken[byte], rank)
 
     return bytes([min(allowed, key=cost)]) if allowed else b""
 
