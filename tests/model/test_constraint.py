@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tiktoken
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
@@ -245,6 +245,68 @@ def test_a_document_that_fits_is_ended_in_time(
     end = control(tokenizer, "return")
     ids = document(schemas, schema, end, len(shortest) + 1 + spare, seed)
     assert ids[-1] == end
+    Draft202012Validator(schema).validate(json.loads(tokenizer.decode_bytes(ids[:-1])))
+
+
+NAMES = st.sampled_from(["a", "b", "ab", "größe"])
+BOUNDS = st.sampled_from([-3, 0, 0.5, 1, 2, 10])
+
+
+def some(**keywords: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=keywords)
+
+
+def around(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Schemas that hold others, and beside them keywords that may contradict."""
+    lists = st.lists(inner, min_size=1, max_size=2)
+    maps = st.dictionaries(NAMES, inner, max_size=3)
+    required = st.lists(NAMES, max_size=2, unique=True)
+    closed = st.one_of(st.booleans(), inner)
+    patterns = st.dictionaries(st.sampled_from(["^a", "b$", "x"]), inner, max_size=1)
+    counts = st.integers(0, 3)
+    return st.one_of(
+        some(type=st.just("object"), properties=maps, required=required, additionalProperties=closed),
+        some(properties=maps, patternProperties=patterns, maxProperties=counts, minProperties=counts),
+        some(type=st.just("array"), items=closed, prefixItems=lists, minItems=counts, maxItems=counts),
+        some(allOf=lists, anyOf=lists, properties=maps),
+        some(oneOf=lists, type=st.sampled_from(["object", "string", "integer"])),
+    )
+
+
+SCHEMAS = st.recursive(
+    st.one_of(
+        some(
+            type=st.sampled_from(["integer", "number"]), minimum=BOUNDS, maximum=BOUNDS, multipleOf=st.just(3)
+        ),
+        some(type=st.just("number"), exclusiveMinimum=BOUNDS, exclusiveMaximum=BOUNDS),
+        some(
+            type=st.just("string"),
+            minLength=st.integers(0, 3),
+            maxLength=st.integers(0, 4),
+            pattern=st.sampled_from(["^a", "b$", r"\d"]),
+        ),
+        some(
+            enum=st.just([1, "a", None, {"a": 1}, [True]]), type=st.sampled_from(["null", "string", "object"])
+        ),
+    ),
+    around,
+    max_leaves=6,
+)
+
+
+@settings(
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+)
+@given(schema=SCHEMAS, room=st.integers(0, 60), seed=st.integers(0, 2**32))
+def test_whatever_is_not_refused_is_kept(
+    tokenizer: tiktoken.Encoding, schemas: Schemas, schema: dict[str, Any], room: int, seed: int
+) -> None:
+    assume(not unsupported(schema))
+    end = control(tokenizer, "return")
+    ids = document(schemas, schema, end, 400 + room, seed)
+    assume(ids[-1] == end)
     Draft202012Validator(schema).validate(json.loads(tokenizer.decode_bytes(ids[:-1])))
 
 
