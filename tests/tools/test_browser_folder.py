@@ -144,6 +144,11 @@ def test_no_address_leads_out(documents: Folder, tail: str) -> None:
     assert b"secret" not in document.body
 
 
+async def test_a_name_that_is_no_text_does_not_matter(documents: Folder, root: Path) -> None:
+    Path(os.fsdecode(os.fsencode(root) + b"/\xff.txt")).write_text("colza")
+    assert await found(documents, "colza") == ["doc:///light.txt"]
+
+
 async def test_large_documents_are_cut(documents: Folder, root: Path) -> None:
     (root / "large.txt").write_bytes(b"x" * 6_000_000)
     document = await documents.fetch("doc:///large.txt")

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _DIGITS = re.compile(r"[0-9]{1,9}")
 _LARGEST = 10**9
 
@@ -24,10 +23,9 @@ def parse(arguments: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     Null and absent are the same. Numbers are whole, and of a field that takes a number or a string ("id")
     digits are a number. Raises UsageError.
     """
-    fenced = _FENCE.match(arguments)
-    text = fenced[1] if fenced else arguments
+    text = _without_fence(arguments.strip())
     try:
-        given = json.loads(text) if text.strip() else {}
+        given = json.loads(text) if text else {}
     except json.JSONDecodeError as error:
         raise UsageError(f"The arguments are not valid JSON at character {error.pos}: {error.msg}.") from None
     except (ValueError, RecursionError):
@@ -71,3 +69,11 @@ def _read(value: Any, kinds: list[str]) -> str | int | bool | None:
             return int(value)
         return value
     return None
+
+
+def _without_fence(text: str) -> str:
+    """What stands within an enclosing code fence, which models write now and then."""
+    first, _, rest = text.partition("\n")
+    if first.strip() in ("```", "```json") and rest.endswith("```"):
+        return rest.removesuffix("```").strip()
+    return text

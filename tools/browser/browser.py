@@ -19,6 +19,7 @@ HITS = 20
 """Hits asked of the back end, whatever the model asks for."""
 
 MOST_MATCHES = 50
+LONGEST_PATTERN = 200  # characters; the search takes time by their number
 CONTEXT = 4
 """Lines shown of each match of a find, and above it when it is opened."""
 
@@ -100,6 +101,8 @@ class Browser:
                 raise UsageError("`find` looks through opened pages, not through results. Open a page first.")
             if not pattern.strip():
                 raise UsageError("`pattern` is empty.")
+            if len(pattern) > LONGEST_PATTERN:
+                raise UsageError(f"`pattern` is longer than {LONGEST_PATTERN} characters.")
             return await self._show(_matches(page, pattern))
 
     def trust(self, text: str) -> None:

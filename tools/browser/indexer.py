@@ -56,9 +56,11 @@ def documents(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
             if name.startswith(".") or path.suffix.lower() not in TYPES or path.is_symlink():
                 continue
             try:
-                yield path.relative_to(folder).as_posix(), path.stat()
-            except OSError:
-                continue  # gone meanwhile
+                from_there = path.relative_to(folder).as_posix()
+                from_there.encode()
+                yield from_there, path.stat()
+            except (OSError, UnicodeEncodeError):
+                continue  # gone meanwhile, or of a name that no address can spell
 
 
 def contents(path: Path) -> tuple[str, str]:
