@@ -73,7 +73,7 @@ async def test_the_files_of_a_checkpoint_have_no_say_in_it(
 @pytest.mark.parametrize("stop", STOPS)
 async def test_an_engine_that_runs_past_a_stop_is_not_listened_to(stage: StageMaker, stop: str) -> None:
     s = stage("<|channel|>final<|message|>4" + stop + " more<|start|>assistant<|channel|>final<|message|>5")
-    generate = s.engine.generate
+    generate: Callable[..., Generation] = s.engine.generate
 
     def deaf(
         prompt: Sequence[int], sampling: Sampling, stops: Sequence[int], constraint: Constraint | None = None
