@@ -29,6 +29,7 @@ from .conversation.events import (
     Incomplete,
     OutputDelta,
     PreambleDelta,
+    ReasoningClosed,
     ReasoningDelta,
     Repaired,
     ToolCall,
@@ -51,6 +52,7 @@ _ENDED_EARLY = {
     "context_full": "the conversation fills the model's context; start a new one",
     "tool_limit": "the model called tools again and again without answering",
     "no_answer": "the model ended its turn without an answer; ask again",
+    "repetition": "stopped: the model was repeating itself; ask again, or in other words",
     "schema_mismatch": "the answer does not fit the schema",
 }
 
@@ -91,6 +93,8 @@ class AsText:
                 self._line(self.notes, f"[{label}] {event.output.strip()}")
             case FilterFailed():
                 self._line(self.reasoning, f"[filter] {event.message}")
+            case ReasoningClosed():
+                self._line(self.notes, f"[reasoning closed] {event.sentence}")
             case Repaired():
                 self._line(self.notes, f"[malformed output] {event.what}")
             case EngineLost() | Unsaved():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 
@@ -12,11 +16,34 @@ from typing import Any
 class Output:
     """One piece of what a call gives back, in order; the pieces' texts joined are the model's tool message.
 
-    `is_error` on any piece marks the call as failed. It is a report to the model, not an exception.
+    `is_error` on any piece marks the call as failed. It is a report to the model, not an exception. `files`
+    are files on this machine to show the person, pictures for one; the text names them for the model.
     """
 
     text: str
     is_error: bool = False
+    files: tuple[Path, ...] = ()
+
+
+class Reach(IntEnum):
+    """How far a call reaches; the further, the more it takes to allow it."""
+
+    SESSION = 0
+    """What this conversation holds already: looking through a page that was opened."""
+    BOUNDED = 1
+    """Code in a sandbox, a public page whose address was shown, what the person vouched for beforehand."""
+    OUTSIDE = 2
+    """Whatever else: the person's own functions, other people's servers, addresses the model made up."""
+    UNCONFINED = 3
+    """Code that the model wrote, with the person's rights. To have allowed one call allows no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What there is to weigh before a call is run; `why` is a sentence for the person, or empty."""
+
+    reach: Reach
+    why: str = ""
 
 
 class Tool(ABC):
@@ -24,15 +51,35 @@ class Tool(ABC):
 
     `name` is the recipient the model writes: "python", "browser.search", "functions.get_weather".
     `parameters` is the JSON Schema of the arguments, or None when the call's body is raw text.
-    `must_ask` is True while every call needs the person's consent (code that runs unconfined, for one).
     `where` says in a few words, for the person, where the call runs ("in a sandbox", "on this machine").
+    `origin` says who defined it: a file, a server, or nothing when we did.
     """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] | None = None
-    must_ask: bool = False
     where: str = ""
+    origin: str = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that the model and the person are told of the tool, in hexadecimal.
+
+        Consent that outlives a session is tied to it: a server may describe another tool tomorrow.
+        """
+        told = [self.name, self.origin, self.description, self.parameters]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def risk(self, arguments: str) -> Risk:
+        """What there is to weigh before the call `arguments` is run."""
+        return Risk(Reach.BOUNDED)
+
+    def objection(self, arguments: str) -> str | None:
+        """What is wrong with `arguments`, for the model; None when they can be tried.
+
+        Asked before the person is, who need not judge a call that is impossible anyway.
+        """
+        return None
 
     async def start(self) -> None:
         """Get ready in the background, so that the first call does not wait. May be called often."""

@@ -53,7 +53,7 @@ class Chat:
 
     `resume` names a stored conversation that the first `load` takes up, "" the last one. Every answer is
     JSON in the shape of `response_format`, if there is one. `constrain_headers` keeps the model to channels
-    and recipients that exist.
+    and recipients that exist. `max_reasoning_tokens` bounds the reasoning of one turn.
     `effort` may be set at any time and counts from the next turn. `context_used` is the length in tokens of
     the last prompt with what was sampled after it.
     """
@@ -70,6 +70,7 @@ class Chat:
         instructions: str = "",
         response_format: ResponseFormat | None = None,
         constrain_headers: bool = True,
+        max_reasoning_tokens: int | None = None,
         sampling: Sampling | None = None,
         reasoning: ReasoningPolicy | None = None,
         store: Store | None = None,
@@ -83,6 +84,7 @@ class Chat:
         self.response_format = response_format
         self._instructions = instructions
         self._constrain_headers = constrain_headers
+        self._max_reasoning_tokens = max_reasoning_tokens
         self._sampling = sampling or Sampling()
         self._reasoning = reasoning or ReasoningPolicy()
         self._turn: Turn | None = None
@@ -281,6 +283,7 @@ class Chat:
             new_call_id=lambda: f"call_{next(self._call_ids)}",
             sampled=self._record.sampled,
             constrain_headers=self._constrain_headers,
+            max_reasoning_tokens=self._max_reasoning_tokens,
         )
 
     def _next_seed(self) -> int | None:
@@ -324,6 +327,7 @@ def open_chat(settings: Settings, approve: Approver, *, resume: str | None = Non
         instructions=settings.instructions,
         response_format=response_format,
         constrain_headers=settings.constrain_headers,
+        max_reasoning_tokens=settings.max_reasoning_tokens,
         sampling=Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens),
         reasoning=ReasoningPolicy(hidden=settings.reasoning == "hidden", judge=judge),
         store=Store(default_file()),

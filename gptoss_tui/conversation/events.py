@@ -90,6 +90,23 @@ class FilterFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningClosed(Event):
+    """The reasoning was ended for the model, and it is asked for its answer.
+
+    `reason` is "max_reasoning_tokens" or "repetition".
+    """
+
+    type: ClassVar[str] = "response.reasoning.closed"
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """The same for a person."""
+        why = "repeated itself" if self.reason == "repetition" else "reached --max-reasoning-tokens"
+        return f"The reasoning {why}, so it was closed and the model was asked for its answer."
+
+
+@dataclass(frozen=True, slots=True)
 class OutputDelta(Event):
     """More of the final answer."""
 
@@ -152,6 +169,11 @@ class Repaired(Event):
     type: ClassVar[str] = "response.repaired"
     what: str
 
+    @property
+    def sentence(self) -> str:
+        """The same for a person."""
+        return f"The model's output was malformed: {self.what}"
+
 
 @dataclass(frozen=True, slots=True)
 class Completed(Event):
@@ -168,8 +190,9 @@ class Completed(Event):
 class Incomplete(Event):
     """The turn ended early and what was said is kept.
 
-    `reason` is "interrupted", "max_output_tokens", "context_full", "tool_limit", "no_answer", or
-    "schema_mismatch": there is an answer, and `detail` says where it does not fit the schema, and why.
+    `reason` is "interrupted", "max_output_tokens", "context_full", "tool_limit", "no_answer", "repetition"
+    (what it said went round in circles), or "schema_mismatch": there is an answer, and `detail` says where it
+    does not fit the schema, and why.
     """
 
     type: ClassVar[str] = "response.incomplete"

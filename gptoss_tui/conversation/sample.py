@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from ..harmony.message import Channel, Message
 from ..harmony.parse import Closed, Opened, Parser, Piece, Repair, Text
+from ..harmony.vocabulary import ControlTokens
 from ..model.engine import Constraint, Engine, Finished, Prefill, Sampling, Token
 from . import events
 from .events import Event, Events
+from .loops import REASONING, SPEECH, LoopDetector
 
 
 @dataclass(slots=True)
@@ -19,14 +21,18 @@ class Sample:
 
     `keep` takes every finished message that is no call, as soon as it is whole. `calls` are those that ask
     for a tool, with their ids; one that was cut short is left out. `answered` says that there was a final
-    message. `reason` is why the sampling ended, as the engine says it.
+    message. `reason` is why the sampling ended: as the engine says it, or "max_reasoning_tokens" when more
+    than `most_reasoning` tokens were to be thought (None for no bound), or "repetition". `reasoning_closed`
+    says that it was the reasoning that was ended in this way.
     """
 
     new_call_id: Callable[[], str]
     keep: Callable[[Message], None]
+    most_reasoning: int | None = None
     answered: bool = False
     calls: list[tuple[str, Message]] = field(default_factory=list)
     reason: str = ""
+    reasoning_closed: bool = False
     prompt_tokens: int = 0
     cached_tokens: int = 0
     sampled_tokens: int = 0
@@ -35,6 +41,8 @@ class Sample:
     decode_s: float = 0.0
     _open: Opened | None = None
     _call_id: str = ""
+    _thought: LoopDetector = field(default_factory=lambda: LoopDetector(REASONING))
+    _speech: LoopDetector = field(default_factory=lambda: LoopDetector(SPEECH))
 
     async def run(
         self,
@@ -42,26 +50,47 @@ class Sample:
         parser: Parser,
         prompt: Sequence[int],
         sampling: Sampling,
-        stops: Sequence[int],
+        control: ControlTokens,
         *,
         constraint: Constraint | None = None,
     ) -> Events:
-        """Sample until a stop token, the limit or a cancellation; raises what the engine raises."""
+        """Sample until a stop token, a limit, a loop or a cancellation; raises what the engine raises."""
         self.prompt_tokens = len(prompt)
-        async with aclosing(engine.generate(prompt, sampling, stops, constraint)) as generation:
+        async with aclosing(engine.generate(prompt, sampling, control.stops, constraint)) as generation:
             try:
                 async for item in generation:
+                    if isinstance(item, Token) and not self.reason:
+                        self.reason = self._why_end(item.id, control)
+                        if self.reason:
+                            await engine.cancel()
+                            for event in self._finish(parser):
+                                yield event
+                    if isinstance(item, Token) and self.reason:
+                        continue  # this one, and those on their way when the engine was stopped
                     for event in self._read(item, parser):
                         yield event
-                    if parser.ended and isinstance(item, Token) and item.id not in stops:
+                    if parser.ended and isinstance(item, Token) and item.id not in control.stops:
                         break
             finally:
-                self._close(parser)
+                self._finish(parser)
 
-    def _close(self, parser: Parser) -> None:
+    def _finish(self, parser: Parser) -> list[Event]:
         """Whatever happens, what was said so far is kept."""
-        for piece in parser.finish():
-            self._piece(piece)
+        return [event for piece in parser.finish() if (event := self._piece(piece)) is not None]
+
+    def _why_end(self, token: int, control: ControlTokens) -> str:
+        """Why the sample is ended before `token` is read; "" to go on. Counts the tokens of the reasoning."""
+        thinks = (
+            self._open is not None and self._open.channel is Channel.ANALYSIS and not self._open.recipient
+        )
+        why = "repetition" if (self._thought if thinks else self._speech).feed(token) else ""
+        # The tokens that leave the reasoning, however the model goes on, are not part of it.
+        if thinks and token not in (control.end, control.start, control.channel, *control.stops):
+            if self.most_reasoning is not None and self.reasoning_tokens >= self.most_reasoning:
+                why = "max_reasoning_tokens"
+            self.reasoning_tokens += not why
+        self.reasoning_closed = bool(why) and thinks
+        return why
 
     def _read(self, item: Prefill | Token | Finished, parser: Parser) -> list[Event]:
         match item:
@@ -70,13 +99,11 @@ class Sample:
                 return [events.Prefill(done, total, cached)]
             case Token(token):
                 self.sampled_tokens += 1
-                pieces = parser.feed(token)
-                if self._open and self._open.channel is Channel.ANALYSIS and not self._open.recipient:
-                    self.reasoning_tokens += 1
-                return [event for piece in pieces if (event := self._piece(piece)) is not None]
+                return [event for piece in parser.feed(token) if (event := self._piece(piece)) is not None]
             case Finished(reason, prefill_s, decode_s):
-                self.reason, self.prefill_s, self.decode_s = reason, prefill_s, decode_s
-                return [event for piece in parser.finish() if (event := self._piece(piece)) is not None]
+                self.reason = self.reason or reason
+                self.prefill_s, self.decode_s = prefill_s, decode_s
+                return self._finish(parser)
 
     def _piece(self, piece: Piece) -> Event | None:
         match piece:

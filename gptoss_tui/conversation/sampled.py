@@ -22,7 +22,7 @@ class Sampled:
     """One sample: its raw token ids, and what the model had been told when it began.
 
     `first` counts the messages of the conversation before it. `channel` is the channel of a header that the
-    prompt had already written. `reason` is why the sampling ended, as the engine said it.
+    prompt had already written. `reason` is why the sampling ended, as `Sample` says it.
     """
 
     first: int

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from ..harmony.message import Function
-from ..tools import Tool
+from ..tools import Reach, Tool
 from ..tools.excerpt import excerpt
 from .approval import Approval, Approver
 from .events import Events, ToolCall, ToolOutput, ToolOutputDelta
@@ -87,6 +87,9 @@ class Toolbox:
             yield self._unknown(call.recipient), True
             return
         await unless_stopped(stop, tool.start())
+        if objection := tool.objection(call.arguments):
+            yield objection, True
+            return
         if not await unless_stopped(stop, self._may_run(call, tool)):
             yield f"[ERROR] The user did not allow this call of {tool.name}. Go on without it.", True
             return
@@ -94,7 +97,7 @@ class Toolbox:
             yield output.text, output.is_error
 
     async def _may_run(self, call: ToolCall, tool: Tool) -> bool:
-        if not tool.must_ask or tool.name in self._agreed:
+        if tool.risk(call.arguments).reach < Reach.OUTSIDE or tool.name in self._agreed:
             return True
         answer = await self.approve(call, tool)
         if answer is Approval.SESSION:

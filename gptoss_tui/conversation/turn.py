@@ -41,7 +41,8 @@ class Turn:
     Every message the model or a tool finishes is appended to the conversation as soon as it is whole, so
     that nothing is lost however the turn ends. `stop` may be set at any time. `constrain_headers` keeps every
     sample to channels and recipients that exist; the answer is kept to the conversation's response format
-    with or without.
+    with or without. `max_reasoning_tokens` bounds the reasoning of all samples together, in tokens of its
+    text.
     """
 
     conversation: Conversation
@@ -52,11 +53,13 @@ class Turn:
     next_seed: Callable[[], int | None]
     new_call_id: Callable[[], str]
     constrain_headers: bool = True
+    max_reasoning_tokens: int | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     samples: list[Sample] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
     _calls: int = 0
     _unknown: int = 0
+    _channel: Channel | None = None  # that the next sample is asked for, also when the engine died before it
 
     @property
     def response_format(self) -> ResponseFormat | None:
@@ -65,11 +68,10 @@ class Turn:
 
     async def run(self) -> Events:
         """The events of the turn, ending with Completed, Incomplete or Failed. Never raises for the model."""
-        channel: Channel | None = None
         while True:
-            sample = Sample(self.new_call_id, self.conversation.messages.append)
+            sample = Sample(self.new_call_id, self.conversation.messages.append, self._reasoning_left)
             try:
-                async with aclosing(self._sample(sample, channel)) as stream:
+                async with aclosing(self._sample(sample, self._channel)) as stream:
                     async for event in stream:
                         yield event
             except EngineDied:
@@ -84,17 +86,13 @@ class Turn:
                     yield event
 
             reason = self._why_over(sample)
-            if reason is None and not sample.calls:
-                if channel is not None:
-                    reason = "no_answer"
-                else:
-                    channel = Channel.FINAL
-                    yield events.Repaired("the model gave no answer and was asked for it")
-                    continue
-            channel = None
             if reason is not None:
                 yield self._end(reason)
                 return
+            why_asked = self._why_asked(sample)
+            self._channel = Channel.FINAL if why_asked else None
+            if why_asked is not None:
+                yield why_asked
 
     async def _sample(self, sample: Sample, channel: Channel | None) -> Events:
         prompt = await self.codec.render(self.conversation, channel)
@@ -120,9 +118,7 @@ class Turn:
         told = len(self.conversation.messages), self.conversation.system, self.conversation.developer
         try:
             async with aclosing(
-                sample.run(
-                    self.engine, parser, prompt, sampling, self.codec.control.stops, constraint=constraint
-                )
+                sample.run(self.engine, parser, prompt, sampling, self.codec.control, constraint=constraint)
             ) as stream:
                 async for event in stream:
                     yield event
@@ -161,10 +157,30 @@ class Turn:
             return "interrupted"
         if sample.reason in ("length", "context"):
             return {"length": "max_output_tokens", "context": "context_full"}[sample.reason]
+        if sample.reason == "repetition" and not sample.reasoning_closed:
+            return "repetition"
         if sample.calls:
             over = self._calls >= MOST_CALLS or self._unknown >= MOST_UNKNOWN
             return "tool_limit" if over else None
-        return "answered" if sample.answered else None
+        if sample.answered:
+            return "answered"
+        if self._channel is not None:
+            return "repetition" if sample.reason == "repetition" else "no_answer"
+        return None
+
+    def _why_asked(self, sample: Sample) -> Event | None:
+        """What to tell the person when the next sample is asked for the answer; None when it is free."""
+        if sample.reasoning_closed:
+            return events.ReasoningClosed(sample.reason)
+        if not sample.calls:
+            return events.Repaired("the model gave no answer and was asked for it")
+        return events.ReasoningClosed("max_reasoning_tokens") if self._reasoning_left == 0 else None
+
+    @property
+    def _reasoning_left(self) -> int | None:
+        """Tokens that may still be thought in this turn; None for any number."""
+        most = self.max_reasoning_tokens
+        return None if most is None else most - sum(sample.reasoning_tokens for sample in self.samples)
 
     def _end(self, reason: str) -> Event:
         messages = self.conversation.messages

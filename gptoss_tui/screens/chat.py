@@ -18,6 +18,7 @@ from gptoss_tui.screens.outbox import Outbox, Say, StartOver
 from gptoss_tui.screens.progress import Progress
 from gptoss_tui.screens.session import OpenChat, Session
 from gptoss_tui.settings import Reasoning
+from gptoss_tui.tools import Reach
 from gptoss_tui.widgets import keys
 from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
 from gptoss_tui.widgets.composer import Composer
@@ -225,7 +226,7 @@ class ChatScreen(Screen[None]):
         elif not chat.tools:
             self._say("The model has no tools. --tools python gives it Python.")
         for tool in chat.tools if chat else ():
-            asks = ", asks before every call" if tool.must_ask else ""
+            asks = ", asks before every call" if tool.risk("").reach >= Reach.OUTSIDE else ""
             self._say(f"{tool.name}: runs {tool.where or 'here'}{asks}")
 
     def _copy_answer(self) -> None:

@@ -27,6 +27,7 @@ _EARLY_ENDS = {
     "context_full": "Cut off: the context is full. Ctrl+N starts a new chat.",
     "tool_limit": "Stopped: too many tool calls in one turn.",
     "no_answer": "The model ended its turn without an answer.",
+    "repetition": "Stopped: the model was repeating itself. What it said is kept.",
     "schema_mismatch": "The answer does not fit the schema",
 }
 
@@ -85,8 +86,8 @@ class Turn(Vertical):
                 self._cards[call_id].print(printable(delta))
             case events.ToolOutput(call_id=call_id, output=output, is_error=is_error, duration_s=seconds):
                 self._cards[call_id].close(output, is_error=is_error, duration_s=seconds)
-            case events.Repaired(what=what):
-                self.note(f"The model's output was malformed: {what}")
+            case events.Repaired() | events.ReasoningClosed():
+                self.note(event.sentence)
             case events.EngineLost(message=message) | events.Unsaved(message=message):
                 self.note(message, "warning")
             case events.Completed(usage=usage, timings=timings):

@@ -24,7 +24,7 @@ from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import Effort, ResponseFormat
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.settings import Reasoning
-from gptoss_tui.tools import Output, Tool
+from gptoss_tui.tools import Output, Reach, Risk, Tool
 from gptoss_tui.widgets.composer import Composer
 
 Predicate = Callable[[], object]
@@ -43,6 +43,9 @@ class Repeat(Tool):
         self.calls: list[str] = []
         self._output = output
         self._is_error = is_error
+
+    def risk(self, arguments: str) -> Risk:
+        return Risk(Reach.OUTSIDE if self.must_ask else Reach.BOUNDED)
 
     async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
         self.calls.append(arguments)

@@ -22,7 +22,7 @@ from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.engine import (
     Sampling,
 )
-from gptoss_tui.tools import Output, Tool
+from gptoss_tui.tools import Output, Reach, Risk, Tool
 
 
 async def refuse(call: ToolCall, tool: Tool) -> Approval:
@@ -41,6 +41,9 @@ class Echo(Tool):
         self.calls: list[str] = []
         self.called = asyncio.Event()
         self.stopped = False
+
+    def risk(self, arguments: str) -> Risk:
+        return Risk(Reach.OUTSIDE if self.must_ask else Reach.BOUNDED)
 
     async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
         self.calls.append(arguments)
@@ -102,6 +105,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
         resume: str | None = None,
         response_format: ResponseFormat | None = None,
         constrain_headers: bool = True,
+        max_reasoning_tokens: int | None = None,
         reasoning: ReasoningPolicy | None = None,
         **engine: Any,
     ) -> Stage:
@@ -117,6 +121,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
             resume=resume,
             response_format=response_format,
             constrain_headers=constrain_headers,
+            max_reasoning_tokens=max_reasoning_tokens,
             reasoning=reasoning,
         )
         return Stage(chat, scripted)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gptoss_tui.tools import Reach
 from gptoss_tui.tools.functions import FunctionsError, FunctionTool, load_functions
 from gptoss_tui.tools.functions.docstring import parse
 from gptoss_tui.tools.functions.signature import ArgumentsError, Signature, SignatureError
@@ -120,7 +121,7 @@ def test_public_functions_of_the_file_become_tools(tools: dict[str, FunctionTool
     assert list(tools)[:4] == ["everything", "positional", "later", "untyped"]
     assert not tools.keys() & {"_private", "join", "OrderedDict", "Point", "Colour"}
     assert all(tool.name == f"functions.{name}" for name, tool in tools.items())
-    assert not any(tool.must_ask for tool in tools.values())
+    assert all(tool.risk("{}").reach is Reach.BOUNDED for tool in tools.values())
 
 
 def test_type_hints_and_docstring_become_the_schema(tools: dict[str, FunctionTool]) -> None:
@@ -364,6 +365,7 @@ async def test_the_functions_end_with_the_app(tmp_path: Path, alive: Callable[[i
 OWNER = """
 import asyncio, sys
 from pathlib import Path
+from gptoss_tui.tools import Reach
 from gptoss_tui.tools.functions import load_functions
 
 async def main():

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from gptoss_tui.tools import Reach
 from gptoss_tui.tools.python import PythonTool
 from gptoss_tui.tools.sandbox import Confinement, bubblewrap
 
@@ -325,7 +326,7 @@ async def test_a_kernel_that_does_not_start_is_an_answer(
 async def test_without_a_sandbox_every_cell_needs_consent(run: Run, tmp_path: Path) -> None:
     tool = PythonTool(tmp_path, confinement=Confinement(False, "none", "none here"))
     await tool.start()
-    assert tool.must_ask
+    assert tool.risk("1").reach is Reach.UNCONFINED
     assert tool.where == f"on this machine{' as root' if os.geteuid() == 0 else ''}, unconfined"
     assert (await run(tool, "import os; os.getcwd()")).text == repr(str(tmp_path))
     await tool.close()
@@ -333,16 +334,16 @@ async def test_without_a_sandbox_every_cell_needs_consent(run: Run, tmp_path: Pa
 
 async def test_consent_is_needed_until_the_sandbox_is_known_to_hold() -> None:
     tool = PythonTool()
-    assert tool.must_ask
+    assert tool.risk("1").reach is Reach.UNCONFINED
     await tool.start()
-    assert not tool.must_ask
+    assert tool.risk("1").reach is Reach.BOUNDED
     assert tool.where == "in a sandbox"
     await tool.close()
 
 
 async def test_bypassing_never_asks() -> None:
     tool = PythonTool(bypass=True)
-    assert not tool.must_ask
+    assert tool.risk("1").reach is Reach.BOUNDED
     assert "unconfined" in tool.where
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from ..sandbox import Confinement, probe
-from ..tool import Output, Tool
+from ..tool import Output, Reach, Risk, Tool
 from .cell import Cell
 from .kernel import Kernel, KernelError
 
@@ -22,7 +22,7 @@ class PythonTool(Tool):
     """A stateful Python of the model's own, one per conversation.
 
     Whether it is confined, and so whether every cell needs consent, is settled once `start` has returned;
-    until then `must_ask` errs on the side of asking. `bypass` runs it unconfined without asking.
+    until then `risk` errs on the side of asking. `bypass` runs it unconfined without asking.
     Files live in `workspace`, a folder of this machine (by default one that is removed on `close`), which the
     sandbox shows as /mnt/data. What the kernel process itself complains of goes to the file `log`.
     """
@@ -50,6 +50,10 @@ class PythonTool(Tool):
         self._stopping: asyncio.Task[None] | None = None
         self._one_cell = asyncio.Lock()
         self._settle(confinement)
+
+    def risk(self, arguments: str) -> Risk:
+        """Bounded in a sandbox; see `Tool.risk`."""
+        return Risk(self._reach)
 
     async def start(self) -> None:
         """Find out whether the sandbox holds (0.1 s), then bring the kernel up in the background."""
@@ -97,7 +101,7 @@ class PythonTool(Tool):
     def _settle(self, confinement: Confinement | None) -> None:
         self.confinement = confinement
         confined = confinement is not None and confinement.works
-        self.must_ask = not confined and not self._bypass
+        self._reach = Reach.BOUNDED if confined or self._bypass else Reach.UNCONFINED
         whom = " as root" if os.geteuid() == 0 else ""
         known = "in a sandbox" if confined else f"on this machine{whom}, unconfined"
         self.where = known if confinement is not None else "in a sandbox, if it holds: not tried yet"
