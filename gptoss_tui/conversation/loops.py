@@ -25,20 +25,22 @@ class Limits:
     """How much repetition is a loop.
 
     Either a passage of up to LONGEST_PERIOD tokens that comes again `copies` times in a row, and for `run`
-    tokens at least; or `window` tokens of which three in four end an n-gram that came `before` times before.
+    tokens at least; or `window` tokens of which the part `share` lies in n-grams that came `before` times
+    before.
     """
 
     copies: int
     run: int
     before: int
     window: int
+    share: float
 
 
-REASONING = Limits(copies=4, run=1536, before=4, window=2048)
+REASONING = Limits(copies=4, run=1536, before=4, window=2048, share=0.75)
 """A chain of thought loses little when it is closed: the answer still comes."""
 
-SPEECH = Limits(copies=16, run=8192, before=16, window=8192)
-"""For answers, preambles and calls, which may repeat on request."""
+SPEECH = Limits(copies=16, run=8192, before=16, window=8192, share=0.98)
+"""For answers, preambles and calls, which may repeat on request, and be boilerplate for the most part."""
 
 
 class LoopDetector:
@@ -88,13 +90,22 @@ class LoopDetector:
             del self._places[token]
 
     def _is_stale(self, token: int) -> bool:
-        """Follow inexact repetition: how many of the last tokens end an n-gram that is worn out."""
+        """Follow inexact repetition: how many of the last tokens lie in n-grams that are worn out."""
         self._ngram.append(token)
         key = hash(tuple(self._ngram))  # 64 bits: two of 131,072 n-grams share one by a chance of 5e-10
         if len(self._stale) == self._limits.window:
             self._stale_count -= self._stale[0]
         is_worn = self._seen[key] >= self._limits.before
         self._seen[key] += 1
-        self._stale.append(is_worn)
-        self._stale_count += is_worn
-        return self._stale_count * 4 >= self._limits.window * 3
+        self._stale.append(False)
+        if is_worn:
+            self._wear()
+        return self._stale_count >= self._limits.share * self._limits.window
+
+    def _wear(self) -> None:
+        """Mark the tokens of the last n-gram; those before a marked one are marked already."""
+        for back in range(1, min(NGRAM, len(self._stale)) + 1):
+            if self._stale[-back]:
+                break
+            self._stale[-back] = True
+            self._stale_count += 1
