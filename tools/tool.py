@@ -74,10 +74,11 @@ class Tool(ABC):
         """What there is to weigh before the call `arguments` is run."""
         return Risk(Reach.BOUNDED)
 
-    def objection(self, arguments: str) -> str | None:
+    async def objection(self, arguments: str) -> str | None:
         """What is wrong with `arguments`, for the model; None when they can be tried.
 
-        Asked before the person is, who need not judge a call that is impossible anyway.
+        Asked before the person is, who need not judge a call that is impossible anyway. Whatever checks by
+        other people's rules does so in another process, so this may take a while.
         """
         return None
 

@@ -87,7 +87,7 @@ class Toolbox:
             yield self._unknown(call.recipient), True
             return
         await unless_stopped(stop, tool.start())
-        if objection := tool.objection(call.arguments):
+        if objection := await unless_stopped(stop, tool.objection(call.arguments)):
             yield objection, True
             return
         if not await unless_stopped(stop, self._may_run(call, tool)):
