@@ -52,9 +52,9 @@ def run(environment: Mapping[str, str]) -> Run:
 
 @pytest.fixture
 def sandbox() -> None:
-    """For tests in which the model runs Python unasked."""
+    """For tests in which the model runs Python."""
     if os.environ.get("GPTOSS_TESTS_WITHOUT_SANDBOX"):
-        pytest.skip("without a sandbox every cell must be approved")
+        pytest.skip("without a sandbox there is no Python")
 
 
 @pytest.fixture(scope="session")

@@ -165,20 +165,6 @@ def test_the_plain_front_end(terminal: Open) -> None:
     assert b"\x1b" not in screen.output
 
 
-def test_the_plain_front_end_asks_before_it_runs_unconfined_code(terminal: Open) -> None:
-    screen = terminal("--plain", "--seed", "1", TERM="dumb", PATH="/nowhere")
-    screen.wait_for("Ctrl\\+D ends")
-    screen.child.send(b"What is 417 * 38?\ny\n")  # typed ahead: no answer to a question not yet asked
-    screen.wait_for("wants to run")
-    screen.wait_for("Run it\\?")
-    assert "[output]" not in screen.text
-    screen.child.send(b"y\n")
-    screen.wait_for(r"\[output\] 15846")
-    screen.wait_for(ANSWERED)
-    screen.child.send(b"\x04")
-    assert screen.leave() == 0
-
-
 def test_ctrl_c_at_the_shell_stops_an_answer(terminal: Open, endless: Path) -> None:
     screen = terminal(
         "-p", "hi", "-m", str(endless), "--temperature", "0", "--tools", "none", "--show-reasoning"

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Literal
 
 from ..sandbox import Confinement, probe
 from ..tool import Output, Reach, Risk, Tool
@@ -17,12 +18,15 @@ from .kernel import Kernel, KernelError
 
 TIME_LIMIT = 120.0  # seconds; the model is told so in its prompt
 
+Mode = Literal["read-only", "workspace-write", "danger-full-access"]
+"""What a cell may write: nothing but temporary files; the workspace as well; whatever the person may."""
+
 
 class PythonTool(Tool):
     """A stateful Python of the model's own, one per conversation.
 
-    Whether it is confined, and so whether every cell needs consent, is settled once `start` has returned;
-    until then `risk` errs on the side of asking. `bypass` runs it unconfined without asking.
+    Confined in every `mode` but "danger-full-access": where nothing confines it, it is off, and says so to
+    the model. Unconfined, every cell needs consent, unless `bypass` does away with both.
     Files live in `workspace`, a folder of this machine (by default one that is removed on `close`), which the
     sandbox shows as /mnt/data. What the kernel process itself complains of goes to the file `log`.
     """
@@ -34,13 +38,15 @@ class PythonTool(Tool):
         self,
         workspace: Path | None = None,
         *,
+        mode: Mode = "workspace-write",
         confinement: Confinement | None = None,
         bypass: bool = False,
         time_limit: float = TIME_LIMIT,
         log: Path | None = None,
     ) -> None:
-        if bypass:
-            confinement = Confinement(False, "none", "Code runs unconfined, without asking, as you wished.")
+        self._mode: Mode = "danger-full-access" if bypass else mode
+        if self._mode == "danger-full-access":
+            confinement = Confinement(False, "none", "Code runs unconfined, as you wished.")
         self._bypass = bypass
         self._time_limit = time_limit
         self._given = workspace
@@ -52,17 +58,28 @@ class PythonTool(Tool):
         self._settle(confinement)
 
     def risk(self, arguments: str) -> Risk:
-        """Bounded in a sandbox; see `Tool.risk`."""
-        return Risk(self._reach)
+        """Bounded, for code runs in a sandbox or not at all, unless the person chose otherwise."""
+        if self._mode == "danger-full-access" and not self._bypass:
+            return Risk(Reach.UNCONFINED, "It runs with all your rights, in no sandbox.")
+        return Risk(Reach.BOUNDED)
+
+    def objection(self, arguments: str) -> str | None:
+        """Why Python is off, if it is."""
+        return f"[ERROR] {self._off}" if self._off else None
 
     async def start(self) -> None:
         """Find out whether the sandbox holds (0.1 s), then bring the kernel up in the background."""
         if self.confinement is None:
             self._settle(await probe())
-        self._kernel_soon()
+        if not self._off:
+            self._kernel_soon()
 
     async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
         """Run the cell `arguments`, streaming its output; see `Tool.call`."""
+        await self.start()
+        if objection := self.objection(arguments):
+            yield Output(objection, is_error=True)
+            return
         async with self._one_cell:
             try:
                 kernel, ended = await self._kernel()
@@ -100,11 +117,17 @@ class PythonTool(Tool):
 
     def _settle(self, confinement: Confinement | None) -> None:
         self.confinement = confinement
-        confined = confinement is not None and confinement.works
-        self._reach = Reach.BOUNDED if confined or self._bypass else Reach.UNCONFINED
         whom = " as root" if os.geteuid() == 0 else ""
-        known = "in a sandbox" if confined else f"on this machine{whom}, unconfined"
-        self.where = known if confinement is not None else "in a sandbox, if it holds: not tried yet"
+        self._off = ""
+        if self._mode == "danger-full-access":
+            self.where = f"on this machine{whom}, unconfined"
+        elif confinement is None:
+            self.where = "in a sandbox, if one holds: not tried yet"
+        elif confinement.works:
+            self.where = "in a sandbox"
+        else:
+            self.where = "nowhere: no sandbox holds on this machine"
+            self._off = f"Python is off. {confinement.reason}"
 
     @property
     def workspace(self) -> Path:
