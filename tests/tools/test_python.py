@@ -326,11 +326,11 @@ async def test_a_kernel_that_does_not_start_is_an_answer(
 async def test_without_a_sandbox_it_is_off_and_says_so(run: Run) -> None:
     tool = PythonTool(confinement=Confinement(False, "none", "No sandbox: bwrap not found."))
     await tool.start()
-    assert tool.objection("1") == "[ERROR] Python is off. No sandbox: bwrap not found."
+    assert await tool.objection("1") == "[ERROR] Python is off. No sandbox: bwrap not found."
     assert "no sandbox holds" in tool.where
     answer = await run(tool, "1")
     assert answer.is_error
-    assert answer.text == tool.objection("1")
+    assert answer.text == await tool.objection("1")
     await tool.close()
 
 
@@ -338,7 +338,7 @@ async def test_full_access_asks_for_every_cell(run: Run, tmp_path: Path) -> None
     tool = PythonTool(tmp_path, mode="danger-full-access")
     await tool.start()
     assert tool.risk("1").reach is Reach.UNCONFINED
-    assert tool.objection("1") is None
+    assert await tool.objection("1") is None
     assert tool.where == f"on this machine{' as root' if os.geteuid() == 0 else ''}, unconfined"
     assert (await run(tool, "import os; os.getcwd()")).text == repr(str(tmp_path))
     await tool.close()

@@ -63,7 +63,7 @@ class PythonTool(Tool):
             return Risk(Reach.UNCONFINED, "It runs with all your rights, in no sandbox.")
         return Risk(Reach.BOUNDED)
 
-    def objection(self, arguments: str) -> str | None:
+    async def objection(self, arguments: str) -> str | None:
         """Why Python is off, if it is."""
         return f"[ERROR] {self._off}" if self._off else None
 
@@ -77,7 +77,7 @@ class PythonTool(Tool):
     async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
         """Run the cell `arguments`, streaming its output; see `Tool.call`."""
         await self.start()
-        if objection := self.objection(arguments):
+        if objection := await self.objection(arguments):
             yield Output(objection, is_error=True)
             return
         async with self._one_cell:
