@@ -14,6 +14,7 @@ from textual.screen import Screen
 
 from gptoss_tui.commands import COMMANDS, Invocation
 from gptoss_tui.harmony.message import Effort
+from gptoss_tui.pictures import Graphics
 from gptoss_tui.screens.chat import ChatScreen
 from gptoss_tui.screens.help import HelpScreen
 from gptoss_tui.screens.session import OpenChat
@@ -42,12 +43,14 @@ class ChatApp(App[str]):
         model: str,
         effort: Effort,
         reasoning: Reasoning = "folded",
+        graphics: Graphics | None = "blocks",
         theme: str | None = None,
         first_message: str | None = None,
     ) -> None:
         """`open_chat` makes the conversation; it is called in a thread after the first frame.
 
-        `reasoning` says how the reasoning is shown at first; only the chat can hide it.
+        `reasoning` says how the reasoning is shown at first; only the chat can hide it. `graphics` is how
+        pictures are drawn, None for not at all.
         `theme` is the name of one of ours or of Textual's, None for the one that suits the terminal.
         """
         super().__init__()
@@ -55,7 +58,12 @@ class ChatApp(App[str]):
             self.register_theme(ours)
         self.theme = theme or default_theme(os.environ)
         self._chat_screen = ChatScreen(
-            open_chat, model=model, effort=effort, reasoning=reasoning, first_message=first_message
+            open_chat,
+            model=model,
+            effort=effort,
+            reasoning=reasoning,
+            graphics=graphics,
+            first_message=first_message,
         )
 
     @property

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .conversation.approval import Approver
     from .conversation.chat import Chat
+    from .pictures import Graphics
 
     Opener = Callable[[Approver], Chat]
 
@@ -235,7 +236,13 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
         return _complain(hopeless, FAILED)
     from .app import ChatApp
 
-    app = ChatApp(opener, model=settings.model, effort=settings.effort, reasoning=settings.reasoning)
+    app = ChatApp(
+        opener,
+        model=settings.model,
+        effort=settings.effort,
+        reasoning=settings.reasoning,
+        graphics=_graphics(settings),
+    )
     if settings.theme:
         if settings.theme not in app.available_themes:
             return _wrong(f"no theme is called {settings.theme}; there are {', '.join(app.available_themes)}")
@@ -245,6 +252,19 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
     if app.kept_as:
         print(f"gptoss-chat --resume {app.kept_as} goes on with this conversation.")
     return app.return_code or 0
+
+
+def _graphics(settings: Settings) -> Graphics | None:
+    """How pictures are drawn: as it was chosen, or as the terminal is known to."""
+    from .pictures import graphics
+
+    match settings.pictures:
+        case "off":
+            return None
+        case "auto":
+            return graphics(os.environ)
+        case chosen:
+            return chosen
 
 
 def _hopeless(settings: Settings) -> str:

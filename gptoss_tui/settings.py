@@ -21,6 +21,7 @@ from .harmony.message import Effort
 PREFIX = "GPTOSS_CHAT_"
 TOOLS = ("python",)
 Reasoning = Literal["folded", "hidden", "raw"]
+Pictures = Literal["auto", "kitty", "sixel", "blocks", "off"]
 
 
 class SettingsError(Exception):
@@ -60,6 +61,7 @@ class Settings:
     threads: int | None = None
     bypass: bool = False
     theme: str | None = None
+    pictures: Pictures = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +141,13 @@ def _truth(text: str) -> bool:
     return ("false", "true").index(text.lower()) == 1
 
 
-def _reasoning(value: Any, _: Path) -> str:
-    if value not in get_args(Reasoning):
-        raise ValueError
-    return str(value)
+def _one_of(choices: Any) -> Callable[[Any, Path], str]:
+    def read(value: Any, _: Path) -> str:
+        if value not in get_args(choices):
+            raise ValueError
+        return str(value)
+
+    return read
 
 
 def _whole(least: int) -> Callable[[Any, Path], int]:
@@ -177,7 +182,7 @@ KEYS: dict[str, Key] = {
     "instructions": Key("text, or @FILE", str, _instructions),
     "schema": Key("a file that holds a JSON Schema", str, _file),
     "constrain_headers": Key("true or false", _truth, _yes),
-    "reasoning": Key('"folded", "hidden" or "raw"', str, _reasoning),
+    "reasoning": Key('"folded", "hidden" or "raw"', str, _one_of(Reasoning)),
     "reasoning_filter": Key("FILE.py:FUNCTION or the folder of a checkpoint", str, _filter),
     "reasoning_policy": Key("text, or @FILE", str, _instructions),
     "temperature": Key("a number of at least 0", float, _decimal(lambda value: value >= 0)),
@@ -189,6 +194,7 @@ KEYS: dict[str, Key] = {
     "device": Key('"auto", "cpu", "cuda" or "cuda:N"', str, _device),
     "threads": Key("a whole number of at least 1", int, _whole(1)),
     "theme": Key("the name of a theme", str, _text),
+    "pictures": Key('"auto", "kitty", "sixel", "blocks" or "off"', str, _one_of(Pictures)),
 }
 
 

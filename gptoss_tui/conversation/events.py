@@ -160,6 +160,7 @@ class ToolOutput(Event):
     output: str
     is_error: bool
     duration_s: float
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

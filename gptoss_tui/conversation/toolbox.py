@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from ..harmony.message import Function
-from ..tools import Reach, Tool
+from ..tools import Output, Reach, Tool
 from ..tools.excerpt import excerpt
 from .approval import Approval, Approver
 from .events import Events, ToolCall, ToolOutput, ToolOutputDelta
@@ -65,13 +65,15 @@ class Toolbox:
         """Run one call: its output as it comes, then the whole as the model is told. Never raises."""
         started = time.monotonic()
         parts: list[str] = []
+        files: list[str] = []
         failed = False
         try:
             async with aclosing(self._outputs(call, stop)) as outputs:
-                async for text, is_error in outputs:
-                    failed = failed or is_error
-                    parts.append(text)
-                    yield ToolOutputDelta(call.call_id, text)
+                async for piece in outputs:
+                    failed = failed or piece.is_error
+                    parts.append(piece.text)
+                    files += map(str, piece.files)
+                    yield ToolOutputDelta(call.call_id, piece.text)
         except Stopped:
             failed = True
             parts.append("[ERROR] Stopped by the user; it may already have had an effect.")
@@ -79,22 +81,23 @@ class Toolbox:
             failed = True
             parts.append(f"[ERROR] The tool itself failed: {type(error).__name__}: {error}")
         output = excerpt("".join(parts), LONGEST_OUTPUT)
-        yield ToolOutput(call.call_id, output, failed, time.monotonic() - started)
+        yield ToolOutput(call.call_id, output, failed, time.monotonic() - started, tuple(files))
 
-    async def _outputs(self, call: ToolCall, stop: asyncio.Event) -> AsyncGenerator[tuple[str, bool], None]:
+    async def _outputs(self, call: ToolCall, stop: asyncio.Event) -> AsyncGenerator[Output, None]:
         tool = self.find(call.recipient)
         if tool is None:
-            yield self._unknown(call.recipient), True
+            yield Output(self._unknown(call.recipient), is_error=True)
             return
         await unless_stopped(stop, tool.start())
         if objection := await unless_stopped(stop, tool.objection(call.arguments)):
-            yield objection, True
+            yield Output(objection, is_error=True)
             return
         if not await unless_stopped(stop, self._may_run(call, tool)):
-            yield f"[ERROR] The user did not allow this call of {tool.name}. Go on without it.", True
+            refused = f"[ERROR] The user did not allow this call of {tool.name}. Go on without it."
+            yield Output(refused, is_error=True)
             return
         async for output in until_stopped(stop, tool.call(call.arguments)):
-            yield output.text, output.is_error
+            yield output
 
     async def _may_run(self, call: ToolCall, tool: Tool) -> bool:
         if tool.risk(call.arguments).reach < Reach.OUTSIDE or tool.name in self._agreed:

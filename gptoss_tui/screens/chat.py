@@ -14,6 +14,7 @@ from textual.widgets import Markdown, TextArea
 from gptoss_tui.commands import Invocation, parse, starting_with
 from gptoss_tui.conversation.printable import printable
 from gptoss_tui.harmony.message import Channel, Effort, Role
+from gptoss_tui.pictures import Graphics
 from gptoss_tui.screens.outbox import Outbox, Say, StartOver
 from gptoss_tui.screens.progress import Progress
 from gptoss_tui.screens.session import OpenChat, Session
@@ -46,6 +47,7 @@ class ChatScreen(Screen[None]):
         model: str,
         effort: Effort,
         reasoning: Reasoning,
+        graphics: Graphics | None,
         first_message: str | None,
     ) -> None:
         super().__init__()
@@ -59,6 +61,7 @@ class ChatScreen(Screen[None]):
             open_chat,
             effort,
             View.first(reasoning),
+            graphics=graphics,
             model=self._model,
             outbox=self._outbox,
             transcript=self._transcript,

@@ -15,6 +15,7 @@ from gptoss_tui.conversation.approval import Approval, Approver
 from gptoss_tui.conversation.chat import Chat, ChatError
 from gptoss_tui.conversation.events import Resumed, ToolCall
 from gptoss_tui.harmony.message import Effort
+from gptoss_tui.pictures import Graphics
 from gptoss_tui.screens.outbox import Outbox, Say, StartOver
 from gptoss_tui.screens.progress import Progress
 from gptoss_tui.tools import Tool
@@ -46,6 +47,7 @@ class Session:
         effort: Effort,
         view: View | None,
         *,
+        graphics: Graphics | None,
         model: str,
         outbox: Outbox,
         transcript: Transcript,
@@ -53,7 +55,7 @@ class Session:
         changed: Callable[[], None],
         give_up: Callable[[str], bool],
     ) -> None:
-        """`view` says how the reasoning is shown at first; None when it is hidden.
+        """`view` says how the reasoning is shown at first; None when it is hidden. `graphics` draws pictures.
         `changed` is called when the session becomes ready, busy or idle. `model` is its name as shown.
         `give_up` is offered the reason why no model could be loaded, and says whether the application ends
         over it.
@@ -65,6 +67,7 @@ class Session:
         self._effort = effort
         self._model = model
         self._view = view
+        self._graphics = graphics
         self._cards_open: bool | None = None
         self._outbox = outbox
         self._transcript = transcript
@@ -180,7 +183,8 @@ class Session:
             await turn.finish()
 
     def _new_turn(self, chat: Chat) -> Turn:
-        return Turn(self._view, self._cards_open, json_answers=chat.response_format is not None)
+        json_answers = chat.response_format is not None
+        return Turn(self._view, self._cards_open, json_answers=json_answers, graphics=self._graphics)
 
     async def _start_over(self) -> None:
         if self.chat is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
+from pathlib import Path
 from time import monotonic
 from typing import Final
 
@@ -13,8 +15,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from gptoss_tui.conversation.printable import printable, revealed
+from gptoss_tui.pictures import Graphics
 from gptoss_tui.widgets.approval_prompt import Answer, ApprovalPrompt
 from gptoss_tui.widgets.code import code
+from gptoss_tui.widgets.picture import PICTURES, Picture
 
 # A finished call that fits in so many lines stays open; a longer one folds, and never drowns the answer.
 _SHORT: Final = 12
@@ -54,6 +58,7 @@ class ToolCard(Vertical):
         self._opened = opened
         self._started = monotonic()
         self._duration: float | None = None
+        self._pictures: list[Picture] = []
         self._dirty = True
 
     def compose(self) -> ComposeResult:
@@ -61,6 +66,7 @@ class ToolCard(Vertical):
         with Vertical(classes="body"):
             yield Static(classes="arguments", markup=False)
             yield Static(classes="output", markup=False)
+            yield Vertical(classes="pictures")
 
     async def on_mount(self) -> None:
         await self.flush()
@@ -72,6 +78,8 @@ class ToolCard(Vertical):
             return True
         if self._opened is not None:
             return self._opened
+        if self._pictures:
+            return True
         lines = self.arguments.count("\n") + self.output.rstrip("\n").count("\n") + 2
         return lines <= _SHORT or self.state is not State.FINISHED
 
@@ -95,6 +103,12 @@ class ToolCard(Vertical):
         self.output = printable(output)
         self._duration = duration_s
         self._enter(State.FAILED if is_error else State.FINISHED)
+
+    def draw(self, files: Iterable[str], graphics: Graphics) -> None:
+        """Show the pictures among `files` below the output."""
+        shown = [Path(file) for file in files if Path(file).suffix in PICTURES]
+        self._pictures += [Picture(file, graphics) for file in shown]
+        self._dirty = True
 
     async def finish(self) -> None:
         """The turn is over; a call that has no output by now was stopped."""
@@ -147,6 +161,8 @@ class ToolCard(Vertical):
         self.query_one(".body").display = self.is_open
         if self.is_open:
             self._draw_body()
+            new = [picture for picture in self._pictures if picture.parent is None]
+            await self.query_one(".pictures").mount_all(new)
 
     def _draw_body(self) -> None:
         language = "python" if self.recipient == "python" else "json"

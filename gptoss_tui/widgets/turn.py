@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from gptoss_tui.conversation import events
 from gptoss_tui.conversation.printable import printable
+from gptoss_tui.pictures import Graphics
 from gptoss_tui.widgets.json_prose import JsonProse
 from gptoss_tui.widgets.notice import Notice, Severity
 from gptoss_tui.widgets.prose import Prose
@@ -32,6 +33,9 @@ _EARLY_ENDS = {
 }
 
 
+CallEvent = events.ToolCallDelta | events.ToolCall | events.ToolOutputDelta | events.ToolOutput
+
+
 class Turn(Vertical):
     """The parts of one turn in the order in which they came.
 
@@ -39,8 +43,17 @@ class Turn(Vertical):
     called at a bounded rate by whoever reads the events.
     """
 
-    def __init__(self, view: View | None, cards_open: bool | None, *, json_answers: bool = False) -> None:
+    def __init__(
+        self,
+        view: View | None,
+        cards_open: bool | None,
+        *,
+        json_answers: bool = False,
+        graphics: Graphics | None = None,
+    ) -> None:
+        """`graphics` is how pictures are drawn, None for not at all."""
         super().__init__()
+        self._graphics = graphics
         self._json_answers = json_answers
         self._effort = ""
         self._view = view
@@ -78,14 +91,8 @@ class Turn(Vertical):
             case events.PreambleDelta(delta=delta) | events.OutputDelta(delta=delta):
                 kind = "preamble" if isinstance(event, events.PreambleDelta) else "answer"
                 self._prose(kind).write(printable(delta))
-            case events.ToolCallDelta(call_id=call_id, recipient=recipient, delta=delta):
-                self.card(call_id, recipient).write(printable(delta))
-            case events.ToolCall(call_id=call_id, recipient=recipient, arguments=arguments):
-                self.card(call_id, recipient).call(arguments)
-            case events.ToolOutputDelta(call_id=call_id, delta=delta):
-                self._cards[call_id].print(printable(delta))
-            case events.ToolOutput(call_id=call_id, output=output, is_error=is_error, duration_s=seconds):
-                self._cards[call_id].close(output, is_error=is_error, duration_s=seconds)
+            case events.ToolCallDelta() | events.ToolCall() | events.ToolOutputDelta() | events.ToolOutput():
+                self._call(event)
             case events.Repaired() | events.ReasoningClosed():
                 self.note(event.sentence)
             case events.EngineLost(message=message) | events.Unsaved(message=message):
@@ -98,6 +105,20 @@ class Turn(Vertical):
                 self._sum_up(usage.output_tokens, timings)
             case events.Failed(error=error):
                 self.note(error.message, "error")
+
+    def _call(self, event: CallEvent) -> None:
+        """How a call goes on."""
+        match event:
+            case events.ToolCallDelta(call_id=call_id, recipient=recipient, delta=delta):
+                self.card(call_id, recipient).write(printable(delta))
+            case events.ToolCall(call_id=call_id, recipient=recipient, arguments=arguments):
+                self.card(call_id, recipient).call(arguments)
+            case events.ToolOutputDelta(call_id=call_id, delta=delta):
+                self._cards[call_id].print(printable(delta))
+            case events.ToolOutput(call_id=call_id, output=output, is_error=is_error, duration_s=seconds):
+                self._cards[call_id].close(output, is_error=is_error, duration_s=seconds)
+                if self._graphics is not None:
+                    self._cards[call_id].draw(event.files, self._graphics)
 
     def card(self, call_id: str, recipient: str) -> ToolCard:
         """The card of a call; a new one when the call is new."""

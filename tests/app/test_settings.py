@@ -26,6 +26,7 @@ VALUES = {
     "device": ('"cpu"', "cpu", "cpu"),
     "threads": ("2", "2", 2),
     "theme": ('"nord"', "nord", "nord"),
+    "pictures": ('"sixel"', "sixel", "sixel"),
     "max_reasoning_tokens": ("64", "64", 64),
     "schema": ('"/a/schema.json"', "/a/schema.json", Path("/a/schema.json")),
     "constrain_headers": ("false", "false", False),
