@@ -1,0 +1,104 @@
+"""Where connections are made, and so where addresses are judged.
+
+A name is looked up once, every address it has is judged, and the connection is made to an address that was
+judged: there is no second look-up that could answer otherwise. Spellings do not matter here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from ipaddress import ip_address
+from typing import Any
+
+from httpcore2 import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream, ConnectError, ConnectTimeout
+
+from ..backend import BackendError
+from ..daemon import in_daemon_thread
+from .policy import Address, Policy
+
+LOOKUP_S = 2.0
+"""Without a network a look-up may take the system half a minute to give up."""
+
+_MOST_ADDRESSES = 6  # of one host that are tried
+_CONNECT_S = 5.0
+
+Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
+"""All addresses of a host; raises OSError for none."""
+
+
+class RefusedError(BackendError):
+    """The address policy forbids the connection; none was made."""
+
+
+async def resolve(host: str, port: int) -> Sequence[Address]:
+    """What the system knows of the host, in its order; see `Resolve`."""
+    looked_up = in_daemon_thread(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.wait_for(looked_up, LOOKUP_S)
+    return [ip_address(str(where[0]).partition("%")[0]) for *_, where in found]
+
+
+class Sockets(AsyncNetworkBackend):
+    """Makes the connections of an HTTP client, to nothing but what `policy` permits."""
+
+    def __init__(self, policy: Policy, resolve: Resolve = resolve) -> None:
+        self._policy = policy
+        self._resolve = resolve
+        self._plain = AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 (as in the base)
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> AsyncNetworkStream:
+        """A connection to the first address that answers; raises RefusedError if one of them is forbidden."""
+        addresses = list(dict.fromkeys(await addresses_of(host, port, self._resolve)))
+        for address in addresses:
+            if objection := self._policy.objection(host, port, address):
+                raise RefusedError(objection)
+        failure: Exception = ConnectError()
+        for address in addresses[:_MOST_ADDRESSES]:
+            try:
+                return await self._plain.connect_tcp(
+                    str(address), port, timeout or _CONNECT_S, local_address, socket_options
+                )
+            except (ConnectError, ConnectTimeout) as error:
+                failure = error
+        if not has_route():
+            raise BackendError("There is no network.") from failure
+        raise failure
+
+
+async def addresses_of(host: str, port: int, resolve: Resolve = resolve) -> Sequence[Address]:
+    """All addresses of a host, which may be one itself; raises BackendError, soon, for none."""
+    try:
+        return [ip_address(host)]
+    except ValueError:
+        pass
+    try:
+        return await resolve(host, port)
+    except TimeoutError as error:
+        what = f"The name {host} could not be looked up within {LOOKUP_S:.0f} s"
+        raise BackendError(f"{what}: is there a network?") from error
+    except (OSError, ValueError) as error:  # ValueError: a label that no name may have
+        if not has_route():
+            raise BackendError("There is no network.") from error
+        is_unknown = isinstance(error, ValueError) or error.errno == socket.EAI_NONAME
+        what = "There is no host named" if is_unknown else "The network cannot look up"
+        raise BackendError(f"{what} {host}.") from error
+
+
+def has_route() -> bool:
+    """Whether the system knows a way to the internet. Asks its tables only: no packet is sent."""
+    for family, anywhere in ((socket.AF_INET, "1.1.1.1"), (socket.AF_INET6, "2606:4700:4700::1111")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((anywhere, 443))
+                return True
+        except OSError:
+            continue
+    return False

@@ -1,0 +1,12 @@
+"""Search services on the network, one file each."""
+
+from .brave import Brave
+from .duckduckgo import DuckDuckGo
+from .exa import Exa
+from .searxng import SearXNG
+from .you import You
+
+KEYED = {service.variable: service for service in (Exa, You, Brave)}
+"""The services that want a key, by the environment variable it stands in."""
+
+__all__ = ["KEYED", "Brave", "DuckDuckGo", "Exa", "SearXNG", "You"]
