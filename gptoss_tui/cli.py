@@ -228,8 +228,10 @@ def _converse(opener: Opener, reasoning: bool) -> int:
 
 
 def _open_screen(settings: Settings, opener: Opener) -> int:
-    if not sys.stdout.isatty():
-        return _wrong("stdout is no terminal to draw on; ask one question with -p, or talk with --plain")
+    for stream in (sys.stdout, sys.stderr):  # Textual asks the one and draws on the other
+        if stream is None or not stream.isatty():
+            name = "stdout" if stream is sys.stdout else "stderr"
+            return _wrong(f"{name} is no terminal to draw on; ask one question with -p, or talk with --plain")
     if os.environ.get("TERM", "dumb") == "dumb":
         return _wrong("this terminal (TERM=dumb) cannot be drawn on; gptoss-chat --plain works in it")
     if hopeless := _hopeless(settings):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,3 +143,22 @@ def test_a_wrong_config_file_is_named(run: Any, tmp_path: Path) -> None:
     config = tmp_path / "my.toml"
     config.write_text("temprature = 1\n")
     told(run("-p", "hi", GPTOSS_CHAT_CONFIG=str(config)), 2, str(config), "temprature", "temperature")
+
+
+@pytest.mark.parametrize("redirected", ["stdout", "stderr"])
+def test_the_screen_needs_a_terminal_on_both_streams(
+    redirected: str, command: str, environment: Any, tmp_path: Path
+) -> None:
+    end, terminal = pty.openpty()
+    with (tmp_path / "file").open("w+") as file:
+        streams: dict[str, Any] = {"stdout": terminal, "stderr": terminal, redirected: file}
+        status = subprocess.run(
+            [command], stdin=terminal, **streams, env=environment, timeout=60, check=False
+        ).returncode
+        file.seek(0)
+        told = file.read() + os.read(end, 4096).decode() if redirected == "stdout" else file.read()
+    os.close(end)
+    os.close(terminal)
+    assert status == 2
+    assert f"{redirected} is no terminal to draw on" in told
+    assert "--plain" in told
