@@ -1,6 +1,7 @@
 """Functions that a model may call: gptoss-chat --functions examples/functions.py
 
-Every public function here becomes a tool. Its type hints are the schema, its docstring the description.
+Every public function here becomes a tool. Its type hints are the schema, its docstring the description. You are
+asked before each call, unless the function says `approval = "never"`.
 """
 
 import random
@@ -47,3 +48,8 @@ def roll_dice(
     if not 1 <= count <= 100:
         raise ValueError("count must be between 1 and 100")
     return [random.randint(1, sides) for _ in range(count)]
+
+
+# These only compute, so the model may call them unasked. roll_dice asks, to show what that looks like.
+word_count.approval = "never"
+days_between.approval = "never"

@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "--functions",
         metavar="FILE.py",
         action="append",
-        help="let the model call the public functions of this file (may be repeated)",
+        help="let the model call the public functions of this file or module (may be repeated)",
     )
     tools.add_argument(
         "--dangerously-bypass-approvals-and-sandbox",
@@ -274,9 +274,6 @@ def _hopeless(settings: Settings) -> str:
     from .model.checkpoint.find import find_checkpoint
     from .model.errors import CheckpointError
 
-    for file in settings.functions:
-        if not file.is_file():
-            return f"{file}: there is no such file of functions"
     try:
         find_checkpoint(settings.model)
     except CheckpointError as error:

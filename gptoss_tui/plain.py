@@ -34,6 +34,7 @@ from .conversation.events import (
     Repaired,
     ToolCall,
     ToolOutput,
+    ToolsNotice,
     Unsaved,
 )
 from .conversation.printable import printable
@@ -97,6 +98,9 @@ class AsText:
                 self._line(self.notes, f"[reasoning closed] {event.sentence}")
             case Repaired():
                 self._line(self.notes, f"[malformed output] {event.what}")
+            case ToolsNotice():
+                self.end_line()
+                complain(event.message)
             case EngineLost() | Unsaved():
                 self._line(sys.stderr, event.message)
             case Completed() | Incomplete() | Failed():

@@ -44,6 +44,8 @@ async def _open(open_chat: Open, show: AsText) -> Chat:
     chat = open_chat(_ask_for_approval)
     try:
         await load(chat, show)
+        async for event in chat.equip():  # nothing goes on in the background while a line is read
+            show(event)
     except BaseException:
         await chat.close()
         raise

@@ -32,9 +32,10 @@ class SettingsError(Exception):
 class Settings:
     """Everything a person may choose. `None` means that the program decides.
 
-    `model` is "demo" or a checkpoint's folder. `functions` are Python files whose functions the model may
-    call. `max_tokens` bounds one sample, `max_reasoning_tokens` the reasoning of one turn, `context` a whole
-    conversation, all in tokens. `schema` is a file with the JSON Schema that answers must fit.
+    `model` is "demo" or a checkpoint's folder. `functions` name what holds functions that the model may call:
+    files, modules, entry points. `max_tokens` bounds one sample, `max_reasoning_tokens` the reasoning of one
+    turn, `context` a whole conversation, all in tokens. `schema` is a file with the JSON Schema that answers
+    must fit.
     `constrain_headers` lets the model write only channels and recipients that exist. `reasoning` says how the
     raw chain of thought is shown; `reasoning_filter` is what sees it before the person does: FILE.py:FUNCTION
     or the folder of a checkpoint, which judges by `reasoning_policy`. `bypass` runs code without sandbox and
@@ -44,7 +45,7 @@ class Settings:
     model: str = "demo"
     effort: Effort = Effort.MEDIUM
     tools: tuple[str, ...] = TOOLS
-    functions: tuple[Path, ...] = ()
+    functions: tuple[str, ...] = ()
     instructions: str = ""
     temperature: float = 1.0
     top_p: float = 1.0
@@ -113,10 +114,11 @@ def _tools(value: Any, _: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
-def _files(value: Any, folder: Path) -> tuple[Path, ...]:
-    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+def _functions(value: Any, folder: Path) -> tuple[str, ...]:
+    """FILE.py, a module, an entry point, or any of them and :FUNCTION; paths are made absolute."""
+    if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
         raise ValueError
-    return tuple(folder / Path(name).expanduser() for name in value)
+    return tuple(_absolute(name, folder) if "/" in name or ".py" in name else name for name in value)
 
 
 def _file(value: Any, folder: Path) -> Path:
@@ -125,9 +127,14 @@ def _file(value: Any, folder: Path) -> Path:
 
 def _filter(value: Any, folder: Path) -> str:
     """FILE.py:FUNCTION or a folder, the path made absolute."""
-    path, colon, function = _text(value, folder).rpartition(":")
+    return _absolute(_text(value, folder), folder)
+
+
+def _absolute(named: str, folder: Path) -> str:
+    """PATH or PATH:FUNCTION with the path made absolute."""
+    path, colon, function = named.rpartition(":")
     if not colon or not function.isidentifier():
-        return str(folder / Path(value).expanduser())
+        return str(folder / Path(named).expanduser())
     return f"{folder / Path(path).expanduser()}:{function}"
 
 
@@ -178,7 +185,7 @@ KEYS: dict[str, Key] = {
     "model": Key('"demo" or the folder of a checkpoint', str, _text),
     "effort": Key('"low", "medium" or "high"', str, _effort),
     "tools": Key("a list of tools (there is " + ", ".join(TOOLS) + "), or none", _names, _tools),
-    "functions": Key("a list of Python files", lambda text: text.split(","), _files),
+    "functions": Key("a list of Python files or modules", lambda text: text.split(","), _functions),
     "instructions": Key("text, or @FILE", str, _instructions),
     "schema": Key("a file that holds a JSON Schema", str, _file),
     "constrain_headers": Key("true or false", _truth, _yes),

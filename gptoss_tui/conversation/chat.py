@@ -7,6 +7,7 @@ import itertools
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from ..harmony.message import (
 from ..model.engine import Engine, EngineDied, EngineError, Sampling
 from ..model.errors import CheckpointError
 from ..settings import SettingsError
-from ..tools import Tool
+from ..tools import Source, Tool
 from . import events
 from .approval import Approver
 from .codec import Codec
@@ -32,6 +33,7 @@ from .reasoning import ReasoningPolicy
 from .record import Record
 from .replay import replay
 from .response_format import read_response_format
+from .sources import Sources
 from .store import Session, Store, StoreError, default_file
 from .toolbox import Toolbox
 from .turn import Turn
@@ -51,6 +53,7 @@ class ChatError(Exception):
 class Chat:
     """One conversation at a time, one turn at a time.
 
+    `sources` are opened side by side once the model loads, and the first turn waits for what they have.
     `resume` names a stored conversation that the first `load` takes up, "" the last one. Every answer is
     JSON in the shape of `response_format`, if there is one. `constrain_headers` keeps the model to channels
     and recipients that exist. `max_reasoning_tokens` bounds the reasoning of one turn.
@@ -66,6 +69,7 @@ class Chat:
         approve: Approver,
         *,
         model: str,
+        sources: Sequence[Source] = (),
         effort: Effort = Effort.MEDIUM,
         instructions: str = "",
         response_format: ResponseFormat | None = None,
@@ -80,6 +84,8 @@ class Chat:
         self.effort = effort
         self._engine = engine
         self._codec = codec
+        self._tools = tuple(tools)
+        self._sources = Sources(sources, taken=[tool.name for tool in tools])
         self._toolbox = Toolbox(tools, approve)
         self.response_format = response_format
         self._instructions = instructions
@@ -115,6 +121,11 @@ class Chat:
         return self._toolbox.tools
 
     @property
+    def tools_starting(self) -> Sequence[str]:
+        """The files and servers that have not said yet what tools they have."""
+        return self._sources.waiting
+
+    @property
     def busy(self) -> bool:
         """True while a turn is under way."""
         return self._turn is not None
@@ -134,6 +145,7 @@ class Chat:
             session, self._resume = self._resume, None
             await self.resume(session or None)
             yield events.Resumed(self._record.id, len(self.past()))
+        self._sources.open()
         tokenizer = asyncio.ensure_future(self._codec.start())
         try:
             async for loading in self._engine.load():
@@ -152,6 +164,19 @@ class Chat:
         if self._tools_ready is None:
             self._tools_ready = asyncio.ensure_future(self._toolbox.start())
         yield events.EngineReady(info.model, info.device, info.context, info.load_s)
+
+    async def equip(self, stop: asyncio.Event | None = None) -> Events:
+        """Wait until every file and server has said what tools it has, or `stop` is set.
+
+        A turn does so itself; whoever shows notices at once may do so before.
+        """
+        self._sources.open()
+        async with aclosing(self._sources.settle(stop or asyncio.Event())) as stream:
+            async for event in stream:
+                yield event
+        self._toolbox.tools = (*self._tools, *self._sources.tools)
+        developer = self.conversation.developer
+        self.conversation.developer = replace(developer, functions=self._toolbox.functions)
 
     async def send(self, text: str) -> Events:
         """One turn: the person says `text`; the events of the answer, the last of them its outcome.
@@ -174,6 +199,9 @@ class Chat:
             yield events.Created(f"turn_{next(self._turns)}", self.model, self.effort.value)
             if self._engine.info() is None:
                 async for event in self.load():
+                    yield event
+            async with aclosing(self.equip(turn.stop)) as stream:
+                async for event in stream:
                     yield event
             async with aclosing(self._reasoning.apply(self._survive(turn), turn.stop)) as stream:
                 async for event in stream:
@@ -219,6 +247,9 @@ class Chat:
         self._record = self._new_record()
         self.context_used = 0
         await self._toolbox.close()
+        await self._sources.close()
+        self._toolbox.tools = self._tools
+        self._sources.open()
         self._tools_ready = asyncio.ensure_future(self._toolbox.start())
 
     async def close(self) -> None:
@@ -232,6 +263,7 @@ class Chat:
         await asyncio.gather(
             self._engine.close(),
             self._toolbox.close(),
+            self._sources.close(),
             self._codec.close(),
             self._reasoning.close(),
             return_exceptions=True,
@@ -298,8 +330,10 @@ class Chat:
             self.context_used = sample.prompt_tokens + sample.sampled_tokens
 
 
-def open_chat(settings: Settings, approve: Approver, *, resume: str | None = None) -> Chat:
-    """A chat as the settings ask for it, nothing loaded yet; raises ChatError."""
+def open_chat(
+    settings: Settings, approve: Approver, *, resume: str | None = None, tools: Sequence[Tool] = ()
+) -> Chat:
+    """A chat as the settings ask for it and with `tools` besides, nothing loaded yet; raises ChatError."""
     from ..model.checkpoint.find import find_checkpoint
     from ..model.engine.local import LocalEngine
     from .filters.open import open_filter
@@ -320,9 +354,10 @@ def open_chat(settings: Settings, approve: Approver, *, resume: str | None = Non
     return Chat(
         engine,
         Codec(checkpoint),
-        _tools(settings),
+        [*_tools(settings), *tools],
         approve,
         model=settings.model,
+        sources=_sources(settings),
         effort=settings.effort,
         instructions=settings.instructions,
         response_format=response_format,
@@ -336,15 +371,15 @@ def open_chat(settings: Settings, approve: Approver, *, resume: str | None = Non
 
 
 def _tools(settings: Settings) -> list[Tool]:
-    from ..tools.functions import FunctionsError, load_functions
     from ..tools.python import PythonTool
 
-    tools: list[Tool] = []
-    if "python" in settings.tools:
-        tools.append(PythonTool(bypass=settings.bypass))
-    try:
-        for file in settings.functions:
-            tools += load_functions(file)
-    except FunctionsError as error:
-        raise ChatError(str(error)) from error
-    return tools
+    return [PythonTool(bypass=settings.bypass)] if "python" in settings.tools else []
+
+
+def _sources(settings: Settings) -> list[Source]:
+    from platformdirs import user_log_path
+
+    from ..tools.functions import Functions
+
+    logs = user_log_path("gptoss-chat", appauthor=False)
+    return [Functions(named, log=logs / "functions.log") for named in settings.functions]

@@ -251,6 +251,23 @@ class EngineLost(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolsStarting(Event):
+    """The first turn waits for these files and servers to say what tools they have."""
+
+    type: ClassVar[str] = "tools.starting"
+    waiting: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsNotice(Event):
+    """A file, a server or one of its tools cannot be used; everything else works."""
+
+    type: ClassVar[str] = "tools.notice"
+    origin: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unsaved(Event):
     """Messages cannot be written to disk now; the conversation goes on, and is written when it can be."""
 

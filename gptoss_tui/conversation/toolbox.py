@@ -25,7 +25,7 @@ _FUNCTIONS = "functions."
 class Toolbox:
     """The tools by the name the model writes, and what the person has agreed to for this session."""
 
-    tools: Sequence[Tool]
+    tools: Sequence[Tool]  # replaced when files and servers have said what they have
     approve: Approver
     _agreed: set[str] = field(default_factory=set)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePath
 from time import monotonic
 from typing import Any
 
@@ -38,11 +39,15 @@ class Progress:
             case events.EngineReady(context=context):
                 self._loading = False
                 self.report(limit=context, progress=None, detail="")
+            case events.ToolsStarting(waiting=waiting):
+                self._loading = True
+                who = ", ".join(PurePath(origin).name for origin in waiting)
+                self.report(activity=printable(f"starting {who}"), working=True, progress=None, detail="")
             case events.Created(effort=effort):
                 self._tokens, self._writing_s, self._last_token = 0, 0.0, None
                 self.report(effort_now=effort, activity="reading", working=True, progress=None, detail="")
             case events.Prefill(done=done, total=total, cached=cached):
-                self._last_token = None
+                self._loading, self._last_token = False, None
                 remembered = f", {cached:,} cached" if cached else ""
                 share = done / total if total else None
                 self.report(progress=share, detail=f"{done:,}/{total:,} tokens{remembered}")
@@ -57,6 +62,7 @@ class Progress:
             case events.ToolOutput():
                 self._last_token = None
             case events.Completed(timings=timings) | events.Incomplete(timings=timings):
+                self._loading = False
                 if timings.decode_tokens_per_s:
                     self.report(tokens_per_s=timings.decode_tokens_per_s)
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from gptoss_tui.conversation.approval import Approval, Approver
 from gptoss_tui.conversation.chat import Chat, ChatError
-from gptoss_tui.conversation.events import Resumed, ToolCall
+from gptoss_tui.conversation.events import Resumed, ToolCall, ToolsNotice
 from gptoss_tui.harmony.message import Effort
 from gptoss_tui.pictures import Graphics
 from gptoss_tui.screens.outbox import Outbox, Say, StartOver
@@ -74,6 +74,7 @@ class Session:
         self._progress = progress
         self._changed = changed
         self._give_up = give_up
+        self._telling: asyncio.Task[None] | None = None
 
     @property
     def effort(self) -> Effort:
@@ -126,6 +127,8 @@ class Session:
 
     async def close(self) -> None:
         """Give back the model and the tools, within two seconds."""
+        if self._telling is not None:
+            self._telling.cancel()
         if self.chat is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.chat.close(), _CLOSE_S)
@@ -160,7 +163,19 @@ class Session:
         self.ready = True
         self._progress.idle(self.chat)
         self._changed()
+        self._tell_of_tools(self.chat)
         return True
+
+    def _tell_of_tools(self, chat: Chat) -> None:
+        """Say at once which files and servers cannot be used, rather than with the first message."""
+
+        async def tell() -> None:
+            async with aclosing(chat.equip()) as stream:
+                async for event in stream:
+                    if isinstance(event, ToolsNotice):
+                        await self._transcript.add(Notice(event.message, "warning"))
+
+        self._telling = asyncio.create_task(tell())
 
     def _open(self) -> Chat:
         # multiprocessing hands the file number of stderr to its helper; Textual's stand-in for it has none.
@@ -196,6 +211,7 @@ class Session:
             await self._transcript.add(Notice(_sentence(error), "error"))
         await self._transcript.add(Welcome(self._model))
         self._progress.idle(self.chat)
+        self._tell_of_tools(self.chat)
 
     async def _answer(self, text: str) -> None:
         """One turn, from the person's message to its last event."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from ..conversation.archive import Kept
 from ..conversation.chat import open_chat
+from ..conversation.events import ToolsNotice
 from ..conversation.record import Record
 from ..conversation.sampled import Sampled
 from ..harmony.message import Conversation, DeveloperPrompt, Message, Role, SystemPrompt
-from ..plain import refuse
+from ..plain import complain, refuse
 from ..settings import Settings, SettingsError
 
 SETTING_UP = frozenset({"effort", "tools", "functions", "instructions", "schema"})
@@ -32,7 +34,7 @@ def begin(settings: Settings, question: str) -> Held:
     question = question.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if not question.strip():
         raise SettingsError("the prompt is empty")
-    conversation = open_chat(settings, refuse).conversation
+    conversation = _begun(settings)
     conversation.messages.append(Message(Role.USER, question))
     return Held(conversation, settings.model)
 
@@ -52,7 +54,7 @@ def take_up(kept: Kept, settings: Settings, flags: frozenset[str]) -> Held:
         settings = replace(settings, instructions=settings.instructions or session.instructions)
         note = "How it was set up was not kept with this conversation: the present settings are shown."
     if not flags.isdisjoint(SETTING_UP):
-        present = open_chat(replace(settings, model=model), refuse).conversation
+        present = _begun(replace(settings, model=model))
         if "effort" in flags:
             system = replace(system, effort=present.system.effort)
         if "tools" in flags:
@@ -66,3 +68,19 @@ def take_up(kept: Kept, settings: Settings, flags: frozenset[str]) -> Held:
     conversation = Conversation(system, developer)
     Record(None, model, conversation).resume(session)
     return Held(conversation, model, kept.sampled, note, kept.damage)
+
+
+def _begun(settings: Settings) -> Conversation:
+    """A conversation as the settings begin it, told of all tools there are; raises ChatError."""
+
+    async def begun() -> Conversation:
+        chat = open_chat(settings, refuse)
+        try:
+            async for event in chat.equip():
+                if isinstance(event, ToolsNotice):
+                    complain(event.message)
+            return chat.conversation
+        finally:
+            await chat.close()
+
+    return asyncio.run(begun())

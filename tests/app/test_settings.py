@@ -16,7 +16,7 @@ VALUES = {
     "model": ('"/models/gpt-oss-20b"', "/models/gpt-oss-20b", "/models/gpt-oss-20b"),
     "effort": ('"high"', "high", Effort.HIGH),
     "tools": ("[]", "none", ()),
-    "functions": ('["/a.py", "/b.py"]', "/a.py,/b.py", (Path("/a.py"), Path("/b.py"))),
+    "functions": ('["/a.py", "/b.py"]', "/a.py,/b.py", ("/a.py", "/b.py")),
     "instructions": ('"Be brief."', "Be brief.", "Be brief."),
     "temperature": ("0", "0", 0.0),
     "top_p": ("0.9", "0.9", 0.9),
@@ -89,7 +89,7 @@ def test_paths_in_the_file_start_from_its_folder(config: Path) -> None:
     (config.parent / "tone.md").write_text("Answer in verse.\n")
     settings = read(config, 'instructions = "@tone.md"\nfunctions = ["tools/weather.py"]')
     assert settings.instructions == "Answer in verse."
-    assert settings.functions == (config.parent / "tools" / "weather.py",)
+    assert settings.functions == (str(config.parent / "tools" / "weather.py"),)
 
 
 @pytest.mark.parametrize(

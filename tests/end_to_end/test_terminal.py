@@ -125,7 +125,6 @@ def test_it_leaves_while_the_model_still_loads(terminal: Open, endless: Path) ->
     ("arguments", "status", "told"),
     [
         (["-m", "gpt-oss-7b"], 1, "gpt-oss-7b"),
-        (["--functions", "gone.py"], 1, "gone.py"),
         (["--seed", "one"], 2, "--seed"),
     ],
 )

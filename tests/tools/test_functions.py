@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from gptoss_tui.tools import Reach
 from gptoss_tui.tools.functions import FunctionsError, FunctionTool, load_functions
 from gptoss_tui.tools.functions.docstring import parse
-from gptoss_tui.tools.functions.signature import ArgumentsError, Signature, SignatureError
+from gptoss_tui.tools.functions.errors import ArgumentsError, SignatureError
+from gptoss_tui.tools.functions.signature import Signature
 
 Run = Callable[[FunctionTool, str], Coroutine[Any, Any, Any]]
 
@@ -121,7 +122,8 @@ def test_public_functions_of_the_file_become_tools(tools: dict[str, FunctionTool
     assert list(tools)[:4] == ["everything", "positional", "later", "untyped"]
     assert not tools.keys() & {"_private", "join", "OrderedDict", "Point", "Colour"}
     assert all(tool.name == f"functions.{name}" for name, tool in tools.items())
-    assert all(tool.risk("{}").reach is Reach.BOUNDED for tool in tools.values())
+    assert all(tool.risk("{}").reach is Reach.OUTSIDE for tool in tools.values())
+    assert all(tool.origin.endswith("mine.py") for tool in tools.values())
 
 
 def test_type_hints_and_docstring_become_the_schema(tools: dict[str, FunctionTool]) -> None:
@@ -324,7 +326,7 @@ def test_a_file_that_cannot_be_used_is_one_clear_line(tmp_path: Path, source: st
 
 @pytest.mark.parametrize("name", ["missing.py", "."])
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(FunctionsError, match="is not a file"):
+    with pytest.raises(FunctionsError, match="there is no such file"):
         load_functions(tmp_path / name)
 
 

@@ -1,5 +1,13 @@
-"""Functions from a Python file of the person's own, as tools."""
+"""The person's own functions as tools: from a file, a module or a package, or a callable of this process."""
 
-from .load import FunctionsError, FunctionTool, Worker, load_functions
+from .load import Functions, FunctionsError, FunctionTool, Worker, load_functions
+from .local import CallableTool
 
-__all__ = ["FunctionTool", "FunctionsError", "Worker", "load_functions"]
+__all__ = [
+    "CallableTool",
+    "FunctionTool",
+    "Functions",
+    "FunctionsError",
+    "Worker",
+    "load_functions",
+]

@@ -5,48 +5,50 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
-from pydantic_core import to_jsonable_python
+from pydantic.json_schema import PydanticJsonSchemaWarning
 
+from ..names import NAME, RESERVED
 from .docstring import parse
+from .errors import ArgumentsError, SignatureError
+from .hints import definition, hints_of, note_in
 
-# Names that harmony's header can carry, and those that mean something else to the model.
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-RESERVED = {"python", "browser", "container", "bash", "shell", "functions"}
-RESERVED |= {"assistant", "user", "system", "developer", "tool", "all"}
 FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?\s*```", re.DOTALL)
-
-
-class SignatureError(Exception):
-    """The function cannot be offered to a model; the message says why and what to do."""
-
-
-class ArgumentsError(Exception):
-    """The model's arguments do not fit; the message tells the model what is wrong with each."""
 
 
 class Signature:
     """How `function` is described to the model and called by it.
 
+    `function` is anything that can be called: a function, a method, a partial, an object with `__call__`. It
+    goes by `name`, or by its own.
+    `vouched` is true when it says `approval = "never"`: the person need not be asked before a call.
     Raises SignatureError for a name or a parameter that cannot be told to a model.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+        if inspect.isclass(function):
+            raise SignatureError("it is a class; offer a function that makes one")
+        defined = definition(function)
         self.function = function
-        self.name = function.__name__
+        self.name = name or _name(function, defined)
         if not NAME.fullmatch(self.name):
             raise SignatureError("its name must be 1 to 64 ASCII letters, digits and underscores; rename it")
         if self.name in RESERVED:
             raise SignatureError("its name means a built-in tool or a role to the model; rename it")
-        self.description, descriptions = parse(function.__doc__)
-        self._parameters = inspect.signature(function).parameters
-        self._model = _model(function, descriptions)
+        self.vouched = _vouched(function)
+        self.description, descriptions = parse(defined.__doc__ or _class_docstring(function))
+        self._parameters = _parameters(function)
+        self._model = _model(function, self._parameters, descriptions)
         try:
-            self.schema: dict[str, Any] = _untitled(self._model.model_json_schema())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a default that is no JSON
+                self.schema: dict[str, Any] = _untitled(self._model.model_json_schema())
         except PydanticUserError as error:
             raise SignatureError(f"a type in it has no JSON Schema ({_first_line(error)})") from error
         self.schema.setdefault("properties", {})
@@ -56,7 +58,7 @@ class Signature:
 
         Raises ArgumentsError if they do not fit, and whatever the function raises.
         """
-        parsed = self._validate(body)
+        parsed = self.validate(body)
         positional, named = [], {}
         for number, parameter in enumerate(self._parameters.values()):
             value = getattr(parsed, f"p{number}")
@@ -66,7 +68,8 @@ class Signature:
                 named[parameter.name] = value
         return self.function(*positional, **named)
 
-    def _validate(self, body: str) -> BaseModel:
+    def validate(self, body: str) -> BaseModel:
+        """The arguments in `body`, each of the type that its hint says; raises ArgumentsError."""
         text = body.strip()
         if fenced := FENCE.fullmatch(text):
             text = fenced[1]
@@ -87,31 +90,51 @@ class Signature:
             ) from error
 
 
-def as_text(result: Any) -> str:
-    """What the model is told of a function's result: a string as it is, anything else as JSON.
-
-    Raises ValueError when it is neither.
-    """
-    if isinstance(result, str):
-        return result
-    return json.dumps(to_jsonable_python(result), ensure_ascii=False)
+def _name(function: Callable[..., Any], defined: Callable[..., Any]) -> str:
+    """An object that can be called goes by its class."""
+    if defined.__name__ == "__call__":
+        return type(getattr(function, "__self__", function)).__name__
+    return defined.__name__
 
 
-def _model(function: Callable[..., Any], descriptions: dict[str, str]) -> type[BaseModel]:
+def _vouched(function: Callable[..., Any]) -> bool:
+    approval = getattr(function, "approval", getattr(definition(function), "approval", None))
+    if approval not in (None, "never"):
+        raise SignatureError(f'its approval is {approval!r}; it can be "never", or not be set')
+    return approval == "never"
+
+
+def _class_docstring(function: Callable[..., Any]) -> str | None:
+    return None if inspect.isroutine(function) or isinstance(function, partial) else type(function).__doc__
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """What a caller may give; what a partial has settled is not told."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError) as error:
+        raise SignatureError("its parameters are not known; wrap it in a function with type hints") from error
+    settled = function.keywords if isinstance(function, partial) else {}
+    return {name: parameter for name, parameter in parameters.items() if name not in settled}
+
+
+def _model(
+    function: Callable[..., Any], parameters: Mapping[str, inspect.Parameter], descriptions: dict[str, str]
+) -> type[BaseModel]:
     """A pydantic model with one field per parameter, named neutrally: `copy` or `_x` would clash there."""
     try:
-        hints = get_type_hints(function, include_extras=True)
+        hints = hints_of(function)
     except Exception as error:
         raise SignatureError(
             f"its type hints cannot be resolved ({type(error).__name__}: {error})"
         ) from error
     fields: dict[str, Any] = {}
-    for number, parameter in enumerate(inspect.signature(function).parameters.values()):
+    for number, parameter in enumerate(parameters.values()):
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise SignatureError(f"{parameter} cannot be told to a model; name each parameter")
         hint = hints.get(parameter.name, Any)
         default = ... if parameter.default is parameter.empty else parameter.default
-        description = _annotated_text(hint) or descriptions.get(parameter.name)
+        description = note_in(hint) or descriptions.get(parameter.name)
         fields[f"p{number}"] = (hint, Field(default, alias=parameter.name, description=description))
     config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
     try:
@@ -120,12 +143,6 @@ def _model(function: Callable[..., Any], descriptions: dict[str, str]) -> type[B
         raise SignatureError(
             f"a parameter's type cannot be filled from JSON ({_first_line(error)})"
         ) from error
-
-
-def _annotated_text(hint: Any) -> str | None:
-    if get_origin(hint) is Annotated:
-        return next((note for note in get_args(hint)[1:] if isinstance(note, str)), None)
-    return None
 
 
 def _untitled(schema: Any) -> Any:

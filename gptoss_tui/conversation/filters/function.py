@@ -33,14 +33,14 @@ class FunctionFilter:
             return
         yield Loading("importing the reasoning filter", 0, 0)
         try:
-            [offered] = await asyncio.to_thread(self._worker.start)
+            [offered] = (await asyncio.to_thread(self._worker.start)).functions
         except FunctionsError as error:
             raise FilterError(str(error)) from error
         parameters = list(offered["parameters"]["properties"])
         if not 1 <= len(parameters) <= 2:
             await self.close()
             wants = "one parameter, the passage, and may have a second, what came before it"
-            raise FilterError(f"{self._worker.path}: {self._function} must have {wants}.")
+            raise FilterError(f"{self._worker.target}: {self._function} must have {wants}.")
         self._parameters = parameters
 
     async def look(self, text: str, before: str) -> str | None:

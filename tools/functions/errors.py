@@ -1,0 +1,18 @@
+"""What can be wrong with a function, and with what a model gives it."""
+
+from __future__ import annotations
+
+
+class SignatureError(Exception):
+    """The function cannot be offered to a model; the message says why and what to do."""
+
+
+class ArgumentsError(Exception):
+    """The model's arguments do not fit; the message tells the model what is wrong with each."""
+
+
+def what(error: BaseException) -> str:
+    """The error's class and first line."""
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    first = (text.splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,0 +1,54 @@
+"""The names that tools go by: what harmony's header can carry, and what means something to the model already.
+
+A function of the person's keeps its own name, or is refused. A server's tool is called by the letters and
+digits of the server's name, `_`, and the tool's name: `github_search_issues`. As a server's part has no `_`,
+the first one ends it, and tools of two servers can never have the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+LONGEST = 64
+NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST - 1}}}", re.ASCII)
+
+ROLES = frozenset({"assistant", "user", "system", "developer", "tool", "all"})
+BUILT_IN = frozenset({"python", "browser", "container", "bash", "shell", "apply_patch", "functions"})
+RESERVED = ROLES | BUILT_IN
+"""The model takes these for roles, or for tools it was trained with, to which it writes code and no JSON."""
+
+_LONGEST_PREFIX = 24
+
+
+def prefix(server: str) -> str:
+    """What the names of a server's tools begin with: letters and digits, a letter first, up to 24."""
+    kept = re.sub(r"[^A-Za-z0-9]", "", server)
+    if not kept:
+        return f"mcp{_mark(server)}"
+    named = kept if kept[0].isalpha() else f"mcp{kept}"
+    return named if len(named) <= _LONGEST_PREFIX else named[: _LONGEST_PREFIX - 8] + _mark(server)
+
+
+def carried(server: str, tools: Iterable[str]) -> dict[str, str]:
+    """The name that each of a server's `tools` goes by, all different; the server's own name is the key.
+
+    A name is taken over as it is where it can be. Other characters become `_`; where that is too long, or
+    another tool has the better right to it, it ends in a mark made from the whole. The order of `tools` is
+    no matter.
+    """
+    start = prefix(server) + "_"
+    names: dict[str, str] = {}
+    for tool in sorted(set(tools), key=lambda tool: (not NAME.fullmatch(start + tool), tool)):
+        name, salt = start + re.sub(r"[^A-Za-z0-9_]", "_", tool), tool
+        while len(name) > LONGEST or name in RESERVED or name in names.values() or name == start:
+            mark = _mark(salt)
+            name, salt = f"{name[: LONGEST - len(mark) - 1]}_{mark}", salt + mark
+        names[tool] = name
+    return names
+
+
+def _mark(text: str) -> str:
+    """Eight hexadecimal digits that stand for `text`."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
