@@ -1,7 +1,7 @@
 """Functions that a model may call: gptoss-chat --functions examples/functions.py
 
-Every public function here becomes a tool. Its type hints are the schema, its docstring the description. You are
-asked before each call, unless the function says `approval = "never"`.
+Every public function here becomes a tool. Its type hints are the schema, its docstring the description.
+You are asked before each call, unless the function says `approval = "never"`.
 """
 
 import random
