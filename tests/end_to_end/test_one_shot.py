@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from errno import ENOSYS
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from gptoss_tui.tools.sandbox import bpf, narrow, syscalls
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUESTION = "What is 417 * 38?"
@@ -89,10 +93,35 @@ def test_a_conversation_goes_on(run: Any) -> None:
     assert "nosuch" in unknown.stderr
 
 
-def test_without_a_sandbox_nothing_runs(run: Any) -> None:
-    finished = run("-p", QUESTION, "--json", "--seed", "1", PATH="/nowhere")
+@pytest.mark.usefixtures("sandbox")
+def test_without_bubblewrap_the_next_sandbox_takes_over(run: Any) -> None:
+    finished = run("-p", QUESTION, "--seed", "1", PATH="/nowhere")
+    assert finished.returncode == 0, finished.stderr
+    assert "15846" in finished.stdout.replace(",", "")
+
+
+def test_without_any_sandbox_nothing_runs(command: str, environment: Mapping[str, str]) -> None:
+    # A kernel without Landlock, and no bwrap to be found.
+    architecture = syscalls.here()
+    assert architecture is not None
+    filter_ = bpf.program([bpf.Refusal(narrow.CREATE_RULESET, ENOSYS)], architecture.audit, refuse_x32=False)
+    spec = {
+        "limits": {},
+        "landlock": None,
+        "filter": base64.b64encode(bpf.assemble(filter_)).decode(),
+        "stand_ins": [],
+        "environment": environment | {"PATH": "/nowhere"},
+    }
+    finished = subprocess.run(
+        [sys.executable, narrow.__file__, json.dumps(spec), command, "-p", QUESTION, "--json", "--seed", "1"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     outputs = [event for event in _events(finished.stdout) if event["type"] == "response.tool_output"]
-    assert outputs
+    assert outputs, finished.stderr
     assert all(output["is_error"] and "15846" not in output["output"] for output in outputs)
     assert all("Python is off" in output["output"] for output in outputs)
 

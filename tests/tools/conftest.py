@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from gptoss_tui.tools import Tool
 from gptoss_tui.tools.python import PythonTool
-from gptoss_tui.tools.sandbox import Confinement, probe
+from gptoss_tui.tools.sandbox import Confinement, Kind, probe
 
 # Set by contributors whose machine forbids namespaces. Without it a sandbox that does not hold is a failure.
 NO_SANDBOX = "GPTOSS_TESTS_WITHOUT_SANDBOX"
@@ -56,14 +56,35 @@ def alive() -> Callable[[int], bool]:
     return _alive
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def confinement() -> Confinement:
-    """What the probe found, which must be a sandbox that holds."""
-    found = await probe()
+async def _holding(kind: Kind) -> Confinement:
+    found = await probe(kinds=[kind])
     if not found.works and os.environ.get(NO_SANDBOX):
         pytest.skip(found.reason)
     assert found.works, f"{found.reason} (set {NO_SANDBOX}=1 to leave these tests out)"
     return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def confinement() -> Confinement:
+    """The strongest sandbox, which must hold."""
+    return await _holding("bubblewrap")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["bubblewrap", "landlock"])
+async def rung(request: pytest.FixtureRequest) -> Confinement:
+    """Each sandbox in turn, which must hold."""
+    return await _holding(request.param)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def confined(rung: Confinement, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PythonTool]:
+    """A Python in each sandbox in turn, shared by the tests of a module."""
+    folder = tmp_path_factory.mktemp(rung.kind)
+    folder.chmod(0o755)  # pytest closes its folders to whom the sandbox runs as
+    tool = PythonTool(folder / "files", confinement=rung, log=folder / "kernel.log")
+    await tool.start()
+    yield tool
+    await tool.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

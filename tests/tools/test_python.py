@@ -18,6 +18,7 @@ import pytest_asyncio
 from gptoss_tui.tools import Reach
 from gptoss_tui.tools.python import PythonTool
 from gptoss_tui.tools.sandbox import Confinement, bubblewrap
+from gptoss_tui.tools.sandbox.view import environment
 
 Run = Callable[[PythonTool, str], Coroutine[Any, Any, Any]]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -207,7 +208,7 @@ async def test_it_is_an_ordinary_user_without_privileges(python: PythonTool, run
 async def test_the_environment_is_not_the_persons(python: PythonTool, run: Run) -> None:
     answer = await run(python, "sorted(open('/proc/self/environ').read().split('\\0'))")
     names = {entry.partition("=")[0] for entry in eval(answer.text)} - {"", "PWD"}
-    assert names == set(bubblewrap.ENVIRONMENT)
+    assert names == set(environment())
 
 
 async def test_a_fork_bomb_is_bounded(python: PythonTool, run: Run) -> None:
@@ -324,7 +325,7 @@ async def test_a_kernel_that_does_not_start_is_an_answer(
 
 
 async def test_without_a_sandbox_it_is_off_and_says_so(run: Run) -> None:
-    tool = PythonTool(confinement=Confinement(False, "none", "No sandbox: bwrap not found."))
+    tool = PythonTool(confinement=Confinement("none", "No sandbox: bwrap not found."))
     await tool.start()
     assert await tool.objection("1") == "[ERROR] Python is off. No sandbox: bwrap not found."
     assert "no sandbox holds" in tool.where

@@ -11,23 +11,22 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.tools.sandbox import Confinement, Folder, bubblewrap, launch, probe
-from gptoss_tui.tools.sandbox.launch import stop
+from gptoss_tui.tools.sandbox import Confinement, Folder, Kind, bubblewrap, launch, probe
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PYTHON = (sys.executable, "-I", "-S", "-c")
 
 
-async def finish(source: str, kind: str, **options: Any) -> tuple[int | None, str]:
+async def finish(source: str, kind: Kind, **options: Any) -> tuple[int | None, str]:
     """Exit status and output of `source` run by the launched interpreter."""
     pipe = asyncio.subprocess.PIPE
-    process = await launch(
+    program = await launch(
         [*PYTHON, source], kind, cwd=Path("/"), stdout=pipe, stderr=asyncio.subprocess.STDOUT, **options
     )
-    assert process.stdout is not None
-    output = (await process.stdout.read()).decode()
-    await stop(process)
-    return process.returncode, output
+    assert program.stdout is not None
+    output = (await program.stdout.read()).decode()
+    await program.stop()
+    return program.returncode, output
 
 
 async def test_probe_finds_a_sandbox_that_holds(confinement: Confinement) -> None:
@@ -55,34 +54,36 @@ async def test_probe_notices_a_hole(monkeypatch: pytest.MonkeyPatch, hole: list[
         return [*words[:last], *hole, *words[last:]]
 
     monkeypatch.setattr(bubblewrap, "command", leaky)
-    found = await probe()
+    found = await probe(kinds=["bubblewrap"])
     assert not found.works
     assert found.kind == "none"
     assert noticed in found.reason
+    assert (await probe()).kind == "landlock"
 
 
 async def test_probe_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     found = await probe()
-    assert not found.works
-    assert "bwrap" in found.reason
-    assert "Install" in found.reason
+    assert found.kind == "landlock"
+    (failure,) = found.failures
+    assert "bwrap" in failure.why
+    assert failure.mend == "install bubblewrap and util-linux"
 
 
 async def test_probe_tells_what_bubblewrap_complains_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bubblewrap, "command", lambda *_: ["/usr/bin/bwrap", "--no-such-option"])
-    found = await probe()
+    found = await probe(kinds=["bubblewrap"])
     assert not found.works
     assert "no-such-option" in found.reason
 
 
-@pytest.mark.parametrize("kind", ["bubblewrap", "none"])
+@pytest.mark.parametrize("kind", ["bubblewrap", "landlock", "none"])
 @pytest.mark.parametrize(
     ("source", "status"),
     [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 11)", 128 + 11), ("", 0)],
 )
 @pytest.mark.usefixtures("confinement")
-async def test_exit_status_is_the_programs(kind: str, source: str, status: int) -> None:
+async def test_exit_status_is_the_programs(kind: Kind, source: str, status: int) -> None:
     assert (await finish(source, kind))[0] == status
 
 
@@ -140,9 +141,9 @@ async def test_lent_folders_are_as_writable_as_they_were_lent(tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["text"]
 
 
-@pytest.mark.parametrize("kind", ["bubblewrap", "none"])
+@pytest.mark.parametrize("kind", ["bubblewrap", "landlock", "none"])
 @pytest.mark.usefixtures("confinement")
-async def test_folder_is_removed_when_the_program_ends(kind: str, tmp_path: Path) -> None:
+async def test_folder_is_removed_when_the_program_ends(kind: Kind, tmp_path: Path) -> None:
     folder = tmp_path / "sockets"
     folder.mkdir()
     (folder / "file").touch()
@@ -154,9 +155,12 @@ OWNER = """
 import asyncio, sys
 from pathlib import Path
 from gptoss_tui.tools.python import PythonTool
+from gptoss_tui.tools.sandbox import probe
 
 async def main():
-    tool = PythonTool(Path(sys.argv[1]), bypass=sys.argv[2] == "none")
+    kind = sys.argv[2]
+    confinement = None if kind == "none" else await probe(kinds=[kind])
+    tool = PythonTool(Path(sys.argv[1]), bypass=kind == "none", confinement=confinement)
     await tool.start()
     code = "import subprocess, time; subprocess.Popen(['sleep', '100']); print('busy'); time.sleep(0.5)"
     code += "; sum(range(10**12))"
@@ -176,10 +180,10 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["bubblewrap", "none"])
+@pytest.mark.parametrize("kind", ["bubblewrap", "landlock", "none"])
 @pytest.mark.usefixtures("confinement")
 async def test_nothing_outlives_an_owner_that_is_killed(
-    kind: str, tmp_path: Path, alive: Callable[[int], bool]
+    kind: Kind, tmp_path: Path, alive: Callable[[int], bool]
 ) -> None:
     # The cell holds the interpreter in C code, where nothing but a kill reaches it.
     arguments = ["-c", OWNER, str(tmp_path / "files"), kind]

@@ -12,7 +12,6 @@ import inspect
 import os
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -22,8 +21,8 @@ from queue import Empty
 from typing import IO, TYPE_CHECKING, Any
 
 from ..excerpt import excerpt
-from ..sandbox import Folder, launch
-from ..sandbox.launch import NOBODY, stop
+from ..sandbox import Confinement, Folder, Program, launch
+from ..sandbox.launch import NOBODY
 from . import inside
 
 if TYPE_CHECKING:
@@ -81,8 +80,8 @@ class KernelError(Exception):
 class Kernel:
     """A running kernel. Made by `start`; after `Died` or `kill` it is of no further use."""
 
-    def __init__(self, process: asyncio.subprocess.Process, client: AsyncKernelClient) -> None:
-        self._process = process
+    def __init__(self, program: Program, client: AsyncKernelClient) -> None:
+        self._program = program
         self._client = client
         # Bounded, so that a flood waits in the sockets instead of in our memory.
         self._inbox: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(maxsize=1000)
@@ -96,22 +95,31 @@ class Kernel:
         ]
 
     @classmethod
-    async def start(cls, kind: str, workspace: Path, log: IO[bytes]) -> Kernel:
-        """Start a kernel under `kind` of confinement with `workspace` as its working folder.
+    async def start(
+        cls, confinement: Confinement, workspace: Path, log: IO[bytes], *, writable: bool = True
+    ) -> Kernel:
+        """Start a kernel in that confinement with `workspace` as its working folder, perhaps only to read.
 
         Raises KernelError when it does not come up.
         """
         folder = socket_folder()
+        kind = confinement.kind
         try:
             client, connection = await asyncio.to_thread(_connect, folder)
             if kind != "none" and os.geteuid() == 0:
                 os.chown(connection, NOBODY, NOBODY)
             program = [sys.executable, "-P", "-c", inspect.getsource(inside)]
             arguments = ["-f", str(connection), f"--ipython-dir={folder}"]
-            folders = [Folder(folder, folder, writable=True), Folder(workspace, INSIDE, writable=True)]
-            cwd = workspace if kind == "none" else INSIDE
+            cwd = seen_at(workspace, confinement)
             process = await launch(
-                [*program, *arguments], kind, folders=folders, cwd=cwd, stdout=log, stderr=log, remove=folder
+                [*program, *arguments],
+                kind,
+                folders=[Folder(folder, folder, writable=True), Folder(workspace, cwd, writable=writable)],
+                cwd=cwd,
+                stdout=log,
+                stderr=log,
+                remove=folder,
+                box=confinement.box,
             )
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -130,7 +138,7 @@ class Kernel:
     @property
     def alive(self) -> bool:
         """Whether its process is there, by the process's own status."""
-        return self._process.returncode is None
+        return self._program.returncode is None
 
     def execute(self, code: str) -> None:
         """Start a cell; its events follow from `next`, the last being Finished or Died."""
@@ -157,11 +165,10 @@ class Kernel:
     async def death(self, patience: float) -> Died:
         """How the process ends that has been asked to leave; after `patience` seconds it is helped."""
         try:
-            await asyncio.wait_for(self._process.wait(), patience)
+            await asyncio.wait_for(self._program.wait(), patience)
         except TimeoutError:
-            await stop(self._process)
-        assert self._process.returncode is not None
-        return Died(ending(self._process.returncode))
+            await self._program.stop()
+        return Died(self._program.ending())
 
     async def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the running cell; code that never returns to Python ignores it."""
@@ -172,7 +179,7 @@ class Kernel:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await stop(self._process)
+        await self._program.stop()
         self._client.stop_channels()
         self._client.context.destroy(linger=0)
         # Whoever still waits for the cell learns of its end.
@@ -204,9 +211,9 @@ class Kernel:
             await self._inbox.put((source, message))
 
     async def _watch(self) -> None:
-        status = await self._process.wait()
+        await self._program.wait()
         await asyncio.sleep(0.1)  # the last output is still on its way
-        await self._inbox.put(("exit", {"how": ending(status)}))
+        await self._inbox.put(("exit", {"how": self._program.ending()}))
 
     def _read(self, source: str, message: dict[str, Any]) -> Event | None:
         """The event in a message of the running cell, if it holds one."""
@@ -235,14 +242,9 @@ class Kernel:
         return Finished(self._leaving) if self._idle and self._leaving is not None else None
 
 
-def ending(status: int) -> str:
-    """An exit status in words; 128 + N is the shell's way of saying signal N."""
-    if status > 128:
-        try:
-            return f"killed by {signal.Signals(status - 128).name}"
-        except ValueError:
-            pass
-    return f"exit status {status}"
+def seen_at(workspace: Path, confinement: Confinement) -> Path:
+    """Where code finds the folder `workspace`: elsewhere, if the sandbox has a root of its own."""
+    return INSIDE if confinement.kind in ("bubblewrap", "container") else workspace
 
 
 def socket_folder() -> Path:

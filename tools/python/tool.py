@@ -46,7 +46,7 @@ class PythonTool(Tool):
     ) -> None:
         self._mode: Mode = "danger-full-access" if bypass else mode
         if self._mode == "danger-full-access":
-            confinement = Confinement(False, "none", "Code runs unconfined, as you wished.")
+            confinement = Confinement("none", "Code runs unconfined, as you wished.")
         self._bypass = bypass
         self._time_limit = time_limit
         self._given = workspace
@@ -149,7 +149,8 @@ class PythonTool(Tool):
         log = self._log or Path(os.devnull)
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:  # noqa: ASYNC230
-            return await Kernel.start(self.confinement.kind, self.workspace, file)
+            writable = self._mode != "read-only"
+            return await Kernel.start(self.confinement, self.workspace, file, writable=writable)
 
     async def _kernel(self) -> tuple[Kernel, bool]:
         """The kernel, up and idle, and whether an earlier one ended between two calls."""

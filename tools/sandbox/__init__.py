@@ -1,7 +1,7 @@
-"""Where untrusted code runs: a probe that decides whether confinement holds, a launcher that applies it."""
+"""Where untrusted code runs: a ladder of sandboxes tried from the top, and a launcher that applies one."""
 
-from .bubblewrap import Folder
-from .launch import launch
-from .probe import Confinement, probe
+from .ladder import Confinement, Failure, probe
+from .launch import Kind, Program, launch
+from .view import Folder
 
-__all__ = ["Confinement", "Folder", "launch", "probe"]
+__all__ = ["Confinement", "Failure", "Folder", "Kind", "Program", "launch", "probe"]

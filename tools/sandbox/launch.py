@@ -3,86 +3,234 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
+import secrets
+import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Literal
 
-from . import bubblewrap, warden
-from .bubblewrap import Folder
+from . import bubblewrap, container, landlock, limits, seccomp
+from .container import Container
+from .view import Folder, interpreter
+
+Kind = Literal["bubblewrap", "landlock", "container", "none"]
 
 # The user that a sandbox started by root becomes first: "nobody", by convention of the kernel (overflowuid).
 NOBODY = 65534
 
+# Threads and processes that are the sandbox's own: bubblewrap's two, or a container's command.
+OWN_TASKS = 16
+
+
+class Program:
+    """A running program and the warden that guards it: they end together."""
+
+    def __init__(self, guard: asyncio.subprocess.Process, verdict: int) -> None:
+        self._guard = guard
+        self._verdict = verdict  # where the warden says why it stopped the program
+        self._stopped_because = ""
+
+    @property
+    def stdout(self) -> asyncio.StreamReader | None:
+        """What the program prints, if that was asked for."""
+        return self._guard.stdout
+
+    @property
+    def stderr(self) -> asyncio.StreamReader | None:
+        """What the program complains of, if that was asked for."""
+        return self._guard.stderr
+
+    @property
+    def returncode(self) -> int | None:
+        """The program's exit status, 128 + N for signal N; None as long as it runs."""
+        return self._guard.returncode
+
+    async def wait(self) -> int:
+        """Its exit status, once it has ended."""
+        return await self._guard.wait()
+
+    async def stop(self, patience: float = 2.0) -> None:
+        """Kill the program and wait until its guard is gone too."""
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
+        try:
+            await asyncio.wait_for(self._guard.wait(), patience)
+        except TimeoutError:
+            self._guard.kill()
+            await self._guard.wait()
+        self._judge()
+
+    def ending(self) -> str:
+        """How it ended, in words."""
+        self._judge()
+        if self._stopped_because:
+            return f"stopped: {self._stopped_because}"
+        status = self._guard.returncode or 0
+        if status > 128:
+            try:
+                return f"killed by {signal.Signals(status - 128).name}"
+            except ValueError:
+                pass
+        return f"exit status {status}"
+
+    def _judge(self) -> None:
+        if self._verdict >= 0 and self._guard.returncode is not None:
+            self._stopped_because = os.read(self._verdict, 1000).decode(errors="replace")
+            os.close(self._verdict)
+            self._verdict = -1
+
 
 async def launch(
     program: Sequence[str],
-    kind: str,
+    kind: Kind,
     *,
     folders: Sequence[Folder] = (),
     cwd: Path,
     stdout: int | IO[bytes],
     stderr: int | IO[bytes],
     remove: Path | None = None,
-) -> asyncio.subprocess.Process:
-    """Run `program` under `kind` of confinement ("bubblewrap" or "none"), its working folder being `cwd`.
+    box: Container | None = None,
+) -> Program:
+    """Run `program` under `kind` of confinement, its working folder being `cwd`; a "container" is `box`.
 
     Confined, it sees `folders` and the running Python, nothing else of the machine's files; unconfined,
-    `folders` mean nothing and it inherits our environment. When root starts a confined program, the writable
-    folders change hands to `NOBODY`, whom the program runs as.
+    `folders` mean nothing and it inherits our environment. Landlock shows every folder at its own place, so
+    there source and target must be the same. When root starts a confined program, the writable folders change
+    hands to `NOBODY`, whom the program runs as. Its memory, tasks and files are watched.
 
-    `remove` is a folder to delete when the program has ended, be we there to see it or not.
-
-    Returns the process that guards the program: its exit status is the program's (128 + N for signal N), and
-    closing its standard input kills the program. It dies with us, however we die.
+    `remove` is a folder to delete when the program has ended, be we there to see it or not. The program dies
+    with us, however we die. Raises OSError when this kind is impossible here.
     """
-    match kind:
-        case "bubblewrap":
-            spec = _confined(program, [*bubblewrap.interpreter(), *folders], cwd)
-            environment = {"PATH": os.defpath}
-        case "none":
-            spec = {"command": list(program), "user": None, "expose": [], "cwd": str(cwd)}
-            # A kernel that believes in a Jupyter parent leaves when it cannot see that process.
-            environment = {name: value for name, value in os.environ.items() if name != "JPY_PARENT_PID"}
-        case _:
-            raise ValueError(f"unknown kind of confinement: {kind}")
-    spec["remove"] = str(remove) if remove else None
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", str(warden.__file__), json.dumps(spec)),
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=stdout,
-        stderr=stderr,
-        start_new_session=True,
-    )
-
-
-async def stop(process: asyncio.subprocess.Process, patience: float = 2.0) -> None:
-    """Kill the guarded program and wait until its guard is gone too."""
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        await asyncio.wait_for(process.wait(), patience)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-
-
-def _confined(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> dict[str, object]:
-    user, exposed = None, []
-    if os.geteuid() == 0:
+    user = None
+    if kind != "none" and os.geteuid() == 0:
         user = NOBODY
         for folder in folders:
             if folder.writable:
                 os.chown(folder.source, NOBODY, NOBODY)
-        exposed = [str(folder.source) for folder in folders]
-        folders = [replace(folder, source=Path(f"/tmp/{n}")) for n, folder in enumerate(folders)]
+    environment = {"PATH": os.defpath}
+    match kind:
+        case "bubblewrap":
+            spec = _in_bubblewrap(program, folders, cwd, user)
+        case "landlock":
+            spec = _in_landlock(program, folders, cwd, user)
+        case "container":
+            if box is None:
+                raise ValueError("which container?")
+            spec = _in_container(box, program, folders, cwd)
+            environment = dict(os.environ)  # of the engine's command, not of what runs inside
+        case "none":
+            spec = {"command": list(program), "cwd": str(cwd)}
+            # A kernel that believes in a Jupyter parent leaves when it cannot see that process.
+            environment = {name: value for name, value in os.environ.items() if name != "JPY_PARENT_PID"}
+    if remove is not None:
+        spec["remove"] = [*spec.get("remove", []), str(remove)]
+    return await _guarded(spec, environment, stdout, stderr)
+
+
+async def _guarded(
+    spec: dict[str, Any], environment: dict[str, str], stdout: int | IO[bytes], stderr: int | IO[bytes]
+) -> Program:
+    verdict, told = os.pipe()
+    nothing: dict[str, Any] = {"user": None, "expose": [], "cover": [], "filter": None, "watch": None}
+    spec = {**nothing, "remove": [], "afterwards": None, "verdict": told, **spec}
+    warden = Path(__file__).with_name("warden.py")
+    try:
+        guard = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(warden), json.dumps(spec)),
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            pass_fds=[told],
+        )
+    except BaseException:
+        os.close(verdict)
+        raise
+    finally:
+        os.close(told)
+    return Program(guard, verdict)
+
+
+def _in_bubblewrap(
+    program: Sequence[str], folders: Sequence[Folder], cwd: Path, user: int | None
+) -> dict[str, Any]:
+    shown = [*interpreter(), *folders]
+    exposed: list[tuple[str, str]] = []
+    if user is not None:
+        exposed = [(str(folder.source), f"/tmp/{n}") for n, folder in enumerate(shown)]
+        shown = [replace(folder, source=Path(f"/tmp/{n}")) for n, folder in enumerate(shown)]
     return {
-        "command": bubblewrap.command(program, folders, cwd),
+        "command": bubblewrap.command(program, shown, cwd),
+        "cwd": "/",
         "user": user,
         "expose": exposed,
-        "cwd": "/",
+        "cover": ["/tmp"] if exposed else [],
+        "filter": base64.b64encode(seccomp.compile_filter(seccomp.EVERYWHERE)).decode(),
+        "filter_at": bubblewrap.FILTER,
+        "watch": _watched([folder for folder in folders if folder.writable], tmpfs=["/tmp", "/dev/shm"]),
     }
+
+
+def _in_landlock(
+    program: Sequence[str], folders: Sequence[Folder], cwd: Path, user: int | None
+) -> dict[str, Any]:
+    if moved := [folder for folder in folders if folder.source != folder.target]:
+        raise ValueError(f"Landlock cannot show {moved[0].source} elsewhere")
+    temporary = Path(tempfile.mkdtemp(prefix="gptoss-tmp-"))
+    shown = [*interpreter(), *folders, Folder(temporary, temporary, writable=True)]
+    spec: dict[str, Any] = {}
+    if user is not None:
+        os.chown(temporary, user, user)
+        if covered := {str(folder) for one in shown for folder in closed_to_others(one.source)}:
+            sources = {str(place) for one in shown for place in (one.source, one.target)}
+            spec = {"expose": [(place, place) for place in sorted(sources)], "cover": sorted(covered)}
+    who = os.getuid() if user is None else user
+    return {
+        **spec,
+        "command": landlock.command(program, [*interpreter(), *folders], temporary, who, landlock.abi()),
+        "cwd": str(cwd),
+        "user": user,
+        "watch": _watched([folder for folder in shown if folder.writable], tmpfs=[]),
+        "remove": [str(temporary)],
+    }
+
+
+def _in_container(
+    box: Container, program: Sequence[str], folders: Sequence[Folder], cwd: Path
+) -> dict[str, Any]:
+    name = f"gptoss-{secrets.token_hex(8)}"
+    user = os.getuid() or NOBODY
+    everything = [*interpreter(), *folders]
+    return {
+        "command": container.command(box, program, everything, cwd, name=name, user=user),
+        "cwd": "/",
+        "watch": _watched([folder for folder in folders if folder.writable], tmpfs=[]),
+        "afterwards": container.removal(box, name),
+    }
+
+
+def _watched(writable: Sequence[Folder], tmpfs: list[str]) -> dict[str, Any]:
+    return {
+        "tasks": limits.TASKS + OWN_TASKS,
+        "memory": limits.MEMORY,
+        "folders": [str(folder.source) for folder in writable],
+        "bytes": limits.WORKSPACE,
+        "files": limits.FILES,
+        "tmpfs": tmpfs,
+        "free": limits.FREE_DISK,
+    }
+
+
+def closed_to_others(path: Path) -> list[Path]:
+    """The outermost folder on the way to `path` that other users cannot pass, if there is one."""
+    for folder in reversed(path.resolve().parents):
+        if not folder.stat().st_mode & 0o001:
+            return [folder]
+    return []

@@ -4,9 +4,12 @@ Run as `python -I -S warden.py SPEC`, SPEC being JSON with
 
 - `command`: the argument vector; `cwd`: where it starts, in our own environment;
 - `user`: the uid and gid to become first, or null to stay who we are;
-- `expose`: paths that this user may be unable to reach (a home of mode 0700 on the way, say). They appear as
-  /tmp/0, /tmp/1, ... in a mount namespace of our own, and /tmp itself is hidden there;
-- `remove`: a folder to delete at the end, or null.
+- `expose`: pairs of a path that this user may be unable to reach (a home of mode 0700 on the way, say) and
+  the place where it is to appear, in a mount namespace of our own; `cover`: the folders hidden there, in
+  which those places lie;
+- `filter`: bytes in base 64 for the program to read from descriptor `filter_at`, or null;
+- `watch`: what the program may take (watchdog.py), or null; `verdict`: a descriptor, told why it was stopped;
+- `remove`: folders to delete at the end; `afterwards`: an argument vector to run then, or null.
 
 The owner holds the other end of our standard input: when it closes, or the owner dies in whatever way, the
 program is killed. Our exit status is the program's, 128 + N when signal N ended it. A process of its own
@@ -15,6 +18,7 @@ because the parent-death signal that bubblewrap relies on follows the starting *
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
@@ -22,11 +26,18 @@ import signal
 import stat
 import sys
 import threading
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import watchdog
+else:  # a script, with no package around it
+    sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120
+    import watchdog
 
 CLONE_NEWNS = 0x00020000  # sched.h
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000  # sys/mount.h
-PR_SET_CHILD_SUBREAPER = 36  # sys/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # sys/prctl.h
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -37,26 +48,27 @@ def checked(result: int, what: str) -> None:
         raise OSError(error, f"{what}: {os.strerror(error)}")
 
 
-def mount(source: str, target: str, kind: str | None, flags: int) -> None:
-    checked(
-        libc.mount(source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), None),
-        f"mount {target}",
-    )
+def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    arguments = [text and text.encode() for text in (source, target, kind)]
+    checked(libc.mount(*arguments, ctypes.c_ulong(flags), options and options.encode()), f"mount {target}")
 
 
-def expose(paths: list[str]) -> None:
-    """Show each path as /tmp/N. Opened before /tmp is covered, because they may lie below it."""
+def expose(pairs: list[tuple[str, str]], cover: list[str]) -> None:
+    """Show each source at its target. Opened before anything is covered, because they may lie below it."""
     checked(libc.unshare(CLONE_NEWNS), "unshare")
     mount("none", "/", None, MS_REC | MS_PRIVATE)
-    opened = [os.open(path, os.O_PATH) for path in paths]
-    mount("tmpfs", "/tmp", "tmpfs", 0)
-    for number, descriptor in enumerate(opened):
-        place = f"/tmp/{number}"
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            os.mkdir(place, 0o755)  # noqa: PTH102 (pathlib would cost a third of our start-up)
-        else:
-            os.close(os.open(place, os.O_CREAT | os.O_WRONLY, 0o644))
-        mount(f"/proc/self/fd/{descriptor}", place, None, MS_BIND | MS_REC)
+    opened = [(os.open(source, os.O_PATH), target) for source, target in pairs]
+    for folder in cover:
+        mount("tmpfs", folder, "tmpfs", 0, "mode=755")
+    for descriptor, target in opened:
+        # pathlib would cost a third of our start-up.
+        if not os.path.exists(target):  # noqa: PTH110
+            os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)  # noqa: PTH103, PTH120
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                os.mkdir(target, 0o755)  # noqa: PTH102
+            else:
+                os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+        mount(f"/proc/self/fd/{descriptor}", target, None, MS_BIND | MS_REC)
         os.close(descriptor)
 
 
@@ -64,6 +76,14 @@ def become(user: int) -> None:
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
+
+
+def hand_over(filter_: str, place: int) -> None:
+    """Leave the filter in a pipe at descriptor `place`; a pipe holds more than any filter is long."""
+    reader, writer = os.pipe()
+    os.write(writer, base64.b64decode(filter_))
+    os.close(writer)
+    os.dup2(reader, place, inheritable=True)
 
 
 def run(spec: dict[str, Any]) -> None:
@@ -77,9 +97,13 @@ def run(spec: dict[str, Any]) -> None:
             with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
                 file.write("1000")
         if spec["expose"]:
-            expose(spec["expose"])
+            expose(spec["expose"], spec["cover"])
         if spec["user"] is not None:
             become(spec["user"])
+        if sys.platform == "linux":
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if spec["filter"] is not None:
+            hand_over(spec["filter"], spec["filter_at"])
         os.chdir(spec["cwd"])
         os.execv(spec["command"][0], spec["command"])
     except OSError as error:
@@ -87,20 +111,22 @@ def run(spec: dict[str, Any]) -> None:
     os._exit(127)
 
 
-def children() -> list[int]:
-    try:
-        with open("/proc/thread-self/children") as file:  # noqa: PTH123
-            return [int(pid) for pid in file.read().split()]
-    except OSError:
-        return []
+def send(process: int, number: int) -> None:
+    with suppress(OSError):
+        os.kill(process, number)
 
 
 def kill(program: int) -> None:
-    for target, send in ((program, os.killpg), (program, os.kill)):
-        try:
-            send(target, signal.SIGKILL)
-        except OSError:
-            continue
+    """End the program and everything it started. What is stopped first can start nothing meanwhile."""
+    send(-program, signal.SIGKILL)
+    send(program, signal.SIGKILL)
+    stopped: set[int] = set()
+    while fresh := set(watchdog.descendants()) - stopped:
+        for process in fresh:
+            send(process, signal.SIGSTOP)
+        stopped |= fresh
+    for process in stopped:
+        send(process, signal.SIGKILL)
 
 
 def kill_with_owner(program: int) -> None:
@@ -109,8 +135,15 @@ def kill_with_owner(program: int) -> None:
     kill(program)
 
 
+def watch(most: dict[str, Any], program: int, verdict: int) -> None:
+    complaint = watchdog.wait(most)
+    os.write(verdict, complaint.encode())
+    kill(program)
+
+
 def main() -> int:
     spec = json.loads(sys.argv[1])
+    os.set_inheritable(spec["verdict"], False)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
@@ -122,18 +155,25 @@ def main() -> int:
             signal.signal(number, signal.SIG_DFL)
         run(spec)
     threading.Thread(target=kill_with_owner, args=(program,), daemon=True).start()
+    if spec["watch"] is not None:
+        threading.Thread(target=watch, args=(spec["watch"], program, spec["verdict"]), daemon=True).start()
     status = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
 
     # What the program left running became our child: it ends with it.
-    kill(program)
-    while orphans := children():
-        for pid in orphans:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-    if spec["remove"] is not None:
+    while watchdog.children(os.getpid()):
+        kill(program)
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+    if spec["afterwards"] is not None:
+        import subprocess
+
+        subprocess.run(spec["afterwards"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    if spec["remove"]:
         from shutil import rmtree
 
-        rmtree(spec["remove"], ignore_errors=True)
+        for folder in spec["remove"]:
+            rmtree(folder, ignore_errors=True)
     return status if status >= 0 else 128 - status
 
 

@@ -1,0 +1,201 @@
+"""Decide by trial where code can be confined here: each kind of sandbox is run, and tries to get out.
+
+From the strongest to the weakest; what is merely installed counts for nothing. The container is tried only
+when it was asked for, and then first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import bubblewrap, canary, container, landlock, syscalls
+from .container import Container
+from .launch import NOBODY, Kind, Program, launch
+from .view import Folder
+
+PATIENCE = 10.0  # seconds for one trial, which takes about a tenth of one
+
+LADDER: tuple[Kind, ...] = ("bubblewrap", "landlock")
+
+TOLD: dict[Kind, str] = {
+    "bubblewrap": "Code runs in a bubblewrap sandbox: no network, none of your files.",
+    "landlock": "Code runs in a reduced sandbox (Landlock): no network, none of your files' contents.",
+    "container": "Code runs in a container: no network, none of your files.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A kind of sandbox that does not hold here: `why`, and what would `mend` it, if we know."""
+
+    kind: Kind
+    why: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """How untrusted code is confined, "none" meaning not at all, and one sentence about it for the person.
+
+    `failures` are the stronger kinds that do not hold, `uncovered` is what this kind leaves open.
+    """
+
+    kind: Kind
+    reason: str
+    failures: tuple[Failure, ...] = ()
+    uncovered: tuple[str, ...] = ()
+    box: Container | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether code is confined."""
+        return self.kind != "none"
+
+
+async def probe(image: str = "", kinds: Sequence[Kind] = LADDER) -> Confinement:
+    """Find the strongest of `kinds` that holds; a container of `image` first, if one is named.
+
+    Takes about 0.1 s and never raises.
+    """
+    if sys.platform != "linux":
+        return Confinement("none", f"There is no sandbox for {sys.platform} yet.")
+    if syscalls.here() is None:
+        return Confinement("none", f"There is no sandbox for {os.uname().machine} processors yet.")
+    failures: list[Failure] = []
+    rungs: list[tuple[Kind, Container | None]] = [(kind, None) for kind in kinds]
+    if image:
+        boxes = container.find(image)
+        rungs[:0] = [("container", box) for box in boxes]
+        if not boxes:
+            failures.append(
+                Failure("container", "neither podman nor docker was found", "install one of them")
+            )
+    for kind, box in rungs:
+        failure = _impossible(kind) or await _tried(kind, box)
+        if failure is None:
+            uncovered = landlock.UNCOVERED if kind == "landlock" else ()
+            return Confinement(kind, TOLD[kind], tuple(failures), uncovered, box)
+        failures.append(failure)
+    reasons = "; ".join(f"{failure.kind}: {failure.why}" for failure in failures)
+    return Confinement("none", f"No sandbox holds here ({reasons}).", tuple(failures))
+
+
+def _impossible(kind: Kind) -> Failure | None:
+    """Why `kind` need not be tried."""
+    if kind == "bubblewrap" and (missing := bubblewrap.missing_programs()):
+        packages = {"bwrap": "bubblewrap", "prlimit": "util-linux"}
+        mend = f"install {' and '.join(packages[name] for name in missing)}"
+        return Failure(kind, f"{' and '.join(missing)} not found", mend)
+    if kind == "landlock" and (version := landlock.abi()) < landlock.LEAST:
+        speaks = (
+            f"speaks version {version} of Landlock, {landlock.LEAST} is needed" if version else "has none"
+        )
+        return Failure(kind, f"the system's kernel {speaks}", "Linux 6.2 or later, with lsm=...,landlock")
+    return None
+
+
+async def _tried(kind: Kind, box: Container | None) -> Failure | None:
+    try:
+        why = await asyncio.wait_for(_trial(kind, box), PATIENCE)
+    except TimeoutError:
+        why = f"did not finish its trial within {PATIENCE:.0f} s"
+    except OSError as error:
+        why = str(error)
+    return Failure(kind, why, _mend(kind)) if why else None
+
+
+async def _trial(kind: Kind, box: Container | None) -> str:
+    """What went wrong when the canary ran in that sandbox; empty if it holds."""
+    pipe = asyncio.subprocess.PIPE
+    with (
+        tempfile.TemporaryDirectory(prefix="gptoss-") as lent,
+        tempfile.TemporaryDirectory(prefix="gptoss-") as outside,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        _lay_bait(Path(outside))
+        program = await launch(
+            [
+                *(sys.executable, "-I", "-S", "-c", inspect.getsource(canary)),
+                *(str(listener.getsockname()[1]), outside, lent, *_private(kind)),
+            ],
+            kind,
+            folders=[Folder(Path(lent), Path(lent), writable=True)],
+            cwd=Path("/"),
+            stdout=pipe,
+            stderr=pipe,
+            box=box,
+        )
+        try:
+            return await _report(program, Path(lent, "socket"))
+        finally:
+            await program.stop()
+
+
+def _lay_bait(folder: Path) -> None:
+    """A secret that nothing but the sandbox keeps from the canary: it belongs to whom that runs as."""
+    secret = folder / "secret"
+    secret.write_text("canary")
+    if os.geteuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
+        os.chown(secret, NOBODY, NOBODY)
+
+
+async def _report(program: Program, address: Path) -> str:
+    assert program.stdout is not None
+    assert program.stderr is not None
+    # Both are drained, so that neither a flood nor a silent end holds us up.
+    complaint = asyncio.create_task(program.stderr.read(100_000))
+    report = await program.stdout.readline()
+    if not report:
+        said = (await complaint).decode(errors="replace").strip().splitlines()
+        return f"it does not work here ({said[-1][:200] if said else f'exit status {await program.wait()}'})"
+    complaint.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await complaint
+    if escapes := json.loads(report):
+        return f"it does not hold here: {', '.join(escapes)}"
+    try:
+        _, writer = await asyncio.open_unix_connection(address)
+    except OSError as error:
+        return f"its sockets cannot be reached ({error.strerror})"
+    writer.close()
+    return ""
+
+
+def _private(kind: Kind) -> list[str]:
+    """Files of the person's that must be out of reach."""
+    home = [str(path) for path in sorted(Path.home().glob("*")) + sorted(Path.home().glob(".*"))][:20]
+    # In a namespace of its own, that number is another process's.
+    return [*home, *([f"/proc/{os.getpid()}/environ"] if kind == "landlock" else [])]
+
+
+def _mend(kind: Kind) -> str:
+    """What may forbid a sandbox that is installed, by the switches that distributions have for it."""
+    if kind != "bubblewrap":
+        return ""
+    switches = {
+        "kernel/unprivileged_userns_clone": ("0", "sysctl kernel.unprivileged_userns_clone=1"),
+        "kernel/apparmor_restrict_unprivileged_userns": (
+            "1",
+            "an AppArmor profile that grants /usr/bin/bwrap user namespaces "
+            "(or sysctl kernel.apparmor_restrict_unprivileged_userns=0, for every program)",
+        ),
+        "user/max_user_namespaces": ("0", "sysctl user.max_user_namespaces=10000"),
+    }
+    for switch, (forbids, mend) in switches.items():
+        with contextlib.suppress(OSError):
+            if Path("/proc/sys", switch).read_text().strip() == forbids:
+                return mend
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return "run gptoss-chat outside this container, which forbids sandboxes inside it"
+    return ""

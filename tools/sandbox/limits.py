@@ -1,0 +1,20 @@
+"""How much of the machine confined code may take, in tasks, bytes and files."""
+
+from __future__ import annotations
+
+MEGABYTE = 10**6
+
+TASKS = 256  # processes and threads at once
+ADDRESS_SPACE = 4_000 * MEGABYTE  # of one process
+MEMORY = 4_000 * MEGABYTE  # of all its processes together
+FILE = 100 * MEGABYTE
+DESCRIPTORS = 256  # of one process
+TEMPORARY = 256 * MEGABYTE  # in /tmp
+SHARED_MEMORY = 64 * MEGABYTE  # in /dev/shm
+
+WORKSPACE = 1_000 * MEGABYTE
+FILES = 20_000  # in the workspace, and as many again in /tmp
+FREE_DISK = 1_000 * MEGABYTE  # that the disk below the workspace keeps, whoever fills it
+
+# What each process is given, by the name of the resource (RLIMIT_*, getrlimit(2)).
+RESOURCES = {"as": ADDRESS_SPACE, "nproc": TASKS, "fsize": FILE, "nofile": DESCRIPTORS, "core": 0}
