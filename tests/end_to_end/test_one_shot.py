@@ -105,12 +105,12 @@ def test_without_any_sandbox_nothing_runs(command: str, environment: Mapping[str
     architecture = syscalls.here()
     assert architecture is not None
     filter_ = bpf.program([bpf.Refusal(narrow.CREATE_RULESET, ENOSYS)], architecture.audit, refuse_x32=False)
-    spec = {
+    spec: dict[str, Any] = {
         "limits": {},
         "landlock": None,
         "filter": base64.b64encode(bpf.assemble(filter_)).decode(),
         "stand_ins": [],
-        "environment": environment | {"PATH": "/nowhere"},
+        "environment": {**environment, "PATH": "/nowhere"},
     }
     finished = subprocess.run(
         [sys.executable, narrow.__file__, json.dumps(spec), command, "-p", QUESTION, "--json", "--seed", "1"],
