@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from errno import EACCES, EAFNOSUPPORT, ENETUNREACH, ENOSYS, EPERM
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,7 @@ def verdict(code: bytes, number: int, architecture: int, arguments: tuple[int, .
             case 0x35:
                 place += yes if accumulator >= k else no
             case 0x06:
-                return k
+                return int(k)
             case _:
                 raise AssertionError(f"an instruction {operation:#x} that the kernel may not take")
 
@@ -185,7 +186,7 @@ def test_a_processor_we_do_not_know_has_no_filter(monkeypatch: pytest.MonkeyPatc
 
 def under(rules: list[seccomp.Rule], source: str) -> subprocess.CompletedProcess[str]:
     """Python code run by the real kernel under `rules`, and nothing else."""
-    spec = {
+    spec: dict[str, Any] = {
         "limits": {},
         "landlock": None,
         "filter": base64.b64encode(seccomp.compile_filter(rules)).decode(),
