@@ -105,7 +105,20 @@ def _parser() -> argparse.ArgumentParser:
 
     tools = parser.add_argument_group("what the model may do")
     tools.add_argument(
-        "--tools", metavar="LIST", help="tools by name, with commas: python (default), or none"
+        "--tools", metavar="LIST", help="tools by name, with commas: python (default), browser, or none"
+    )
+    tools.add_argument(
+        "--search",
+        metavar="WHO",
+        help="who searches for the browser: duckduckgo (default), searxng, exa, you, brave, offline",
+    )
+    tools.add_argument("--searxng", metavar="URL", help="the SearXNG that searches for the browser")
+    tools.add_argument("--documents", metavar="FOLDER", help="browse these documents, without a network")
+    tools.add_argument("--zim", metavar="FILE", help="browse this Kiwix ZIM file, without a network")
+    tools.add_argument(
+        "--allow-hosts",
+        metavar="LIST",
+        help="hosts of private networks that the browser may open, each HOST or HOST:PORT",
     )
     tools.add_argument(
         "--functions",
@@ -274,6 +287,11 @@ def _hopeless(settings: Settings) -> str:
     from .model.checkpoint.find import find_checkpoint
     from .model.errors import CheckpointError
 
+    if "browser" in settings.tools:
+        from .conversation.browsing import hopeless as no_browser
+
+        if why := no_browser(settings):
+            return why
     try:
         find_checkpoint(settings.model)
     except CheckpointError as error:

@@ -18,7 +18,9 @@ from typing import TextIO
 
 from .conversation.approval import Approval, Approver
 from .conversation.chat import Chat, ChatError
+from .conversation.citing import as_link
 from .conversation.events import (
+    Cited,
     Completed,
     EngineLoading,
     EngineLost,
@@ -81,6 +83,8 @@ class AsText:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case Cited():
+                self._stream(event, sys.stdout, as_link(event))
             case OutputDelta():
                 self._stream(event, sys.stdout, event.delta)
             case ReasoningDelta():
@@ -109,11 +113,12 @@ class AsText:
 
     def _stream(self, event: Event, stream: TextIO | None, text: str, label: str = "") -> None:
         """Go on writing one kind of text; another kind begins on a line of its own, after its `label`."""
-        if type(event) is not self._kind:
+        kind = OutputDelta if isinstance(event, OutputDelta) else type(event)
+        if kind is not self._kind:
             self.end_line()
             if label:
                 self._line(stream, label)
-            self._kind = type(event)
+            self._kind = kind
         if stream and text:
             print(printable(text), end="", file=stream, flush=True)
             self._open_line = None if text.endswith("\n") else stream

@@ -19,8 +19,9 @@ from typing import Any, Literal, get_args
 from .harmony.message import Effort
 
 PREFIX = "GPTOSS_CHAT_"
-TOOLS = ("python",)
+TOOLS = ("python", "browser")
 Reasoning = Literal["folded", "hidden", "raw"]
+Search = Literal["duckduckgo", "searxng", "exa", "you", "brave", "offline"]
 Pictures = Literal["auto", "kitty", "sixel", "blocks", "off"]
 
 
@@ -33,19 +34,26 @@ class Settings:
     """Everything a person may choose. `None` means that the program decides.
 
     `model` is "demo" or a checkpoint's folder. `functions` name what holds functions that the model may call:
-    files, modules, entry points. `max_tokens` bounds one sample, `max_reasoning_tokens` the reasoning of one
-    turn, `context` a whole conversation, all in tokens. `schema` is a file with the JSON Schema that answers
-    must fit.
-    `constrain_headers` lets the model write only channels and recipients that exist. `reasoning` says how the
-    raw chain of thought is shown; `reasoning_filter` is what sees it before the person does: FILE.py:FUNCTION
-    or the folder of a checkpoint, which judges by `reasoning_policy`. `bypass` runs code without sandbox and
-    without asking; only its flag sets it, so that no file can.
+    files, modules, entry points. `search` is who searches for the browser: by default what `documents` (a
+    folder) or `zim` (a file) name, else the SearXNG at the address `searxng`, else DuckDuckGo. `allow_hosts`,
+    HOST or HOST:PORT each, are opened although their addresses are private. `max_tokens` bounds one sample,
+    `max_reasoning_tokens` the reasoning of one turn, `context` a whole conversation, all in tokens. `schema`
+    is a file with the JSON Schema that answers must fit. `constrain_headers` lets the model write only
+    channels and recipients that exist. `reasoning` says how the raw chain of thought is shown;
+    `reasoning_filter` is what sees it before the person does: FILE.py:FUNCTION or the folder of a checkpoint,
+    which judges by `reasoning_policy`. `bypass` runs code without sandbox and without asking; only its flag
+    sets it, so that no file can.
     """
 
     model: str = "demo"
     effort: Effort = Effort.MEDIUM
-    tools: tuple[str, ...] = TOOLS
+    tools: tuple[str, ...] = ("python",)
     functions: tuple[str, ...] = ()
+    search: Search | None = None
+    searxng: str | None = None
+    documents: Path | None = None
+    zim: Path | None = None
+    allow_hosts: tuple[str, ...] = ()
     instructions: str = ""
     temperature: float = 1.0
     top_p: float = 1.0
@@ -112,6 +120,16 @@ def _tools(value: Any, _: Path) -> tuple[str, ...]:
     if not isinstance(value, list) or any(name not in TOOLS for name in value):
         raise ValueError
     return tuple(dict.fromkeys(value))
+
+
+def _hosts(value: Any, _: Path) -> tuple[str, ...]:
+    from .tools.browser.network.policy import parse_host
+
+    if not isinstance(value, list) or not all(isinstance(host, str) for host in value):
+        raise ValueError
+    for host in value:
+        parse_host(host)
+    return tuple(value)
 
 
 def _functions(value: Any, folder: Path) -> tuple[str, ...]:
@@ -184,7 +202,12 @@ def _names(text: str) -> list[str]:
 KEYS: dict[str, Key] = {
     "model": Key('"demo" or the folder of a checkpoint', str, _text),
     "effort": Key('"low", "medium" or "high"', str, _effort),
-    "tools": Key("a list of tools (there is " + ", ".join(TOOLS) + "), or none", _names, _tools),
+    "tools": Key("a list of tools (there are " + ", ".join(TOOLS) + "), or none", _names, _tools),
+    "search": Key(", ".join(f'"{name}"' for name in get_args(Search)), str, _one_of(Search)),
+    "searxng": Key("the address of a SearXNG", str, _text),
+    "documents": Key("a folder of documents", str, _file),
+    "zim": Key("a ZIM file", str, _file),
+    "allow_hosts": Key("a list of HOST or HOST:PORT", _names, _hosts),
     "functions": Key("a list of Python files or modules", lambda text: text.split(","), _functions),
     "instructions": Key("text, or @FILE", str, _instructions),
     "schema": Key("a file that holds a JSON Schema", str, _file),

@@ -82,6 +82,13 @@ class Tool(ABC):
         """
         return None
 
+    def recall(self, author: str, text: str) -> None:
+        """Take note of a message of the conversation, before the calls that follow it.
+
+        What the person says, now or before the conversation was taken up again, has the author "user"; what
+        a tool gave back before that has the name under which it was called.
+        """
+
     async def start(self) -> None:
         """Get ready in the background, so that the first call does not wait. May be called often."""
 

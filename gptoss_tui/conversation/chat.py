@@ -26,6 +26,7 @@ from ..settings import SettingsError
 from ..tools import Source, Tool
 from . import events
 from .approval import Approver
+from .citing import cite, cited, pages_of
 from .codec import Codec
 from .events import Error, Event, Events
 from .filters.filter import FilterError
@@ -40,6 +41,7 @@ from .turn import Turn
 
 if TYPE_CHECKING:
     from ..settings import Settings
+    from ..tools.browser.citations import ShownPages
 
 
 _LAST_WORDS_S = 1.0
@@ -126,6 +128,11 @@ class Chat:
         return self._sources.waiting
 
     @property
+    def pages(self) -> ShownPages:
+        """The pages that the browser showed, by which citations are resolved."""
+        return pages_of(self.conversation.messages)
+
+    @property
     def busy(self) -> bool:
         """True while a turn is under way."""
         return self._turn is not None
@@ -189,10 +196,10 @@ class Chat:
         record = self._record
         self._idle.clear()
         try:
-            record.conversation.system = SystemPrompt(
-                self.effort, record.conversation.system.date, python=self._toolbox.has_python
-            )
-            record.conversation.messages.append(Message(Role.USER, text))
+            record.conversation.system = self._system_prompt(record.conversation.system.date)
+            said = Message(Role.USER, text)
+            record.conversation.messages.append(said)
+            self._toolbox.recall([said])
             await record.save()
             if record.trouble is not None:
                 yield events.Unsaved(record.trouble)
@@ -203,7 +210,7 @@ class Chat:
             async with aclosing(self.equip(turn.stop)) as stream:
                 async for event in stream:
                     yield event
-            async with aclosing(self._reasoning.apply(self._survive(turn), turn.stop)) as stream:
+            async with aclosing(self._answer(turn)) as stream:
                 async for event in stream:
                     self._measure(turn)
                     if record.trouble is None:
@@ -213,6 +220,11 @@ class Chat:
             self._turn = None
             self._idle.set()
             await record.save()
+
+    def _answer(self, turn: Turn) -> Events:
+        """The turn as it is told: its reasoning by the policy, and citations by what was shown."""
+        stream = self._reasoning.apply(self._survive(turn), turn.stop)
+        return stream if self.response_format else cite(stream, lambda: self.pages)
 
     async def _survive(self, turn: Turn) -> Events:
         """The turn's events; when the engine dies it is started again, and an unbegun sample repeated."""
@@ -283,16 +295,21 @@ class Chat:
             which = f"no conversation named {session}" if session else "no conversation to continue yet"
             raise ChatError(f"There is {which}. Start one with `gptoss-chat`.")
         self._record = self._new_record(stored)
+        self._toolbox.recall(self.conversation.messages)
 
     def past(self) -> list[tuple[str, list[Event]]]:
         """What was said so far, turn by turn, as the events that would have shown it."""
-        return replay(self.conversation.messages, self._reasoning.past)
+        turns = replay(self.conversation.messages, self._reasoning.past)
+        if self.response_format:
+            return turns
+        pages = self.pages
+        return [(said, [told for event in shown for told in _told(event, pages)]) for said, shown in turns]
 
     def _new_record(self, stored: Session | None = None) -> Record:
         day = stored.date if stored else date.today().isoformat()
         instructions = self._instructions or (stored.instructions if stored else "")
         conversation = Conversation(
-            SystemPrompt(self.effort, day, python=self._toolbox.has_python),
+            self._system_prompt(day),
             DeveloperPrompt(
                 instructions,
                 self._toolbox.functions,
@@ -303,6 +320,10 @@ class Chat:
         if stored is not None:
             record.resume(stored)
         return record
+
+    def _system_prompt(self, day: str | None) -> SystemPrompt:
+        box = self._toolbox
+        return SystemPrompt(self.effort, day, browser=box.has_browser, python=box.has_python)
 
     def _new_turn(self) -> Turn:
         return Turn(
@@ -351,10 +372,11 @@ def open_chat(
         context=settings.context,
         threads=settings.threads,
     )
+    codec = Codec(checkpoint)
     return Chat(
         engine,
-        Codec(checkpoint),
-        [*_tools(settings), *tools],
+        codec,
+        [*_tools(settings, codec), *tools],
         approve,
         model=settings.model,
         sources=_sources(settings),
@@ -370,10 +392,22 @@ def open_chat(
     )
 
 
-def _tools(settings: Settings) -> list[Tool]:
+def _told(event: Event, pages: ShownPages) -> list[Event]:
+    return cited(event.delta, pages) if isinstance(event, events.OutputDelta) else [event]
+
+
+def _tools(settings: Settings, codec: Codec) -> list[Tool]:
     from ..tools.python import PythonTool
 
-    return [PythonTool(bypass=settings.bypass)] if "python" in settings.tools else []
+    tools: list[Tool] = [PythonTool(bypass=settings.bypass)] if "python" in settings.tools else []
+    if "browser" in settings.tools:
+        from .browsing import open_browser
+
+        try:
+            tools += open_browser(settings, codec.count)
+        except SettingsError as error:
+            raise ChatError(str(error)) from error
+    return tools
 
 
 def _sources(settings: Settings) -> list[Source]:

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -94,6 +95,19 @@ class Codec:
         assert self._pool is not None
         return await asyncio.wrap_future(self._pool.submit(_render, conversation, channel))
 
+    async def count(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has."""
+        try:
+            return await self._count(texts)
+        except BrokenProcessPool:
+            await self.close()
+            return await self._count(texts)
+
+    async def _count(self, texts: Sequence[str]) -> list[int]:
+        await self.start()
+        assert self._pool is not None
+        return await asyncio.wrap_future(self._pool.submit(_count, list(texts)))
+
     async def close(self) -> None:
         """End the child. It is waited for: a pool left behind quarrels with the interpreter's own exit."""
         pool, self._pool = self._pool, None
@@ -135,3 +149,8 @@ def _render(conversation: Conversation, channel: Channel | None) -> list[int]:
 
     assert _tokenizer is not None
     return render(conversation, _tokenizer, channel=channel)
+
+
+def _count(texts: Sequence[str]) -> list[int]:
+    assert _tokenizer is not None
+    return [len(tokens) for tokens in _tokenizer.encode_ordinary_batch(list(texts), num_threads=1)]

@@ -115,6 +115,22 @@ class OutputDelta(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Cited(OutputDelta):
+    """More of the final answer: a citation. `delta` is the mark as the model wrote it, 【6†L9-L11】.
+
+    It holds when `unverified` is empty: `url` and `title` are the page's, `quote` is what its lines `first`
+    to `last` say. Else `unverified` tells why it does not, in a few words.
+    """
+
+    first: int
+    last: int
+    url: str = ""
+    title: str = ""
+    quote: str = ""
+    unverified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PreambleDelta(Event):
     """More of what the model tells the person before or between its tool calls."""
 

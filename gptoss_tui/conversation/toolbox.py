@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from ..harmony.message import Function
+from ..harmony.message import Function, Message, Role
 from ..tools import Output, Reach, Tool
 from ..tools.excerpt import excerpt
 from .approval import Approval, Approver
@@ -35,6 +35,11 @@ class Toolbox:
         return any(tool.name == "python" for tool in self.tools)
 
     @property
+    def has_browser(self) -> bool:
+        """True when the system message must describe the browser."""
+        return any(tool.name.startswith("browser.") for tool in self.tools)
+
+    @property
     def functions(self) -> tuple[Function, ...]:
         """The developer functions, as the developer message declares them."""
         return tuple(
@@ -52,6 +57,14 @@ class Toolbox:
         """The tool called by that name; `functions.python` means the built-in, as models write it so."""
         by_name = {tool.name: tool for tool in self.tools}
         return by_name.get(recipient) or by_name.get(recipient.removeprefix(_FUNCTIONS))
+
+    def recall(self, messages: Iterable[Message]) -> None:
+        """Tell every tool what the person and the tools said; see `Tool.recall`."""
+        for message in messages:
+            author = "user" if message.role is Role.USER else message.name
+            if author and message.role in (Role.USER, Role.TOOL):
+                for tool in self.tools:
+                    tool.recall(author, message.text)
 
     async def start(self) -> None:
         """Get every tool ready; one that cannot start says so when it is called."""

@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Markdown, TextArea
 
 from gptoss_tui.commands import Invocation, parse, starting_with
+from gptoss_tui.conversation.citing import linked
 from gptoss_tui.conversation.printable import printable
 from gptoss_tui.harmony.message import Channel, Effort, Role
 from gptoss_tui.pictures import Graphics
@@ -22,6 +23,7 @@ from gptoss_tui.settings import Reasoning
 from gptoss_tui.tools import Reach
 from gptoss_tui.widgets import keys
 from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
+from gptoss_tui.widgets.citation import explained
 from gptoss_tui.widgets.composer import Composer
 from gptoss_tui.widgets.notice import Notice, Severity
 from gptoss_tui.widgets.reasoning import View
@@ -119,7 +121,9 @@ class ChatScreen(Screen[None]):
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         # A link's text may lie about where it leads, so the person sees the address, and opens it or not.
-        self._say(f"The link leads to {event.href}")
+        chat = self._session.chat
+        cited = explained(event.href, chat.pages) if chat else None
+        self._say(cited or f"The link leads to {printable(event.href)}")
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self.query_one(CommandHints).show(starting_with(event.text_area.text))
@@ -233,10 +237,11 @@ class ChatScreen(Screen[None]):
             self._say(f"{tool.name}: runs {tool.where or 'here'}{asks}")
 
     def _copy_answer(self) -> None:
-        messages = self._session.chat.conversation.messages if self._session.chat else []
+        chat = self._session.chat
+        messages = chat.conversation.messages if chat else []
         answers = [m.text for m in messages if m.role is Role.ASSISTANT and m.channel is Channel.FINAL]
-        if answers:
-            self._copy(answers[-1])
+        if chat and answers:
+            self._copy(linked(answers[-1], chat.pages) if not chat.response_format else answers[-1])
         else:
             self._say("There is no answer to copy yet.")
 

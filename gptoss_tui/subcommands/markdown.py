@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ..conversation.citing import linked, pages_of
 from ..conversation.printable import printable
 from ..conversation.store import Session
 from ..harmony.message import Channel, Message, Role
+from ..tools.browser.citations import ShownPages
 
 _FENCE = re.compile(r"( {0,3})(`{3,}|~{3,})(.*)")
 _REACHES_OUT = re.compile(r" {0,3}(?:<|##?(?:\s|$))")
@@ -22,7 +24,8 @@ _UNDERLINE = re.compile(r" {0,3}(?:=+|-+)\s*")
 def as_markdown(session: Session, messages: Iterable[Message]) -> str:
     """The document: a title, then a section for each message, calls and their outputs without one."""
     date = f", {session.date}" if session.date else ""
-    messages = [replace(message, text=_safe(message.text)) for message in messages]
+    pages = pages_of(session.messages)
+    messages = [replace(message, text=_safe(_cited(message, pages))) for message in messages]
     parts = [f"# Conversation {session.id}", f"With `{session.model.replace('`', '')}`{date}."]
     if session.instructions:
         parts += ["## Instructions", quoted(_safe(session.instructions))]
@@ -37,6 +40,11 @@ def as_markdown(session: Session, messages: Iterable[Message]) -> str:
             speaker = heading
         parts += _part(message)
     return "\n\n".join(parts) + "\n"
+
+
+def _cited(message: Message, pages: ShownPages) -> str:
+    is_answer = message.role is Role.ASSISTANT and message.channel is Channel.FINAL
+    return linked(message.text, pages) if is_answer else message.text
 
 
 def _part(message: Message) -> list[str]:

@@ -14,6 +14,7 @@ from textual.widgets import Static
 from gptoss_tui.conversation import events
 from gptoss_tui.conversation.printable import printable
 from gptoss_tui.pictures import Graphics
+from gptoss_tui.widgets.citation import citation_link
 from gptoss_tui.widgets.json_prose import JsonProse
 from gptoss_tui.widgets.notice import Notice, Severity
 from gptoss_tui.widgets.prose import Prose
@@ -88,6 +89,8 @@ class Turn(Vertical):
                 self._effort = effort
             case events.ReasoningDelta() | events.ReasoningProgress() | events.FilterFailed():
                 self._think(event)
+            case events.Cited():
+                self._prose("answer").write(printable(citation_link(event)))
             case events.PreambleDelta(delta=delta) | events.OutputDelta(delta=delta):
                 kind = "preamble" if isinstance(event, events.PreambleDelta) else "answer"
                 self._prose(kind).write(printable(delta))

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai_harmony import ToolNamespaceConfig
 
+from gptoss_tui.tools import Reach, Risk
 from gptoss_tui.tools.browser import BackendError, BrowserTool, Document, Hit, browser_tools
 from gptoss_tui.tools.browser.page import Page
 from gptoss_tui.tools.browser.viewport import BUDGET, estimate, numbered, view
@@ -26,6 +27,8 @@ SITE = "https://kap.example"
 @dataclass
 class Site:
     """A back end of a few pages in memory, the written ones among them; it counts what is fetched."""
+
+    schemes = ("http", "https")
 
     hits: Sequence[Hit] = (
         Hit(f"{SITE}/article", "The † lighthouse", "Built\nin 1871."),
@@ -286,6 +289,63 @@ async def test_addresses_the_model_put_together_are_told_apart(browse: Session) 
     await tool.close()
     assert tool.browser.pages == []
     assert tool.composed(article) is not None
+
+
+async def test_a_composed_address_is_weighed_and_shown(browse: Session) -> None:
+    tool = browse.tools["open"]
+    url = f"{SITE}/x?said={'secret' * 100}"
+    risk = tool.risk(json.dumps({"id": url}))
+    assert risk.reach is Reach.OUTSIDE and url in risk.why
+    assert "\u202e" not in tool.risk(json.dumps({"id": SITE + "/\u202ex"})).why
+    tool.recall("user", f"Look at {url}, please.")
+    assert tool.risk(json.dumps({"id": url})) == Risk(Reach.BOUNDED)
+    assert tool.risk("") == tool.risk("{") == tool.risk('{"id": 3}') == Risk(Reach.BOUNDED)
+    assert browse.tools["search"].risk('{"query": "x"}').reach is Reach.BOUNDED
+    assert browse.tools["find"].risk('{"pattern": "x"}').reach is Reach.SESSION
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "told"),
+    [
+        ("open", '{"id": "doc:///etc/passwd"}', "Only http:// and https:// addresses"),
+        ("open", '{"id": "FILE:///etc/passwd"}', "Only http:// and https://"),
+        ("open", "{", "not valid JSON"),
+        ("search", "{}", "`query` is missing"),
+    ],
+)
+async def test_what_cannot_be_done_is_not_asked_about(
+    browse: Session, name: str, body: str, told: str
+) -> None:
+    objection = await browse.tools[name].objection(body)
+    assert objection and objection.startswith("[ERROR] ") and told in objection
+    assert await browse.tools[name].objection('{"query": "x"}' if name == "search" else '{"id": 0}') is None
+
+
+async def test_an_old_conversation_is_gone_on_with(browse: Session) -> None:
+    said = [
+        ("browser.search", await browse("search", query="q")),
+        ("browser.open", await browse("open", id=0)),
+        ("functions.browser.find", await browse("find", pattern="the")),
+    ]
+    await browse.tools["open"].close()
+    for name, text in [*said, ("browser.open", "[ERROR] no"), ("python", said[1][1].replace("[1]", "[9]"))]:
+        for tool in browse.tools.values():
+            tool.recall(name, text)
+    assert browse.tools["open"].composed(json.dumps({"id": f"{SITE}/article"})) is None
+    assert "Search again" in await browse.refused("open", '{"cursor": 0, "id": 0}')
+    assert "Search again" in await browse.refused("open", '{"cursor": 2, "id": 0}')
+    assert "Available cursors: [0 - 2]" in await browse.refused("open", '{"cursor": 3}')
+    assert (await browse("open", cursor=1, loc=20)).startswith("[3] The lighthouse")
+    assert browse.site.fetched == [f"{SITE}/article"]
+    assert "L2: 【0†Home】" in await browse("open", cursor=1)
+    assert browse.site.fetched == [f"{SITE}/article"]
+
+
+def test_a_cursor_beyond_reason_is_not_taken_up(browse: Session) -> None:
+    browse.tools["open"].recall(
+        "browser.open", f"[999999999] T ({SITE})\n**viewing lines [0 - 0] of 0**\n\nL0: x"
+    )
+    assert browse.tools["open"].browser.pages == []
 
 
 async def test_a_view_is_as_long_as_the_reference_makes_it(o200k: tiktoken.Encoding) -> None:

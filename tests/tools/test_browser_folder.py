@@ -69,7 +69,7 @@ async def test_the_model_can_follow_links_from_document_to_document(
     search, open_, find = browser_tools(documents, documents)
     assert "【0†Keepers】" in (await run(search, '{"query": "wicks"}')).text
     assert "[1] Keepers (doc:///deep/keepers.html)" in (await run(open_, '{"id": 0}')).text
-    assert "[2] doc:///notes%20one.md (doc:///notes%20one.md)" in (await run(open_, '{"id": 0}')).text
+    assert "[2] notes one.md (doc:///notes%20one.md)" in (await run(open_, '{"id": 0}')).text
     assert "match at L4" in (await run(find, '{"pattern": "paraffin"}')).text
 
 

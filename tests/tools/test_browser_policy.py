@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss_tui.tools.browser import BackendError
-from gptoss_tui.tools.browser.network import Policy, Web, parse_host
-from gptoss_tui.tools.browser.network.policy import PORTS, Address, not_public
+from gptoss_tui.tools.browser.network.policy import PORTS, Address, Policy, not_public, parse_host
 from gptoss_tui.tools.browser.network.sockets import RefusedError
+from gptoss_tui.tools.browser.network.web import Web
 
 # Every way found to write an address that is not public. {p} is the port where a canary listens.
 FORMS = [

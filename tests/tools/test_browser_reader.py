@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gptoss_tui.tools.browser.backend import Document
+from gptoss_tui.tools.browser.bounds import CPU_SECONDS
 from gptoss_tui.tools.browser.reader import ReadError, read
-from gptoss_tui.tools.browser.worker import CPU_SECONDS, CUT, EMPTY
+from gptoss_tui.tools.browser.worker import CUT, EMPTY
 
 URL = "https://kap.example/x"
 

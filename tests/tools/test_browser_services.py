@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from gptoss_tui.tools.browser import BackendError, Hit
-from gptoss_tui.tools.browser.network import Policy, Web
 from gptoss_tui.tools.browser.network.client import Client
+from gptoss_tui.tools.browser.network.policy import Policy
+from gptoss_tui.tools.browser.network.web import Web
 from gptoss_tui.tools.browser.services import KEYED, Brave, DuckDuckGo, Exa, SearXNG, You
 
 KEY = "sk-5ecret-0f-s0meb0dy"

@@ -24,9 +24,8 @@ import pytest
 import trustme
 
 from gptoss_tui.tools.browser import BackendError, Document
-from gptoss_tui.tools.browser.network import Policy, Web
-from gptoss_tui.tools.browser.network.policy import Address
-from gptoss_tui.tools.browser.network.web import LARGEST
+from gptoss_tui.tools.browser.network.policy import Address, Policy
+from gptoss_tui.tools.browser.network.web import LARGEST, Web
 from gptoss_tui.tools.browser.reader import ReadError, read
 
 OK = b"HTTP/1.1 200 OK\r\n"

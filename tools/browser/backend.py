@@ -50,7 +50,13 @@ class Search(Protocol):
 
 
 class Fetch(Protocol):
-    """Gets the document at an address. Judging the address (scheme, network) is its business alone."""
+    """Gets the document at an address. Judging the address (scheme, network) is its business alone.
+
+    `schemes` are those of the addresses it knows; of any other it need not be asked.
+    """
+
+    @property
+    def schemes(self) -> Sequence[str]: ...
 
     async def fetch(self, url: str) -> Document:
         """The document at `url`, whatever its type. Raises BackendError."""

@@ -13,12 +13,14 @@ from .backend import BackendError, Document, Fetch, Hit, Search
 from .characters import one_line
 from .page import Link, Page, without_links, wrapped
 from .reader import ReadError, read
+from .shown import Shown
 from .viewport import Measure, estimate, view
 
 HITS = 20
 """Hits asked of the back end, whatever the model asks for."""
 
 MOST_MATCHES = 50
+_MOST_PAST = 10_000  # cursors of a conversation that is taken up again
 LONGEST_PATTERN = 200  # characters; the search takes time by their number
 CONTEXT = 4
 """Lines shown of each match of a find, and above it when it is opened."""
@@ -76,7 +78,7 @@ class Browser:
                     raise UsageError(f"`id` must be {what}, and `{one_line(link, 100)}` is neither.")
                 page = await self._fetched(url, source)
                 return await self._show(page, loc or 0, num_lines)
-            page = self._page(cursor)
+            page = await self._page(cursor)
             if link is None:
                 if source:
                     page = await self._source(page)
@@ -96,7 +98,7 @@ class Browser:
     async def find(self, pattern: str, cursor: int = -1) -> str:
         """Look for `pattern` in the page `cursor`, and show where it occurs as a page of links."""
         async with self._turn:
-            page = self._page(cursor)
+            page = await self._page(cursor)
             if page.is_search or page.found_in is not None:
                 raise UsageError("`find` looks through opened pages, not through results. Open a page first.")
             if not pattern.strip():
@@ -104,6 +106,25 @@ class Browser:
             if len(pattern) > LONGEST_PATTERN:
                 raise UsageError(f"`pattern` is longer than {LONGEST_PATTERN} characters.")
             return await self._show(_matches(page, pattern))
+
+    @property
+    def schemes(self) -> Sequence[str]:
+        """Of the addresses that can be opened."""
+        return self._fetch.schemes
+
+    def recall(self, past: Shown) -> None:
+        """Take up a page that was shown before: its cursor stays its own, new ones are counted from there.
+
+        What it said is fetched again when the model comes back to it; results are not.
+        """
+        missing = past.cursor + 1 - len(self.pages)
+        if missing > _MOST_PAST:
+            return
+        self.pages += [Page("", "", [""], past=True)] * missing
+        url = past.url if past.url == past.origin else ""
+        self.pages[past.cursor] = Page(url, past.title, [""], past=True)
+        if past.origin:
+            self._seen.add(address.canonical(past.origin))
 
     def trust(self, text: str) -> None:
         """Take the addresses in `text`, which the person wrote, as seen."""
@@ -125,15 +146,18 @@ class Browser:
         await self._search.close()
         await self._fetch.close()
 
-    def _page(self, cursor: int) -> Page:
+    async def _page(self, cursor: int) -> Page:
         if not self.pages:
             raise UsageError("There are no pages yet: search first, or open a URL.")
-        if cursor == -1:
-            return self.pages[-1]
-        if not 0 <= cursor < len(self.pages):
+        if not -1 <= cursor < len(self.pages):
             cursors = f"[0 - {len(self.pages) - 1}]"
             raise UsageError(f"Cursor `{cursor}` is out of range. Available cursors: {cursors}.")
-        return self.pages[cursor]
+        page = self.pages[cursor]
+        if page.past and page.is_search:
+            raise UsageError(f"The results at cursor `{cursor}` are from long ago. Search again.")
+        if page.past:
+            page = self.pages[cursor] = await self._fetched(page.url, source=False)
+        return page
 
     def _target(self, page: Page, link: int) -> Link:
         if 0 <= link < len(page.links):
@@ -178,7 +202,7 @@ def _results(query: str, hits: Sequence[Hit]) -> Page:
         mark = f"【{len(links)}†{title}†{host}】" if host else f"【{len(links)}†{title}】"
         lines += wrapped(f"  * {mark} {one_line(hit.snippet, 400)}".rstrip())
         links.append(Link(url))
-    return Page("", query, lines if links else [*lines, NOTHING_FOUND], links)
+    return Page("", query.rstrip(")") or "?", lines if links else [*lines, NOTHING_FOUND], links)
 
 
 def _matches(page: Page, pattern: str) -> Page:

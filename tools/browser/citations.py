@@ -1,16 +1,18 @@
-"""Citations in an answer, 【6†L9-L11】: found while it streams, resolved against the session's pages."""
+"""Citations in an answer, 【6†L9-L11】: found while it streams, resolved against what the model was shown."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .page import Page, without_links
+from .page import without_links
+from .shown import Shown, shown
 
 _MARK = re.compile(r"【(\d{1,9})†L(\d{1,9})(?:[-–]L?(\d{1,9}))?】")
 # A beginning of a mark at the end of what has come so far.
 _BEGUN = re.compile(r"【(?:\d{1,9}(?:†(?:L(?:\d{1,9}(?:[-–](?:L?\d{0,9})?)?)?)?)?)?\Z")
+
+_LINK_LINES = 6  # that the mark of a link may be wrapped over
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +78,38 @@ def split(text: str) -> list[str | Mark]:
     return pieces
 
 
-def resolve(mark: Mark, pages: Sequence[Page]) -> Citation | Unverified:
-    """What `mark` cites of `pages`, those of the browser by cursor."""
-    if mark.cursor >= len(pages):
-        return Unverified(mark, "no such page was opened")
-    page = pages[mark.cursor]
-    if page.is_search:
-        return Unverified(mark, "these are search results, not a page that was read")
-    if not mark.first <= mark.last < len(page.lines):
-        return Unverified(mark, "the page has no such lines")
-    quote = without_links(page.lines)[mark.first : mark.last + 1]
-    origin = page.found_in or page
-    return Citation(mark, origin.title, origin.url, "\n".join(quote).strip())
+class ShownPages:
+    """The pages of a conversation by cursor, as far as the model was shown them.
+
+    Read from the tools' messages themselves, so that an old conversation is resolved like one under way, and
+    nothing counts as a source that the model cannot have read.
+    """
+
+    def __init__(self) -> None:
+        self._pages: dict[int, Shown] = {}
+        self._lines: dict[str, dict[int, str]] = {}  # by address: what all views of a page show together
+
+    def read(self, name: str, output: str) -> None:
+        """Take note of what the tool `name` gave back; of tools other than the browser, nothing."""
+        page = shown(name, output)
+        if page is not None:
+            self._pages[page.cursor] = page
+            self._lines.setdefault(page.url or str(page.cursor), {}).update(page.lines)
+
+    def resolve(self, mark: Mark) -> Citation | Unverified:
+        """What `mark` cites."""
+        page = self._pages.get(mark.cursor)
+        if page is None:
+            return Unverified(mark, "no such page was opened")
+        if not page.url:
+            return Unverified(mark, "these are search results, not a page that was read")
+        if not mark.first <= mark.last <= page.last:
+            return Unverified(mark, "the page has no such lines")
+        lines = self._lines[page.url] | page.lines
+        cited = range(mark.first, mark.last + 1)
+        if any(number not in lines for number in cited):
+            return Unverified(mark, "the model was not shown these lines")
+        # With the lines around them, for a link's mark may begin before and end after.
+        around = range(mark.first - _LINK_LINES, mark.last + 1 + _LINK_LINES)
+        quote = without_links([lines.get(number, "") for number in around])[_LINK_LINES:-_LINK_LINES]
+        return Citation(mark, page.title, page.origin, "\n".join(quote).strip())

@@ -39,6 +39,8 @@ class Folder:
     to show how far it is. Nothing outside `root` can be reached: links out of it are not followed.
     """
 
+    schemes = ("doc",)
+
     def __init__(self, root: Path, index: Path) -> None:
         self.root = root.resolve()
         self.index = index

@@ -29,7 +29,8 @@ class Page:
     """One page of a session.
 
     `lines` are wrapped at `WIDTH`; `links[i]` is what the mark 【i†…】 stands for. The page of a search
-    has no `url`; the page of a find has `found_in`, the page that was looked through.
+    has no `url`; the page of a find has `found_in`, the page that was looked through. Little but the address
+    is known of a page that is `past`: it was shown before the conversation was taken up again.
     """
 
     url: str
@@ -37,6 +38,7 @@ class Page:
     lines: Sequence[str]
     links: Sequence[Link] = ()
     found_in: Page | None = None
+    past: bool = False
     fetched: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property

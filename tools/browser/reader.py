@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from urllib.parse import unquote
 
 from . import child
 from .address import domain
 from .backend import Document
+from .bounds import CPU_SECONDS, MEMORY
 from .characters import one_line
 from .page import Link, Page
-from .worker import CPU_SECONDS, MEMORY
 
 TIME_LIMIT = 3.0 * CPU_SECONDS  # seconds; the worker's own limit counts only while it is running
 _MOST_OUTPUT = 64 * 2**20  # bytes; what the largest page takes, several times over
@@ -72,7 +73,8 @@ async def read(document: Document, *, source: bool = False) -> Page:
         limits = f"more than {CPU_SECONDS} s or {memory}"
         raise ReadError(f"It could not be read: its markup is broken or takes {limits}.") from None
     prefix = "view-source:" if source else ""
-    title = page["title"] or domain(document.url) or one_line(document.url, 80)
+    file = unquote(document.url.rpartition("/")[2])
+    title = page["title"] or domain(document.url) or one_line(file or document.url, 80)
     return Page(prefix + document.url, title, page["lines"], [Link(url) for url in page["links"]])
 
 

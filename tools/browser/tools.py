@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from ..tool import Output, Tool
+from ..tool import Output, Reach, Risk, Tool
 from . import address
 from .arguments import UsageError, parse
 from .backend import BackendError, Fetch, Search
 from .browser import Browser
+from .characters import one_line
+from .shown import shown
 from .viewport import Measure, estimate
 
 # As openai-harmony 0.0.8 describes them to the model (ToolNamespaceConfig.browser).
@@ -57,6 +60,21 @@ class BrowserTool(Tool):
         except (UsageError, BackendError) as error:
             output = Output(f"[ERROR] {error}", is_error=True)
         yield output
+
+    async def objection(self, arguments: str) -> str | None:
+        """What is wrong with the JSON; see `Tool.objection`."""
+        try:
+            parse(arguments, self.parameters)
+        except UsageError as error:
+            return f"[ERROR] {error}"
+        return None
+
+    def recall(self, author: str, text: str) -> None:
+        """Trust the addresses that the person writes, and go on from the pages of an old conversation."""
+        if author == "user":
+            self.browser.trust(text)
+        elif author.removeprefix("functions.") == self.name and (past := shown(author, text)) is not None:
+            self.browser.recall(past)
 
     async def close(self) -> None:
         """Forget the pages and give back what the back ends hold, for all three."""
@@ -109,14 +127,38 @@ class OpenTool(BrowserTool):
             source=given.get("view_source", False),
         )
 
+    def risk(self, arguments: str) -> Risk:
+        """Outside for an address the model composed, which can carry away what it knows; see `Tool.risk`."""
+        url = self.composed(arguments)
+        if url is None:
+            return Risk(Reach.BOUNDED)
+        why = f"The model put this address together itself, and it can carry away what the model knows: {url}"
+        return Risk(Reach.OUTSIDE, one_line(why, 2500))
+
+    async def objection(self, arguments: str) -> str | None:
+        """The same for addresses of a kind that cannot be opened here."""
+        if (wrong := await super().objection(arguments)) is not None:
+            return wrong
+        url = self._address(arguments)
+        if url is None or urlsplit(url).scheme.lower() in self.browser.schemes:
+            return None
+        kinds = " and ".join(f"{scheme}://" for scheme in self.browser.schemes)
+        return f"[ERROR] Only {kinds} addresses can be opened, and `{one_line(url, 200)}` is none."
+
     def composed(self, arguments: str) -> str | None:
-        """See `BrowserTool.composed`."""
+        """See `BrowserTool.composed`. What leads nowhere but to documents of this machine carries nothing."""
+        url = self._address(arguments)
+        if url is None or self.browser.seen(url) or urlsplit(url).scheme.lower() not in ("http", "https"):
+            return None
+        return url
+
+    def _address(self, arguments: str) -> str | None:
+        """The address that is to be opened, if it is one that the arguments name."""
         try:
             link = parse(arguments, self.parameters).get("id")
         except UsageError:
             return None  # the call will be refused
-        url = address.complete(link) if isinstance(link, str) else None
-        return url if url is not None and not self.browser.seen(url) else None
+        return address.complete(link) if isinstance(link, str) else None
 
 
 class FindTool(BrowserTool):
@@ -125,6 +167,10 @@ class FindTool(BrowserTool):
     name = "browser.find"
     description = "Finds exact matches of `pattern` in the current page, or the page given by `cursor`."
     parameters = FIND
+
+    def risk(self, arguments: str) -> Risk:
+        """It looks through what was opened before."""
+        return Risk(Reach.SESSION)
 
     async def _run(self, given: dict[str, Any]) -> str:
         return await self.browser.find(given["pattern"], given.get("cursor", -1))

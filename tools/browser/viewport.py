@@ -14,6 +14,7 @@ BUDGET = 1024
 MOST_CHARACTERS = 18_000
 """Characters of one view, however many lines are asked for: a tool message holds little more."""
 
+LONGEST = 8_000  # characters of an address; with the words of a find it may be longer than a link's
 _BATCH = 64  # lines measured at a time
 
 Measure = Callable[[Sequence[str]], Awaitable[Sequence[int]]]
@@ -52,7 +53,8 @@ async def view(page: Page, cursor: int, loc: int, num_lines: int | None, measure
         if characters > MOST_CHARACTERS and count:
             shown = shown[:count]
             break
-    where = f" ({one_line(page.url, 1024)})" if page.url else ""
+    # The address holds no space, and a title without one ends in no bracket: so `shown` can tell them apart.
+    where = f" ({one_line(page.url, LONGEST).replace(' ', '%20')})" if page.url else ""
     range_ = f"viewing lines [{loc} - {loc + len(shown) - 1}] of {len(page.lines) - 1}"
     return "\n".join([f"[{cursor}] {page.title}{where}", f"**{range_}**", "", *shown])
 

@@ -11,13 +11,11 @@ import json
 import sys
 from typing import Any
 
+from .bounds import CPU_SECONDS, MEMORY
 from .characters import decoded, visible
 from .lines import LONGEST_TEXT
 from .page import wrapped
 from .walker import TOO_LONG, Walk, walk
-
-CPU_SECONDS = 5
-MEMORY = 512 * 2**20  # bytes of address space
 
 EMPTY = "(This page has no text.)"
 CUT = "[The page is cut here: it is longer than what is fetched of a page.]"

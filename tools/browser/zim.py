@@ -19,6 +19,8 @@ LARGEST = 5_000_000  # bytes
 class Zim:
     """The articles of the ZIM file at `path`. It is opened by the first call."""
 
+    schemes = ("zim",)
+
     def __init__(self, path: Path) -> None:
         self.path = path
         # The host of its addresses: whatever may stand in one.

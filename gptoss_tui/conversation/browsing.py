@@ -1,0 +1,106 @@
+"""The browser as the settings ask for it: who searches, and where pages come from."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..settings import Search as Searcher
+from ..settings import Settings, SettingsError
+from ..tools import Tool
+
+if TYPE_CHECKING:
+    from ..tools.browser.backend import Search
+    from ..tools.browser.viewport import Measure
+
+
+def open_browser(
+    settings: Settings, measure: Measure, environment: Mapping[str, str] = os.environ
+) -> list[Tool]:
+    """The browser's tools; `measure` counts tokens. Raises SettingsError for what cannot work."""
+    from ..tools.browser import browser_tools
+
+    if why := hopeless(settings, environment):
+        raise SettingsError(why)
+    searcher = who_searches(settings)
+    if searcher == "offline":
+        from ..tools.browser.folder import Folder
+        from ..tools.browser.library import Library
+        from ..tools.browser.zim import Zim
+
+        places = [Folder(settings.documents, _index(settings.documents))] if settings.documents else []
+        library = Library(*places, *([Zim(settings.zim)] if settings.zim else []))
+        return list(browser_tools(library, library, measure, where="among documents on this machine"))
+
+    from ..tools.browser.network.policy import Policy, parse_host
+    from ..tools.browser.network.web import Web
+
+    web = Web(Policy(frozenset(map(parse_host, settings.allow_hosts))))
+    search, name = _search(searcher, settings, environment)
+    return list(browser_tools(search, web, measure, where=f"on the web ({name} searches)"))
+
+
+def who_searches(settings: Settings) -> Searcher:
+    """The back end that was chosen, or that what is set implies."""
+    if settings.search is not None:
+        return settings.search
+    if settings.documents or settings.zim:
+        return "offline"
+    return "searxng" if settings.searxng else "duckduckgo"
+
+
+def hopeless(settings: Settings, environment: Mapping[str, str] = os.environ) -> str:
+    """What can be known at once to fail, with the mend; empty if nothing."""
+    searcher = who_searches(settings)
+    match searcher:
+        case "offline" if not settings.documents and not settings.zim:
+            return "search = offline needs documents to search: --documents FOLDER, or --zim FILE"
+        case "offline" if settings.documents and not settings.documents.is_dir():
+            return f"{settings.documents}: there is no such folder of documents"
+        case "offline" if settings.zim and not settings.zim.is_file():
+            return f"{settings.zim}: there is no such ZIM file"
+        case "offline" if settings.zim and importlib.util.find_spec("libzim") is None:
+            return "ZIM files need libzim: pip install 'gptoss-chat[zim]'"
+        case "searxng" if not settings.searxng:
+            return "search = searxng needs its address: --searxng http://127.0.0.1:8888"
+        case "searxng" | "exa" | "you" | "brave":
+            try:
+                _search(searcher, settings, environment)
+            except SettingsError as error:
+                return str(error)
+    return ""
+
+
+def _search(searcher: Searcher, settings: Settings, environment: Mapping[str, str]) -> tuple[Search, str]:
+    """The service, and its name; raises SettingsError when its key or its address is none."""
+    from ..tools.browser import services
+
+    match searcher:
+        case "searxng":
+            try:
+                return services.SearXNG(settings.searxng or ""), services.SearXNG.name
+            except ValueError:
+                expected = "an address such as http://127.0.0.1:8888"
+                raise SettingsError(f"searxng: {settings.searxng!r} is not {expected}") from None
+        case "exa" | "you" | "brave":
+            kind = {"exa": services.Exa, "you": services.You, "brave": services.Brave}[searcher]
+            key = environment.get(kind.variable, "").strip()
+            if not key:
+                raise SettingsError(f"search = {searcher} needs a key in the environment: {kind.variable}")
+            try:
+                return kind(key), kind.name
+            except ValueError:
+                raise SettingsError(f"the environment variable {kind.variable} holds no key") from None
+    return services.DuckDuckGo(), services.DuckDuckGo.name
+
+
+def _index(documents: Path) -> Path:
+    """Where the index of a folder is kept; it can be made again at any time."""
+    from platformdirs import user_cache_path
+
+    name = hashlib.sha256(os.fsencode(documents.resolve())).hexdigest()[:16]
+    return user_cache_path("gptoss-chat") / "documents" / f"{name}.sqlite3"

@@ -1,0 +1,38 @@
+"""A citation on the screen: a link that names the host, and on a click shows the page and what it says."""
+
+from __future__ import annotations
+
+import re
+
+from gptoss_tui.conversation.citing import named
+from gptoss_tui.conversation.events import Cited
+from gptoss_tui.conversation.printable import printable
+from gptoss_tui.tools.browser.citations import Citation, Mark, ShownPages
+
+# Within the application only: what it stands for is looked up, so that no address is ever hidden behind it.
+_SCHEME = "cite:"
+_TARGET = re.compile(r"cite:(\d{1,9})[.](\d{1,9})[.](\d{1,9})")
+_LONGEST_QUOTE = 1_000  # characters
+
+
+def citation_link(cited: Cited) -> str:
+    """The citation as a Markdown link for `Prose`."""
+    cursor = re.sub(r"\D.*", "", cited.delta[1:])
+    lines = f"L{cited.first}" if cited.first == cited.last else f"L{cited.first}–{cited.last}"
+    words = f"{cited.delta} unverified" if cited.unverified else f"{named(cited)} {lines}"
+    return f" [{words}]({_SCHEME}{cursor}.{cited.first}.{cited.last})"
+
+
+def explained(href: str, pages: ShownPages) -> str | None:
+    """What a click on the link tells, printable already; None if `href` is no citation."""
+    target = _TARGET.fullmatch(href)
+    if target is None:
+        return None
+    cursor, first, last = map(int, target.groups())
+    mark = Mark(f"【{cursor}†L{first}-L{last}】", cursor, first, last)
+    match pages.resolve(mark):
+        case Citation(title=title, url=url, quote=quote):
+            said = quote if len(quote) <= _LONGEST_QUOTE else f"{quote[:_LONGEST_QUOTE]} …"
+            return printable(f"{title}\n{url}\n\n{said}")
+        case unverified:
+            return f"Unverified: {unverified.reason}."

@@ -1,0 +1,302 @@
+"""The browser in a conversation: search, open, find, and an answer whose citations are links."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptoss_tui.conversation.approval import Approval
+from gptoss_tui.conversation.browsing import hopeless, open_browser, who_searches
+from gptoss_tui.conversation.citing import as_link, cite, linked, pages_of
+from gptoss_tui.conversation.codec import Codec
+from gptoss_tui.conversation.events import (
+    Cited,
+    Completed,
+    Event,
+    OutputDelta,
+    ToolCall,
+    ToolOutput,
+)
+from gptoss_tui.conversation.store import Store
+from gptoss_tui.harmony.message import ResponseFormat, Role
+from gptoss_tui.settings import Settings, SettingsError, read_settings
+from gptoss_tui.tools import Tool
+from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
+from gptoss_tui.tools.browser.citations import ShownPages
+from gptoss_tui.tools.browser.viewport import estimate
+
+StageMaker = Callable[..., Any]
+
+SITE = "https://kap.example"
+TEXT = b"# Kap\n\nThe lighthouse was built in 1871.\nIt is 42 metres high.\n"
+
+
+class Coast:
+    """A web of one page."""
+
+    schemes = ("http", "https")
+
+    def __init__(self) -> None:
+        self.fetched: list[str] = []
+
+    async def search(self, query: str, topn: int) -> list[Hit]:
+        return [Hit(f"{SITE}/light", "The lighthouse", "At Kap.")]
+
+    async def fetch(self, url: str) -> Document:
+        self.fetched.append(url)
+        if not url.startswith(SITE):
+            raise BackendError("10.0.0.1 is in a private network.")
+        return Document(url, "text/plain", None, TEXT)
+
+    async def close(self) -> None: ...
+
+
+def call(function: str, channel: str = "analysis", **arguments: Any) -> str:
+    body = json.dumps(arguments)
+    return f"<|channel|>{channel} to={function} <|constrain|>json<|message|>{body}<|call|>"
+
+
+def answer(text: str) -> str:
+    return f"<|channel|>final<|message|>{text}<|return|>"
+
+
+SEARCH = call("browser.search", query="lighthouse")
+OPEN = call("browser.open", id=0, cursor=0)
+FIND = call("browser.find", pattern="metres")
+
+
+def outputs(told: list[Event]) -> list[ToolOutput]:
+    return [event for event in told if isinstance(event, ToolOutput)]
+
+
+def text(told: list[Event]) -> str:
+    return "".join(event.delta for event in told if isinstance(event, OutputDelta))
+
+
+async def test_search_open_find_and_an_answer_that_cites(stage: StageMaker) -> None:
+    web = Coast()
+    said = "Built in 1871【1†L4】, 42 metres high【2†L1】; red【7†L3】."
+    s = stage(SEARCH, OPEN, FIND, answer(said), tools=browser_tools(web, web), context=10**6)
+    told = await s.play("How old is the lighthouse?")
+    assert [output.is_error for output in outputs(told)] == [False, False, False]
+    assert outputs(told)[1].output.startswith(f"[1] kap.example ({SITE}/light)\n")
+    cited = [event for event in told if isinstance(event, Cited)]
+    assert cited == [
+        Cited("【1†L4】", 4, 4, f"{SITE}/light", "kap.example", "The lighthouse was built in 1871."),
+        Cited("【2†L1】", 1, 1, f"{SITE}/light", "kap.example", "It is 42 metres high."),
+        Cited("【7†L3】", 3, 3, unverified="no such page was opened"),
+    ]
+    assert text(told) == said, "the marks stay in the text, where who does not know citations finds them"
+    assert isinstance(told[-1], Completed) and told[-1].output_text == said
+    assert json.loads(json.dumps(cited[0].as_json()))["type"] == "response.output_text.delta"
+    assert linked(said, s.chat.pages) == (
+        f"Built in 1871 ([kap.example]({SITE}/light)), 42 metres high ([kap.example]({SITE}/light)); "
+        "red【7†L3】 (unverified)."
+    )
+
+
+async def test_the_browser_is_described_and_its_functions_are_recipients(stage: StageMaker) -> None:
+    web = Coast()
+    s = stage(answer("Hello."), tools=browser_tools(web, web))
+    await s.play("Hello")
+    assert "namespace browser {" in s.engine.prompts[0]
+    (constraint,) = s.engine.constraints
+    edges = {edge.text for state in constraint.states for edge in state.edges}
+    assert {" to=browser.search", " to=browser.open", " to=browser.find"} <= edges
+    assert "namespace functions" not in s.engine.prompts[0]
+
+
+@pytest.mark.parametrize("name", ["browser.search", "functions.browser.search"])
+@pytest.mark.parametrize("channel", ["analysis", "commentary"])
+async def test_a_search_is_one_wherever_it_is_written(stage: StageMaker, name: str, channel: str) -> None:
+    web = Coast()
+    s = stage(call(name, channel, query="x"), answer("It is so【0†L4】."), tools=browser_tools(web, web))
+    told = await s.play("go")
+    assert not outputs(told)[0].is_error
+    reply = next(m for m in s.chat.conversation.messages if m.role is Role.TOOL)
+    assert (reply.name, reply.channel) == (name, channel)
+    (cited,) = (event for event in told if isinstance(event, Cited))
+    assert "search results" in cited.unverified
+
+
+async def test_an_address_the_model_composed_is_asked_about(stage: StageMaker) -> None:
+    web, asked = Coast(), list[str]()
+
+    async def ask(call: ToolCall, tool: Tool) -> Approval:
+        asked.append(tool.risk(call.arguments).why)
+        return Approval.NO
+
+    secret = f"{SITE}/light?said=secret"
+    mine = call("browser.open", id=f"{SITE}/mine")
+    s = stage(
+        call("browser.open", id=secret), mine, answer("So."), tools=browser_tools(web, web), approve=ask
+    )
+    told = await s.play(f"Read {SITE}/mine for me.")
+    assert [secret in why for why in asked] == [True]
+    assert "did not allow" in outputs(told)[0].output
+    assert web.fetched == [f"{SITE}/mine"]
+
+
+async def test_a_refused_address_is_told_on_the_card_and_the_turn_goes_on(stage: StageMaker) -> None:
+    web = Coast()
+    intranet = call("browser.open", id="http://intranet.example/")
+    s = stage(intranet, answer("I cannot."), tools=browser_tools(web, web))
+    told = await s.play("Open http://intranet.example/")
+    (output,) = outputs(told)
+    assert output.is_error
+    assert "10.0.0.1 is in a private network" in output.output
+    assert isinstance(told[-1], Completed)
+
+
+async def test_a_conversation_taken_up_again_keeps_its_citations(stage: StageMaker, tmp_path: Path) -> None:
+    web = Coast()
+    first = stage(
+        SEARCH,
+        OPEN,
+        answer("Built in 1871【1†L4】."),
+        tools=browser_tools(web, web),
+        store=Store(tmp_path / "kept.sqlite3"),
+    )
+    await first.play(f"See {SITE}/mine")
+    await first.chat.close()
+
+    tools = browser_tools(web, web)
+    more = call("browser.open", cursor=1)
+    s = stage(
+        more,
+        answer("Yes【1†L4】【2†L5】."),
+        tools=tools,
+        store=Store(tmp_path / "kept.sqlite3"),
+        resume="",
+    )
+    async for _ in s.chat.load():
+        pass
+    ((_, shown),) = s.chat.past()
+    (cited,) = (event for event in shown if isinstance(event, Cited))
+    assert (cited.url, cited.quote) == (f"{SITE}/light", "The lighthouse was built in 1871.")
+    assert tools[1].composed(json.dumps({"id": f"{SITE}/mine"})) is None, "what the person wrote is trusted"
+    told = await s.play("Sure?")
+    assert outputs(told)[0].output.startswith("[2] kap.example"), "cursors go on where they were"
+    quotes = [event.quote for event in told if isinstance(event, Cited)]
+    assert quotes == ["The lighthouse was built in 1871.", "It is 42 metres high."]
+
+
+async def test_a_new_conversation_knows_nothing_of_the_last(stage: StageMaker) -> None:
+    web = Coast()
+    scripts = [SEARCH, OPEN, answer("So【1†L4】."), answer("So【1†L4】.")]
+    s = stage(*scripts, tools=browser_tools(web, web))
+    await s.play(f"See {SITE}/mine")
+    await s.chat.new()
+    told = await s.play("Again")
+    (cited,) = (event for event in told if isinstance(event, Cited))
+    assert cited.unverified
+
+
+async def test_an_answer_as_json_keeps_its_marks(stage: StageMaker) -> None:
+    shape = ResponseFormat("x", {"type": "object"})
+    s = stage(answer('{"a": "b【1†L2】"}'), response_format=shape)
+    told = await s.play("go")
+    assert not [event for event in told if isinstance(event, Cited)]
+    assert text(told) == '{"a": "b【1†L2】"}'
+
+
+async def test_marks_come_whole_however_the_answer_streams() -> None:
+    said = "a【1†L2-L3】b【4†L5】【x"
+
+    async def letters() -> Any:
+        for letter in said:
+            yield OutputDelta(letter)
+        yield Completed(said, "", None, None)  # type: ignore[arg-type]
+
+    told = [event async for event in cite(letters(), ShownPages)]
+    assert [event.delta for event in told if isinstance(event, Cited)] == ["【1†L2-L3】", "【4†L5】"]
+    assert text(told) == said
+    assert isinstance(told[-1], Completed)
+
+
+@pytest.mark.parametrize(
+    ("url", "title", "link"),
+    [
+        ("https://kap.example/a_(b)", "T", " ([kap.example](https://kap.example/a_%28b%29))"),
+        ("https://kap.example/a>b c[d]\n", "T", " ([kap.example](https://kap.example/a%3Eb%20c%5Bd%5D%0A))"),
+        ("https://my_host.example/", "T", r" ([my\_host.example](https://my_host.example/))"),
+        ("https://bücher.example/", "T", " ([xn--bcher-kva.example](https://b%C3%BCcher.example/))"),
+        ("doc:///notes/a.md", "My [notes]", r" (My \[notes\])"),
+        ("javascript:alert(1)", "x", " (x)"),
+    ],
+)
+def test_a_link_leads_to_the_web_or_nowhere(url: str, title: str, link: str) -> None:
+    assert as_link(Cited("【1†L2】", 2, 2, url, title, "q")) == link
+
+
+# Who searches, and where
+
+
+@pytest.mark.parametrize(
+    ("chosen", "who", "where"),
+    [
+        ({}, "duckduckgo", "on the web (DuckDuckGo searches)"),
+        ({"searxng": "http://127.0.0.1:8888"}, "searxng", "on the web (SearXNG searches)"),
+        ({"documents": "."}, "offline", "among documents on this machine"),
+        ({"documents": ".", "search": "exa"}, "exa", "on the web (Exa searches)"),
+        ({"search": "you"}, "you", "on the web (You.com searches)"),
+        ({"search": "brave"}, "brave", "on the web (Brave searches)"),
+    ],
+)
+def test_the_browser_is_as_the_settings_ask(chosen: dict[str, str], who: str, where: str) -> None:
+    settings = read_settings({"tools": "browser", **chosen}, {})
+    keys = dict.fromkeys(("EXA_API_KEY", "YDC_API_KEY", "BRAVE_API_KEY"), "k")
+    assert who_searches(settings) == who
+    tools = open_browser(settings, estimate, keys)
+    assert [tool.name for tool in tools] == ["browser.search", "browser.open", "browser.find"]
+    assert {tool.where for tool in tools} == {where}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ({"search": "offline"}, "--documents FOLDER, or --zim FILE"),
+        ({"documents": "/nowhere/at/all"}, "/nowhere/at/all: there is no such folder"),
+        ({"zim": "/nowhere.zim"}, "/nowhere.zim: there is no such ZIM file"),
+        ({"search": "searxng"}, "--searxng http://"),
+        ({"searxng": "searx.local"}, "'searx.local' is not an address"),
+        ({"search": "exa"}, "needs a key in the environment: EXA_API_KEY"),
+        ({"search": "you"}, "YDC_API_KEY"),
+    ],
+)
+def test_what_cannot_work_is_told_before_anything_is_loaded(chosen: dict[str, str], told: str) -> None:
+    settings = read_settings({"tools": "browser", **chosen}, {})
+    assert told in hopeless(settings, {})
+    with pytest.raises(SettingsError):
+        open_browser(settings, estimate, {})
+
+
+def test_a_bad_key_is_not_shown() -> None:
+    settings = Settings(search="brave", tools=("browser",))
+    told = hopeless(settings, {"BRAVE_API_KEY": "my secret\nkey"})
+    assert "BRAVE_API_KEY holds no key" in told and "secret" not in told
+
+
+async def test_documents_are_browsed_through_the_turn(
+    stage: StageMaker, tmp_path: Path, codec: Codec
+) -> None:
+    (tmp_path / "kap.md").write_bytes(TEXT)
+    settings = Settings(tools=("browser",), documents=tmp_path)
+    tools = open_browser(settings, codec.count)
+    s = stage(SEARCH, OPEN, answer("So【1†L4】."), tools=tools, context=10**6)
+    told = await s.play("go")
+    (cited,) = (event for event in told if isinstance(event, Cited))
+    assert (cited.url, cited.quote) == ("doc:///kap.md", "The lighthouse was built in 1871.")
+    assert linked("So【1†L4】.", pages_of(s.chat.conversation.messages)) == f"So ({cited.title})."
+
+
+async def test_tokens_are_counted_as_the_model_counts(codec: Codec) -> None:
+    counted = await codec.count(["", "the thing", "<|end|>", "日本" * 500])
+    assert counted[0] == 0 and counted[1] < len("the thing") and counted[3] == 3000
+    assert counted[2] == len("<|end|>"), "text, not a control token"
+    assert await asyncio.gather(codec.count(["a"]), codec.count(["b c"]))
