@@ -46,11 +46,13 @@ class ChatApp(App[str]):
         graphics: Graphics | None = "blocks",
         theme: str | None = None,
         first_message: str | None = None,
+        danger: str = "",
     ) -> None:
         """`open_chat` makes the conversation; it is called in a thread after the first frame.
 
         `reasoning` says how the reasoning is shown at first; only the chat can hide it. `graphics` is how
-        pictures are drawn, None for not at all.
+        pictures are drawn, None for not at all. `danger` is a word that stays in
+        the status line, in red.
         `theme` is the name of one of ours or of Textual's, None for the one that suits the terminal.
         """
         super().__init__()
@@ -64,6 +66,7 @@ class ChatApp(App[str]):
             reasoning=reasoning,
             graphics=graphics,
             first_message=first_message,
+            danger=danger,
         )
 
     @property

@@ -20,11 +20,11 @@ from .subcommands import SUBCOMMANDS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conversation.approval import Approver
+    from .conversation.approval import Person
     from .conversation.chat import Chat
     from .pictures import Graphics
 
-    Opener = Callable[[Approver], Chat]
+    Opener = Callable[[Person], Chat]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -126,6 +126,18 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         help="let the model call the public functions of this file or module (may be repeated)",
     )
+    tools.add_argument(
+        "--sandbox",
+        metavar="HOW",
+        help="what its code may write: read-only, workspace-write (default), danger-full-access",
+    )
+    tools.add_argument(
+        "--ask-for-approval",
+        metavar="WHEN",
+        help="untrusted: for whatever runs; on-request: for what reaches outside (default); "
+        "never: refuse what would need asking",
+    )
+    tools.add_argument("--max-tool-calls", metavar="N", help="calls in one turn before you are asked (32)")
     tools.add_argument(
         "--dangerously-bypass-approvals-and-sandbox",
         dest="bypass",
@@ -257,6 +269,7 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
         effort=settings.effort,
         reasoning=settings.reasoning,
         graphics=_graphics(settings),
+        danger=_danger(settings),
     )
     if settings.theme:
         if settings.theme not in app.available_themes:
@@ -280,6 +293,13 @@ def _graphics(settings: Settings) -> Graphics | None:
             return graphics(os.environ)
         case chosen:
             return chosen
+
+
+def _danger(settings: Settings) -> str:
+    """What the person should not forget that they chose, in a word or two."""
+    if settings.bypass:
+        return "unconfined, unasked"
+    return "full access" if settings.sandbox == "danger-full-access" else ""
 
 
 def _hopeless(settings: Settings) -> str:
@@ -306,10 +326,10 @@ def _hopeless(settings: Settings) -> str:
 def _opener(settings: Settings, resume: str | bool | None) -> Opener:
     """What opens the chat when a front end asks: the screen wants its first frame before heavy imports."""
 
-    def opener(approve: Approver) -> Chat:
+    def opener(person: Person) -> Chat:
         from .conversation.chat import open_chat
 
-        return open_chat(settings, approve, resume=resume if isinstance(resume, str) else None)
+        return open_chat(settings, person, resume=resume if isinstance(resume, str) else None)
 
     return opener
 

@@ -26,6 +26,7 @@ COMMANDS = (
     Command("effort", "how long the model thinks, from the next turn", "[low|medium|high]"),
     Command("thinking", "how much of the raw reasoning is shown", "[line|tail|full]"),
     Command("tools", "what the model may call, and where it runs"),
+    Command("permissions", "what may run unasked or never; takes rules back", aliases=("approvals",)),
     Command("copy", "copy the last answer to the clipboard"),
     Command("quit", "leave", aliases=("exit", "q")),
 )

@@ -16,7 +16,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from .conversation.approval import Approval, Approver
+from .conversation.approval import Nobody, Person
 from .conversation.chat import Chat, ChatError
 from .conversation.citing import as_link
 from .conversation.events import (
@@ -35,17 +35,18 @@ from .conversation.events import (
     ReasoningDelta,
     Repaired,
     ToolCall,
+    ToolNote,
     ToolOutput,
+    ToolRefused,
     ToolsNotice,
     Unsaved,
 )
 from .conversation.printable import printable
 from .conversation.reasoning import LABEL
-from .tools import Tool
 
 ANSWERED, FAILED, INTERRUPTED = 0, 1, 130
 
-Open = Callable[[Approver], Chat]
+Open = Callable[[Person], Chat]
 Show = Callable[[Event], None]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -91,11 +92,8 @@ class AsText:
                 self._stream(event, self.reasoning, event.delta, label=f"[{LABEL}]")
             case PreambleDelta():
                 self._stream(event, self.notes, event.delta)
-            case ToolCall():
-                self._line(self.notes, f"[{event.recipient}] {event.arguments.strip()}")
-            case ToolOutput():
-                label = "failed" if event.is_error else "output"
-                self._line(self.notes, f"[{label}] {event.output.strip()}")
+            case ToolCall() | ToolOutput() | ToolNote():
+                self._call(event)
             case FilterFailed():
                 self._line(self.reasoning, f"[filter] {event.message}")
             case ReasoningClosed():
@@ -107,9 +105,21 @@ class AsText:
                 complain(event.message)
             case EngineLost() | Unsaved():
                 self._line(sys.stderr, event.message)
-            case Completed() | Incomplete() | Failed():
+            case Completed() | Incomplete() | Failed() | ToolRefused():
                 self.end_line()
                 _report_failure(event)
+
+    def _call(self, event: ToolCall | ToolOutput | ToolNote) -> None:
+        match event:
+            case ToolCall():
+                self._line(self.notes, f"[{event.recipient}] {event.arguments.strip()}")
+            case ToolNote():
+                self._line(self.notes, f"[note] {event.message}")
+            case ToolOutput():
+                label = "failed" if event.is_error else "output"
+                self._line(self.notes, f"[{label}] {event.output.strip()}")
+                if event.whole:
+                    self._line(self.notes, f"[cut in the middle; all of it is in {event.whole}]")
 
     def _stream(self, event: Event, stream: TextIO | None, text: str, label: str = "") -> None:
         """Go on writing one kind of text; another kind begins on a line of its own, after its `label`."""
@@ -138,6 +148,8 @@ class AsText:
 
 def _report_failure(event: Event) -> None:
     match event:
+        case ToolRefused(message=message):
+            complain(message)
         case Failed(error):
             complain(error.message)
         case Incomplete(reason, detail=detail) if reason in _ENDED_EARLY:
@@ -171,7 +183,7 @@ def one_shot(open_chat: Open, prompt: str, show: Show) -> int:
 
 async def _one_shot(open_chat: Open, prompt: str, show: Show) -> int:
     try:
-        chat = open_chat(refuse)
+        chat = open_chat(Nobody())
         try:
             await load(chat, show)
             return await ask(chat, prompt, show)
@@ -180,12 +192,6 @@ async def _one_shot(open_chat: Open, prompt: str, show: Show) -> int:
     except ChatError as error:
         show(Failed(Error("cannot_start", str(error))))
         return FAILED
-
-
-async def refuse(call: ToolCall, tool: Tool) -> Approval:
-    """The approver where there is no one to ask; the person reads afterwards what was not run."""
-    complain(f"{tool.name} was not run: it needs approval, and there is no one to ask")
-    return Approval.NO
 
 
 async def load(chat: Chat, show: Show) -> None:

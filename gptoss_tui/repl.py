@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
-import termios
 from contextlib import suppress
 
 from . import commands
-from .conversation.approval import Approval
+from .asking import AtTheTerminal, read_line
 from .conversation.chat import Chat, ChatError
-from .conversation.events import ToolCall
-from .conversation.printable import printable, revealed
+from .conversation.consent.kept import KeptError
+from .conversation.printable import printable
 from .harmony.message import Effort
-from .plain import ANSWERED, FAILED, AsText, Open, ask, complain, load, refuse
-from .tools import Tool
+from .plain import ANSWERED, FAILED, AsText, Open, ask, complain, load
 
 
 def converse(open_chat: Open, show: AsText) -> int:
@@ -29,7 +25,7 @@ def converse(open_chat: Open, show: AsText) -> int:
             complain(str(error))
             return FAILED
         try:
-            while (line := _read_line("> ")) is not None:
+            while (line := read_line("> ")) is not None:
                 if invocation := commands.parse(line):
                     if not runner.run(_obey(chat, invocation)):
                         break
@@ -41,7 +37,7 @@ def converse(open_chat: Open, show: AsText) -> int:
 
 
 async def _open(open_chat: Open, show: AsText) -> Chat:
-    chat = open_chat(_ask_for_approval)
+    chat = open_chat(AtTheTerminal())
     try:
         await load(chat, show)
         async for event in chat.equip():  # nothing goes on in the background while a line is read
@@ -66,32 +62,6 @@ async def _say(chat: Chat, text: str, show: AsText) -> None:
         complain(str(error))
 
 
-def _read_line(prompt: str) -> str | None:
-    """The next line of stdin, None at its end. The prompt is for people: a pipe is not prompted."""
-    try:
-        return input(prompt if sys.stdin.isatty() else "")
-    except EOFError:
-        return None
-
-
-async def _ask_for_approval(call: ToolCall, tool: Tool) -> Approval:
-    """Show the whole call and ask; anything but a clear yes, typed after the question, is a no."""
-    if not sys.stdin.isatty():
-        return await refuse(call, tool)
-    termios.tcflush(sys.stdin, termios.TCIFLUSH)
-    print(f"{call.recipient} wants to run {tool.where}:\n{revealed(call.arguments)}", flush=True)
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        answer = _read_line("Run it? [y]es, yes for this [s]ession, [N]o: ") or ""
-    except KeyboardInterrupt:
-        answer = ""
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    return {"y": Approval.ONCE, "yes": Approval.ONCE, "s": Approval.SESSION}.get(
-        answer.strip().lower(), Approval.NO
-    )
-
-
 async def _obey(chat: Chat, invocation: commands.Invocation) -> bool:
     """Carry out a slash command; False when the person wants to leave."""
     match invocation.command and invocation.command.name, invocation.argument:
@@ -104,8 +74,10 @@ async def _obey(chat: Chat, invocation: commands.Invocation) -> bool:
             _set_effort(chat, argument)
         case "tools", _:
             print("\n".join(f"{tool.name}: runs {tool.where}" for tool in chat.tools) or "No tools.")
+        case "permissions", argument:
+            _permissions(chat, argument)
         case "help", _:
-            print("/new  /effort low|medium|high  /tools  /quit")
+            print("/new  /effort low|medium|high  /tools  /permissions [revoke N]  /quit")
         case _:
             print(f"There is no /{printable(invocation.name)} here; /help lists what there is.")
     return True
@@ -117,3 +89,29 @@ def _set_effort(chat: Chat, argument: str) -> None:
         return
     chat.effort = Effort(argument) if argument else chat.effort.next()
     print(f"Effort: {chat.effort}, from the next message.")
+
+
+def _permissions(chat: Chat, argument: str) -> None:
+    """List the rules, or revoke one by its number."""
+    standing = chat.consent.standing()
+    verb, _, number = argument.partition(" ")
+    if argument and (verb != "revoke" or not number.strip().isdecimal()):
+        print("/permissions lists the rules; /permissions revoke N takes back the rule of that number.")
+        return
+    if argument:
+        place = int(number) - 1
+        chosen = standing[place] if 0 <= place < len(standing) else None
+        if chosen is None or chosen.answer is None:
+            what = "There is no rule of that number" if chosen is None else f"{chosen.origin} says so"
+            print(f"{what}; nothing was revoked.")
+            return
+        try:
+            chat.consent.revoke(chosen)
+        except KeptError as error:
+            complain(str(error))
+            return
+        print(f"Revoked: {chosen.verb} {printable(chosen.rule)}")
+        return
+    for count, one in enumerate(standing, 1):
+        print(f"{count}. {one.verb} {printable(one.rule)} ({one.origin})")
+    print(chat.consent.summary)

@@ -12,21 +12,28 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .harmony.message import Effort
+from .rules import RuleError, Rules, read_rules
 
 PREFIX = "GPTOSS_CHAT_"
 TOOLS = ("python", "browser")
 Reasoning = Literal["folded", "hidden", "raw"]
 Search = Literal["duckduckgo", "searxng", "exa", "you", "brave", "offline"]
 Pictures = Literal["auto", "kitty", "sixel", "blocks", "off"]
+Sandbox = Literal["read-only", "workspace-write", "danger-full-access"]
+Policy = Literal["untrusted", "on-request", "never"]
 
 
 class SettingsError(Exception):
     """A setting cannot be used: one sentence that names the place, the key and what it expects."""
+
+
+class _Unfit(ValueError):
+    """A value whose fault deserves words of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +48,10 @@ class Settings:
     is a file with the JSON Schema that answers must fit. `constrain_headers` lets the model write only
     channels and recipients that exist. `reasoning` says how the raw chain of thought is shown;
     `reasoning_filter` is what sees it before the person does: FILE.py:FUNCTION or the folder of a checkpoint,
-    which judges by `reasoning_policy`. `bypass` runs code without sandbox and without asking; only its flag
-    sets it, so that no file can.
+    which judges by `reasoning_policy`. `sandbox` is what the model's code may write, `ask_for_approval` what
+    is asked about, `permissions` what is always or never allowed. `max_tool_calls` is how many calls a turn
+    has before the person is asked whether to go on. `bypass` runs code without sandbox and without asking;
+    only its flag sets it, so that no file can.
     """
 
     model: str = "demo"
@@ -68,6 +77,10 @@ class Settings:
     context: int | None = None
     device: str = "auto"
     threads: int | None = None
+    sandbox: Sandbox = "workspace-write"
+    ask_for_approval: Policy = "on-request"
+    permissions: Rules = field(default_factory=Rules)
+    max_tool_calls: int = 32
     bypass: bool = False
     theme: str | None = None
     pictures: Pictures = "auto"
@@ -175,6 +188,19 @@ def _one_of(choices: Any) -> Callable[[Any, Path], str]:
     return read
 
 
+def _permissions(value: Any, _: Path) -> Rules:
+    if not isinstance(value, dict):
+        raise ValueError
+    try:
+        return read_rules(value)
+    except RuleError as error:
+        raise _Unfit(str(error)) from error
+
+
+def _not_as_text(text: str) -> Any:
+    raise ValueError
+
+
 def _whole(least: int) -> Callable[[Any, Path], int]:
     def read(value: Any, _: Path) -> int:
         if type(value) is not int or not least <= value < 2**63:
@@ -220,6 +246,10 @@ KEYS: dict[str, Key] = {
     "seed": Key("a whole number of at least 0", int, _whole(0)),
     "max_tokens": Key("a whole number of at least 1", int, _whole(1)),
     "max_reasoning_tokens": Key("a whole number of at least 1", int, _whole(1)),
+    "sandbox": Key('"read-only", "workspace-write" or "danger-full-access"', str, _one_of(Sandbox)),
+    "ask_for_approval": Key('"untrusted", "on-request" or "never"', str, _one_of(Policy)),
+    "permissions": Key("a table of the config file: allow, ask, deny", _not_as_text, _permissions),
+    "max_tool_calls": Key("a whole number of at least 1", int, _whole(1)),
     "context": Key("a whole number of at least 1", int, _whole(1)),
     "device": Key('"auto", "cpu", "cuda" or "cuda:N"', str, _device),
     "threads": Key("a whole number of at least 1", int, _whole(1)),
@@ -274,6 +304,8 @@ def _value(place: str, key: str, value: Any, folder: Path, shown: Any = None) ->
         raise SettingsError(f"{place}: no such setting; {_nearest(key)}")
     try:
         return spec.read(value, folder)
+    except _Unfit as error:
+        raise SettingsError(f"{place}: {error}") from None
     except ValueError:
         given = value if shown is None else shown
         raise SettingsError(f"{place}: {given!r} is not {spec.expects}") from None

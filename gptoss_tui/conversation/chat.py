@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import date
@@ -22,12 +22,15 @@ from ..harmony.message import (
 )
 from ..model.engine import Engine, EngineDied, EngineError, Sampling
 from ..model.errors import CheckpointError
-from ..settings import SettingsError
+from ..settings import TOOLS, SettingsError
 from ..tools import Source, Tool
 from . import events
-from .approval import Approver
+from .approval import Person
 from .citing import cite, cited, pages_of
 from .codec import Codec
+from .collected import OutputFolder, outputs_folder
+from .consent.consent import Consent
+from .consent.kept import KeptRules, permissions_file
 from .events import Error, Event, Events
 from .filters.filter import FilterError
 from .reasoning import ReasoningPolicy
@@ -58,7 +61,9 @@ class Chat:
     `sources` are opened side by side once the model loads, and the first turn waits for what they have.
     `resume` names a stored conversation that the first `load` takes up, "" the last one. Every answer is
     JSON in the shape of `response_format`, if there is one. `constrain_headers` keeps the model to channels
-    and recipients that exist. `max_reasoning_tokens` bounds the reasoning of one turn.
+    and recipients that exist. `max_reasoning_tokens` bounds the reasoning of one turn, and after every
+    `max_tool_calls` calls the person is asked whether it goes on. `consent` says what may run, `off` which
+    tools the person has switched off, and `outputs` where outputs that are too long are kept.
     `effort` may be set at any time and counts from the next turn. `context_used` is the length in tokens of
     the last prompt with what was sampled after it.
     """
@@ -68,7 +73,7 @@ class Chat:
         engine: Engine,
         codec: Codec,
         tools: Sequence[Tool],
-        approve: Approver,
+        person: Person,
         *,
         model: str,
         sources: Sequence[Source] = (),
@@ -77,6 +82,10 @@ class Chat:
         response_format: ResponseFormat | None = None,
         constrain_headers: bool = True,
         max_reasoning_tokens: int | None = None,
+        max_tool_calls: int = 32,
+        consent: Consent | None = None,
+        off: Collection[str] = (),
+        outputs: OutputFolder | None = None,
         sampling: Sampling | None = None,
         reasoning: ReasoningPolicy | None = None,
         store: Store | None = None,
@@ -88,11 +97,13 @@ class Chat:
         self._codec = codec
         self._tools = tuple(tools)
         self._sources = Sources(sources, taken=[tool.name for tool in tools])
-        self._toolbox = Toolbox(tools, approve)
+        self.consent = consent or Consent()
+        self._toolbox = Toolbox(tools, person, self.consent, off, outputs)
         self.response_format = response_format
         self._instructions = instructions
         self._constrain_headers = constrain_headers
         self._max_reasoning_tokens = max_reasoning_tokens
+        self._max_tool_calls = max_tool_calls
         self._sampling = sampling or Sampling()
         self._reasoning = reasoning or ReasoningPolicy()
         self._turn: Turn | None = None
@@ -337,6 +348,7 @@ class Chat:
             sampled=self._record.sampled,
             constrain_headers=self._constrain_headers,
             max_reasoning_tokens=self._max_reasoning_tokens,
+            max_tool_calls=self._max_tool_calls,
         )
 
     def _next_seed(self) -> int | None:
@@ -352,7 +364,7 @@ class Chat:
 
 
 def open_chat(
-    settings: Settings, approve: Approver, *, resume: str | None = None, tools: Sequence[Tool] = ()
+    settings: Settings, person: Person, *, resume: str | None = None, tools: Sequence[Tool] = ()
 ) -> Chat:
     """A chat as the settings ask for it and with `tools` besides, nothing loaded yet; raises ChatError."""
     from ..model.checkpoint.find import find_checkpoint
@@ -377,7 +389,7 @@ def open_chat(
         engine,
         codec,
         [*_tools(settings, codec), *tools],
-        approve,
+        person,
         model=settings.model,
         sources=_sources(settings),
         effort=settings.effort,
@@ -385,6 +397,15 @@ def open_chat(
         response_format=response_format,
         constrain_headers=settings.constrain_headers,
         max_reasoning_tokens=settings.max_reasoning_tokens,
+        max_tool_calls=settings.max_tool_calls,
+        consent=Consent(
+            settings.ask_for_approval,
+            settings.permissions,
+            KeptRules(permissions_file()),
+            settings.bypass,
+        ),
+        off=set(TOOLS) - set(settings.tools),
+        outputs=outputs_folder(),
         sampling=Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens),
         reasoning=ReasoningPolicy(hidden=settings.reasoning == "hidden", judge=judge),
         store=Store(default_file()),
@@ -399,7 +420,9 @@ def _told(event: Event, pages: ShownPages) -> list[Event]:
 def _tools(settings: Settings, codec: Codec) -> list[Tool]:
     from ..tools.python import PythonTool
 
-    tools: list[Tool] = [PythonTool(bypass=settings.bypass)] if "python" in settings.tools else []
+    tools: list[Tool] = []
+    if "python" in settings.tools:
+        tools.append(PythonTool(mode=settings.sandbox, bypass=settings.bypass))
     if "browser" in settings.tools:
         from .browsing import open_browser
 

@@ -159,8 +159,39 @@ class ToolCall(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolStarted(Event):
+    """The call was allowed and runs now, for at most `time_limit_s`; `arguments` as the person left them."""
+
+    type: ClassVar[str] = "response.tool_call.started"
+    call_id: str
+    arguments: str
+    time_limit_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRefused(Event):
+    """A call was not run although nobody said no to it; `message` says why, and how it could be allowed."""
+
+    type: ClassVar[str] = "response.tool_call.refused"
+    call_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolNote(Event):
+    """Something about a call that the person should know, and the model need not."""
+
+    type: ClassVar[str] = "response.tool_call.note"
+    call_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolOutputDelta(Event):
-    """More output of a running tool, for the screen; the whole follows as ToolOutput."""
+    """More output of a running tool, for the screen; the end of a very long one is not told this way.
+
+    What the model is given follows as ToolOutput.
+    """
 
     type: ClassVar[str] = "response.tool_output.delta"
     call_id: str
@@ -169,7 +200,10 @@ class ToolOutputDelta(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput(Event):
-    """The call ended; `output` is what the model is told."""
+    """The call ended; `output` is what the model is told.
+
+    Where that was cut, `whole` names the file on this machine that has all of it.
+    """
 
     type: ClassVar[str] = "response.tool_output"
     call_id: str
@@ -177,6 +211,7 @@ class ToolOutput(Event):
     is_error: bool
     duration_s: float
     files: tuple[str, ...] = ()
+    whole: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

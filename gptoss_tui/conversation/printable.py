@@ -21,6 +21,8 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0100-\U000e01ef]"
 )
 
+_ACTING = re.compile(f"[{_CONTROLS}{_SURROGATES}]")
+
 _REPLACEMENT = "\ufffd"
 
 
@@ -47,3 +49,11 @@ def printable(text: str) -> str:
 def revealed(text: str) -> str:
     """`printable`, and zero-width characters shown as well: for text that a person is about to approve."""
     return _INVISIBLE.sub(_REPLACEMENT, printable(text))
+
+
+def without_controls(text: str) -> str:
+    """`text` with controls and surrogates marked as by `printable`, and all else as it is: for the model.
+
+    Direction controls have honest uses in the languages that need them, so the model is given them.
+    """
+    return _ACTING.sub(_mark, text)

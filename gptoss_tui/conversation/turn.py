@@ -15,6 +15,7 @@ from ..harmony.message import Channel, Conversation, Message, ResponseFormat, Ro
 from ..harmony.parse import Parser
 from ..model.engine import Engine, EngineDied, EngineError, Sampling
 from . import events
+from .approval import GoOn, Pause
 from .codec import Codec
 from .events import Error, Event, Events, Timings, Usage
 from .response_format import mismatch
@@ -23,8 +24,8 @@ from .sampled import Sampled
 from .skeleton import skeleton
 from .toolbox import Toolbox
 
-MOST_CALLS = 32
-"""Tool calls in one turn before it is ended."""
+MOST_EQUAL = 3
+"""Equal calls with equal results, one after the other, before the person is asked whether to go on."""
 
 MOST_UNKNOWN = 3
 """Calls of tools that do not exist, one after the other, before the turn is ended."""
@@ -42,7 +43,7 @@ class Turn:
     that nothing is lost however the turn ends. `stop` may be set at any time. `constrain_headers` keeps every
     sample to channels and recipients that exist; the answer is kept to the conversation's response format
     with or without. `max_reasoning_tokens` bounds the reasoning of all samples together, in tokens of its
-    text.
+    text. After every `max_tool_calls` calls the person is asked whether to go on.
     """
 
     conversation: Conversation
@@ -54,11 +55,15 @@ class Turn:
     new_call_id: Callable[[], str]
     constrain_headers: bool = True
     max_reasoning_tokens: int | None = None
+    max_tool_calls: int = 32
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     samples: list[Sample] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
     _calls: int = 0
     _unknown: int = 0
+    _equal: int = 0
+    _last_call: tuple[str, str, str] | None = None
+    _asked_at: int = 0  # how many calls there were when the person last said to go on
     _channel: Channel | None = None  # that the next sample is asked for, also when the engine died before it
 
     @property
@@ -86,11 +91,15 @@ class Turn:
                     yield event
 
             reason = self._why_over(sample)
+            pause = self._why_paused(sample) if reason is None else None
+            choice = await self.toolbox.go_on(pause, self.stop) if pause else GoOn.CONTINUE
+            if pause and choice is GoOn.STOP:
+                reason = "interrupted" if self.stop.is_set() else "tool_limit"
             if reason is not None:
-                yield self._end(reason)
+                yield self._end(reason, pause.sentence if pause and reason == "tool_limit" else "")
                 return
             why_asked = self._why_asked(sample)
-            self._channel = Channel.FINAL if why_asked else None
+            self._channel = Channel.FINAL if why_asked or choice is GoOn.ANSWER else None
             if why_asked is not None:
                 yield why_asked
 
@@ -150,6 +159,9 @@ class Turn:
             finally:
                 reply = Message(Role.TOOL, output, name=called.recipient, channel=message.channel)
                 self.conversation.messages.append(reply)
+            this_call = (called.recipient, called.text, output)
+            self._equal = self._equal + 1 if this_call == self._last_call else 1
+            self._last_call = this_call
 
     def _why_over(self, sample: Sample) -> str | None:
         """The reason the turn ends after this sample, "answered" for the best one; None to go on."""
@@ -160,13 +172,22 @@ class Turn:
         if sample.reason == "repetition" and not sample.reasoning_closed:
             return "repetition"
         if sample.calls:
-            over = self._calls >= MOST_CALLS or self._unknown >= MOST_UNKNOWN
-            return "tool_limit" if over else None
+            return "tool_limit" if self._unknown >= MOST_UNKNOWN else None
         if sample.answered:
             return "answered"
         if self._channel is not None:
             return "repetition" if sample.reason == "repetition" else "no_answer"
         return None
+
+    def _why_paused(self, sample: Sample) -> Pause | None:
+        """What the person is asked about before the next sample; None for nothing."""
+        if not sample.calls:
+            return None
+        is_equal = self._equal >= MOST_EQUAL
+        if not is_equal and self._calls - self._asked_at < self.max_tool_calls:
+            return None
+        self._asked_at, self._equal = self._calls, 0
+        return Pause("repeated_call" if is_equal else "tool_limit", self._calls)
 
     def _why_asked(self, sample: Sample) -> Event | None:
         """What to tell the person when the next sample is asked for the answer; None when it is free."""
@@ -182,7 +203,7 @@ class Turn:
         most = self.max_reasoning_tokens
         return None if most is None else most - sum(sample.reasoning_tokens for sample in self.samples)
 
-    def _end(self, reason: str) -> Event:
+    def _end(self, reason: str, detail: str = "") -> Event:
         messages = self.conversation.messages
         asked = max(i for i, message in enumerate(messages) if message.role is Role.USER)
         said = messages[asked + 1 :]
@@ -194,7 +215,7 @@ class Turn:
             return events.Incomplete("schema_mismatch", answer, reasoning, usage, timings, why)
         if reason == "answered":
             return events.Completed(answer, reasoning, usage, timings)
-        return events.Incomplete(reason, answer, reasoning, usage, timings)
+        return events.Incomplete(reason, answer, reasoning, usage, timings, detail)
 
     def usage(self) -> Usage:
         """Tokens of all samples so far."""

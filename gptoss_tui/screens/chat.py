@@ -17,15 +17,16 @@ from gptoss_tui.conversation.printable import printable
 from gptoss_tui.harmony.message import Channel, Effort, Role
 from gptoss_tui.pictures import Graphics
 from gptoss_tui.screens.outbox import Outbox, Say, StartOver
+from gptoss_tui.screens.permissions import PermissionsScreen
 from gptoss_tui.screens.progress import Progress
 from gptoss_tui.screens.session import OpenChat, Session
 from gptoss_tui.settings import Reasoning
 from gptoss_tui.tools import Reach
 from gptoss_tui.widgets import keys
-from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
 from gptoss_tui.widgets.citation import explained
 from gptoss_tui.widgets.composer import Composer
 from gptoss_tui.widgets.notice import Notice, Severity
+from gptoss_tui.widgets.prompt import Prompt
 from gptoss_tui.widgets.reasoning import View
 from gptoss_tui.widgets.status_line import Status, StatusLine
 from gptoss_tui.widgets.transcript import Transcript
@@ -51,6 +52,7 @@ class ChatScreen(Screen[None]):
         reasoning: Reasoning,
         graphics: Graphics | None,
         first_message: str | None,
+        danger: str,
     ) -> None:
         super().__init__()
         self._model = printable(PurePath(model).name or model)
@@ -58,7 +60,7 @@ class ChatScreen(Screen[None]):
         self._quit_before = 0.0
         self._outbox = Outbox(self._show_waiting)
         self._transcript = Transcript()
-        self._line = StatusLine(Status(self._model, effort.value))
+        self._line = StatusLine(Status(self._model, effort.value, danger=danger))
         self._session = Session(
             open_chat,
             effort,
@@ -142,6 +144,8 @@ class ChatScreen(Screen[None]):
                 self._set_view(argument)
             case "tools":
                 self._list_tools()
+            case "permissions":
+                self._show_permissions()
             case "copy":
                 self._copy_answer()
             case "quit":
@@ -156,8 +160,8 @@ class ChatScreen(Screen[None]):
         hints = self.query_one(CommandHints)
         if hints.display:
             hints.show([])
-        elif prompts := self.query(ApprovalPrompt):
-            prompts.first().refuse()
+        elif prompts := self.query(Prompt):
+            prompts.first().step_back()
         else:
             await self._session.stop()
 
@@ -172,7 +176,7 @@ class ChatScreen(Screen[None]):
         elif composer.text:
             composer.clear_draft()
         elif self._session.turn is not None:
-            await self.action_stop()
+            await self._session.stop()
         elif monotonic() < self._quit_before:
             self.app.exit()
         else:
@@ -235,6 +239,12 @@ class ChatScreen(Screen[None]):
         for tool in chat.tools if chat else ():
             asks = ", asks before every call" if tool.risk("").reach >= Reach.OUTSIDE else ""
             self._say(f"{tool.name}: runs {tool.where or 'here'}{asks}")
+
+    def _show_permissions(self) -> None:
+        if self._session.chat is None:
+            self._say("The rules are not known before the model is loaded.")
+        else:
+            self.app.push_screen(PermissionsScreen(self._session.chat.consent))
 
     def _copy_answer(self) -> None:
         chat = self._session.chat

@@ -11,14 +11,13 @@ from multiprocessing import resource_tracker
 from time import monotonic
 from typing import Final
 
-from gptoss_tui.conversation.approval import Approval, Approver
+from gptoss_tui.conversation.approval import Approval, Decision, GoOn, Pause, Person, Question
 from gptoss_tui.conversation.chat import Chat, ChatError
-from gptoss_tui.conversation.events import Resumed, ToolCall, ToolsNotice
+from gptoss_tui.conversation.events import Resumed, ToolsNotice
 from gptoss_tui.harmony.message import Effort
 from gptoss_tui.pictures import Graphics
 from gptoss_tui.screens.outbox import Outbox, Say, StartOver
 from gptoss_tui.screens.progress import Progress
-from gptoss_tui.tools import Tool
 from gptoss_tui.widgets.notice import Notice
 from gptoss_tui.widgets.reasoning import View
 from gptoss_tui.widgets.tool_card import ToolCard
@@ -27,7 +26,7 @@ from gptoss_tui.widgets.turn import Turn
 from gptoss_tui.widgets.user_message import UserMessage
 from gptoss_tui.widgets.welcome import Welcome
 
-OpenChat = Callable[[Approver], Chat]
+OpenChat = Callable[[Person], Chat]
 
 # Ten pictures a second read as motion; drawing gets at most three tenths of the loop, keys have the rest.
 _FRAME_S: Final = 0.1
@@ -133,14 +132,21 @@ class Session:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.chat.close(), _CLOSE_S)
 
-    async def approve(self, call: ToolCall, tool: Tool) -> Approval:
+    async def approve(self, question: Question) -> Decision:
         """Ask the person, inside the call's card."""
         if self.turn is None:
-            return Approval.NO
-        card = self.turn.card(call.call_id, call.recipient)
+            return Decision(Approval.NO)
+        card = self.turn.card(question.call_id, question.recipient)
         await self.turn.flush()
         self._transcript.anchor()
-        return Approval(await card.ask(call.arguments, tool.where))
+        return await card.ask(question)
+
+    async def go_on(self, pause: Pause) -> GoOn:
+        """Ask the person, below what the turn has brought so far."""
+        if self.turn is None:
+            return GoOn.STOP
+        self._transcript.anchor()
+        return await self.turn.ask_to_go_on(pause)
 
     async def _load(self) -> bool:
         """Open the chat and load the model; True when it can answer."""
@@ -181,7 +187,7 @@ class Session:
         # multiprocessing hands the file number of stderr to its helper; Textual's stand-in for it has none.
         with redirect_stderr(sys.__stderr__):
             resource_tracker.ensure_running()
-        return self._open_chat(self.approve)
+        return self._open_chat(self)
 
     async def _show_past(self, chat: Chat) -> None:
         """Show the stored conversation that the person goes on with."""

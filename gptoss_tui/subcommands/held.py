@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
+from ..conversation.approval import Nobody
 from ..conversation.archive import Kept
 from ..conversation.chat import open_chat
 from ..conversation.events import ToolsNotice
 from ..conversation.record import Record
 from ..conversation.sampled import Sampled
 from ..harmony.message import Conversation, DeveloperPrompt, Message, Role, SystemPrompt
-from ..plain import complain, refuse
+from ..plain import complain
 from ..settings import Settings, SettingsError
 
 SETTING_UP = frozenset({"effort", "tools", "functions", "instructions", "schema"})
@@ -74,7 +75,7 @@ def _begun(settings: Settings) -> Conversation:
     """A conversation as the settings begin it, told of all tools there are; raises ChatError."""
 
     async def begun() -> Conversation:
-        chat = open_chat(settings, refuse)
+        chat = open_chat(settings, Nobody())
         try:
             async for event in chat.equip():
                 if isinstance(event, ToolsNotice):

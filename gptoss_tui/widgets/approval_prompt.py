@@ -2,77 +2,108 @@
 
 from __future__ import annotations
 
-import asyncio
-from time import monotonic
-from typing import Final, Literal
+from typing import Final
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widget import Widget
-from textual.widgets import Button, Static
+from textual.widgets import Static
 
+from gptoss_tui.conversation.approval import Approval, Decision, Question
+from gptoss_tui.conversation.printable import printable, revealed
 from gptoss_tui.widgets import keys
+from gptoss_tui.widgets.code import code
+from gptoss_tui.widgets.line_editor import LineEditor
+from gptoss_tui.widgets.prompt import Prompt
 
-Answer = Literal["once", "session", "no"]
-
-# Keys that were meant for the composer must not approve anything.
-GRACE_S: Final = 0.5
-
-_LABELS: Final[dict[Answer, str]] = {"no": "n  No", "once": "y  Once", "session": "a  This session"}
+_ONCE: Final = {"no": "n  No", "once": "y  Once"}
+_LASTING: Final = {"session": "a  This session", "always": "A  Always"}
+_OTHER: Final = {"edit": "e  Edit", "why": "Esc  No, and why"}
 
 
-class ApprovalPrompt(Vertical):
-    """Asks inside the call's card; the full arguments are shown above it.
+class ApprovalPrompt(Prompt[Decision]):
+    """Shows the whole call, with nothing hidden in it, and what there is to weigh.
 
-    No key and no click counts during the first half second, and one that comes too early starts the half
-    second again, so that somebody who is typing answers nothing. The first answer is final.
+    A long call scrolls inside, so that the buttons stay in view. Two of the answers take more words: the call
+    can be edited, and a no can have a reason.
     """
 
     BINDINGS = keys.APPROVAL
 
-    def __init__(self, where: str) -> None:
-        super().__init__()
-        self._where = where
-        self._answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._deaf_until = monotonic() + GRACE_S
-        self._focused_before: Widget | None = None
+    def __init__(self, question: Question) -> None:
+        super().__init__(_ONCE | (_LASTING if question.rule else {}) | _OTHER)
+        self._question = question
+        self._shown = revealed(question.arguments)
 
     def compose(self) -> ComposeResult:
-        where = f"It runs {self._where}." if self._where else ""
-        yield Static(Content.assemble(("Run this call? ", "bold $text-warning"), where), classes="question")
-        with Horizontal(classes="answers"):
-            for answer, label in _LABELS.items():
-                yield Button(Content(label), id=answer, compact=True)
-
-    def on_mount(self) -> None:
-        self._deaf_until = monotonic() + GRACE_S
-        self._focused_before = self.screen.focused
-        self.query_one("#no", Button).focus()
-
-    async def leave(self) -> None:
-        """Disappear, and give the focus back to where it was."""
-        if self._focused_before is not None and self.has_focus_within:
-            self._focused_before.focus(scroll_visible=False)
-        await self.remove()
-
-    async def answer(self) -> Answer:
-        """Wait for the person."""
-        return await self._answer
+        question = self._question
+        yield Static(_headline(question), classes="question")
+        if question.objection:
+            yield Static(Content.styled(printable(question.objection), "$text-error"), classes="why")
+        if question.why:
+            yield Static(Content(revealed(question.why)), classes="why")
+        with VerticalScroll(classes="arguments", can_focus=False):
+            language = "python" if question.recipient == "python" else "json"
+            yield Static(code(self._shown.strip("\n"), language), markup=False)
+        if question.rule:
+            yield Static(Content(f"a and A stop asking for: {revealed(question.rule)}"), classes="rule")
+        yield from super().compose()
 
     def refuse(self) -> None:
-        """The turn is over: nobody is asked any more."""
-        if not self._answer.done():
-            self._answer.set_result("no")
+        self._ballot.cast(Decision(Approval.NO))
 
-    def action_answer(self, answer: Answer) -> None:
-        if monotonic() < self._deaf_until:
-            self._deaf_until = monotonic() + GRACE_S
-        elif not self._answer.done():
-            self._answer.set_result(answer)
+    def step_back(self) -> None:
+        if self.query(LineEditor):
+            self.refuse()
+        else:
+            self.action_choose("why")
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
+    def choose(self, name: str) -> None:
+        if self._ballot.is_over or self.query(LineEditor):
+            return
+        match name:
+            case "edit":
+                hint = "Enter asks again with this · Ctrl+J new line · Esc back"
+                self._open(LineEditor(self._shown, hint), name)
+            case "why":
+                hint = "What shall the model be told? · Enter says it · Esc says no more than no"
+                self._open(LineEditor("", hint), name)
+            case "session" | "always" if not self._question.rule:
+                pass  # keys that have no button now
+            case _:
+                self._ballot.cast(Decision(Approval(name)))
+
+    def action_scroll(self, lines: int) -> None:
+        """Look at another part of a long call."""
+        self.query_one(".arguments").scroll_relative(y=lines, animate=False)
+
+    async def on_line_editor_done(self, event: LineEditor.Done) -> None:
         event.stop()
-        match event.button.id:
-            case "once" | "session" | "no" as answer:
-                self.action_answer(answer)
+        if event.editor.id == "why":
+            self._ballot.cast(Decision(Approval.NO, reason=(event.text or "").strip()))
+        elif event.text is None:
+            await event.editor.remove()
+            self.remove_class("-writing")
+            self.focus_first()
+        else:
+            # Hidden characters that were not touched become the marks that stood for them.
+            unchanged = event.text == self._shown
+            arguments = self._question.arguments if unchanged else event.text
+            self._ballot.cast(Decision(Approval.EDIT, arguments=arguments))
+
+    def _open(self, editor: LineEditor, name: str) -> None:
+        editor.id = name
+        self.add_class("-writing", f"-{name}")
+        self.mount(editor)
+        editor.focus()
+
+
+def _headline(question: Question) -> Content:
+    """Who would do what, where, and how much there is to read."""
+    tool, lines = question.tool, question.arguments.strip("\n").count("\n") + 1
+    where, origin = f"It runs {tool.where}.", f"Defined by {tool.origin}."
+    facts = [where if tool.where else "", origin if tool.origin else ""]
+    if lines > 1 or len(question.arguments) > 200:
+        facts.append(f"{lines:,} line{'s' * (lines > 1)}, {len(question.arguments):,} characters.")
+    said = " ".join(revealed(fact).replace("\n", " ") for fact in facts if fact)
+    return Content.assemble(("Run this call? ", "bold $text-warning"), said)

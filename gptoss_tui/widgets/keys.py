@@ -81,11 +81,32 @@ CHAT: Final[list[BindingType]] = [
 ]
 
 APPROVAL: Final[list[BindingType]] = [
-    _key("approval.no", "n,escape", "answer('no')", "Do not run it", "N  Esc"),
-    _key("approval.once", "y", "answer('once')", "Run it this once", "Y"),
-    _key("approval.session", "a", "answer('session')", "Run it, and do not ask again this session", "A"),
+    _key("approval.no", "n", "choose('no')", "Do not run it", "n"),
+    _key("approval.why", "escape", "choose('why')", "Do not run it, and tell the model why", "Esc"),
+    _key("approval.once", "y", "choose('once')", "Run it this once", "y"),
+    _key("approval.session", "a", "choose('session')", "Run it, and do not ask again this session", "a"),
+    _key("approval.always", "A", "choose('always')", "Run it, and never ask again: makes a rule", "Shift+A"),
+    _key("approval.edit", "e", "choose('edit')", "Change the call; you are asked again", "e"),
     _key("approval.left", "left", "app.focus_previous", ""),
     _key("approval.right", "right", "app.focus_next", ""),
+    _key("approval.up", "up", "scroll(-1)", "Read a long call", "Up  Down  PgUp  PgDn"),
+    _key("approval.down", "down", "scroll(1)", ""),
+    _key("approval.page_up", "pageup", "scroll(-5)", ""),
+    _key("approval.page_down", "pagedown", "scroll(5)", ""),
+]
+
+LINE_EDITOR: Final[list[BindingType]] = [
+    _key("line.done", "enter", "done", "Done", "Enter", priority=True),
+    _key("line.newline", "shift+enter,ctrl+j,alt+enter", "newline", "New line", "Ctrl+J", priority=True),
+    _key("line.leave", "escape", "leave", "Leave", "Esc", priority=True),
+]
+
+GO_ON: Final[list[BindingType]] = [
+    _key("go_on.continue", "c", "choose('continue')", "Let it go on", "c"),
+    _key("go_on.answer", "w", "choose('answer')", "Ask for its answer now", "w"),
+    _key("go_on.stop", "s,escape", "choose('stop')", "Stop", "s  Esc"),
+    _key("go_on.left", "left", "app.focus_previous", ""),
+    _key("go_on.right", "right", "app.focus_next", ""),
 ]
 
 APP: Final[list[BindingType]] = [
@@ -111,5 +132,6 @@ SECTIONS = (
     Section("Writing", COMPOSER),
     Section("Conversation", CHAT),
     Section("When a call asks for approval", APPROVAL),
+    Section("When the model calls tools again and again", GO_ON),
     Section("Application", APP),
 )

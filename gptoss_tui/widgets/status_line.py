@@ -16,7 +16,8 @@ _BAR: Final = 10
 class Status:
     """What the line says. `progress` is a share of 1, or None while there is nothing to measure.
 
-    `effort` is that of the next turn; `effort_now` that of the running one, if a turn runs.
+    `effort` is that of the next turn; `effort_now` that of the running one, if a turn runs. `danger` is a
+    word that must not be overlooked.
     """
 
     model: str
@@ -29,6 +30,7 @@ class Status:
     used: int = 0
     limit: int = 0
     tokens_per_s: float = 0.0
+    danger: str = ""
 
 
 class StatusLine(Widget):
@@ -42,7 +44,7 @@ class StatusLine(Widget):
 
     def render(self) -> Content:
         """The line for the present width."""
-        left, width = _activity(self.status), self.content_size.width
+        left, width = _danger(self.status) + _activity(self.status), self.content_size.width
         # From the most to the least important; shown from left to right in reading order.
         by_importance = [
             _effort(self.status),
@@ -64,6 +66,10 @@ class StatusLine(Widget):
 
     def _model(self) -> Content:
         return Content.styled(self.status.model, "$muted")
+
+
+def _danger(status: Status) -> Content:
+    return Content.assemble((status.danger.upper(), "bold $text-error"), " ") if status.danger else Content()
 
 
 def _activity(status: Status) -> Content:

@@ -8,15 +8,17 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Click
 from textual.widgets import Static
 
-from gptoss_tui.conversation.printable import printable, revealed
+from gptoss_tui.conversation import events
+from gptoss_tui.conversation.approval import Decision, Question
+from gptoss_tui.conversation.printable import printable
 from gptoss_tui.pictures import Graphics
-from gptoss_tui.widgets.approval_prompt import Answer, ApprovalPrompt
+from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
 from gptoss_tui.widgets.code import code
 from gptoss_tui.widgets.picture import PICTURES, Picture
 
@@ -28,6 +30,20 @@ _LIVE_LINES: Final = 12
 _HEAD_LINES: Final = 150
 _TAIL_LINES: Final = 50
 _LINE_LENGTH: Final = 2_000
+# Of an output that still comes, this much is held; its end is all that is shown.
+_LIVE_CHARACTERS: Final = 50_000
+# From then on the title says when a running call will be ended.
+_COUNTDOWN_FROM_S: Final = 5.0
+
+CallEvent = (
+    events.ToolCallDelta
+    | events.ToolCall
+    | events.ToolStarted
+    | events.ToolRefused
+    | events.ToolNote
+    | events.ToolOutputDelta
+    | events.ToolOutput
+)
 
 
 class State(Enum):
@@ -56,6 +72,8 @@ class ToolCard(Vertical):
         self.arguments = ""
         self.output = ""
         self._opened = opened
+        self._notes: list[str] = []
+        self._time_limit = 0.0
         self._started = monotonic()
         self._duration: float | None = None
         self._pictures: list[Picture] = []
@@ -66,6 +84,7 @@ class ToolCard(Vertical):
         with Vertical(classes="body"):
             yield Static(classes="arguments", markup=False)
             yield Static(classes="output", markup=False)
+            yield Static(classes="notes", markup=False)
             yield Vertical(classes="pictures")
 
     async def on_mount(self) -> None:
@@ -83,26 +102,29 @@ class ToolCard(Vertical):
         lines = self.arguments.count("\n") + self.output.rstrip("\n").count("\n") + 2
         return lines <= _SHORT or self.state is not State.FINISHED
 
-    def write(self, text: str) -> None:
-        """More of the arguments, printable already."""
-        self.arguments += text
+    def receive(self, event: CallEvent) -> None:
+        """Take note of one event of this call."""
         self._dirty = True
-
-    def call(self, arguments: str) -> None:
-        """The arguments are complete and the call is about to run."""
-        self.arguments = printable(arguments)
-        self._enter(State.RUNNING)
-
-    def print(self, text: str) -> None:
-        """More output of the running call, printable already."""
-        self.output += text
-        self._dirty = True
-
-    def close(self, output: str, *, is_error: bool, duration_s: float) -> None:
-        """The call ended with this output."""
-        self.output = printable(output)
-        self._duration = duration_s
-        self._enter(State.FAILED if is_error else State.FINISHED)
+        match event:
+            case events.ToolCallDelta(delta=delta):
+                self.arguments += printable(delta)
+            case events.ToolCall(arguments=arguments):
+                self.arguments = printable(arguments)
+                self._enter(State.RUNNING)
+            case events.ToolStarted(arguments=arguments, time_limit_s=limit):
+                self.arguments = printable(arguments)
+                self._time_limit = limit
+                self._enter(State.RUNNING)
+            case events.ToolRefused(message=message) | events.ToolNote(message=message):
+                self._notes.append(printable(message))
+            case events.ToolOutputDelta(delta=delta):
+                self.output = (self.output + printable(delta))[-_LIVE_CHARACTERS:]
+            case events.ToolOutput(output=output, is_error=is_error, duration_s=duration, whole=whole):
+                self.output = printable(output)
+                self._duration = duration
+                if whole:
+                    self._notes.append(f"Cut in the middle for the model. All of it: {printable(whole)}")
+                self._enter(State.FAILED if is_error else State.FINISHED)
 
     def draw(self, files: Iterable[str], graphics: Graphics) -> None:
         """Show the pictures among `files` below the output."""
@@ -119,15 +141,14 @@ class ToolCard(Vertical):
             self._enter(State.STOPPED)
         await self.flush()
 
-    async def ask(self, arguments: str, where: str) -> Answer:
+    async def ask(self, question: Question) -> Decision:
         """Show the whole call with nothing hidden in it, and wait for the person's answer."""
-        self.arguments = revealed(arguments)
         self._enter(State.ASKING)
-        approval = ApprovalPrompt(printable(where))
+        approval = ApprovalPrompt(question)
         try:
             await self.query_one(".body").mount(approval)
             await self.flush()
-            approval.scroll_visible(animate=False)
+            approval.show_answers()
             return await approval.answer()
         finally:
             await approval.leave()
@@ -140,7 +161,7 @@ class ToolCard(Vertical):
         self._dirty = True
         self.call_next(self.flush)
 
-    def on_click(self, event: events.Click) -> None:
+    def on_click(self, event: Click) -> None:
         if event.widget is self.query_one(".title"):
             self.open(not self.is_open)
 
@@ -175,6 +196,9 @@ class ToolCard(Vertical):
         output.display = bool(self.output)
         shown = _excerpt(self.output) if self.state.over else _last_lines(self.output)
         output.update(Content(shown.rstrip("\n")))
+        notes = self.query_one(".notes", Static)
+        notes.display = bool(self._notes)
+        notes.update(Content("\n".join(self._notes)))
 
     def _title(self) -> Content:
         word, mark, style = self.state.value
@@ -183,6 +207,8 @@ class ToolCard(Vertical):
         else:
             seconds = self._duration
         took = f" · {seconds:.1f} s" if seconds and seconds >= 0.05 else ""
+        if self.state is State.RUNNING and self._time_limit and seconds and seconds > _COUNTDOWN_FROM_S:
+            took = f" · {seconds:.0f} s of {self._time_limit:.0f} s"
         summary = "" if self.is_open else f"  {_first_line(self.arguments)}"
         answer = "" if self.is_open or not self.output else f" → {_first_line(self.output)}"
         return Content.assemble(

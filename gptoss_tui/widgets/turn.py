@@ -12,14 +12,16 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from gptoss_tui.conversation import events
+from gptoss_tui.conversation.approval import GoOn, Pause
 from gptoss_tui.conversation.printable import printable
 from gptoss_tui.pictures import Graphics
 from gptoss_tui.widgets.citation import citation_link
+from gptoss_tui.widgets.go_on_prompt import GoOnPrompt
 from gptoss_tui.widgets.json_prose import JsonProse
 from gptoss_tui.widgets.notice import Notice, Severity
 from gptoss_tui.widgets.prose import Prose
 from gptoss_tui.widgets.reasoning import Reasoning, View
-from gptoss_tui.widgets.tool_card import State, ToolCard
+from gptoss_tui.widgets.tool_card import CallEvent, State, ToolCard
 
 _PartT = TypeVar("_PartT", Reasoning, Prose)
 
@@ -32,9 +34,6 @@ _EARLY_ENDS = {
     "repetition": "Stopped: the model was repeating itself. What it said is kept.",
     "schema_mismatch": "The answer does not fit the schema",
 }
-
-
-CallEvent = events.ToolCallDelta | events.ToolCall | events.ToolOutputDelta | events.ToolOutput
 
 
 class Turn(Vertical):
@@ -63,12 +62,15 @@ class Turn(Vertical):
         self._unmounted: list[Widget] = []
         self._live: list[Reasoning | Prose | ToolCard] = []
         self._cards: dict[str, ToolCard] = {}
+        self._paused = False
         self._started = monotonic()
         self._drawing = asyncio.Lock()
 
     @property
     def activity(self) -> str:
         """What is going on, in a word or two, for the status line."""
+        if self._paused:
+            return "waiting for your answer"
         for card in self._cards.values():
             match card.state:
                 case State.ASKING:
@@ -94,7 +96,15 @@ class Turn(Vertical):
             case events.PreambleDelta(delta=delta) | events.OutputDelta(delta=delta):
                 kind = "preamble" if isinstance(event, events.PreambleDelta) else "answer"
                 self._prose(kind).write(printable(delta))
-            case events.ToolCallDelta() | events.ToolCall() | events.ToolOutputDelta() | events.ToolOutput():
+            case (
+                events.ToolCallDelta()
+                | events.ToolCall()
+                | events.ToolStarted()
+                | events.ToolRefused()
+                | events.ToolNote()
+                | events.ToolOutputDelta()
+                | events.ToolOutput()
+            ):
                 self._call(event)
             case events.Repaired() | events.ReasoningClosed():
                 self.note(event.sentence)
@@ -115,17 +125,13 @@ class Turn(Vertical):
 
     def _call(self, event: CallEvent) -> None:
         """How a call goes on."""
-        match event:
-            case events.ToolCallDelta(call_id=call_id, recipient=recipient, delta=delta):
-                self.card(call_id, recipient).write(printable(delta))
-            case events.ToolCall(call_id=call_id, recipient=recipient, arguments=arguments):
-                self.card(call_id, recipient).call(arguments)
-            case events.ToolOutputDelta(call_id=call_id, delta=delta):
-                self._cards[call_id].print(printable(delta))
-            case events.ToolOutput(call_id=call_id, output=output, is_error=is_error, duration_s=seconds):
-                self._cards[call_id].close(output, is_error=is_error, duration_s=seconds)
-                if self._graphics is not None:
-                    self._cards[call_id].draw(event.files, self._graphics)
+        if isinstance(event, events.ToolCallDelta | events.ToolCall):
+            card = self.card(event.call_id, event.recipient)
+        else:
+            card = self._cards[event.call_id]
+        card.receive(event)
+        if isinstance(event, events.ToolOutput) and self._graphics is not None:
+            card.draw(event.files, self._graphics)
 
     def card(self, call_id: str, recipient: str) -> ToolCard:
         """The card of a call; a new one when the call is new."""
@@ -149,9 +155,24 @@ class Turn(Vertical):
                 for part in list(self._live):
                     await part.flush()
 
+    async def ask_to_go_on(self, pause: Pause) -> GoOn:
+        """Ask below all that was said so far whether the turn goes on."""
+        self._end_part()
+        await self.flush()
+        prompt = GoOnPrompt(pause)
+        self._paused = True
+        try:
+            await self.mount(prompt)
+            return await prompt.answer()
+        finally:
+            self._paused = False
+            await prompt.leave()
+
     async def finish(self) -> None:
         """The turn is over: draw every part in its final form."""
         self._end_part()
+        for prompt in self.query(GoOnPrompt):
+            prompt.refuse()
         async with self._drawing:
             live, self._live = self._live, []
             with self.app.batch_update():

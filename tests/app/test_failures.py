@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from gptoss_tui.app import ChatApp
-from gptoss_tui.conversation.approval import Approver
+from gptoss_tui.conversation.approval import Person
 from gptoss_tui.conversation.chat import Chat, ChatError
 from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.harmony import Effort
@@ -17,7 +17,7 @@ ANSWER = "<|channel|>final<|message|>Hello there.<|return|>"
 
 
 async def test_the_application_ends_with_the_reason_when_there_is_no_model(checkpoint: Any) -> None:
-    def refuse(approve: Approver) -> Chat:
+    def refuse(person: Person) -> Chat:
         raise ChatError("There is no checkpoint in /nowhere\x1b[2J; give another folder.")
 
     app = ChatApp(refuse, model="/nowhere", effort=Effort.LOW)

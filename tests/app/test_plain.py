@@ -101,5 +101,5 @@ def test_each_json_line_is_an_event(capsys: pytest.CaptureFixture[str]) -> None:
     for event in TURN:
         as_json(event)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert lines == [event.as_json() for event in TURN]
+    assert lines == [json.loads(json.dumps(event.as_json())) for event in TURN]
     assert lines[-1]["type"] == "response.completed"

@@ -37,6 +37,9 @@ VALUES = {
     "constrain_headers": ("false", "false", False),
     "reasoning": ('"hidden"', "hidden", "hidden"),
     "reasoning_filter": ('"/a/f.py:look"', "/a/f.py:look", "/a/f.py:look"),
+    "sandbox": ('"read-only"', "read-only", "read-only"),
+    "ask_for_approval": ('"never"', "never", "never"),
+    "max_tool_calls": ("5", "5", 5),
     "reasoning_policy": ('"No secrets."', "No secrets.", "No secrets."),
 }
 
@@ -59,7 +62,8 @@ def read(
 
 
 def test_every_setting_but_the_dangerous_one_is_a_key() -> None:
-    assert set(KEYS) == {field.name for field in fields(Settings)} - {"bypass"} == set(VALUES)
+    # Rules stand in the file alone: no environment that a program inherits may allow something.
+    assert set(KEYS) == {field.name for field in fields(Settings)} - {"bypass"} == {*VALUES, "permissions"}
 
 
 @pytest.mark.parametrize("key", VALUES)
@@ -69,6 +73,45 @@ def test_file_environment_and_flag_mean_the_same(key: str, config: Path) -> None
     assert getattr(read(config, "", {key: text}), key) == value
     assert getattr(read(config, "", None, **{key: text}), key) == value
     assert getattr(Settings(), key) != value
+
+
+def test_rules_are_read_from_the_file(config: Path) -> None:
+    toml = """
+    [permissions]
+    allow = ["functions.get_weather", { rule = "browser.open(https://a.example/*)", match = [
+        "browser.open(https://a.example/b)"], not_match = ["browser.open(https://a.example.evil/)"] }]
+    deny = ["functions.*"]
+    """
+    rules = read(config, toml).permissions
+    assert list(map(str, rules.allow)) == ["functions.get_weather", "browser.open(https://a.example/*)"]
+    assert (list(map(str, rules.deny)), rules.ask) == (["functions.*"], ())
+
+
+@pytest.mark.parametrize(
+    ("toml", "told"),
+    [
+        ("permissions = 1", "is not a table"),
+        ("[permissions]\nalow = []", "alow"),
+        ("[permissions]\nallow = 'python'", "allow is not a list"),
+        ("[permissions]\nallow = [1]", "neither a rule nor a table"),
+        ("[permissions]\nallow = ['a b']", "'a b' is no rule"),
+        ("[permissions]\nallow = ['f()']", "says nothing of the arguments"),
+        ("[permissions]\nallow = ['f(a=1, a=2)']", "speaks of a twice"),
+        ("[permissions]\nallow = [{rule = 'f', why = 'x'}]", "there is no why"),
+        ("[permissions]\ndeny = [{rule = 'f(a*)', match = ['f(b)']}]", r"does not match f\(b\)"),
+        ("[permissions]\nask = [{rule = 'f(a*)', not_match = ['f(ab)']}]", r"matches f\(ab\)"),
+        ("[permissions]\nask = [{rule = 'f', match = 'f'}]", "match is not a list of calls"),
+    ],
+)
+def test_a_rule_that_is_none_is_told(toml: str, told: str, config: Path) -> None:
+    with pytest.raises(SettingsError, match=told) as raised:
+        read(config, toml)
+    assert str(raised.value).startswith(f"{config}: permissions: ")
+
+
+def test_no_environment_lays_down_rules(config: Path) -> None:
+    with pytest.raises(SettingsError, match="GPTOSS_CHAT_PERMISSIONS"):
+        read(config, permissions='{"allow": ["*"]}')
 
 
 def test_flags_win_over_the_environment_and_that_over_the_file(config: Path) -> None:

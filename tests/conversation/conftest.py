@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import tiktoken
 
-from gptoss_tui.conversation.approval import Approval, Approver
+from gptoss_tui.conversation.approval import Approval, Decision, GoOn, Pause, Person, Question
 from gptoss_tui.conversation.chat import Chat
 from gptoss_tui.conversation.codec import Codec
-from gptoss_tui.conversation.events import Event, ToolCall
+from gptoss_tui.conversation.collected import OutputFolder
+from gptoss_tui.conversation.consent.consent import Consent
+from gptoss_tui.conversation.events import Event
 from gptoss_tui.conversation.reasoning import ReasoningPolicy
 from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import ResponseFormat
@@ -25,8 +27,24 @@ from gptoss_tui.model.engine import (
 from gptoss_tui.tools import Output, Reach, Risk, Tool
 
 
-async def refuse(call: ToolCall, tool: Tool) -> Approval:
-    return Approval.NO
+class Somebody:
+    """A person who gives the same answer to every question, and remembers what was asked."""
+
+    def __init__(self, *answers: Approval | Decision, go_on: GoOn = GoOn.STOP) -> None:
+        """The last of `answers` is given again and again; without any, it is no."""
+        given = answers or (Approval.NO,)
+        self.answers = [one if isinstance(one, Decision) else Decision(one) for one in given]
+        self.asked: list[Question] = []
+        self.pauses: list[Pause] = []
+        self._go_on = go_on
+
+    async def approve(self, question: Question) -> Decision:
+        self.asked.append(question)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    async def go_on(self, pause: Pause) -> GoOn:
+        self.pauses.append(pause)
+        return self._go_on
 
 
 class Echo(Tool):
@@ -94,12 +112,12 @@ def codec(checkpoint: Path) -> Iterator[Codec]:
 
 @pytest.fixture
 def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> StageMaker:
-    """A function `(*scripts, tools=(), approve=refuse, store=None, ..., **engine) -> Stage`."""
+    """A function `(*scripts, tools=(), person=..., store=None, ..., **engine) -> Stage`."""
 
     def make(
         *scripts: str,
         tools: Sequence[Tool] = (),
-        approve: Approver = refuse,
+        person: Person | None = None,
         sampling: Sampling | None = None,
         store: Store | None = None,
         resume: str | None = None,
@@ -107,6 +125,10 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
         constrain_headers: bool = True,
         max_reasoning_tokens: int | None = None,
         reasoning: ReasoningPolicy | None = None,
+        max_tool_calls: int = 32,
+        consent: Consent | None = None,
+        off: Sequence[str] = (),
+        outputs: OutputFolder | None = None,
         **engine: Any,
     ) -> Stage:
         scripted = scripted_engine(tokenizer, list(scripts), **engine)
@@ -114,7 +136,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
             scripted,
             codec,
             tools,
-            approve,
+            person or Somebody(Approval.NO),
             model="scripted",
             sampling=sampling,
             store=store,
@@ -123,19 +145,20 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
             constrain_headers=constrain_headers,
             max_reasoning_tokens=max_reasoning_tokens,
             reasoning=reasoning,
+            max_tool_calls=max_tool_calls,
+            consent=consent,
+            off=off,
+            outputs=outputs,
         )
         return Stage(chat, scripted)
 
     return make
 
 
-async def allow(call: ToolCall, tool: Tool) -> Approval:
-    return Approval.SESSION
-
-
 @pytest.fixture
-def allow_all() -> Approver:
-    return allow
+def somebody() -> type[Somebody]:
+    """A person with prepared answers."""
+    return Somebody
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.conversation.approval import Approval
+from gptoss_tui.conversation.approval import Nobody
 from gptoss_tui.conversation.chat import Chat, ChatError, open_chat
 from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.conversation.events import (
@@ -254,12 +254,9 @@ async def test_a_file_that_cannot_be_used_is_told_when_the_chat_is_loaded(
 def test_a_filter_that_is_not_there_is_told_at_once(tmp_path: Path, named: str, why: str) -> None:
     (tmp_path / "filter.py").write_text("def look(text): return text")
 
-    async def refuse(call: Any, tool: Any) -> Approval:
-        return Approval.NO
-
     settings = Settings(reasoning_filter=named.format(tmp_path))
     with pytest.raises(ChatError, match=why):
-        open_chat(settings, refuse)
+        open_chat(settings, Nobody())
 
 
 class _KeptCodec(Codec):
@@ -342,11 +339,8 @@ async def test_a_model_that_cannot_be_loaded_is_told(stage: StageMaker, tmp_path
 async def test_the_demo_model_as_the_judge_gives_some_verdict() -> None:
     """No part replaced: the demo model answers, and the demo model judges what it thought."""
 
-    async def refuse(call: Any, tool: Any) -> Approval:
-        return Approval.NO
-
     settings = Settings(tools=(), seed=1, device="cpu", threads=1)
-    chat: Chat = open_chat(replace(settings, reasoning_filter=str(find_checkpoint("demo"))), refuse)
+    chat: Chat = open_chat(replace(settings, reasoning_filter=str(find_checkpoint("demo"))), Nobody())
     try:
         events = [event async for event in chat.send("What is the capital of France?")]
     finally:

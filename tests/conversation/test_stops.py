@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from gptoss_tui.conversation.approval import Nobody
 from gptoss_tui.conversation.chat import Chat
 from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.conversation.events import (
@@ -24,7 +25,7 @@ from gptoss_tui.conversation.events import (
 from gptoss_tui.conversation.turn import MOST_UNKNOWN
 from gptoss_tui.harmony import Channel, Role
 from gptoss_tui.model.engine import Constraint, Generation, LocalEngine, Sampling
-from gptoss_tui.plain import AsText, refuse
+from gptoss_tui.plain import AsText
 
 E = TypeVar("E", bound=Event)
 StageMaker = Callable[..., Any]
@@ -62,7 +63,7 @@ async def test_the_files_of_a_checkpoint_have_no_say_in_it(
     engine = LocalEngine(checkpoint, name="tiny", device="cpu", threads=1, log=tmp_path / "engine.log")
     sampling = Sampling(temperature=0, max_tokens=8)
     chat = Chat(
-        engine, Codec(checkpoint), (), refuse, model="tiny", sampling=sampling, constrain_headers=False
+        engine, Codec(checkpoint), (), Nobody(), model="tiny", sampling=sampling, constrain_headers=False
     )
     end = [event async for event in chat.send("hello")][-1]
     await chat.close()

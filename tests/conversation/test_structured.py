@@ -75,7 +75,7 @@ def test_a_schema_that_cannot_be_used(tmp_path: Path, content: bytes | None, tol
     assert str(refused.value).startswith(f"{file}: ")
     assert "\n" not in str(refused.value)
     with pytest.raises(ChatError) as not_opened:
-        open_chat(Settings(schema=file), approve=None)  # type: ignore[arg-type]
+        open_chat(Settings(schema=file), person=None)  # type: ignore[arg-type]
     assert str(not_opened.value) == str(refused.value)
 
 

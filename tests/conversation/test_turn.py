@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gptoss_tui.conversation.approval import Approver
+from gptoss_tui.conversation.approval import Approval
 from gptoss_tui.conversation.chat import ChatError
 from gptoss_tui.conversation.events import (
     Completed,
@@ -130,7 +130,7 @@ async def test_calling_nothing_but_unknown_tools_ends_the_turn(stage: StageMaker
     assert end.reason == "tool_limit"
 
 
-async def test_what_must_be_asked_is_asked(stage: StageMaker, echo: ToolMaker, allow_all: Approver) -> None:
+async def test_what_must_be_asked_is_asked(stage: StageMaker, echo: ToolMaker, somebody: Any) -> None:
     refused = echo(must_ask=True)
     events = await stage(CALL, ANSWER, tools=[refused]).play("go")
     assert refused.calls == []
@@ -138,7 +138,7 @@ async def test_what_must_be_asked_is_asked(stage: StageMaker, echo: ToolMaker, a
     assert isinstance(events[-1], Completed)
 
     allowed = echo(must_ask=True)
-    await stage(CALL, ANSWER, tools=[allowed], approve=allow_all).play("go")
+    await stage(CALL, ANSWER, tools=[allowed], person=somebody(Approval.ONCE)).play("go")
     assert len(allowed.calls) == 1
 
 

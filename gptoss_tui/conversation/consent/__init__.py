@@ -1,0 +1,1 @@
+"""What may run: the policy, the rules, and what the person answers."""

@@ -1,0 +1,58 @@
+"""A few lines of text inside a question: arguments to mend, a reason to give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual import events
+from textual.message import Message
+from textual.widgets import TextArea
+
+from gptoss_tui.conversation.printable import printable
+from gptoss_tui.widgets import keys
+
+
+class LineEditor(TextArea):
+    """Enter ends it, Esc leaves it. Its text never holds what could act on a terminal."""
+
+    BINDINGS = keys.LINE_EDITOR
+
+    @dataclass
+    class Done(Message):
+        """The person wrote `text`; None when they left."""
+
+        editor: LineEditor
+        text: str | None
+
+    def __init__(self, text: str, hint: str) -> None:
+        """`text` is printable already."""
+        super().__init__(
+            text,
+            show_line_numbers=False,
+            soft_wrap=True,
+            compact=True,
+            highlight_cursor_line=False,
+            tab_behavior="focus",
+        )
+        self.cursor_blink = False
+        self.border_title = hint
+
+    def on_mount(self) -> None:
+        self.move_cursor(self.document.end)
+
+    # As in the composer, letters typed just ahead of these keys are still to be inserted.
+    def action_done(self) -> None:
+        self.call_later(lambda: self.post_message(self.Done(self, self.text)))
+
+    def action_newline(self) -> None:
+        self.call_later(self.insert, "\n")
+
+    def action_leave(self) -> None:
+        self.post_message(self.Done(self, None))
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        event.prevent_default()
+        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        start, end = self.selection
+        self.move_cursor(self.replace(printable(text), start, end).end_location)
