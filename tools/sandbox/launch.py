@@ -24,9 +24,6 @@ Kind = Literal["bubblewrap", "landlock", "container", "none"]
 # The user that a sandbox started by root becomes first: "nobody", by convention of the kernel (overflowuid).
 NOBODY = 65534
 
-# Threads and processes that are the sandbox's own: bubblewrap's two, or a container's command.
-OWN_TASKS = 16
-
 
 class Program:
     """A running program and the warden that guards it: they end together."""
@@ -218,7 +215,7 @@ def _in_container(
 
 def _watched(writable: Sequence[Folder], tmpfs: list[str]) -> dict[str, Any]:
     return {
-        "tasks": limits.TASKS + OWN_TASKS,
+        "tasks": limits.TASKS + limits.OWN_TASKS,
         "memory": limits.MEMORY,
         "folders": [str(folder.source) for folder in writable],
         "bytes": limits.WORKSPACE,

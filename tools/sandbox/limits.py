@@ -5,6 +5,7 @@ from __future__ import annotations
 MEGABYTE = 10**6
 
 TASKS = 256  # processes and threads at once
+OWN_TASKS = 16  # and those of the sandbox itself: bubblewrap's two, or a container's command
 ADDRESS_SPACE = 4_000 * MEGABYTE  # of one process
 MEMORY = 4_000 * MEGABYTE  # of all its processes together
 FILE = 100 * MEGABYTE

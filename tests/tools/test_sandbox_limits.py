@@ -1,0 +1,178 @@
+"""What confined code may take of the machine, in each sandbox; an ordinary cell works after each attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from gptoss_tui.tools.python import PythonTool
+from gptoss_tui.tools.sandbox import limits
+
+Run = Callable[[PythonTool, str], Coroutine[Any, Any, Any]]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+FORK_BOMB = """
+import subprocess
+children = []
+try:
+    while True:
+        children.append(subprocess.Popen(["sleep", "100"]))
+except OSError as error:
+    print(error.strerror)
+for child in children:
+    child.kill(), child.wait()
+len(children)"""
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def ordinary(confined: PythonTool, run: Run) -> AsyncIterator[PythonTool]:
+    """The shared Python, which must be of use afterwards too."""
+    assert (await run(confined, "6 * 7")).text.endswith("42")
+    yield confined
+    assert (await run(confined, "6 * 7")).text.endswith("42")
+
+
+async def test_a_fork_bomb_is_bounded(ordinary: PythonTool, run: Run) -> None:
+    error, count = (await run(ordinary, FORK_BOMB)).text.splitlines()
+    assert error == "Resource temporarily unavailable"
+    assert int(count) < limits.TASKS
+
+
+async def test_one_process_that_wants_too_much_memory_is_refused_it(ordinary: PythonTool, run: Run) -> None:
+    assert "MemoryError" in (await run(ordinary, "x = bytearray(6 * 10**9)")).text
+
+
+MANY_CHILDREN = """
+import subprocess, sys, time
+for _ in range(20):
+    subprocess.Popen([sys.executable, '-c', 'x = bytearray(4 * 10**7); input()'], stdin=-1)
+time.sleep(60)"""
+MANY_THREADS = """
+import threading, time
+for _ in range(60):
+    threading.Thread(target=time.sleep, args=[60]).start()
+time.sleep(60)"""
+MANY_FILES = """
+import itertools
+for n in itertools.count():
+    open(f'{n}', 'w').close()"""
+LARGE_FILES = """
+import time
+while True:
+    open(f'{time.time()}', 'wb').write(bytes(10**7))
+    time.sleep(0.01)"""
+DEEP_FOLDERS = """
+import os, time
+for _ in range(200):
+    os.mkdir('d')
+    os.chdir('d')
+time.sleep(60)"""
+
+
+@pytest.mark.parametrize(
+    ("tighter", "code", "told"),
+    [
+        # Limits are lowered where a machine for tests may not have that much.
+        pytest.param(
+            {"MEMORY": 400 * limits.MEGABYTE}, MANY_CHILDREN, "more than 0.4 GB of memory", id="memory"
+        ),
+        pytest.param({"OWN_TASKS": 50 - limits.TASKS}, MANY_THREADS, "processes and threads", id="tasks"),
+        pytest.param({"WORKSPACE": 50 * limits.MEGABYTE}, LARGE_FILES, "take more than 0.05 GB", id="disk"),
+        pytest.param({}, MANY_FILES, "it made more than 20,000 files", id="files"),
+        pytest.param(
+            {},
+            "import os, tempfile; os.chdir(tempfile.gettempdir())" + MANY_FILES,
+            "it made more than 20,000 files",
+            id="temporary files",
+        ),
+        pytest.param({}, DEEP_FOLDERS, "its files cannot be counted", id="deep folders"),
+        # A disk that is nearly full already keeps nobody from working.
+        pytest.param({"FREE_DISK": 10**18}, "import time; time.sleep(1)", None, id="full disk"),
+    ],
+)
+async def test_what_no_resource_limit_bounds_is_watched(
+    rung: Any,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tighter: dict[str, int],
+    code: str,
+    told: str | None,
+) -> None:
+    for name, most in tighter.items():
+        monkeypatch.setattr(limits, name, most)
+    tool = PythonTool(tmp_path / "files", confinement=rung, time_limit=40, log=tmp_path / "log")
+    try:
+        answer = await run(tool, code)
+        if told is None:
+            assert not answer.is_error, answer.text
+        else:
+            assert answer.is_error
+            assert "[ERROR] The Python process ended (stopped: " in answer.text
+            assert told in answer.text
+            assert "All variables are lost" in answer.text
+        monkeypatch.undo()
+        assert (await run(tool, "6 * 7")).text.endswith("42")
+    finally:
+        await tool.close()
+
+
+async def test_shared_memory_is_counted_once(
+    rung: Any, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MEMORY", 500 * limits.MEGABYTE)
+    tool = PythonTool(tmp_path / "files", confinement=rung)
+    code = """
+    import os, time
+    shared = b"x" * 10**8
+    children = []
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            time.sleep(1.5)
+            os._exit(0)
+        children.append(child)
+    len([os.waitpid(child, 0) for child in children])"""
+    assert (await run(tool, code)).text == "20"
+    await tool.close()
+
+
+async def test_one_large_file_is_refused(ordinary: PythonTool, run: Run) -> None:
+    code = "import os\nwith open('large', 'wb') as file: os.truncate('large', 10**12)"
+    assert "File too large" in (await run(ordinary, code)).text
+
+
+async def test_a_flood_is_stopped(ordinary: PythonTool, run: Run) -> None:
+    answer = await run(ordinary, "while True: print('y' * 1000)")
+    assert answer.is_error
+    assert len(answer.text) < 110_000
+
+
+async def test_a_hang_costs_the_state_and_no_more(rung: Any, run: Run) -> None:
+    tool = PythonTool(confinement=rung, time_limit=1)
+    start = time.monotonic()
+    answer = await run(tool, "sum(range(10**12))")
+    assert answer.is_error
+    assert "All variables are lost" in answer.text
+    assert time.monotonic() - start < 30
+    assert (await run(tool, "6 * 7")).text == "42"
+    await tool.close()
+
+
+async def test_what_a_cell_leaves_running_ends_with_the_tool(
+    rung: Any, run: Run, alive: Callable[[int], bool]
+) -> None:
+    marker = f"{time.time_ns()}"
+    tool = PythonTool(confinement=rung)
+    code = f"import subprocess; subprocess.Popen(['sleep', '1{marker}'], start_new_session=True).pid > 0"
+    assert (await run(tool, code)).text == "True"
+    await tool.close()
+    await asyncio.sleep(0.5)
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [command for command in commands if marker.encode() in command]
