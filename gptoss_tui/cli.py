@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
+_FOR_THE_BROWSER = {"search", "searxng", "documents", "zim", "allow_hosts"}
+
 _EPILOG = """\
 With -p, stdout carries the final answer and nothing else. Text piped into stdin is put before the question,
 with an empty line between; without -p it is the question. Tool calls are told on stderr if it is a terminal.
@@ -195,6 +197,9 @@ def _talk(settings: Settings, given: dict[str, str | bool]) -> int:
     """Choose the front end. A pipe on stdin is a question, or the context of one."""
     question = given.get("prompt")
     plain, json = "plain" in given, "json" in given
+    if "browser" not in settings.tools and (idle := _FOR_THE_BROWSER & set(given)):
+        option = f"--{min(idle).replace('_', '-')}"
+        return _wrong(f"{option} is for the browser, which is off: add --tools python,browser")
     if "show_reasoning" in given and settings.reasoning == "hidden":
         return _wrong("--show-reasoning asks for what reasoning = hidden keeps back; leave one of them out")
     reasoning = "show_reasoning" in given or settings.reasoning == "raw"

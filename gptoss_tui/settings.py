@@ -229,7 +229,7 @@ KEYS: dict[str, Key] = {
     "model": Key('"demo" or the folder of a checkpoint', str, _text),
     "effort": Key('"low", "medium" or "high"', str, _effort),
     "tools": Key("a list of tools (there are " + ", ".join(TOOLS) + "), or none", _names, _tools),
-    "search": Key(", ".join(f'"{name}"' for name in get_args(Search)), str, _one_of(Search)),
+    "search": Key("one of " + ", ".join(get_args(Search)), str, _one_of(Search)),
     "searxng": Key("the address of a SearXNG", str, _text),
     "documents": Key("a folder of documents", str, _file),
     "zim": Key("a ZIM file", str, _file),

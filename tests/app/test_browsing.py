@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from textual.widgets import Markdown
 
+from gptoss_tui.cli import main
 from gptoss_tui.conversation.browsing import open_browser
 from gptoss_tui.conversation.citing import cited, pages_of
 from gptoss_tui.conversation.events import Cited, Completed, OutputDelta, Timings, Usage
@@ -159,6 +160,17 @@ def test_citations_as_text_and_as_json(capsys: pytest.CaptureFixture[str]) -> No
 def test_an_export_links_to_the_pages() -> None:
     session = Session("s1", "m", "2026-01-02", "", tuple(TURN))
     assert as_markdown(session, TURN).endswith(f"\n\n{LINKED}\n")
+
+
+@pytest.mark.parametrize("option", ["--documents=.", "--search=exa", "--allow-hosts=wiki.local"])
+def test_options_for_a_browser_that_is_off_are_told(
+    option: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert main([option, "-p", "Hello"]) == 2
+    assert (
+        f"{option.partition('=')[0]} is for the browser, which is off: add --tools" in capsys.readouterr().err
+    )
 
 
 def test_citations_cannot_act_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -492,7 +492,7 @@ async def test_a_look_up_that_hangs_is_not_waited_for() -> None:
     async def hang(host: str, port: int) -> Sequence[Address]:
         raise TimeoutError
 
-    with pytest.raises(BackendError, match="could not be looked up within 2 s: is there a network"):
+    with pytest.raises(BackendError, match=r"could not be looked up within .* s: is there a network"):
         await Web(resolve=hang).fetch("https://good.example/")
 
 

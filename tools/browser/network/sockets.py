@@ -18,7 +18,7 @@ from ..backend import BackendError
 from ..daemon import in_daemon_thread
 from .policy import Address, Policy
 
-LOOKUP_S = 2.0
+LOOKUP_S = 1.8
 """Without a network a look-up may take the system half a minute to give up."""
 
 _MOST_ADDRESSES = 6  # of one host that are tried
@@ -82,7 +82,7 @@ async def addresses_of(host: str, port: int, resolve: Resolve = resolve) -> Sequ
     try:
         return await resolve(host, port)
     except TimeoutError as error:
-        what = f"The name {host} could not be looked up within {LOOKUP_S:.0f} s"
+        what = f"The name {host} could not be looked up within {LOOKUP_S:g} s"
         raise BackendError(f"{what}: is there a network?") from error
     except (OSError, ValueError) as error:  # ValueError: a label that no name may have
         if not has_route():
