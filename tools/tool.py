@@ -91,6 +91,9 @@ class Tool(ABC):
         a tool gave back before that has the name under which it was called.
         """
 
+    def keep(self, folder: Path) -> None:
+        """Keep this conversation's files in `folder`, from the next start on. It need not exist yet."""
+
     async def start(self) -> None:
         """Get ready in the background, so that the first call does not wait. May be called often."""
 

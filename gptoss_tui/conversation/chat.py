@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..harmony.message import (
@@ -38,7 +39,7 @@ from .record import Record
 from .replay import replay
 from .response_format import read_response_format
 from .sources import Sources
-from .store import Session, Store, StoreError, default_file
+from .store import Session, Store, StoreError, default_file, files_folder
 from .toolbox import Toolbox
 from .turn import Turn
 
@@ -63,7 +64,8 @@ class Chat:
     JSON in the shape of `response_format`, if there is one. `constrain_headers` keeps the model to channels
     and recipients that exist. `max_reasoning_tokens` bounds the reasoning of one turn, and after every
     `max_tool_calls` calls the person is asked whether it goes on. `consent` says what may run, `off` which
-    tools the person has switched off, and `outputs` where outputs that are too long are kept.
+    tools the person has switched off, and `outputs` where outputs that are too long are kept. Below `files`
+    each conversation has a folder of its own for what its tools write.
     `effort` may be set at any time and counts from the next turn. `context_used` is the length in tokens of
     the last prompt with what was sampled after it.
     """
@@ -86,6 +88,7 @@ class Chat:
         consent: Consent | None = None,
         off: Collection[str] = (),
         outputs: OutputFolder | None = None,
+        files: Path | None = None,
         sampling: Sampling | None = None,
         reasoning: ReasoningPolicy | None = None,
         store: Store | None = None,
@@ -115,7 +118,8 @@ class Chat:
         self._samples: Iterator[int] = itertools.count()
         self._store = store
         self._resume = resume
-        self._record = self._new_record()
+        self._files = files
+        self._take_up(self._new_record())
         self.context_used = 0
 
     @property
@@ -267,9 +271,9 @@ class Chat:
     async def new(self) -> None:
         """Begin another conversation; this one stays in the store, and the tools forget their state."""
         await self.stop()
-        self._record = self._new_record()
         self.context_used = 0
         await self._toolbox.close()
+        self._take_up(self._new_record())
         await self._sources.close()
         self._toolbox.tools = self._tools
         self._sources.open()
@@ -305,7 +309,7 @@ class Chat:
         if stored is None:
             which = f"no conversation named {session}" if session else "no conversation to continue yet"
             raise ChatError(f"There is {which}. Start one with `gptoss-chat`.")
-        self._record = self._new_record(stored)
+        self._take_up(self._new_record(stored))
         self._toolbox.recall(self.conversation.messages)
 
     def past(self) -> list[tuple[str, list[Event]]]:
@@ -315,6 +319,12 @@ class Chat:
             return turns
         pages = self.pages
         return [(said, [told for event in shown for told in _told(event, pages)]) for said, shown in turns]
+
+    def _take_up(self, record: Record) -> None:
+        """Go on with this conversation, in its own folder of files."""
+        self._record = record
+        if self._files is not None:
+            self._toolbox.keep(self._files / record.id)
 
     def _new_record(self, stored: Session | None = None) -> Record:
         day = stored.date if stored else date.today().isoformat()
@@ -406,6 +416,7 @@ def open_chat(
         ),
         off=set(TOOLS) - set(settings.tools),
         outputs=outputs_folder(),
+        files=files_folder(),
         sampling=Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens),
         reasoning=ReasoningPolicy(hidden=settings.reasoning == "hidden", judge=judge),
         store=Store(default_file()),

@@ -74,6 +74,13 @@ def default_file() -> Path:
     return user_data_path("gptoss-chat") / "sessions.sqlite3"
 
 
+def files_folder() -> Path:
+    """Below this the files of conversations are kept, a folder each, named like the session."""
+    from platformdirs import user_data_path
+
+    return user_data_path("gptoss-chat") / "files"
+
+
 def new_id() -> str:
     """A name for a new session: short, and unlike any other."""
     return time.strftime("%y%m%d-") + secrets.token_hex(3)

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from ..harmony.message import Function, Message, Role
 from ..tools import Output, Tool
@@ -83,6 +84,11 @@ class Toolbox:
             if author and message.role in (Role.USER, Role.TOOL):
                 for tool in self.tools:
                     tool.recall(author, message.text)
+
+    def keep(self, folder: Path) -> None:
+        """Have every tool keep its files in `folder`, from the next start on."""
+        for tool in self.tools:
+            tool.keep(folder)
 
     async def start(self) -> None:
         """Get every tool ready; one that cannot start says so when it is called."""

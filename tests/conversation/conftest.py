@@ -57,8 +57,12 @@ class Echo(Tool):
     def __init__(self, must_ask: bool = False) -> None:
         self.must_ask = must_ask
         self.calls: list[str] = []
+        self.folders: list[Path] = []
         self.called = asyncio.Event()
         self.stopped = False
+
+    def keep(self, folder: Path) -> None:
+        self.folders.append(folder)
 
     def risk(self, arguments: str) -> Risk:
         return Risk(Reach.OUTSIDE if self.must_ask else Reach.BOUNDED)
@@ -125,6 +129,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
         constrain_headers: bool = True,
         max_reasoning_tokens: int | None = None,
         reasoning: ReasoningPolicy | None = None,
+        files: Path | None = None,
         max_tool_calls: int = 32,
         consent: Consent | None = None,
         off: Sequence[str] = (),
@@ -145,6 +150,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
             constrain_headers=constrain_headers,
             max_reasoning_tokens=max_reasoning_tokens,
             reasoning=reasoning,
+            files=files,
             max_tool_calls=max_tool_calls,
             consent=consent,
             off=off,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -25,6 +26,7 @@ from gptoss_tui.conversation.events import (
     ToolCall,
     ToolOutput,
 )
+from gptoss_tui.conversation.store import Store
 from gptoss_tui.conversation.turn import MOST_UNKNOWN
 from gptoss_tui.harmony import Channel, Effort, Role
 from gptoss_tui.model.engine import Sampling
@@ -268,3 +270,19 @@ async def test_a_new_chat_remembers_nothing(stage: StageMaker) -> None:
     await s.chat.new()
     await s.play("who am I?")
     assert "Ada" not in s.engine.prompts[1]
+
+
+async def test_each_conversation_has_a_folder_for_its_files(
+    stage: StageMaker, echo: ToolMaker, tmp_path: Path
+) -> None:
+    tool = echo()
+    s = stage(ANSWER, ANSWER, ANSWER, tools=[tool], store=Store(tmp_path / "s.sqlite3"), files=tmp_path)
+    await s.play("one")
+    first = s.chat.session
+    assert tool.folders == [tmp_path / first]
+    await s.chat.new()
+    await s.play("two")
+    assert tool.folders[1:] == [tmp_path / s.chat.session] != tool.folders[:1]
+    await s.chat.resume(first)
+    assert tool.folders[2:] == tool.folders[:1]
+    await s.chat.close()

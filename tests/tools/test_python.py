@@ -370,3 +370,22 @@ async def test_closing_removes_what_was_made_and_allows_a_new_start(
     assert not first.exists()
     assert "NameError" in (await run(tool, "x")).text
     await tool.close()
+
+
+async def test_the_files_of_a_conversation_outlive_the_kernel(
+    confinement: Confinement, run: Run, tmp_path: Path
+) -> None:
+    tool = PythonTool(confinement=confinement)
+    tool.keep(tmp_path / "a" / "first")
+    assert not (await run(tool, "open('note.txt', 'w').write('kept')")).is_error
+    await tool.close()
+    assert (tmp_path / "a" / "first" / "note.txt").read_text() == "kept"
+
+    tool.keep(tmp_path / "a" / "second")
+    assert "FileNotFoundError" in (await run(tool, "open('note.txt').read()")).text
+    await tool.close()
+    assert not (tmp_path / "a" / "second").exists(), "an empty folder is not left behind"
+
+    tool.keep(tmp_path / "a" / "first")
+    assert (await run(tool, "open('/mnt/data/note.txt').read()")).text == "'kept'"
+    await tool.close()

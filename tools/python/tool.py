@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -27,8 +28,9 @@ class PythonTool(Tool):
 
     Confined in every `mode` but "danger-full-access": where nothing confines it, it is off, and says so to
     the model. Unconfined, every cell needs consent, unless `bypass` does away with both.
-    Files live in `workspace`, a folder of this machine (by default one that is removed on `close`), which the
-    sandbox shows as /mnt/data. What the kernel process itself complains of goes to the file `log`.
+    Files live in `workspace`, a folder of this machine, which the sandbox shows as /mnt/data: the one that
+    was given, or the conversation's (see `Tool.keep`), or else one that is removed on `close`. What the
+    kernel process itself complains of goes to the file `log`.
     """
 
     name = "python"
@@ -50,7 +52,8 @@ class PythonTool(Tool):
         self._bypass = bypass
         self._time_limit = time_limit
         self._given = workspace
-        self._workspace = workspace
+        self._kept: Path | None = None
+        self._workspace: Path | None = None
         self._log = log
         self._starting: asyncio.Task[Kernel] | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -66,6 +69,10 @@ class PythonTool(Tool):
     async def objection(self, arguments: str) -> str | None:
         """Why Python is off, if it is."""
         return f"[ERROR] {self._off}" if self._off else None
+
+    def keep(self, folder: Path) -> None:
+        """Work in `folder`, unless a workspace was given; see `Tool.keep`."""
+        self._kept = folder
 
     async def start(self) -> None:
         """Find out whether the sandbox holds (0.1 s), then bring the kernel up in the background."""
@@ -103,7 +110,7 @@ class PythonTool(Tool):
                     self._stopping = asyncio.create_task(cell.stop())
 
     async def close(self) -> None:
-        """End the kernel; remove the workspace unless it was given."""
+        """End the kernel; remove the workspace if it is nobody's, or if there is nothing in it."""
         await self._stopped()
         if self._starting is not None:
             starting, self._starting = self._starting, None
@@ -111,9 +118,14 @@ class PythonTool(Tool):
             (kernel,) = await asyncio.gather(starting, return_exceptions=True)
             if isinstance(kernel, Kernel):
                 await kernel.kill()
-        if self._given is None and self._workspace is not None:
-            await asyncio.to_thread(shutil.rmtree, self._workspace, ignore_errors=True)
-            self._workspace = None
+        workspace, self._workspace = self._workspace, None
+        if workspace is None or workspace == self._given:
+            return
+        if workspace == self._kept:
+            with contextlib.suppress(OSError):  # there is something in it
+                workspace.rmdir()
+        else:
+            await asyncio.to_thread(shutil.rmtree, workspace, ignore_errors=True)
 
     def _settle(self, confinement: Confinement | None) -> None:
         self.confinement = confinement
@@ -133,9 +145,16 @@ class PythonTool(Tool):
     def workspace(self) -> Path:
         """The folder of this machine that the code works in; made when first asked for."""
         if self._workspace is None:
-            self._workspace = Path(tempfile.mkdtemp(prefix="gptoss-files-"))
-        self._workspace.mkdir(parents=True, exist_ok=True)
+            kept = self._kept if self._kept is not None and self._reaches(self._kept) else None
+            self._workspace = self._given or kept or Path(tempfile.mkdtemp(prefix="gptoss-files-"))
+        self._workspace.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self._workspace
+
+    def _reaches(self, folder: Path) -> bool:
+        """Whether the program can get there: root's becomes nobody, and not every sandbox leads it on."""
+        if os.geteuid() != 0 or self.confinement is None or self.confinement.kind != "landlock":
+            return True
+        return all(parent.stat().st_mode & stat.S_IXOTH for parent in folder.parents if parent.exists())
 
     def _kernel_soon(self) -> asyncio.Task[Kernel]:
         if self._starting is None:
