@@ -129,6 +129,11 @@ def _parser() -> argparse.ArgumentParser:
         help="let the model call the public functions of this file or module (may be repeated)",
     )
     tools.add_argument(
+        "--mcp",
+        metavar="FILE.json",
+        help="let it call the tools of the MCP servers in this file (mcpServers); /tools shows what it has",
+    )
+    tools.add_argument(
         "--sandbox",
         metavar="HOW",
         help="what its code may write: read-only, workspace-write (default), danger-full-access",

@@ -9,6 +9,7 @@ from . import commands
 from .asking import AtTheTerminal, read_line
 from .conversation.chat import Chat, ChatError
 from .conversation.consent.kept import KeptError
+from .conversation.inventory import inventory
 from .conversation.printable import printable
 from .harmony.message import Effort
 from .plain import ANSWERED, FAILED, AsText, Open, ask, complain, load
@@ -73,7 +74,7 @@ async def _obey(chat: Chat, invocation: commands.Invocation) -> bool:
         case "effort", argument:
             _set_effort(chat, argument)
         case "tools", _:
-            print("\n".join(f"{tool.name}: runs {tool.where}" for tool in chat.tools) or "No tools.")
+            print(printable("\n".join(inventory(chat)) or "No tools."))
         case "permissions", argument:
             _permissions(chat, argument)
         case "help", _:

@@ -8,6 +8,7 @@ the environment (`GPTOSS_CHAT_TEMPERATURE=0.7`) and, most of them, among the fla
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import re
 import tomllib
@@ -37,11 +38,20 @@ class _Unfit(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Servers:
+    """MCP servers by name, as they stand in the file in `folder`, where their relative paths start."""
+
+    entries: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = Path()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a person may choose. `None` means that the program decides.
 
     `model` is "demo" or a checkpoint's folder. `functions` name what holds functions that the model may call:
-    files, modules, entry points. `search` is who searches for the browser: by default what `documents` (a
+    files, modules, entry points. `mcp` is a file that names MCP servers, `mcpServers` are further ones of the
+    config file itself. `search` is who searches for the browser: by default what `documents` (a
     folder) or `zim` (a file) name, else the SearXNG at the address `searxng`, else DuckDuckGo. `allow_hosts`,
     HOST or HOST:PORT each, are opened although their addresses are private. `max_tokens` bounds one sample,
     `max_reasoning_tokens` the reasoning of one turn, `context` a whole conversation, all in tokens. `schema`
@@ -63,6 +73,8 @@ class Settings:
     documents: Path | None = None
     zim: Path | None = None
     allow_hosts: tuple[str, ...] = ()
+    mcp: Path | None = None
+    mcpServers: Servers = Servers()  # spelled as in the files that people have
     instructions: str = ""
     temperature: float = 1.0
     top_p: float = 1.0
@@ -169,6 +181,12 @@ def _absolute(named: str, folder: Path) -> str:
     return f"{folder / Path(path).expanduser()}:{function}"
 
 
+def _servers(value: Any, folder: Path) -> Servers:
+    if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
+        raise ValueError
+    return Servers(value, folder)
+
+
 def _yes(value: Any, _: Path) -> bool:
     if not isinstance(value, bool):
         raise ValueError
@@ -235,6 +253,8 @@ KEYS: dict[str, Key] = {
     "zim": Key("a ZIM file", str, _file),
     "allow_hosts": Key("a list of HOST or HOST:PORT", _names, _hosts),
     "functions": Key("a list of Python files or modules", lambda text: text.split(","), _functions),
+    "mcp": Key("a JSON file with mcpServers", str, _file),
+    "mcpServers": Key("a table for each MCP server", json.loads, _servers),
     "instructions": Key("text, or @FILE", str, _instructions),
     "schema": Key("a file that holds a JSON Schema", str, _file),
     "constrain_headers": Key("true or false", _truth, _yes),

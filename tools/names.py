@@ -2,7 +2,8 @@
 
 A function of the person's keeps its own name, or is refused. A server's tool is called by the letters and
 digits of the server's name, `_`, and the tool's name: `github_search_issues`. As a server's part has no `_`,
-the first one ends it, and tools of two servers can never have the same name.
+the first one ends it, so that no server can take the name of another's tool. (Two servers whose names have
+the same letters and digits could; the later one's is left out then, and the person is told.)
 """
 
 from __future__ import annotations

@@ -148,6 +148,11 @@ class Chat:
         return pages_of(self.conversation.messages)
 
     @property
+    def tools_missing(self) -> Sequence[str]:
+        """What of the files and servers cannot be used, and why."""
+        return self._sources.notices
+
+    @property
     def busy(self) -> bool:
         """True while a turn is under way."""
         return self._turn is not None
@@ -448,6 +453,9 @@ def _sources(settings: Settings) -> list[Source]:
     from platformdirs import user_log_path
 
     from ..tools.functions import Functions
+    from ..tools.mcp import read_servers
 
     logs = user_log_path("gptoss-chat", appauthor=False)
-    return [Functions(named, log=logs / "functions.log") for named in settings.functions]
+    functions = [Functions(named, log=logs / "functions.log") for named in settings.functions]
+    table = settings.mcpServers
+    return [*functions, *read_servers(settings.mcp, table.entries, table.folder, logs)]

@@ -27,7 +27,7 @@ class Sources:
         self._taken = frozenset(taken)
         self._opening: dict[Source, asyncio.Task[Opened]] = {}
         self._untold: list[ToolsNotice] = []
-        self._told: set[ToolsNotice] = set()
+        self._told: dict[ToolsNotice, None] = {}  # in order
 
     def open(self) -> None:
         """Begin to open whatever is not open, in the background."""
@@ -43,21 +43,30 @@ class Sources:
     @property
     def tools(self) -> list[Tool]:
         """The tools there are so far, in the order of the sources, whichever was ready first."""
-        taken, room, tools = set(self._taken), LONGEST_IN_ALL, []
+        taken, room = set(self._taken), LONGEST_IN_ALL
+        tools: list[Tool] = []
         for source, task in self._opening.items():
+            left_out: dict[str, list[str]] = {}
             for tool in task.result().tools if task.done() and not task.cancelled() else ():
                 length = told_length(tool)
                 if tool.name in taken:
-                    self._notice(source, f"has {tool.name}, but so has another; rename one of them")
+                    left_out.setdefault("another has the same name; rename one of them", []).append(tool.name)
                 elif length > LONGEST_TOOL:
-                    self._notice(source, f"describes {tool.name} at too great length ({length:,} characters)")
+                    left_out.setdefault("what it says of itself is too long", []).append(tool.name)
                 elif length > room:
-                    self._notice(source, f"has no room for {tool.name}: the model is told of too many tools")
+                    left_out.setdefault("the model would be told of too many tools", []).append(tool.name)
                 else:
                     taken.add(tool.name)
                     room -= length
                     tools.append(tool)
+            for why, names in left_out.items():
+                self._say(ToolsNotice(source.origin, f"{source.origin}: {_listed(names)} left out: {why}."))
         return tools
+
+    @property
+    def notices(self) -> list[str]:
+        """Everything that cannot be used, told already or not."""
+        return [notice.message for notice in self._told]
 
     def news(self) -> list[ToolsNotice]:
         """What the person has not been told yet."""
@@ -87,7 +96,7 @@ class Sources:
 
     async def close(self) -> None:
         """Give them all back. Opened again, they are read anew."""
-        opening, self._opening, self._told = self._opening, {}, set()
+        opening, self._opening, self._told = self._opening, {}, {}
         for task in opening.values():
             task.cancel()
         await asyncio.gather(*opening.values(), return_exceptions=True)
@@ -105,13 +114,16 @@ class Sources:
             self._say(ToolsNotice(source.origin, message))
         return opened
 
-    def _notice(self, source: Source, what: str) -> None:
-        self._say(ToolsNotice(source.origin, f"{source.origin} {what}. That one is left out."))
-
     def _say(self, notice: ToolsNotice) -> None:
         if notice not in self._told:
-            self._told.add(notice)
+            self._told[notice] = None
             self._untold.append(notice)
+
+
+def _listed(names: list[str]) -> str:
+    """The first few of them, and how many more."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{', '.join(name.removeprefix('functions.') for name in names[:5])}{more}"
 
 
 def told_length(tool: Tool) -> int:

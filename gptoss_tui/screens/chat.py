@@ -13,6 +13,7 @@ from textual.widgets import Markdown, TextArea
 
 from gptoss_tui.commands import Invocation, parse, starting_with
 from gptoss_tui.conversation.citing import linked
+from gptoss_tui.conversation.inventory import inventory
 from gptoss_tui.conversation.printable import printable
 from gptoss_tui.harmony.message import Channel, Effort, Role
 from gptoss_tui.pictures import Graphics
@@ -21,7 +22,6 @@ from gptoss_tui.screens.permissions import PermissionsScreen
 from gptoss_tui.screens.progress import Progress
 from gptoss_tui.screens.session import OpenChat, Session
 from gptoss_tui.settings import Reasoning
-from gptoss_tui.tools import Reach
 from gptoss_tui.widgets import keys
 from gptoss_tui.widgets.citation import explained
 from gptoss_tui.widgets.composer import Composer
@@ -234,11 +234,11 @@ class ChatScreen(Screen[None]):
         chat = self._session.chat
         if chat is None:
             self._say("The tools are not known before the model is loaded.")
-        elif not chat.tools:
+            return
+        for line in inventory(chat):
+            self._say(line)
+        if not chat.tools:
             self._say("The model has no tools. --tools python gives it Python.")
-        for tool in chat.tools if chat else ():
-            asks = ", asks before every call" if tool.risk("").reach >= Reach.OUTSIDE else ""
-            self._say(f"{tool.name}: runs {tool.where or 'here'}{asks}")
 
     def _show_permissions(self) -> None:
         if self._session.chat is None:

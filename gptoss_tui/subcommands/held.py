@@ -15,7 +15,7 @@ from ..harmony.message import Conversation, DeveloperPrompt, Message, Role, Syst
 from ..plain import complain
 from ..settings import Settings, SettingsError
 
-SETTING_UP = frozenset({"effort", "tools", "functions", "instructions", "schema"})
+SETTING_UP = frozenset({"effort", "tools", "functions", "mcp", "instructions", "schema"})
 """The settings that change what the model is told."""
 
 
@@ -62,7 +62,7 @@ def take_up(kept: Kept, settings: Settings, flags: frozenset[str]) -> Held:
             system = replace(system, python=present.system.python)
         if "instructions" in flags:
             developer = replace(developer, instructions=present.developer.instructions)
-        if "functions" in flags:
+        if flags & {"functions", "mcp"}:
             developer = replace(developer, functions=present.developer.functions)
         if "schema" in flags:
             developer = replace(developer, response_formats=present.developer.response_formats)

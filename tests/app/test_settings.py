@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gptoss_tui.harmony.message import Effort
-from gptoss_tui.settings import KEYS, Settings, SettingsError, read_settings
+from gptoss_tui.settings import KEYS, Servers, Settings, SettingsError, read_settings
 
 # One valid value for each key: as TOML, as text for the environment and the flags, and as it must arrive.
 VALUES = {
@@ -22,6 +22,7 @@ VALUES = {
     "documents": ('"/a/notes"', "/a/notes", Path("/a/notes")),
     "zim": ('"/a/b.zim"', "/a/b.zim", Path("/a/b.zim")),
     "allow_hosts": ('["wiki.local", "[::1]:80"]', "wiki.local,[::1]:80", ("wiki.local", "[::1]:80")),
+    "mcp": ('"/a/mcp.json"', "/a/mcp.json", Path("/a/mcp.json")),
     "instructions": ('"Be brief."', "Be brief.", "Be brief."),
     "temperature": ("0", "0", 0.0),
     "top_p": ("0.9", "0.9", 0.9),
@@ -61,9 +62,20 @@ def read(
     return read_settings(flags or {}, environment)
 
 
+def test_servers_are_tables_of_the_file(config: Path) -> None:
+    settings = read(config, '[mcpServers.files]\ncommand = "files-server"\ncwd = "data"\n')
+    assert settings.mcpServers == Servers(
+        {"files": {"command": "files-server", "cwd": "data"}}, config.parent
+    )
+    with pytest.raises(SettingsError, match=r"mcpServers: .* is not a table for each MCP server"):
+        read(config, 'mcpServers = "mcp.json"')
+
+
 def test_every_setting_but_the_dangerous_one_is_a_key() -> None:
-    # Rules stand in the file alone: no environment that a program inherits may allow something.
-    assert set(KEYS) == {field.name for field in fields(Settings)} - {"bypass"} == {*VALUES, "permissions"}
+    # Rules and tables of servers stand in the file alone: no environment that a program inherits may allow
+    # something.
+    keys = {field.name for field in fields(Settings)} - {"bypass"}
+    assert set(KEYS) == keys == {*VALUES, "permissions", "mcpServers"}
 
 
 @pytest.mark.parametrize("key", VALUES)

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss_tui.tools import Reach
+from gptoss_tui.tools.arguments import ArgumentsError
 from gptoss_tui.tools.functions import FunctionsError, FunctionTool, load_functions
 from gptoss_tui.tools.functions.docstring import parse
-from gptoss_tui.tools.functions.errors import ArgumentsError, SignatureError
+from gptoss_tui.tools.functions.errors import SignatureError
 from gptoss_tui.tools.functions.signature import Signature
 
 Run = Callable[[FunctionTool, str], Coroutine[Any, Any, Any]]

@@ -1,14 +1,10 @@
-"""What can be wrong with a function, and with what a model gives it."""
+"""What can be wrong with a function."""
 
 from __future__ import annotations
 
 
 class SignatureError(Exception):
     """The function cannot be offered to a model; the message says why and what to do."""
-
-
-class ArgumentsError(Exception):
-    """The model's arguments do not fit; the message tells the model what is wrong with each."""
 
 
 def what(error: BaseException) -> str:

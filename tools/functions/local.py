@@ -7,9 +7,10 @@ import inspect
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+from ..arguments import ArgumentsError
 from ..excerpt import excerpt
 from ..tool import Output, Risk, Tool
-from .errors import ArgumentsError, SignatureError, what
+from .errors import SignatureError, what
 from .load import TIME_LIMIT, FunctionsError, vouched_risk
 from .result import as_text
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,12 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 from pydantic.json_schema import PydanticJsonSchemaWarning
 
+from ..arguments import ArgumentsError, json_object, without_fence
 from ..names import NAME, RESERVED
 from .docstring import parse
-from .errors import ArgumentsError, SignatureError
+from .errors import SignatureError
 from .hints import definition, hints_of, note_in
-
-FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?\s*```", re.DOTALL)
 
 
 class Signature:
@@ -70,20 +67,9 @@ class Signature:
 
     def validate(self, body: str) -> BaseModel:
         """The arguments in `body`, each of the type that its hint says; raises ArgumentsError."""
-        text = body.strip()
-        if fenced := FENCE.fullmatch(text):
-            text = fenced[1]
+        json_object(body)
         try:
-            arguments = json.loads(text, parse_constant=_refuse_constant)
-        except json.JSONDecodeError as error:
-            place = f"line {error.lineno} column {error.colno}"
-            raise ArgumentsError(f"The arguments are not valid JSON at {place}: {error.msg}.") from error
-        except (ValueError, RecursionError) as error:
-            raise ArgumentsError(f"The arguments are not valid JSON: {_first_line(error)}.") from error
-        if not isinstance(arguments, dict):
-            raise ArgumentsError(f"Expected a JSON object of arguments, got {type(arguments).__name__}.")
-        try:
-            return self._model.model_validate_json(text)
+            return self._model.model_validate_json(without_fence(body))
         except ValidationError as error:
             raise ArgumentsError(
                 "\n".join(["The arguments do not fit:", *map(_problem, error.errors())])
@@ -158,10 +144,6 @@ def _untitled(schema: Any) -> Any:
         for key, value in schema.items()
         if not (key == "title" and isinstance(value, str))
     }
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _problem(error: Any) -> str:

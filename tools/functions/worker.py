@@ -20,8 +20,10 @@ import threading
 import traceback
 from typing import Any, TextIO
 
+from ..arguments import ArgumentsError
 from ..excerpt import excerpt
-from .errors import ArgumentsError, what
+from ..lines import say, take_streams
+from .errors import what
 from .offer import BadTarget, offer
 from .result import as_text
 from .signature import Signature
@@ -62,16 +64,6 @@ async def _await(result: Any) -> Any:
     return await result
 
 
-def _streams() -> tuple[TextIO, TextIO]:
-    """Our ends of the conversation, out of reach for the functions: what they print goes to the log."""
-    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.dup2(2, 1)
-    return requests, replies
-
-
 def _listen(requests: TextIO, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
     for line in requests:
         inbox.put(json.loads(line))
@@ -83,34 +75,30 @@ def _refusal(reason: BadTarget) -> dict[str, Any]:
 
 
 def main() -> None:
-    requests, replies = _streams()
-
-    def say(message: dict[str, Any]) -> None:
-        print(json.dumps(message), file=replies, flush=True)
-
+    requests, replies = take_streams()
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, inbox), daemon=True).start()
     try:
         offered = offer(*sys.argv[1:])
     except BadTarget as error:
-        say(_refusal(error))
+        say(replies, _refusal(error))
         return
     functions = [
         {"name": one.name, "description": one.description, "parameters": one.schema, "vouched": one.vouched}
         for one in offered.signatures.values()
     ]
-    say({"functions": functions, "refused": [_refusal(one) for one in offered.refused]})
+    say(replies, {"functions": functions, "refused": [_refusal(one) for one in offered.refused]})
     with asyncio.Runner() as runner:
         while True:
             request = inbox.get()
             signature = offered.signatures.get(request["name"])
             if signature is None:
                 gone = f"[ERROR] {request['name']} is not defined any more."
-                say({"text": gone, "is_error": True, "type": "NameError"})
+                say(replies, {"text": gone, "is_error": True, "type": "NameError"})
             elif request.get("check"):
-                say(check(signature, request["arguments"]))
+                say(replies, check(signature, request["arguments"]))
             else:
-                say(answer(signature, request["arguments"], runner))
+                say(replies, answer(signature, request["arguments"], runner))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+"""What a server writes to its stderr, and what the SDK complains of: in a log, readable and bounded."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+LONGEST = 1 << 20
+"""Characters that are logged of one run of a server."""
+
+
+class Complaints:
+    """Writes to this process's stderr, which is the log; `last` is the last line of the server's own."""
+
+    def __init__(self) -> None:
+        self.last = ""
+        self._room = LONGEST
+        logging.basicConfig(handlers=[_ToLog(self)], level=logging.WARNING, force=True)
+
+    def heard(self, text: str) -> None:
+        """Note what the server wrote to its stderr; what would act on a terminal is made visible."""
+        shown = readable(text)
+        said = [line.strip() for line in shown.splitlines() if line.strip()]
+        self.last = said[-1][:200] if said else self.last
+        self.say(shown)
+
+    def say(self, text: str) -> None:
+        """Log `text`, until there is no room left."""
+        if self._room <= 0:
+            return
+        shown = readable(text)[: self._room]
+        self._room -= len(shown) + 1
+        sys.stderr.write(shown.removesuffix("\n") + "\n")
+        if self._room <= 0:
+            sys.stderr.write("[no more of this run is logged]\n")
+        sys.stderr.flush()
+
+
+class _ToLog(logging.Handler):
+    def __init__(self, complaints: Complaints) -> None:
+        super().__init__()
+        self._complaints = complaints
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._complaints.say(f"{record.name}: {record.getMessage()[:500]}")
+
+
+def readable(text: str) -> str:
+    """`text` without characters that a terminal would obey or hide."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text)

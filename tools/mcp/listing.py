@@ -1,0 +1,83 @@
+"""What a server says it has, within bounds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mcp import Client
+from mcp_types import Tool
+
+MOST_TOOLS = 256
+MOST_PAGES = 32
+LONGEST_NAME = 256
+LONGEST_DESCRIPTION = 4_000
+"""Characters; what is longer is cut."""
+LONGEST_SCHEMA = 50_000
+LONGEST_IN_ALL = 1_000_000
+DEEPEST_SCHEMA = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One tool, as the server calls and describes it."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the app is told of it."""
+        return {"name": self.name, "description": self.description, "parameters": self.schema}
+
+
+async def list_tools(client: Client) -> tuple[dict[str, Listed], list[str]]:
+    """The tools by name, and why others are left out."""
+    found: dict[str, Listed] = {}
+    refused: list[str] = []
+    cursor: str | None = None
+    room = LONGEST_IN_ALL
+    for _ in range(MOST_PAGES):
+        page = await client.list_tools(cursor=cursor)
+        for tool in page.tools:
+            room -= len(tool.description or "") + len(json.dumps(tool.input_schema))
+            if len(found) + len(refused) >= MOST_TOOLS or room < 0:
+                return found, [*refused, "has too many tools, or too long ones; the rest is left out."]
+            if reason := _objection(tool, found):
+                refused.append(f"has a tool {tool.name[:80]!r} that {reason}. That one is left out.")
+            else:
+                found[tool.name] = Listed(tool.name, _description(tool), tool.input_schema)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return found, refused
+
+
+def _description(tool: Tool) -> str:
+    text = (tool.description or tool.title or "").strip()
+    return text if len(text) <= LONGEST_DESCRIPTION else text[:LONGEST_DESCRIPTION] + " [… cut]"
+
+
+def _objection(tool: Tool, found: dict[str, Listed]) -> str:
+    if tool.name in found:
+        return "is there twice"
+    if len(tool.name) > LONGEST_NAME:
+        return "has too long a name"
+    if _depth(tool.input_schema) > DEEPEST_SCHEMA:
+        return f"nests its parameters more than {DEEPEST_SCHEMA} deep"
+    if len(json.dumps(tool.input_schema)) > LONGEST_SCHEMA:
+        return f"describes its parameters in more than {LONGEST_SCHEMA:,} characters"
+    return ""
+
+
+def _depth(schema: Any) -> int:
+    """How deep `schema` nests, without recursion."""
+    deepest, rest = 0, [(schema, 1)]
+    while rest:
+        value, depth = rest.pop()
+        deepest = max(deepest, depth)
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        rest += [(one, depth + 1) for one in inner]
+    return deepest

@@ -1,0 +1,256 @@
+"""The app's side of one MCP server: a host process speaks the protocol, and calls go across to that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import itertools
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import asdict
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..log import open_log
+from ..names import carried
+from ..source import Opened, Source, SourceError
+from ..tool import Output, Reach, Risk, Tool
+
+if TYPE_CHECKING:
+    from .config import ServerConfig
+
+HOST_LIMIT = 30.0  # seconds for the host to come up, beyond what the server has
+CHECK_LIMIT = 10.0  # seconds
+TIME_LIMIT = 120.0  # seconds
+CLOSE_LIMIT = 1.2  # seconds
+
+MOST_RESTARTS = 3
+"""How often a server that ended is started again."""
+
+BACK_OFF = 0.5
+"""Seconds from a start to the first restart at the earliest; to each further one it is twice as long."""
+
+_LONGEST_REPLY = 16 << 20
+
+
+class Down(Exception):
+    """The server does not answer any more; the message is for the model and the person."""
+
+
+class Server(Source):
+    """The server called `name`; `configured` reads its entry, and raises for one that cannot be used.
+
+    It is started when it is opened. One that ends later is started again by the next call of a tool, at most
+    three times; the call during which it ended is not sent again, for it may have had its effect.
+    """
+
+    def __init__(self, name: str, configured: Callable[[], ServerConfig], logs: Path) -> None:
+        self.name = name
+        self.origin = f"MCP server {name}"
+        self.where = ""
+        self.log = logs / f"mcp-{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:64]}.log"
+        self._configured = configured
+        self._host: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self._ids = itertools.count(1)
+        self._restarts = 0
+        self._started = 0.0
+        self._trouble: Down | None = None
+        self._defined: dict[str, dict[str, Any]] = {}
+
+    async def open(self) -> Opened:
+        """Start the server and ask what tools it has."""
+        if importlib.util.find_spec("mcp") is None:
+            raise SourceError(f"{self.origin} needs the MCP library: pip install 'gptoss-chat[mcp]'.")
+        self._restarts = 0
+        try:
+            found = await self._start()
+        except Down as error:
+            raise SourceError(f"{error} It is left out.") from error
+        self._defined = {tool["name"]: tool for tool in found["tools"]}
+        names = carried(self.name, self._defined)
+        tools = [ServerTool(self, names[name], tool) for name, tool in self._defined.items()]
+        return Opened(tools, [f"{self.origin} {refusal}" for refusal in found["refused"]])
+
+    async def close(self) -> None:
+        """Let the server end in order, and end it where it does not."""
+        host, self._host = self._host, None
+        if host is None or host.stdin is None:
+            return
+        try:
+            host.stdin.close()
+            await asyncio.wait_for(host.wait(), CLOSE_LIMIT)
+        except TimeoutError:
+            pass
+        finally:
+            await _end(host)
+
+    async def ready(self) -> None:
+        """Start the server again if it has ended; raises Down."""
+        async with self._turn:
+            if self._host is not None and self._host.returncode is None:
+                return
+            if self._restarts >= MOST_RESTARTS:
+                raise Down(f"{self.origin} ended {self._restarts + 1} times; a new chat starts it again.")
+            wait = self._started + BACK_OFF * 2**self._restarts - monotonic()
+            if self._trouble is not None and wait > 0:
+                raise self._trouble
+            await asyncio.sleep(wait)
+            self._restarts += 1
+            found = await self._start()
+            now = {tool["name"]: tool for tool in found["tools"]}
+            # A call that was agreed to must not become one of another tool.
+            self._defined = {name: tool for name, tool in self._defined.items() if now.get(name) == tool}
+
+    def has(self, tool: str) -> bool:
+        """Whether the server, as it runs now, still describes the tool as it did."""
+        return tool in self._defined
+
+    async def ask(self, request: dict[str, Any], limit: float) -> dict[str, Any]:
+        """Send a request and wait for its reply; one that is given up is cancelled. Raises Down."""
+        async with self._turn:
+            number = next(self._ids)
+            host = self._host
+            if host is None or host.stdin is None or host.stdout is None:
+                raise Down(f"{self.origin} is not running.")
+            try:
+                async with asyncio.timeout(limit):
+                    await _send(host, request | {"id": number})
+                    while (reply := await _receive(host)) is not None:
+                        if reply.get("id") == number:
+                            return reply
+            except (TimeoutError, asyncio.CancelledError):
+                with contextlib.suppress(OSError):
+                    await asyncio.shield(_send(host, {"cancel": number}))
+                raise
+            await self._forget(host)
+            raise Down(f"{self.origin} ended while it was asked; the request is not sent again.")
+
+    async def stop(self) -> None:
+        """End a host that does not answer."""
+        host, self._host = self._host, None
+        if host is not None:
+            await _end(host)
+
+    async def _start(self) -> dict[str, Any]:
+        """Start the host and let it start the server; returns what that has. Raises Down."""
+        try:
+            config = self._configured()
+        except Exception as error:
+            raise Down(f"{self.origin} cannot be started: {error}.") from error
+        self.where = config.where
+        self._started = monotonic()
+        with open_log(self.log) as log:
+            host = self._host = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "gptoss_tui.tools.mcp.host"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                limit=_LONGEST_REPLY,
+                start_new_session=True,
+            )
+        try:
+            async with asyncio.timeout(config.start_limit + HOST_LIMIT):
+                await _send(host, asdict(config))
+                found = await _receive(host)
+        except TimeoutError:
+            found = {"error": "did not start in time"}
+        except BaseException:
+            await self._forget(host)
+            raise
+        if found is None or "error" in found:
+            await self._forget(host)
+            why = found["error"] if found else "ended when it was started"
+            self._trouble = Down(f"{self.origin} {why}. What it complained of stands in {self.log}.")
+            raise self._trouble
+        self._trouble = None
+        return found
+
+    async def _forget(self, host: asyncio.subprocess.Process) -> None:
+        if self._host is host:
+            self._host = None
+        await _end(host)
+
+
+class ServerTool(Tool):
+    """One tool of a server, under a name that harmony can carry.
+
+    What the server says about it, that it only reads for one, counts for nothing: it is always outside.
+    """
+
+    def __init__(self, server: Server, name: str, tool: dict[str, Any]) -> None:
+        self.name = f"functions.{name}"
+        self.description = tool["description"]
+        self.parameters = tool["parameters"]
+        self.origin = server.origin
+        self.where = server.where
+        self._server = server
+        self._tool = tool["name"]
+
+    def risk(self, arguments: str) -> Risk:
+        """What a server does with a call is its own affair."""
+        return Risk(Reach.OUTSIDE, f"{self.origin} carries it out, and what that does is not known here.")
+
+    async def start(self) -> None:
+        """Start a server that has ended; one that cannot be started says so when it is asked."""
+        with contextlib.suppress(Down):
+            await self._server.ready()
+
+    async def objection(self, arguments: str) -> str | None:
+        """Every field that does not fit the server's schema, by name: see `Tool.objection`."""
+        try:
+            await self._server.ready()
+            if not self._server.has(self._tool):
+                changed = f"{self.origin} was started again and now describes {self._tool} differently"
+                return f"[ERROR] {changed}. A new chat takes that up."
+            request = {"tool": self._tool, "arguments": arguments, "check": True}
+            return (await self._server.ask(request, CHECK_LIMIT))["text"] or None
+        except TimeoutError:
+            await self._server.stop()
+            return f"[ERROR] {self.origin}: the arguments took more than {CHECK_LIMIT:g} s to check."
+        except Down as error:
+            return f"[ERROR] {error}"
+
+    async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
+        """Check the arguments and have the server carry out the call; see `Tool.call`."""
+        if objection := await self.objection(arguments):
+            yield Output(objection, is_error=True)
+            return
+        request = {"tool": self._tool, "arguments": arguments, "check": False}
+        try:
+            reply = await self._server.ask(request, TIME_LIMIT)
+        except TimeoutError:
+            yield Output(f"[ERROR] {self._tool} timed out after {TIME_LIMIT:g} s.", is_error=True)
+        except Down as error:
+            yield Output(f"[ERROR] {error} It may have had an effect.", is_error=True)
+        else:
+            yield Output(reply["text"], is_error=reply["is_error"])
+
+    async def close(self) -> None:
+        """The server is its source's to close."""
+
+
+async def _send(host: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
+    assert host.stdin is not None
+    with contextlib.suppress(ConnectionError):  # it has ended; whoever waits for a reply will see that
+        host.stdin.write(json.dumps(message).encode() + b"\n")
+        await host.stdin.drain()
+
+
+async def _receive(host: asyncio.subprocess.Process) -> dict[str, Any] | None:
+    assert host.stdout is not None
+    line = await host.stdout.readline()
+    return json.loads(line) if line.endswith(b"\n") else None
+
+
+async def _end(host: asyncio.subprocess.Process) -> None:
+    """End the host, and with it the server it has started."""
+    with contextlib.suppress(OSError):
+        os.killpg(host.pid, signal.SIGKILL)
+    await host.wait()
