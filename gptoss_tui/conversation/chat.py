@@ -27,7 +27,7 @@ from ..settings import TOOLS, SettingsError
 from ..tools import Source, Tool
 from . import events
 from .approval import Person
-from .citing import cite, cited, pages_of
+from .citing import Citable, cite, cited
 from .codec import Codec
 from .collected import OutputFolder, outputs_folder
 from .consent.consent import Consent
@@ -120,6 +120,7 @@ class Chat:
         self._resume = resume
         self._files = files
         self._take_up(self._new_record())
+        self._citable = Citable(self.conversation.messages)
         self.context_used = 0
 
     @property
@@ -145,7 +146,9 @@ class Chat:
     @property
     def pages(self) -> ShownPages:
         """The pages that the browser showed, by which citations are resolved."""
-        return pages_of(self.conversation.messages)
+        if self._citable.messages is not self.conversation.messages:
+            self._citable = Citable(self.conversation.messages)
+        return self._citable.pages()
 
     @property
     def tools_missing(self) -> Sequence[str]:

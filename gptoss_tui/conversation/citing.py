@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from urllib.parse import quote
 
@@ -15,13 +15,26 @@ from .events import Cited, Event, Events, OutputDelta
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~])")
 
 
-def pages_of(messages: Iterable[Message]) -> ShownPages:
+class Citable:
+    """The pages of a conversation that grows: each message is read once."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self._pages = ShownPages()
+        self._read = 0
+
+    def pages(self) -> ShownPages:
+        """What has been shown by now."""
+        for message in self.messages[self._read :]:
+            if message.role is Role.TOOL and message.name:
+                self._pages.read(message.name, message.text)
+        self._read = len(self.messages)
+        return self._pages
+
+
+def pages_of(messages: Sequence[Message]) -> ShownPages:
     """The pages that the browser showed in a conversation."""
-    pages = ShownPages()
-    for message in messages:
-        if message.role is Role.TOOL and message.name:
-            pages.read(message.name, message.text)
-    return pages
+    return Citable(messages).pages()
 
 
 async def cite(stream: Events, pages: Callable[[], ShownPages]) -> Events:

@@ -12,6 +12,7 @@ from gptoss_tui.tools.browser.citations import Citation, Mark, ShownPages
 # Within the application only: what it stands for is looked up, so that no address is ever hidden behind it.
 _SCHEME = "cite:"
 _TARGET = re.compile(r"cite:(\d{1,9})[.](\d{1,9})[.](\d{1,9})")
+_LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\(cite:[\d.]+\)")
 _LONGEST_QUOTE = 1_000  # characters
 
 
@@ -21,6 +22,11 @@ def citation_link(cited: Cited) -> str:
     lines = f"L{cited.first}" if cited.first == cited.last else f"L{cited.first}–{cited.last}"
     words = f"{cited.delta} unverified" if cited.unverified else f"{named(cited)} {lines}"
     return f" [{words}]({_SCHEME}{cursor}.{cited.first}.{cited.last})"
+
+
+def without_targets(text: str) -> str:
+    """The text with each citation's words in its place, for where Markdown is not rendered yet."""
+    return _LINK.sub(r"\1", text)
 
 
 def explained(href: str, pages: ShownPages) -> str | None:

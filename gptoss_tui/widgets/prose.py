@@ -12,6 +12,7 @@ from textual.widgets import Markdown
 from textual.widgets.markdown import MarkdownFence
 
 from gptoss_tui.widgets.blocks import Cut, cut, parser, size
+from gptoss_tui.widgets.citation import without_targets
 from gptoss_tui.widgets.code import code
 from gptoss_tui.widgets.plain_text import PlainText
 
@@ -108,4 +109,4 @@ class Prose(Vertical):
         plain.set_class(fence, "-code")
         if fence:
             tail = tail.partition("\n")[2]
-        plain.show(tail)
+        plain.show(without_targets(tail))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Markdown
+from textual.widgets import Button, Markdown
 
 from gptoss_tui.cli import main
 from gptoss_tui.conversation.browsing import open_browser
@@ -22,6 +23,7 @@ from gptoss_tui.subcommands.markdown import as_markdown
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
 from gptoss_tui.tools.browser.viewport import estimate
 from gptoss_tui.widgets.citation import explained
+from gptoss_tui.widgets.prompt import GRACE_S
 from gptoss_tui.widgets.tool_card import ToolCard
 
 StageMaker = Callable[..., Any]
@@ -130,6 +132,29 @@ async def test_documents_of_this_machine_on_the_screen(stage: StageMaker, tmp_pa
         await s.say("How old is it?")
         await s.until_shown("browser.open  finished")
         await s.until_shown("In 1871 kap.md L4.")
+
+
+async def test_a_composed_address_is_shown_before_it_is_opened(stage: StageMaker) -> None:
+    composed = call("open", id=f"{SITE}/light?said=secret")
+    answer = "<|channel|>final<|message|>Not then.<|return|>"
+    async with stage(composed, answer, tools=browser_tools(Coast(), Coast()), size=(120, 40)) as s:
+        await s.ready()
+        await s.say("go")
+        await s.until_shown("The model put this address together itself")
+        assert f"{SITE}/light?said=secret" in s.screen
+        await s.until(lambda: isinstance(s.app.focused, Button))
+        await asyncio.sleep(GRACE_S + 0.1)
+        await s.pilot.press("n")
+        await s.until_shown("Not then.")
+
+
+async def test_a_citation_reads_well_while_the_answer_streams(stage: StageMaker) -> None:
+    scripts = (SEARCH, OPEN, "<|channel|>final<|message|>Built in 1871【1†L4】, and so on and on.<|return|>")
+    async with stage(*scripts, tools=browser_tools(Coast(), Coast()), context=10**6, pause=0.02) as s:
+        await s.ready()
+        await s.say("How old is it?")
+        await s.until_shown("Built in 1871 kap.example L4, a")
+        assert "tokens/s" not in s.screen and "cite:" not in s.screen
 
 
 def test_a_click_says_all_there_is_to_a_citation() -> None:

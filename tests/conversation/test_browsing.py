@@ -19,13 +19,11 @@ from gptoss_tui.conversation.events import (
     Completed,
     Event,
     OutputDelta,
-    ToolCall,
     ToolOutput,
 )
 from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony.message import ResponseFormat, Role
 from gptoss_tui.settings import Settings, SettingsError, read_settings
-from gptoss_tui.tools import Tool
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
 from gptoss_tui.tools.browser.citations import ShownPages
 from gptoss_tui.tools.browser.viewport import estimate
@@ -124,21 +122,15 @@ async def test_a_search_is_one_wherever_it_is_written(stage: StageMaker, name: s
     assert "search results" in cited.unverified
 
 
-async def test_an_address_the_model_composed_is_asked_about(stage: StageMaker) -> None:
-    web, asked = Coast(), list[str]()
-
-    async def ask(call: ToolCall, tool: Tool) -> Approval:
-        asked.append(tool.risk(call.arguments).why)
-        return Approval.NO
-
+async def test_an_address_the_model_composed_is_asked_about(stage: StageMaker, somebody: Any) -> None:
+    web, person = Coast(), somebody(Approval.NO)
     secret = f"{SITE}/light?said=secret"
     mine = call("browser.open", id=f"{SITE}/mine")
-    s = stage(
-        call("browser.open", id=secret), mine, answer("So."), tools=browser_tools(web, web), approve=ask
-    )
+    composed = call("browser.open", id=secret)
+    s = stage(composed, mine, answer("So."), tools=browser_tools(web, web), person=person)
     told = await s.play(f"Read {SITE}/mine for me.")
-    assert [secret in why for why in asked] == [True]
-    assert "did not allow" in outputs(told)[0].output
+    assert [secret in question.why for question in person.asked] == [True]
+    assert outputs(told)[0].is_error
     assert web.fetched == [f"{SITE}/mine"]
 
 
@@ -151,6 +143,51 @@ async def test_a_refused_address_is_told_on_the_card_and_the_turn_goes_on(stage:
     assert output.is_error
     assert "10.0.0.1 is in a private network" in output.output
     assert isinstance(told[-1], Completed)
+
+
+async def test_the_whole_way_over_a_network(stage: StageMaker, serve: Any) -> None:
+    """A real SearXNG's JSON, a real page, real refusals: everything but the internet."""
+
+    async def site(request: Any, writer: Any) -> None:
+        here = f"http://127.0.0.1:{server.port}"
+        location = ""
+        if request.target.startswith("/searx/search"):
+            found = {"url": f"{here}/light", "title": "The lighthouse", "content": "At Kap."}
+            kind, body = "application/json", json.dumps({"results": [found]})
+        elif request.target == "/away":
+            kind, body, location = "text/plain", "", "Location: http://169.254.169.254/latest\r\n"
+        else:
+            inner = f"http://127.0.0.1:{canary.port}/"
+            kind, body = (
+                "text/html",
+                f"<title>Kap</title><p>Built in 1871.<p><a href={inner}>x</a><a href=/away>y</a>",
+            )
+        status = "302 Found" if location else "200 OK"
+        head = f"HTTP/1.1 {status}\r\n{location}Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write((head + body).encode())
+
+    async def nothing(request: Any, writer: Any) -> None: ...
+
+    canary = await serve(nothing)
+    server = await serve(site)
+    searxng, hosts = server("/searx"), (f"127.0.0.1:{server.port}",)
+    tools = open_browser(Settings(searxng=searxng, allow_hosts=hosts), estimate)
+    inside, away = call("browser.open", id=0, cursor=1), call("browser.open", id=1, cursor=1)
+    s = stage(
+        *(SEARCH, OPEN, inside, away, call("browser.find", pattern="1871"), answer("In 1871【1†L2】.")),
+        tools=tools,
+        context=10**6,
+    )
+    told = await s.play("How old is the lighthouse?")
+    search, page, port, redirect, find = outputs(told)
+    assert "【0†The lighthouse†127.0.0.1" in search.output
+    assert page.output.startswith(f"[1] Kap ({server('/light')})")
+    assert port.is_error and "is not one of the web's" in port.output
+    assert redirect.is_error and "169.254.169.254 is on the local link" in redirect.output
+    assert "match at L2" in find.output
+    (cited,) = (event for event in told if isinstance(event, Cited))
+    assert (cited.url, cited.quote) == (server("/light"), "Built in 1871.")
+    assert canary.connections == 0
 
 
 async def test_a_conversation_taken_up_again_keeps_its_citations(stage: StageMaker, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ LOOKUP_S = 1.8
 
 _MOST_ADDRESSES = 6  # of one host that are tried
 _CONNECT_S = 5.0
+_NEXT_S = 2.0  # after which the next address of the host is tried
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 """All addresses of a host; raises OSError for none."""
@@ -61,10 +62,13 @@ class Sockets(AsyncNetworkBackend):
             if objection := self._policy.objection(host, port, address):
                 raise RefusedError(objection)
         failure: Exception = ConnectError()
+        left = len(addresses[:_MOST_ADDRESSES])
         for address in addresses[:_MOST_ADDRESSES]:
+            left -= 1
+            patience = min(timeout or _CONNECT_S, _NEXT_S) if left else timeout
             try:
                 return await self._plain.connect_tcp(
-                    str(address), port, timeout or _CONNECT_S, local_address, socket_options
+                    str(address), port, patience, local_address, socket_options
                 )
             except (ConnectError, ConnectTimeout) as error:
                 failure = error
