@@ -50,6 +50,7 @@ class Host:
         self._replies = replies
         self._complaints = Complaints()
         self._program = Program(config, self._complaints) if config["command"] else None
+        self._status: int | None = None
         self._tools: dict[str, Listed] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
 
@@ -88,7 +89,13 @@ class Host:
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
         timeout = httpx2.Timeout(30.0, read=300.0)
         http = httpx2.AsyncClient(headers=self._config["headers"], timeout=timeout)
+        http.event_hooks = {"response": [self._heed]}
         return Client(streamable_http_client(self._config["url"], http_client=http), client_info=me)
+
+    async def _heed(self, response: httpx2.Response) -> None:
+        """Note a refusal, of which the SDK says nothing."""
+        if response.is_error:
+            self._status = response.status_code
 
     def _obey(self, request: _Request, client: Client) -> None:
         if "cancel" in request:
@@ -119,16 +126,20 @@ class Host:
         say(self._replies, {"id": request["id"], "text": text, "is_error": is_error})
 
     def _too_late(self) -> None:
-        limit = self._config["start_limit"]
-        last = self._complaints.last
-        why = f"did not say within {limit:g} s what it has" + (f"; its last words: {last}" if last else "")
+        why = f"did not say within {self._config['start_limit']:g} s what it has"
+        if self._program is not None and self._program.wrote_rubbish:
+            why += "; what it writes on stdout is no message of the protocol"
+        if self._complaints.last:
+            why += f"; its last words: {self._complaints.last}"
         say(self._replies, {"error": why})
         end()
 
     async def _fail(self, error: BaseException) -> None:
         """Say why there is nothing to serve, and end."""
         self._complaints.say(f"{type(error).__name__}: {error}")
-        fate = await self._program.fate() if self._program is not None else None
+        fate = await self._program.fate() if self._program is not None else ""
+        if self._status is not None:
+            fate = f"answered with HTTP status {self._status}"
         say(self._replies, {"error": fate or f"cannot be used: {_leaf(error)}"})
         end()
 

@@ -42,13 +42,13 @@ async def list_tools(client: Client) -> tuple[dict[str, Listed], list[str]]:
     for _ in range(MOST_PAGES):
         page = await client.list_tools(cursor=cursor)
         for tool in page.tools:
-            room -= len(tool.description or "") + len(json.dumps(tool.input_schema))
             if len(found) + len(refused) >= MOST_TOOLS or room < 0:
                 return found, [*refused, "has too many tools, or too long ones; the rest is left out."]
             if reason := _objection(tool, found):
                 refused.append(f"has a tool {tool.name[:80]!r} that {reason}. That one is left out.")
-            else:
-                found[tool.name] = Listed(tool.name, _description(tool), tool.input_schema)
+                continue
+            listed = found[tool.name] = Listed(tool.name, _description(tool), tool.input_schema)
+            room -= len(listed.description) + len(json.dumps(listed.schema))
         cursor = page.next_cursor
         if cursor is None:
             break

@@ -33,6 +33,7 @@ class Program:
         self._complaints = complaints
         self._process: Process | None = None
         self._fault = ""
+        self.wrote_rubbish = False
         self.ended = asyncio.Event()
         """Set when it will not say anything any more."""
 
@@ -59,6 +60,7 @@ class Program:
                     try:
                         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
                     except ValueError:
+                        self.wrote_rubbish = True
                         self._complaints.say(f"no message: {line[:200].decode(errors='replace')}")
                         continue
                     with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
