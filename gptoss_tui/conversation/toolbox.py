@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import time
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -83,7 +83,8 @@ class Toolbox:
             author = "user" if message.role is Role.USER else message.name
             if author and message.role in (Role.USER, Role.TOOL):
                 for tool in self.tools:
-                    tool.recall(author, message.text)
+                    with suppress(Exception):  # a tool must not end the conversation
+                        tool.recall(author, message.text)
 
     def keep(self, folder: Path) -> None:
         """Have every tool keep its files in `folder`, from the next start on."""

@@ -22,6 +22,8 @@ import h2.connection
 import h2.events
 import pytest
 import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gptoss_tui.tools.browser import BackendError, Document
 from gptoss_tui.tools.browser.network.policy import Address, Policy
@@ -309,6 +311,67 @@ async def test_fifty_thousand_nested_tags_take_bounded_time(site: SiteMaker) -> 
         assert "could not be read" in str(error)
     else:
         assert page.lines
+
+
+HEADER = st.sampled_from(
+    [
+        *(
+            "Content-Type: text/html",
+            "Content-Type: ;;charset=",
+            "Content-Encoding: gzip",
+            "Content-Length: 5",
+        ),
+        *("Transfer-Encoding: chunked", "Location: //", "Location: http://[", "Connection: upgrade"),
+        "X: \xff\xfe",
+    ]
+)
+STATUS = st.sampled_from(
+    ["200 OK", "301 x", "302", "100 Continue", "101 Switch", "204 x", "999 x", "20 x", ""]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.binary(max_size=80)
+    | st.builds(
+        lambda status, headers, body: f"HTTP/1.1 {status}\r\n".encode() + headers.encode("latin-1") + body,
+        STATUS,
+        st.lists(HEADER, max_size=4).map(lambda lines: "".join(f"{line}\r\n" for line in [*lines, ""])),
+        st.binary(max_size=40) | st.just(gzip.compress(b"hello")),
+    )
+)
+def test_whatever_a_server_sends_there_is_an_answer_or_a_sentence(sent: bytes) -> None:
+    async def exchange() -> None:
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(sent)
+            writer.close()
+
+        async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            web = Web(Policy(frozenset({("127.0.0.1", port)})), time_limit=5)
+            try:
+                document = await web.fetch(f"http://127.0.0.1:{port}/")
+            except BackendError as error:
+                assert str(error).isprintable()
+            else:
+                assert isinstance(document.body, bytes)
+
+    asyncio.run(exchange())
+
+
+ODD = st.text(alphabet="a0.:/@?#[]%\\ \t\0é。-_~", max_size=20)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.builds("{}{}".format, st.sampled_from(["", "http://", "https://", "http:", "//"]), ODD | st.text()))
+def test_whatever_is_called_an_address_there_is_a_sentence(url: str) -> None:
+    async def nowhere(host: str, port: int) -> Sequence[Address]:
+        raise OSError
+
+    with pytest.raises(BackendError) as error:
+        asyncio.run(Web(resolve=nowhere).fetch(url))
+    assert "\n" not in str(error.value)
 
 
 async def test_four_at_once(site: SiteMaker) -> None:
