@@ -58,8 +58,8 @@ class Settings:
     is a file with the JSON Schema that answers must fit. `constrain_headers` lets the model write only
     channels and recipients that exist. `reasoning` says how the raw chain of thought is shown;
     `reasoning_filter` is what sees it before the person does: FILE.py:FUNCTION or the folder of a checkpoint,
-    which judges by `reasoning_policy`. `sandbox` is what the model's code may write, `ask_for_approval` what
-    is asked about, `permissions` what is always or never allowed. `max_tool_calls` is how many calls a turn
+    which judges by `reasoning_policy`. `sandbox` is what the model's code may write, `container` an image
+    to run it in, `ask_for_approval` what is asked about, `permissions` what is always or never allowed. `max_tool_calls` is how many calls a turn
     has before the person is asked whether to go on. `bypass` runs code without sandbox and without asking;
     only its flag sets it, so that no file can.
     """
@@ -90,6 +90,7 @@ class Settings:
     device: str = "auto"
     threads: int | None = None
     sandbox: Sandbox = "workspace-write"
+    container: str = ""
     ask_for_approval: Policy = "on-request"
     permissions: Rules = field(default_factory=Rules)
     max_tool_calls: int = 32
@@ -267,6 +268,7 @@ KEYS: dict[str, Key] = {
     "max_tokens": Key("a whole number of at least 1", int, _whole(1)),
     "max_reasoning_tokens": Key("a whole number of at least 1", int, _whole(1)),
     "sandbox": Key('"read-only", "workspace-write" or "danger-full-access"', str, _one_of(Sandbox)),
+    "container": Key("the name of a container image", str, _text),
     "ask_for_approval": Key('"untrusted", "on-request" or "never"', str, _one_of(Policy)),
     "permissions": Key("a table of the config file: allow, ask, deny", _not_as_text, _permissions),
     "max_tool_calls": Key("a whole number of at least 1", int, _whole(1)),

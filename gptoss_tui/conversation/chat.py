@@ -441,7 +441,7 @@ def _tools(settings: Settings, codec: Codec) -> list[Tool]:
 
     tools: list[Tool] = []
     if "python" in settings.tools:
-        tools.append(PythonTool(mode=settings.sandbox, bypass=settings.bypass))
+        tools.append(PythonTool(mode=settings.sandbox, container=settings.container, bypass=settings.bypass))
     if "browser" in settings.tools:
         from .browsing import open_browser
 

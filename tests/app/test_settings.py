@@ -39,6 +39,7 @@ VALUES = {
     "reasoning": ('"hidden"', "hidden", "hidden"),
     "reasoning_filter": ('"/a/f.py:look"', "/a/f.py:look", "/a/f.py:look"),
     "sandbox": ('"read-only"', "read-only", "read-only"),
+    "container": ('"debian"', "debian", "debian"),
     "ask_for_approval": ('"never"', "never", "never"),
     "max_tool_calls": ("5", "5", 5),
     "reasoning_policy": ('"No secrets."', "No secrets.", "No secrets."),

@@ -20,10 +20,11 @@ NO_SANDBOX = "GPTOSS_TESTS_WITHOUT_SANDBOX"
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole call: what the model is told, and whether it was told of a failure."""
+    """A whole call: what the model is told, whether it was told of a failure, files for the person."""
 
     text: str
     is_error: bool
+    files: tuple[Path, ...] = ()
 
 
 Run = Callable[[Tool, str], Awaitable[Answer]]
@@ -31,7 +32,9 @@ Run = Callable[[Tool, str], Awaitable[Answer]]
 
 async def _run(tool: Tool, arguments: str) -> Answer:
     outputs = [output async for output in tool.call(arguments)]
-    return Answer("".join(output.text for output in outputs), any(output.is_error for output in outputs))
+    text = "".join(output.text for output in outputs)
+    files = tuple(file for output in outputs for file in output.files)
+    return Answer(text, any(output.is_error for output in outputs), files)
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,8 @@ async def hasty(confinement: Confinement) -> AsyncIterator[PythonTool]:
         ("!echo from a shell", "from a shell\n"),
         ("from IPython.display import HTML; HTML('<b>x</b>')", "[text/html, 8 characters, not shown]"),
         ("{1: 'ä', 2: '漢'}", "{1: 'ä', 2: '漢'}"),
+        # What a table of pandas is: two forms, of which the model reads the plain one.
+        ("display({'text/html': '<table>…</table>', 'text/plain': '   a\\n0  1'}, raw=True)", "   a\n0  1"),
     ],
 )
 async def test_output_is_what_a_notebook_shows(python: PythonTool, run: Run, code: str, told: str) -> None:
@@ -145,6 +147,7 @@ async def test_a_picture_is_saved_and_named(python: PythonTool, run: Run, files:
     answer = await run(python, code)
     assert answer.text == f"[image/png, {len(PNG)} bytes, saved as picture-1.png]\nshown\n"
     assert (files / "picture-1.png").read_bytes() == PNG
+    assert answer.files == (files / "picture-1.png",)
 
 
 async def test_a_picture_does_not_follow_a_link_out(
@@ -307,7 +310,8 @@ async def test_death_between_calls_is_told(hasty: PythonTool, run: Run) -> None:
     await run(hasty, "import threading, os; threading.Timer(0.2, os._exit, [3]).start()")
     await asyncio.sleep(0.6)
     answer = await run(hasty, "1 + 1")
-    assert answer.text == "[Python had ended and was started anew: earlier variables are lost.]\n2"
+    told = "[Python had ended (exit status 3) and was started anew: earlier variables are lost.]"
+    assert answer.text == f"{told}\n2"
 
 
 async def test_a_kernel_that_does_not_start_is_an_answer(
@@ -358,6 +362,40 @@ async def test_bypassing_never_asks() -> None:
     tool = PythonTool(bypass=True)
     assert tool.risk("1").reach is Reach.BOUNDED
     assert "unconfined" in tool.where
+
+
+async def test_read_only_means_that_no_file_is_kept(rung: Confinement, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("from outside")
+    tool = PythonTool(tmp_path, mode="read-only", confinement=rung)
+    assert (await run(tool, "print(open('given').read())")).text == "from outside\n"
+    assert (await run(tool, "open('new', 'w')")).is_error
+    assert (await run(tool, "open('given', 'a')")).is_error
+    code = "import tempfile; file = tempfile.TemporaryFile(); file.write(b'x'); file.tell()"
+    assert (await run(tool, code)).text == "1"
+    await tool.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["given"]
+
+
+async def test_each_sandbox_runs_what_a_notebook_runs(confined: PythonTool, run: Run) -> None:
+    assert (await run(confined, "!echo from a shell")).text.strip() == "from a shell"
+    assert (await run(confined, "%%bash\necho from bash")).text.strip() == "from bash"
+    code = (
+        "import subprocess; subprocess.run(['echo', 'from a child'], capture_output=True, text=True).stdout"
+    )
+    assert (await run(confined, code)).text == r"'from a child\n'"
+    code = "import shutil, pathlib; pathlib.Path('a').touch(); shutil.copy2('a', 'b'); open('b').read()"
+    assert (await run(confined, code)).text == "''"
+    code = "import asyncio; process = await asyncio.create_subprocess_exec('true'); await process.wait()"
+    assert (await run(confined, code)).text == "0"
+    code = "import sqlite3; sqlite3.connect('base').execute('create table t (a)').rowcount"
+    assert (await run(confined, code)).text == "-1"
+
+
+async def test_the_promised_folder_is_there_or_its_place_is_told(confined: PythonTool, run: Run) -> None:
+    await run(confined, "open('kept', 'w').write('x')")
+    answer = await run(confined, "open('/mnt/data/kept').read()")
+    assert answer.text == "'x'" or answer.text.startswith("[There is no /mnt/data here; files are kept in")
+    assert (await run(confined, "open('kept').read()")).text == "'x'"
 
 
 async def test_closing_removes_what_was_made_and_allows_a_new_start(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import errno
 import os
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
@@ -52,7 +53,8 @@ class Cell:
                 stopped = f"Timed out after {self._time_limit:g} s"
                 deadline = await self._interrupt()
                 continue
-            if (output := self._output(event)).text:
+            output = self._output(event)
+            if output.text or output.files:
                 yield output
             if self._console.flooded and not stopped:
                 stopped = "Stopped because it printed too much"
@@ -80,7 +82,8 @@ class Cell:
             case Printed(text):
                 return Output(self._console.write(text))
             case Shown(data):
-                return Output(self._console.show(self._describe(data)))
+                text, files = self._describe(data)
+                return Output(self._console.show(text), files=files)
             case Raised(traceback):
                 return Output(self._console.show(trim(traceback)), is_error=True)
         return Output("")
@@ -113,36 +116,43 @@ class Cell:
     def _last(self, note: str) -> Output:
         return Output(self._console.show(note) + self._console.finish(), is_error=True)
 
-    def _describe(self, data: Mapping[str, str]) -> str:
+    def _describe(self, data: Mapping[str, str]) -> tuple[str, tuple[Path, ...]]:
         """A rich value as text: pictures are saved and named, other forms give way to the plain one."""
         for kind, ending in PICTURES.items():
             if kind in data:
-                return self._save(kind, ending, data[kind])
+                return self._picture(kind, ending, data[kind])
         if "text/plain" in data and not data["text/plain"].startswith("<IPython.core.display."):
-            return data["text/plain"]
+            return data["text/plain"], ()
         rich = {kind: body for kind, body in data.items() if kind != "text/plain"}
-        return "\n".join(f"[{kind}, {len(body):,} characters, not shown]" for kind, body in rich.items())
+        return "\n".join(f"[{kind}, {len(body):,} characters, not shown]" for kind, body in rich.items()), ()
 
-    def _save(self, kind: str, ending: str, encoded: str) -> str:
+    def _picture(self, kind: str, ending: str, encoded: str) -> tuple[str, tuple[Path, ...]]:
         try:
             picture = base64.b64decode(encoded)
         except binascii.Error:
-            return f"[{kind}, damaged]"
+            return f"[{kind}, damaged]", ()
         if not picture:
-            return f"[{kind}, too large to keep]"
+            return f"[{kind}, too large to keep]", ()
+        what = f"{kind}, {len(picture):,} bytes"
+        try:
+            path = self._save(picture, ending)
+        except OSError as error:
+            return f"[{what}, not saved: {error.strerror}]", ()
+        return f"[{what}, saved as {path.name}]", (path,)
+
+    def _save(self, picture: bytes, ending: str) -> Path:
+        """Write a picture into the workspace under a name that is free there; raises OSError."""
         owner = self._workspace.stat()
         for number in range(1, 1000):
-            name = f"picture-{number}.{ending}"
+            path = self._workspace / f"picture-{number}.{ending}"
             # The code inside may have put a link of that name there: O_EXCL never follows one.
             try:
-                descriptor = os.open(self._workspace / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
             except FileExistsError:
                 continue
-            except OSError as error:
-                return f"[{kind}, {len(picture):,} bytes, not saved: {error.strerror}]"
             with os.fdopen(descriptor, "wb") as file:
                 file.write(picture)
                 if os.geteuid() == 0:
                     os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            return f"[{kind}, {len(picture):,} bytes, saved as {name}]"
-        return f"[{kind}, {len(picture):,} bytes, not saved: too many pictures]"
+            return path
+        raise OSError(errno.EEXIST, "too many pictures")

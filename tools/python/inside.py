@@ -5,6 +5,7 @@ Handed to the interpreter as text (`python -c`), because inside a sandbox this f
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -26,10 +27,19 @@ def bounded(value: Any, kind: str = "") -> Any:
     return f"{value[:head]}\n[… {len(value) - head - tail:,} characters left out …]\n{value[-tail:]}"
 
 
+def can_open(device: str) -> bool:
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 def main() -> None:
     # The debugger server is a third of the kernel's start-up time, and nothing here can attach to it.
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     from ipykernel.kernelapp import IPKernelApp
+    from ipykernel.zmqshell import ZMQInteractiveShell
     from jupyter_client.session import Session
 
     del sys.modules["debugpy"]
@@ -39,6 +49,9 @@ def main() -> None:
         return serialize(self, {**message, "content": bounded(message.get("content"))}, ident)
 
     Session.serialize = serialize_bounded
+    # `!command` wants a pseudo-terminal, which not every sandbox has; a pipe will do.
+    if not can_open("/dev/ptmx"):
+        ZMQInteractiveShell.system = ZMQInteractiveShell.system_raw
     IPKernelApp.launch_instance(
         [
             *sys.argv[1:],

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jupyter_client.asynchronous import AsyncKernelClient
 
 INSIDE = Path("/mnt/data")  # where the model is told that its files are kept
+OWN_ROOT = ("bubblewrap", "container")  # the sandboxes that can show them there
 LARGEST_MESSAGE = 32 * 10**6  # bytes; a kernel that sends more is cut off
 START_LIMIT = 60.0  # seconds
 # The end of a cell is told twice, over two sockets; the second may be lost in a flood of output.
@@ -80,7 +81,8 @@ class KernelError(Exception):
 class Kernel:
     """A running kernel. Made by `start`; after `Died` or `kill` it is of no further use."""
 
-    def __init__(self, program: Program, client: AsyncKernelClient) -> None:
+    def __init__(self, program: Program, client: AsyncKernelClient, folder: Path) -> None:
+        self.folder = folder  # where code finds the workspace
         self._program = program
         self._client = client
         # Bounded, so that a flood waits in the sockets instead of in our memory.
@@ -110,7 +112,7 @@ class Kernel:
                 os.chown(connection, NOBODY, NOBODY)
             program = [sys.executable, "-P", "-c", inspect.getsource(inside)]
             arguments = ["-f", str(connection), f"--ipython-dir={folder}"]
-            cwd = seen_at(workspace, confinement)
+            cwd = INSIDE if kind in OWN_ROOT else workspace
             process = await launch(
                 [*program, *arguments],
                 kind,
@@ -125,7 +127,7 @@ class Kernel:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         client.start_channels(stdin=False, hb=False)
-        kernel = cls(process, client)
+        kernel = cls(process, client, cwd)
         try:
             await asyncio.wait_for(kernel._ready(), START_LIMIT)
         except BaseException as error:
@@ -139,6 +141,10 @@ class Kernel:
     def alive(self) -> bool:
         """Whether its process is there, by the process's own status."""
         return self._program.returncode is None
+
+    def ending(self) -> str:
+        """How its process ended, in words."""
+        return self._program.ending()
 
     def execute(self, code: str) -> None:
         """Start a cell; its events follow from `next`, the last being Finished or Died."""
@@ -240,11 +246,6 @@ class Kernel:
             case "status":
                 self._idle = content["execution_state"] == "idle"
         return Finished(self._leaving) if self._idle and self._leaving is not None else None
-
-
-def seen_at(workspace: Path, confinement: Confinement) -> Path:
-    """Where code finds the folder `workspace`: elsewhere, if the sandbox has a root of its own."""
-    return INSIDE if confinement.kind in ("bubblewrap", "container") else workspace
 
 
 def socket_folder() -> Path:

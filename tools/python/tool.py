@@ -15,19 +15,26 @@ from typing import Literal
 from ..sandbox import Confinement, probe
 from ..tool import Output, Reach, Risk, Tool
 from .cell import Cell
-from .kernel import Kernel, KernelError
+from .kernel import INSIDE, Kernel, KernelError
 
 TIME_LIMIT = 120.0  # seconds; the model is told so in its prompt
 
 Mode = Literal["read-only", "workspace-write", "danger-full-access"]
 """What a cell may write: nothing but temporary files; the workspace as well; whatever the person may."""
 
+PLACES = {
+    "bubblewrap": "in a sandbox",
+    "landlock": "in a reduced sandbox (gptoss-chat doctor says what that leaves open)",
+    "container": "in a container",
+}
+
 
 class PythonTool(Tool):
     """A stateful Python of the model's own, one per conversation.
 
     Confined in every `mode` but "danger-full-access": where nothing confines it, it is off, and says so to
-    the model. Unconfined, every cell needs consent, unless `bypass` does away with both.
+    the model. Unconfined, every cell needs consent, unless `bypass` does away with both. `container` names an
+    image to run in, if that can be done here.
     Files live in `workspace`, a folder of this machine, which the sandbox shows as /mnt/data: the one that
     was given, or the conversation's (see `Tool.keep`), or else one that is removed on `close`. What the
     kernel process itself complains of goes to the file `log`.
@@ -41,6 +48,7 @@ class PythonTool(Tool):
         workspace: Path | None = None,
         *,
         mode: Mode = "workspace-write",
+        container: str = "",
         confinement: Confinement | None = None,
         bypass: bool = False,
         time_limit: float = TIME_LIMIT,
@@ -50,6 +58,7 @@ class PythonTool(Tool):
         if self._mode == "danger-full-access":
             confinement = Confinement("none", "Code runs unconfined, as you wished.")
         self._bypass = bypass
+        self._container = container
         self._time_limit = time_limit
         self._given = workspace
         self._kept: Path | None = None
@@ -77,7 +86,7 @@ class PythonTool(Tool):
     async def start(self) -> None:
         """Find out whether the sandbox holds (0.1 s), then bring the kernel up in the background."""
         if self.confinement is None:
-            self._settle(await probe())
+            self._settle(await probe(self._container))
         if not self._off:
             self._kernel_soon()
 
@@ -95,7 +104,11 @@ class PythonTool(Tool):
                 yield Output(f"[ERROR] Python could not be started: {error}.", is_error=True)
                 return
             if ended:
-                yield Output("[Python had ended and was started anew: earlier variables are lost.]\n")
+                yield Output(
+                    f"[Python had ended ({ended}) and was started anew: earlier variables are lost.]\n"
+                )
+            if str(INSIDE) in arguments and kernel.folder != INSIDE:
+                yield Output(f"[There is no {INSIDE} here; files are kept in the current folder.]\n")
             cell = Cell(kernel, self.workspace, self._time_limit)
             try:
                 async with contextlib.aclosing(cell.run(arguments)) as outputs:
@@ -136,7 +149,7 @@ class PythonTool(Tool):
         elif confinement is None:
             self.where = "in a sandbox, if one holds: not tried yet"
         elif confinement.works:
-            self.where = "in a sandbox"
+            self.where = PLACES[confinement.kind]
         else:
             self.where = "nowhere: no sandbox holds on this machine"
             self._off = f"Python is off. {confinement.reason}"
@@ -171,11 +184,11 @@ class PythonTool(Tool):
             writable = self._mode != "read-only"
             return await Kernel.start(self.confinement, self.workspace, file, writable=writable)
 
-    async def _kernel(self) -> tuple[Kernel, bool]:
-        """The kernel, up and idle, and whether an earlier one ended between two calls."""
+    async def _kernel(self) -> tuple[Kernel, str]:
+        """The kernel, up and idle, and how an earlier one ended between two calls, if it did."""
         await self._stopped()
         await self.start()
-        ended = False
+        ended = ""
         while True:
             starting = self._kernel_soon()
             try:
@@ -188,7 +201,7 @@ class PythonTool(Tool):
             if kernel.alive:
                 return kernel, ended
             await kernel.kill()
-            self._starting, ended = None, True
+            self._starting, ended = None, kernel.ending()
 
     async def _stopped(self) -> None:
         """Wait until a cell that was abandoned has ended, one way or the other."""

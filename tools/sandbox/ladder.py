@@ -154,7 +154,7 @@ async def _report(program: Program, address: Path) -> str:
     assert program.stdout is not None
     assert program.stderr is not None
     # Both are drained, so that neither a flood nor a silent end holds us up.
-    complaint = asyncio.create_task(program.stderr.read(100_000))
+    complaint = asyncio.create_task(program.stderr.read())
     report = await program.stdout.readline()
     if not report:
         said = (await complaint).decode(errors="replace").strip().splitlines()

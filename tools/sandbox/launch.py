@@ -98,8 +98,8 @@ async def launch(
 
     Confined, it sees `folders` and the running Python, nothing else of the machine's files; unconfined,
     `folders` mean nothing and it inherits our environment. Landlock shows every folder at its own place, so
-    there source and target must be the same. When root starts a confined program, the writable folders change
-    hands to `NOBODY`, whom the program runs as. Its memory, tasks and files are watched.
+    there source and target must be the same. When root starts a confined program, the folders change hands to
+    `NOBODY`, whom the program runs as. Its memory, tasks and files are watched.
 
     `remove` is a folder to delete when the program has ended, be we there to see it or not. The program dies
     with us, however we die. Raises OSError when this kind is impossible here.
@@ -108,8 +108,7 @@ async def launch(
     if kind != "none" and os.geteuid() == 0:
         user = NOBODY
         for folder in folders:
-            if folder.writable:
-                os.chown(folder.source, NOBODY, NOBODY)
+            os.chown(folder.source, NOBODY, NOBODY)
     environment = {"PATH": os.defpath}
     match kind:
         case "bubblewrap":
