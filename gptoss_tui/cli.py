@@ -40,7 +40,7 @@ Options can also stand in config.toml (temperature = 0.7) or the environment (GP
 
 def _looking_back() -> str:
     lines = [f"  gptoss-chat {name:<10}{summary}" for name, summary in SUBCOMMANDS.items()]
-    return "\n".join(["", "looking back (each has a --help of its own):", *lines])
+    return "\n".join(["", "looking back, and looking after (each has a --help of its own):", *lines])
 
 
 class _Parser(argparse.ArgumentParser):

@@ -58,10 +58,10 @@ class Settings:
     is a file with the JSON Schema that answers must fit. `constrain_headers` lets the model write only
     channels and recipients that exist. `reasoning` says how the raw chain of thought is shown;
     `reasoning_filter` is what sees it before the person does: FILE.py:FUNCTION or the folder of a checkpoint,
-    which judges by `reasoning_policy`. `sandbox` is what the model's code may write, `container` an image
-    to run it in, `ask_for_approval` what is asked about, `permissions` what is always or never allowed. `max_tool_calls` is how many calls a turn
-    has before the person is asked whether to go on. `bypass` runs code without sandbox and without asking;
-    only its flag sets it, so that no file can.
+    which judges by `reasoning_policy`. `sandbox` is what the model's code may write, `container` an image to
+    run it in, `ask_for_approval` what is asked about, `permissions` what is always or never allowed.
+    `max_tool_calls` is how many calls a turn has before the person is asked whether to go on. `bypass` runs
+    code without sandbox and without asking; only its flag sets it, so that no file can.
     """
 
     model: str = "demo"
@@ -285,7 +285,7 @@ def read_settings(flags: Mapping[str, str | list[str]], environment: Mapping[str
 
     Raises SettingsError for the first thing that cannot be used.
     """
-    chosen = _from_file(environment.get(PREFIX + "CONFIG"))
+    chosen = _from_file(environment)
     for variable, text in environment.items():
         if variable.startswith(PREFIX) and variable != PREFIX + "CONFIG" and text:
             chosen |= _one(f"environment variable {variable}", variable.removeprefix(PREFIX).lower(), text)
@@ -294,15 +294,19 @@ def read_settings(flags: Mapping[str, str | list[str]], environment: Mapping[str
     return Settings(**chosen)
 
 
-def _from_file(named: str | None) -> dict[str, Any]:
-    if named:
-        file = Path(named).expanduser()
-    else:
-        from platformdirs import user_config_path
+def config_file(environment: Mapping[str, str]) -> Path:
+    """The file that settings are read from, be it there or not."""
+    if named := environment.get(PREFIX + "CONFIG"):
+        return Path(named).expanduser()
+    from platformdirs import user_config_path
 
-        file = user_config_path("gptoss-chat") / "config.toml"
-        if not file.exists():
-            return {}
+    return user_config_path("gptoss-chat") / "config.toml"
+
+
+def _from_file(environment: Mapping[str, str]) -> dict[str, Any]:
+    file = config_file(environment)
+    if not environment.get(PREFIX + "CONFIG") and not file.exists():
+        return {}
     try:
         table = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The subcommands: `gptoss-chat NAME ...` looks back at conversations instead of having one. A file each.
+"""The subcommands: `gptoss-chat NAME ...` looks at something instead of having a conversation. A file each.
 
 A subcommand's file has `arguments(parser)`, which declares its options, and `run(given)`, which returns the
 exit status. It is imported when it is asked for.
@@ -12,6 +12,7 @@ from importlib import import_module
 SUBCOMMANDS = {
     "sessions": "list the conversations that are kept",
     "export": "print a conversation as Markdown or JSON",
+    "doctor": "say what works here, what does not, and what would help",
     "tokens": "show a conversation as the model sees it, token by token",
 }
 

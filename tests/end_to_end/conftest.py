@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from errno import ENOSYS
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from gptoss_tui.tools.sandbox import bpf, narrow, syscalls
 
 COMMAND = Path(sys.executable).parent / "gptoss-chat"
 
@@ -61,3 +67,31 @@ def sandbox() -> None:
 def endless(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model that, when greedy, never ends its answer."""
     return tiny_checkpoint(tmp_path_factory.mktemp("endless"), max_position_embeddings=131072)
+
+
+@pytest.fixture(scope="session")
+def unconfinable(environment: Mapping[str, str]) -> Run:
+    """The same as `run`, on a machine with no sandbox: its kernel has no Landlock, and bwrap is not found."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        architecture = syscalls.here()
+        assert architecture is not None
+        refusal = bpf.Refusal(narrow.CREATE_RULESET, ENOSYS)
+        filter_ = bpf.assemble(bpf.program([refusal], architecture.audit, refuse_x32=False))
+        spec: dict[str, Any] = {
+            "limits": {},
+            "landlock": None,
+            "filter": base64.b64encode(filter_).decode(),
+            "stand_ins": [],
+            "environment": {**environment, "PATH": "/nowhere"},
+        }
+        return subprocess.run(
+            [sys.executable, narrow.__file__, json.dumps(spec), str(COMMAND), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,86 @@
+"""What a checkpoint would run on, without loading it: `python -m gptoss_tui.model.engine.survey SPEC`.
+
+A process of its own, because it imports torch. SPEC is JSON with `checkpoint` (a folder, or null) and
+`device`; the answer is one JSON line, a `Survey`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gptoss_tui.model.config import ModelConfig
+from gptoss_tui.model.engine.engine import EngineError
+from gptoss_tui.model.errors import CheckpointError
+
+PATIENCE = 120.0  # seconds; importing torch from a slow disk takes its time
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was found; sizes in bytes, None where unknown. `failure` says why nothing can run, or is empty."""
+
+    torch: str = ""
+    device: str = ""
+    parameters: int | None = None
+    needed: int | None = None
+    free: int | None = None
+    failure: str = ""
+
+
+def survey(checkpoint: Path | None, device: str) -> Survey:
+    """Ask a process that may import torch. Never raises."""
+    spec = json.dumps({"checkpoint": checkpoint and str(checkpoint.absolute()), "device": device})
+    words = [sys.executable, "-P", "-m", "gptoss_tui.model.engine.survey", spec]
+    try:
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        return Survey(**json.loads(done.stdout))
+    except subprocess.TimeoutExpired:
+        return Survey(failure=f"PyTorch was not imported within {PATIENCE:.0f} s.")
+    except OSError as error:
+        return Survey(failure=f"No process can be started: {error.strerror}.")
+    except (ValueError, TypeError):
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        return Survey(failure=f"PyTorch does not start here: {said[-1]}")
+
+
+def _find(checkpoint: str | None, device: str) -> Survey:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return Survey(failure=f"PyTorch cannot be imported: {error}. Install gptoss-chat again.")
+    from gptoss_tui.model.checkpoint.memory import available, estimate, require
+    from gptoss_tui.model.engine.device import choose_device, choose_dtype, describe
+
+    # "2.13.0+cpu" names its build; a bare number is told by what it was built for.
+    build = torch.__version__ if "+" in torch.__version__ else f"{torch.__version__} ({_built_for()})"
+    try:
+        place = choose_device(device)
+    except EngineError as error:
+        return Survey(build, failure=str(error))
+    free = available(place)
+    if checkpoint is None:
+        return Survey(build, str(place), free=free)
+    try:
+        config = ModelConfig.from_file(Path(checkpoint, "config.json"))
+        dtype = choose_dtype("auto", config)
+        found = Survey(build, describe(place, dtype), config.total_parameters, estimate(config, dtype), free)
+        require(Path(checkpoint).name, config, place, dtype)
+    except CheckpointError as error:
+        return Survey(build, str(place), free=free, failure=str(error))
+    return found
+
+
+def _built_for() -> str:
+    import torch
+
+    return f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_find(**json.loads(sys.argv[1])))))
