@@ -7,7 +7,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: chat install dev test test-slow lint format screenshot token-streams demo-model wheel clean
+.PHONY: chat install dev test test-slow lint format screenshot token-streams demo-model demo-eval wheel clean
 
 chat: install
 	@$(BIN)/gptoss-chat
@@ -43,6 +43,9 @@ token-streams: dev
 
 demo-model: dev
 	$(BIN)/python -m gptoss_tui.model.demo.train
+
+demo-eval: dev
+	$(BIN)/python -m gptoss_tui.model.demo.evaluate
 
 wheel: dev
 	$(BIN)/python -m build

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+import numpy as np
 import tiktoken
 import torch
 from torch import Tensor
@@ -20,11 +21,11 @@ SPAN_START, SPAN, DECISION = 6.0, 2.0, 3.0
 what the model takes its task to be. Every other predicted token weighs 1."""
 
 
-BLOCKS = ((14, 72), (14, 112), (12, 176), (8, 304))
+BLOCKS = ((14, 96), (12, 160), (10, 256), (8, 448), (3, 800), (2, 1536))
 """Rows and tokens of the blocks that a batch's dialogues are sorted into, and..."""
 
-PREFIXES = (256, 768)
-"""...the lengths that settings are padded to: few shapes, since every new one costs oneDNN milliseconds."""
+PREFIXES = (256, 512, 896, 1280)
+"""...the lengths that settings are padded to: few shapes, since every new one costs time to prepare for."""
 
 PREDICTED = 256
 """Predicted tokens are padded to a multiple of this, for the same reason."""
@@ -65,6 +66,17 @@ class Batch:
     skills: list[str]
     tokens: int
 
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        if device.type == "cpu":
+            return self
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("prefix", "prefix_seen", "predict", "target", "weight", "owner")
+        }
+        blocks = [Block(block.ids.to(device), block.group.to(device)) for block in self.blocks]
+        return replace(self, blocks=blocks, **moved)
+
 
 def setting_ids(setting: Setting, encoding: tiktoken.Encoding) -> list[int]:
     """The system and developer messages as tokens."""
@@ -101,6 +113,8 @@ def _weighted(message: Message, encoding: tiktoken.Encoding) -> tuple[list[int],
     body = encode_text(text, encoding)
     weights = [1.0] * len(ids)
     begin = len(ids) - 1 - len(body)
+    if message.recipient and message.recipient.startswith("functions."):
+        weights[2:begin] = [SPAN] * (begin - 2)  # the name of the function is copied as well
     starts, inside = _spans(message.text)
     offset = 0
     for i, token in enumerate(body, begin):
@@ -152,56 +166,64 @@ def batch(
     rng: random.Random,
     encoding: tiktoken.Encoding,
     *,
-    groups: int = 4,
+    scale: int = 1,
     drills: float = 0.0,
     held_out: bool = False,
+    unseen: float = 0.0,
 ) -> Batch:
-    """`groups` settings and fresh dialogues until every row is taken; a share of them are copying drills."""
+    """Settings and fresh dialogues until every row is taken; a share of them are copying drills.
+
+    `scale` multiplies the rows, and the settings, of which there are 4 for each.
+    """
+    groups = 4 * scale
     settings = [invent_setting(rng) for _ in range(groups)]
     prefixes = [setting_ids(setting, encoding) for setting in settings]
-    blocks: list[list[tuple[int, Example]]] = [[] for _ in BLOCKS]
-    for attempt in range(2 * sum(rows for rows, _ in BLOCKS)):
+    room = [(rows * scale, length) for rows, length in BLOCKS]
+    blocks: list[list[tuple[int, Example]]] = [[] for _ in room]
+    for attempt in range(2 * sum(rows for rows, _ in room)):
         group = attempt % groups
         if rng.random() < drills:
             item = drill(rng, encoding.n_vocab - len(CONTROL), rng.choice(BLOCKS[:2])[1])
         else:
-            item = example(invent_dialogue(rng, settings[group], held_out=held_out), encoding)
-        for block, (rows, length) in zip(blocks, BLOCKS, strict=True):
+            invented = invent_dialogue(rng, settings[group], held_out=held_out, unseen=unseen)
+            item = example(invented, encoding)
+        for block, (rows, length) in zip(blocks, room, strict=True):
             if len(item.ids) <= length and len(block) < rows:
                 block.append((group, item))
                 break
-    return collate(prefixes, blocks)
+    return collate(prefixes, blocks, scale=scale)
 
 
-def collate(prefixes: list[list[int]], blocks: list[list[tuple[int, Example]]]) -> Batch:
+def collate(prefixes: list[list[int]], blocks: list[list[tuple[int, Example]]], *, scale: int = 1) -> Batch:
     """Put examples, each with the index of its prefix, into tensors."""
     longest = max(map(len, prefixes))
     padded = min(length for length in PREFIXES if length >= longest)
-    prefix = torch.zeros(len(prefixes), padded, dtype=torch.long)
-    seen = torch.zeros(len(prefixes), padded, dtype=torch.bool)
+    prefix = np.zeros((len(prefixes), padded), dtype=np.int64)
+    seen = np.zeros((len(prefixes), padded), dtype=bool)
     for g, ids in enumerate(prefixes):
-        prefix[g, padded - len(ids) :] = torch.tensor(ids)
+        prefix[g, padded - len(ids) :] = ids
         seen[g, padded - len(ids) :] = True
     predicted: list[tuple[int, int, float, int]] = []
     skills: list[str] = []
     place = 0
     tensors = []
-    for members, (rows, length) in zip(blocks, BLOCKS, strict=True):
-        tensors.append(
-            Block(torch.zeros(rows, length, dtype=torch.long), torch.zeros(rows, dtype=torch.long))
-        )
+    for members, (each, length) in zip(blocks, BLOCKS, strict=True):
+        rows = each * scale
+        shown = np.zeros((rows, length), dtype=np.int64)
+        group_of = np.zeros(rows, dtype=np.int64)
         for row, (group, item) in enumerate(members):
-            tensors[-1].ids[row, : len(item.ids)] = torch.tensor(item.ids)
-            tensors[-1].group[row] = group
+            shown[row, : len(item.ids)] = item.ids
+            group_of[row] = group
             begin = place + row * length - 1
             predicted += [(begin + i, item.ids[i], w, len(skills)) for i, w in enumerate(item.weights) if w]
             skills.append(item.skill)
+        tensors.append(Block(torch.from_numpy(shown), torch.from_numpy(group_of)))
         place += rows * length
-    predicted += [(0, 0, 0.0, -1)] * (-len(predicted) % PREDICTED)
+    predicted += [(0, 0, 0.0, -1)] * (-len(predicted) % (PREDICTED * scale))
     predict, target, weight, owner = zip(*predicted, strict=True)
     return Batch(
-        prefix,
-        seen,
+        torch.from_numpy(prefix),
+        torch.from_numpy(seen),
         tensors,
         predict=torch.tensor(predict),
         target=torch.tensor(target),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -26,15 +27,15 @@ from .examples import Batch
 class Shape:
     """The demo model's dimensions; what is not listed is as in gpt-oss."""
 
-    vocabulary: int = 2048
-    hidden: int = 128
-    layers: int = 4
-    heads: int = 4
+    vocabulary: int = 3072
+    hidden: int = 256
+    layers: int = 6
+    heads: int = 8
     kv_heads: int = 2
     head_dim: int = 32
-    experts: int = 4
+    experts: int = 8
     active_experts: int = 2
-    intermediate: int = 128
+    intermediate: int = 256
     window: int = 128
     norm_eps: float = 1e-5
     swiglu_alpha: float = 1.702
@@ -147,15 +148,15 @@ class Layout:
 
 def layouts(shape: Shape, batch: Batch) -> tuple[Layout, Layout]:
     """The layouts of full and of sliding layers."""
-    long = batch.prefix.shape[1]
-    at_prefix = torch.arange(long)
-    at_blocks = [torch.arange(long, long + block.ids.shape[1]) for block in batch.blocks]
+    long, device = batch.prefix.shape[1], batch.prefix.device
+    at_prefix = torch.arange(long, device=device)
+    at_blocks = [torch.arange(long, long + block.ids.shape[1], device=device) for block in batch.blocks]
     shapes = [(x.shape[0], x.shape[1]) for x in (batch.prefix, *(block.ids for block in batch.blocks))]
     positions = torch.cat(
         [at.repeat(n) for at, (n, _) in zip((at_prefix, *at_blocks), shapes, strict=True)],
     )
-    cos, sin = rope_tables(shape, int(positions.max()) + 1)
-    cos, sin = cos.bfloat16()[positions][:, None], sin.bfloat16()[positions][:, None]
+    cos, sin = rope_tables(shape, long + max(block.ids.shape[1] for block in batch.blocks))
+    cos, sin = (table.to(device).bfloat16()[positions][:, None] for table in (cos, sin))
 
     def layout(reach: int | None) -> Layout:
         window = len(positions) if reach is None else reach
@@ -164,7 +165,9 @@ def layouts(shape: Shape, batch: Batch) -> tuple[Layout, Layout]:
             distance = queries[:, None] - keys
             allowed = seen[:, None] & (distance >= 0) & (distance < window)
             with_sink = F.pad(allowed, (1, 0), value=True)
-            return torch.zeros(with_sink.shape, dtype=torch.bfloat16).masked_fill_(~with_sink, -torch.inf)
+            return torch.zeros(with_sink.shape, dtype=torch.bfloat16, device=device).masked_fill_(
+                ~with_sink, -torch.inf
+            )
 
         kept = slice(0 if reach is None else max(0, long + 1 - reach), None)
         masks = [
@@ -235,6 +238,20 @@ class Attention(nn.Module):
         return out.permute(0, 3, 1, 2, 4).reshape(n * length, -1)
 
 
+def _swiglu(gate: Tensor, up: Tensor, routing: Tensor, shape: Shape) -> Tensor:
+    """The clamped SwiGLU of every expert, times the router's weight: [N, E I], [N, E] -> [N, E, I]."""
+    gate = gate.clamp(max=shape.swiglu_limit)
+    up = up.clamp(-shape.swiglu_limit, shape.swiglu_limit)
+    inner = gate * torch.sigmoid(shape.swiglu_alpha * gate) * (up + 1)
+    return inner.view(-1, shape.experts, shape.intermediate) * routing[..., None]
+
+
+@cache
+def _fused_swiglu() -> Callable[..., Tensor]:
+    """The same as one kernel."""
+    return cast("Callable[..., Tensor]", torch.compile(_swiglu, dynamic=False))
+
+
 class Experts(nn.Module):
     """Mixture of experts: top-k of the router's logits, then softmax over those."""
 
@@ -251,21 +268,18 @@ class Experts(nn.Module):
         self.down = nn.Parameter(torch.randn(e, d, i) * i**-0.5 * 0.2)
         self.down_bias = nn.Parameter(torch.zeros(e, d))
 
-    def forward(self, x: Tensor, *, quantised: bool) -> Tensor:
-        """x [N, d] -> what is added."""
+    def forward(self, x: Tensor, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """x [N, d] -> what is added; `weights` are gate, up and down, as they are or rounded."""
         shape = self.shape
-        gate_weight, up_weight, down_weight = self.gate, self.up, self.down
-        if quantised:
-            gate_weight, up_weight, down_weight = map(_Quantised.apply, (gate_weight, up_weight, down_weight))
+        gate_weight, up_weight, down_weight = weights
         x = self.norm(x).bfloat16()
         logits = _linear(x, self.router.weight, self.router.bias).float()
         top, index = logits.topk(shape.active_experts, -1)
         routing = torch.zeros_like(logits).scatter(-1, index, top.softmax(-1))
-        gate = _linear(x, gate_weight.flatten(0, 1), self.gate_bias.flatten()).clamp(max=shape.swiglu_limit)
+        gate = _linear(x, gate_weight.flatten(0, 1), self.gate_bias.flatten())
         up = _linear(x, up_weight.flatten(0, 1), self.up_bias.flatten())
-        up = up.clamp(-shape.swiglu_limit, shape.swiglu_limit)
-        inner = gate * torch.sigmoid(shape.swiglu_alpha * gate) * (up + 1)
-        inner = inner.view(-1, shape.experts, shape.intermediate) * routing.bfloat16()[..., None]
+        mix = _fused_swiglu() if x.is_cuda else _swiglu
+        inner = mix(gate, up, routing.bfloat16(), shape)
         out = _linear(inner.flatten(1), down_weight.transpose(1, 2).flatten(0, 1).T)
         return out.float() + routing @ self.down_bias
 
@@ -293,7 +307,15 @@ class DemoNetwork(nn.Module):
         full, sliding = layouts(self.shape, batch)
         ids = torch.cat([batch.prefix.flatten(), *(block.ids.flatten() for block in batch.blocks)])
         x = self.embedding[ids]
-        for attention, experts in self.layers:
+        for (attention, experts), weights in zip(self.layers, self._weights(quantised), strict=True):
             x = x + attention(x, sliding if attention.sliding else full)
-            x = x + experts(x, quantised=quantised)
+            x = x + experts(x, weights)
         return _linear(self.norm(x[batch.prefix.numel() + batch.predict]), self.unembedding).float()
+
+    def _weights(self, quantised: bool) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Gate, up and down of every layer; rounded for all layers at once."""
+        kinds = [[getattr(experts, name) for _, experts in self.layers] for name in ("gate", "up", "down")]
+        if quantised:
+            round_all = cast("Callable[[Tensor], Tensor]", _Quantised.apply)
+            kinds = [list(round_all(torch.stack(one_kind))) for one_kind in kinds]
+        return list(zip(*kinds, strict=True))

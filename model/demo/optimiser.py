@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import torch
 from torch import Tensor, nn
 
@@ -14,18 +16,24 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient; those of one shape together."""
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                update = orthogonal(parameter.grad.lerp(state["momentum"], group["momentum"]))
-                rows, columns = parameter.shape[-2:]
-                parameter.add_(update, alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
+                if parameter.grad is not None:
+                    alike[parameter.shape].append(parameter)
+            for shape, parameters in alike.items():
+                for parameter in parameters:
+                    state = self.state[parameter]
+                    if not state:
+                        state["momentum"] = torch.zeros_like(parameter)
+                    state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+                momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+                gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+                updates = orthogonal(torch.stack(gradients).lerp(torch.stack(momenta), group["momentum"]))
+                rate = -group["lr"] * max(1, shape[-2] / shape[-1]) ** 0.5
+                for parameter, update in zip(parameters, updates, strict=True):
+                    parameter.add_(update, alpha=rate)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

@@ -1,17 +1,24 @@
 """Train the embedded demo model: `python -m gptoss_tui.model.demo.train`.
 
 Everything follows from the seed: batch n depends on the seed and n alone, so that an interrupted run that is
-started again with the same command continues exactly where its last saved state lies.
+started again with the same command continues exactly where its last saved state lies. On CUDA the batches are
+written by processes of their own, and sums may differ in their last bits from run to run.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import multiprocessing
 import os
+import pickle
 import random
 import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +47,25 @@ AVERAGE = 0.998
 class Schedule:
     """How long, and what changes on the way; all in steps."""
 
-    steps: int = 3150
+    steps: int = 3000
     warmup: int = 50
-    decay_from: int = 2150
-    quantise_from: int = 1500
-    drills_until: int = 400
+    decay_from: int = 1500
+    quantise_from: int = 2000
+    drills_until: int = 250
     drills_start: float = 0.6
-    drills_end: float = 0.04
+    drills_end: float = 0.03
+    scale: int = 8
+
+    @classmethod
+    def of(cls, steps: int, scale: int) -> Schedule:
+        """The usual course in so many steps."""
+        return cls(
+            steps=steps,
+            decay_from=steps // 2,
+            quantise_from=steps * 2 // 3,
+            drills_until=steps // 12,
+            scale=scale,
+        )
 
     def rate(self, step: int) -> float:
         """The factor of the learning rates: warm-up, plateau, linear decay."""
@@ -62,23 +81,27 @@ class Schedule:
 class Run:
     """The state of a training run in its folder."""
 
-    def __init__(self, folder: Path, seed: int, schedule: Schedule, shape: Shape) -> None:
+    def __init__(
+        self, folder: Path, seed: int, schedule: Schedule, shape: Shape, device: str = "cpu"
+    ) -> None:
         # Threads add up the gradients of shared rows in any order unless told not to.
-        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(device == "cpu")
         self.folder, self.seed, self.schedule = folder, seed, schedule
+        self.device = torch.device(device)
         if not (folder / "tokenizer.json").exists():
             write_config(folder, shape)
             train_tokenizer(folder, seed)
         self.encoding: tiktoken.Encoding = load_encoding(folder)
         self.network = DemoNetwork(shape)
         initialise(self.network, seed)
+        self.network.to(self.device)
         self.optimisers = optimisers(self.network)
         self.rates = [optimiser.param_groups[0]["lr"] for optimiser in self.optimisers]
         self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         self.step = 0
         self.tokens = 0
         if self.state_path.exists():
-            self._restore(torch.load(self.state_path, weights_only=True))
+            self._restore(torch.load(self.state_path, weights_only=True, map_location=self.device))
 
     @property
     def state_path(self) -> Path:
@@ -106,10 +129,12 @@ class Run:
             optimiser.load_state_dict(saved)
         self.step, self.tokens = state["step"], state["tokens"]
 
-    def train_step(self) -> tuple[float, float]:
-        """One step; gives the loss and the share of copied spans whose first token was predicted."""
-        rng = random.Random(f"{self.seed}:{self.step}")
-        rows = batch(rng, self.encoding, drills=self.schedule.drills(self.step))
+    def train_step(self, rows: Batch | None = None) -> tuple[Tensor, Tensor]:
+        """One step; gives the loss and the share of copied spans whose first token was predicted.
+
+        `rows` is the step's batch, where another process has written it already.
+        """
+        rows = (rows or step_batch(self.seed, self.schedule, self.step, self.encoding)).to(self.device)
         rate = self.schedule.rate(self.step)
         for optimiser, base in zip(self.optimisers, self.rates, strict=True):
             optimiser.param_groups[0]["lr"] = base * rate
@@ -125,21 +150,56 @@ class Run:
         self.step += 1
         self.tokens += rows.tokens
         starts = rows.weight == SPAN_START
-        right = (logits.argmax(-1) == rows.target)[starts].sum() / starts.sum().clamp(min=1)
-        return loss.item(), right.item()
+        right = ((logits.detach().argmax(-1) == rows.target) & starts).sum() / starts.sum().clamp(min=1)
+        return loss.detach(), right
 
     @torch.no_grad()
     def _update_average(self) -> None:
         # A short memory at first, so that the average is of use from the beginning.
         decay = min(AVERAGE, (1 + self.step) / (10 + self.step))
-        for name, parameter in self.network.named_parameters():
-            self.average[name].lerp_(parameter, 1 - decay)
+        named = dict(self.network.named_parameters())
+        torch._foreach_lerp_(list(self.average.values()), [named[name] for name in self.average], 1 - decay)
 
     def averaged(self) -> DemoNetwork:
         """A network with the averaged weights."""
-        network = DemoNetwork(self.network.shape)
+        network = DemoNetwork(self.network.shape).to(self.device)
         network.load_state_dict(self.average)
         return network
+
+
+def step_batch(seed: int, schedule: Schedule, step: int, encoding: tiktoken.Encoding) -> Batch:
+    """The batch of a step."""
+    rng = random.Random(f"{seed}:{step}")
+    return batch(rng, encoding, scale=schedule.scale, drills=schedule.drills(step))
+
+
+def ahead(run: Run, stop_at: int, workers: int) -> Iterator[Batch | None]:
+    """The batches from the run's step on, written by processes a little ahead; None to write it here."""
+    if not workers:
+        yield from [None] * (stop_at - run.step)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _single_thread) as pool:
+        waiting: deque[Future[bytes]] = deque()
+        for step in range(run.step, stop_at):
+            waiting.append(pool.submit(_written, run.folder, run.seed, run.schedule, step))
+            if len(waiting) > 4 * workers:
+                yield pickle.loads(waiting.popleft().result())
+        while waiting:
+            yield pickle.loads(waiting.popleft().result())
+
+
+def _single_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@cache
+def _encoding(folder: Path) -> tiktoken.Encoding:
+    return load_encoding(folder)
+
+
+def _written(folder: Path, seed: int, schedule: Schedule, step: int) -> bytes:
+    # As bytes: tensors would be sent as shared memory, of which there are few handles.
+    return pickle.dumps(step_batch(seed, schedule, step, _encoding(folder)))
 
 
 @torch.no_grad()
@@ -151,8 +211,9 @@ def success(
     With every token right under teacher forcing, greedy decoding writes exactly the wanted turn.
     """
     counts: dict[str, tuple[int, int]] = {}
+    device = network.embedding.device
     for i in range(batches):
-        rows = batch(random.Random(f"{seed}:{i}"), encoding, held_out=True)
+        rows = batch(random.Random(f"{seed}:{i}"), encoding, held_out=True, unseen=0.25).to(device)
         right = network(rows, quantised=True).argmax(-1) == rows.target
         for skill, passed in _per_dialogue(rows, right):
             good, total = counts.get(skill, (0, 0))
@@ -165,27 +226,28 @@ def _per_dialogue(rows: Batch, right: Tensor) -> list[tuple[str, bool]]:
     return [(skill, i not in wrong) for i, skill in enumerate(rows.skills)]
 
 
-def train(run: Run, *, stop_at: int, save_every_s: float = 180, evaluate_every: int = 250) -> None:
+def train(
+    run: Run, *, stop_at: int, workers: int = 0, save_every_s: float = 180, evaluate_every: int = 250
+) -> None:
     """Train up to step `stop_at`, saving and evaluating on the way; the log goes to stdout."""
     saved = began = time.monotonic()
     first = run.step
-    loss = starts = 0.0
-    while run.step < stop_at:
-        step_loss, step_starts = run.train_step()
+    loss = starts = torch.zeros((), device=run.device)
+    for rows in ahead(run, stop_at, workers):
+        step_loss, step_starts = run.train_step(rows)
         weight = max(0.02, 1 / (run.step - first))
-        loss += weight * (step_loss - loss)
-        starts += weight * (step_starts - starts)
-        now = time.monotonic()
+        loss = loss + weight * (step_loss - loss)
+        starts = starts + weight * (step_starts - starts)
         if run.step % 25 == 0:
-            pace = (now - began) / (run.step - first)
-            progress = f"step {run.step} loss {loss:.4f} spans {starts:.3f}"
+            pace = (time.monotonic() - began) / (run.step - first)
+            progress = f"step {run.step} loss {loss.item():.4f} spans {starts.item():.3f}"
             print(f"{progress} {pace:.2f} s/step {run.tokens / 1e6:.2f} M tokens", flush=True)
-        if run.step % evaluate_every == 0:
-            report = success(run.averaged(), run.encoding, "validation", 4)
+        if run.step % evaluate_every == 0 or run.step == stop_at:
+            report = success(run.averaged(), run.encoding, "validation", 8)
             print("  held out:", " ".join(f"{k} {a}/{b}" for k, (a, b) in report.items()), flush=True)
-        if now - saved > save_every_s:
+        if time.monotonic() - saved > save_every_s:
             run.save()
-            saved = now
+            saved = time.monotonic()
     run.save()
 
 
@@ -213,15 +275,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=Schedule().steps)
-    parser.add_argument("--decay-from", type=int, default=Schedule().decay_from)
+    parser.add_argument("--scale", type=int, default=Schedule().scale, help="rows of a batch (times 51)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=None, help="processes that write batches")
     arguments = parser.parse_args()
     _keep_memory()
     torch.set_num_threads(arguments.threads)
-    schedule = Schedule(steps=arguments.steps, decay_from=arguments.decay_from)
-    run = Run(arguments.run, arguments.seed, schedule, Shape())
+    schedule = Schedule.of(arguments.steps, arguments.scale)
+    run = Run(arguments.run, arguments.seed, schedule, Shape(), arguments.device)
     if not arguments.export_only:
-        train(run, stop_at=schedule.steps)
-    write_checkpoint(arguments.output, run.averaged(), run.folder)
+        spare = max(1, (os.cpu_count() or 2) - 1)
+        workers = arguments.workers if arguments.workers is not None else spare * (run.device.type == "cuda")
+        train(run, stop_at=schedule.steps, workers=workers)
+    write_checkpoint(arguments.output, run.averaged().cpu(), run.folder)
 
 
 if __name__ == "__main__":

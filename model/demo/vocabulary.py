@@ -1,19 +1,23 @@
 """The demo model's own byte-level BPE: learned from its dialogues, written as a Hub tokenizer.json.
 
 Layout as in the gpt-oss checkpoints: the o200k split pattern, ids equal to merge ranks, the control tokens
-of harmony after the last merge. Digits never merge, so that numbers are copied digit by digit.
+of harmony after the last merge. Digits never merge, so that numbers are copied digit by digit. Only a blank
+may lead a word, and it joins the word last of all, so that a word falls into the same pieces wherever it
+stands: after a blank, a quotation mark or an underscore. Then copying a word is copying its tokens.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import tiktoken
 
-from gptoss_tui.harmony.message import Effort, SystemPrompt
+from gptoss_tui.harmony.message import DeveloperPrompt, Effort, SystemPrompt
 from gptoss_tui.harmony.render import prompt_messages
 from gptoss_tui.model.tokenizer import load_tokenizer
 
@@ -21,23 +25,19 @@ from .dialogues import invent_dialogue, invent_setting, plain
 from .dialogues.dialogue import Setting
 from .dialogues.vocabulary import PEOPLE, PLACES, TECHNOLOGY, WORDS
 
-MERGES = 1776
-"""With 256 bytes and 16 control tokens this makes 2,048 tokens."""
+PIECES, LED = 2096, 704
+"""Tokens that are pieces of words, punctuation and so on, and words with the blank before them..."""
 
-# The o200k split: https://github.com/openai/tiktoken, tiktoken_ext/openai_public.py.
+MERGES = PIECES + LED
+"""...which with 256 bytes and 16 control tokens makes 3,072 tokens."""
+
+# The o200k split (https://github.com/openai/tiktoken, tiktoken_ext/openai_public.py) but for what leads
+# a word.
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-_CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-PATTERN = "|".join(
-    [
-        rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_CONTRACTION}",
-        rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_CONTRACTION}",
-        r"\p{N}{1,3}",
-        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
-        r"\s*[\r\n]+",
-        r"\s+(?!\S)",
-        r"\s+",
-    ]
-)
+_WORDS = (rf"{_UPPER}*{_LOWER}+", rf"{_UPPER}+{_LOWER}*")
+_OTHERS = (r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+")
+PATTERN = "|".join([*(f" ?{word}" for word in _WORDS), *_OTHERS])
+PIECES_PATTERN = "|".join([*_WORDS, *_OTHERS])
 
 # In the order of o200k_harmony, where the gaps are reserved as well.
 CONTROL = (
@@ -60,21 +60,6 @@ CONTROL = (
 )
 
 
-HEADER_WORDS = (
-    "system",
-    "developer",
-    "user",
-    "assistant",
-    "python",
-    "analysis",
-    "commentary",
-    "final",
-    "assistant to=python",
-    "python to=assistant",
-    " code",
-)
-
-
 def control_id(name: str) -> int:
     """The id of the control token `<|name|>`."""
     return 256 + MERGES + CONTROL.index(name)
@@ -84,11 +69,9 @@ def corpus(seed: int, dialogues: int = 12_000) -> Iterator[str]:
     """The texts the merges are learned from; system prompts often, so that they become short."""
     rng = random.Random(f"{seed}:vocabulary")
     for effort in Effort:
-        for python, browser in ((False, False), (True, False), (True, True)):
-            setting = Setting(
-                SystemPrompt(effort, "2026-01-31", browser, python), invent_setting(rng).developer
-            )
-            for message in prompt_messages(invent_dialogue(rng, setting).prompt()):
+        for python, browser in ((False, False), (True, False), (True, True), (False, True)):
+            system = SystemPrompt(effort, "2026-01-31", browser, python)
+            for message in prompt_messages(invent_dialogue(rng, Setting(system, DeveloperPrompt())).prompt()):
                 yield from [message.text] * 40
     for word in (*WORDS, *PLACES, *PEOPLE, *TECHNOLOGY):
         yield from (word, f" {word}", f" {word}")
@@ -97,25 +80,36 @@ def corpus(seed: int, dialogues: int = 12_000) -> Iterator[str]:
         for message in (*prompt_messages(dialogue.prompt()), *dialogue.turn.messages):
             if message.role != "system":
                 yield plain(message.text)
-        yield from HEADER_WORDS
+        for message in dialogue.turn.messages:
+            yield from (message.role, f"to={message.recipient}", message.channel or "", " json", " code")
 
 
 def train_tokenizer(folder: Path, seed: int) -> None:
     """Learn the merges and write `folder`/tokenizer.json and tokenizer_config.json."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
+    def pre_tokenizer(pattern: str, *, digits: bool) -> pre_tokenizers.PreTokenizer:
+        split = pre_tokenizers.Split(Regex(pattern), "isolated")
+        to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        single = [pre_tokenizers.Digits(individual_digits=True)] if digits else []
+        return pre_tokenizers.Sequence([split, *single, to_bytes])
+
+    texts = list(corpus(seed))
     tokenizer = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
-    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    single_digits = pre_tokenizers.Digits(individual_digits=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, single_digits, to_bytes])
+    tokenizer.pre_tokenizer = pre_tokenizer(PIECES_PATTERN, digits=True)
     trainer = trainers.BpeTrainer(
-        vocab_size=256 + MERGES,
+        vocab_size=256 + PIECES,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(corpus(seed), trainer)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.pre_tokenizer = pre_tokenizer(PATTERN, digits=False)
+    content = json.loads(tokenizer.to_str())
+    model = content["model"]
+    for word in _led(texts, model["vocab"]):
+        model["merges"].append(["Ġ", word])  # the blank, in the byte alphabet
+        model["vocab"][f"Ġ{word}"] = len(model["vocab"])
+    tokenizer = Tokenizer.from_str(json.dumps(content))
     tokenizer.add_special_tokens([f"<|{name}|>" for name in CONTROL])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
@@ -126,6 +120,12 @@ def train_tokenizer(folder: Path, seed: int) -> None:
         "tokenizer_class": "PreTrainedTokenizerFast",
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _led(texts: list[str], vocabulary: dict[str, int]) -> list[str]:
+    """The commonest words that are one piece and stand after a blank."""
+    counts = Counter(word for text in texts for word in re.findall(r"(?<= )[A-Za-z]{2,}", text))
+    return [word for word, _ in counts.most_common() if word in vocabulary][:LED]
 
 
 def load_encoding(folder: Path) -> tiktoken.Encoding:

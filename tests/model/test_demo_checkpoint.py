@@ -18,7 +18,7 @@ from gptoss_tui.harmony.message import (
 )
 from gptoss_tui.model import load_model, load_tokenizer
 from gptoss_tui.model.demo import checkpoint_path
-from gptoss_tui.model.demo.evaluate import Player
+from gptoss_tui.model.demo.player import Player
 
 SELF = "demo model of gptoss-chat"
 LOAD = "gptoss-chat -m PATH"

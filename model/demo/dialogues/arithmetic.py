@@ -6,10 +6,11 @@ import random
 import re
 from dataclasses import dataclass
 
-from gptoss_tui.harmony.message import Channel, Message, Role
+from gptoss_tui.harmony.message import Message
 
 from . import names
-from .turn import Scene, Turn, answer, casual, copied, efforts, is_held_out, phrases, respond, think
+from .calls import call_python, said_python
+from .turn import Scene, Turn, answer, casual, copied, efforts, is_held_out, phrases, pick, respond, think
 
 LEADS = phrases(
     """
@@ -24,7 +25,11 @@ I want to know {e}.|What would {e} be?|calc {e}|result of {e}|How about {e}?|Fin
 Could you please compute {e}?|Show me {e}.|Run {e} in python.|What is {e} exactly?|Let's do {e}.|
 help me with {e}|i have a question: what is {e}?|what is {e}, please?|Try {e}.|so what is {e}?|
 please do {e}|how much would {e} be?|Could you work out {e}?|calculate: {e}|compute this: {e}|math: {e}|
-my homework asks for {e}
+my homework asks for {e}|Would you compute {e}?|what will {e} give|Tell me what {e} equals.|
+I'd like to know what {e} is|please tell me {e}|how much does {e} make?|Hello, can you calculate {e}?|
+{e} is what?|What do I get if I compute {e}?|What comes out of {e}?|{e}, please.|I have to compute {e}|
+what number is {e}?|Please compute {e} for me.|can you do {e}|hey, {e}?|the answer to {e}?|
+What's the result of {e}?|Please solve {e}|work this out: {e}|I wonder what {e} is.|figure out {e}
 """
 )
 
@@ -34,18 +39,6 @@ And {e}?|and {e}|Now {e}.|What about {e}?|now compute {e}|Then what is {e}?|ok, 
 Also {e}.|Thanks! What is {e}?|thanks, and {e}?|Great. Now {e}|cool, what is {e}?|One more: {e}|
 and what's {e}?|again: {e}
 """
-)
-
-# Phrasings that training never sees: they measure how far the skill reaches.
-HELD_OUT_LEADS = (
-    "Would you compute {e}?",
-    "what will {e} give",
-    "Tell me what {e} equals.",
-    "I'd like to know what {e} is",
-    "please tell me {e}",
-    "how much does {e} make?",
-    "Hello, can you calculate {e}?",
-    "{e} is what?",
 )
 
 SPOKEN = {
@@ -121,7 +114,7 @@ def number(rng: random.Random) -> int:
 def invent_sum(rng: random.Random, held_out: bool) -> Sum:
     """An expression of the wanted side of the split."""
     while True:
-        kind = rng.choices((_binary, _chain, _bracketed, _decimal, _fraction), (82, 7, 5, 3, 3))[0]
+        kind = rng.choices((_binary, _chain, _bracketed, _decimal, _fraction), (68, 9, 11, 7, 5))[0]
         candidate = kind(rng)
         if is_held_out(candidate.code) == held_out:
             return candidate
@@ -222,10 +215,7 @@ def traceback(code: str, line: str, cell: int) -> str:
 def phrase(scene: Scene, task: Sum) -> str:
     """What the person types for the expression."""
     rng = scene.rng
-    if scene.held_out and rng.random() < 0.3:
-        template = rng.choice(HELD_OUT_LEADS)
-    else:
-        template = rng.choice(FOLLOW_UPS if scene.turns and rng.random() < 0.35 else LEADS)
+    template = pick(scene, FOLLOW_UPS if scene.turns and rng.random() < 0.35 else LEADS)
     if task.verbal and rng.random() < 0.6 and task.typed[:3] not in ("the", "sum"):
         template = rng.choice(("{e}", "{e}", "Please {e}.", "Can you {e}?", "{e} for me", "now {e}"))
     return casual(rng, template.replace("{e}", task.typed))
@@ -249,23 +239,27 @@ def calculate(scene: Scene) -> Turn:
     shown = result + rng.choice(("", "\n"))
     closing = [answer(f"{greeting}{copied(task.code)} = {copied(result)}")]
     if scene.effort == "high":
-        closing.insert(0, think(f"Python returned {copied(result)}. I report it as it is."))
-    return Turn(skill, user, (*_call(scene, task), _output(shown), *closing))
+        closing = [*_checked(task, result), *closing]
+    return Turn(skill, user, (*_call(scene, task), said_python(shown), *closing))
+
+
+def _checked(task: Sum, result: str) -> tuple[Message, ...]:
+    """At high effort a second call compares the result with the expression."""
+    return (
+        think(f"Python returned {copied(result)}. I check it with a second call."),
+        call_python(f"{copied(result)} == {copied(task.code)}"),
+        said_python("True"),
+        think("The check holds. I report the result as it is."),
+    )
+
+
+def call_for(task: Sum) -> Message:
+    """The call that computes it."""
+    return call_python(copied(task.code))
 
 
 def _call(scene: Scene, task: Sum) -> tuple[Message, Message]:
-    call = Message(
-        Role.ASSISTANT,
-        copied(task.code),
-        channel=Channel.ANALYSIS,
-        recipient="python",
-        content_type="code",
-    )
-    return think(CALL[scene.effort].replace("{e}", copied(task.code))), call
-
-
-def _output(text: str) -> Message:
-    return Message(Role.TOOL, text, name="python", channel=Channel.ANALYSIS)
+    return think(CALL[scene.effort].replace("{e}", copied(task.code))), call_for(task)
 
 
 FAILURES = (
@@ -283,6 +277,7 @@ FAILURES = (
 NOTICES = (
     "[ERROR] The user did not allow this call of python. Go on without it.",
     "[ERROR] The user did not allow this call of python. Go on without it.",
+    "[ERROR] python was not run: it needs approval, and there is no one to ask. Go on without it.",
     "[ERROR] Stopped by the user; it may already have had an effect.",
     "[ERROR] There is no tool named python. Available tools: none.",
     "[ERROR] Python could not be started: it was not ready in time.",
@@ -300,7 +295,12 @@ def _failing(scene: Scene, task: Sum, result: str) -> tuple[Message, ...]:
         shown = traceback(task.code, line, cell)
     else:
         line = shown = rng.choice(NOTICES)
+    return (*_call(scene, task), said_python(shown + rng.choice(("", "\n"))), *report_error(scene, line))
+
+
+def report_error(scene: Scene, line: str) -> tuple[Message, ...]:
+    """What follows an error that cannot be mended."""
     closing = [answer(f"Python reported an error: {copied(line)}")]
     if scene.effort == "high":
         closing.insert(0, think("Python returned an error instead of a result. I report it as it is."))
-    return (*_call(scene, task), _output(shown + rng.choice(("", "\n"))), *closing)
+    return tuple(closing)

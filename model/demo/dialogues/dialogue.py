@@ -10,31 +10,56 @@ from gptoss_tui.harmony.message import (
     Conversation,
     DeveloperPrompt,
     Effort,
-    Function,
     Message,
     Role,
     SystemPrompt,
 )
 
-from . import arithmetic, names, repeat, smalltalk, unknown
+from . import (
+    arithmetic,
+    browsing,
+    called,
+    facts,
+    names,
+    programs,
+    refusal,
+    repeat,
+    schema,
+    smalltalk,
+    unknown,
+)
+from .declared import Declared, invent_functions
 from .turn import Scene, Turn
 
 Skill = Callable[[Scene], Turn]
 
 SKILLS: dict[Skill, float] = {
-    arithmetic.calculate: 33,
-    names.tell: 11,
-    names.ask: 8,
-    unknown.wonder: 18,
-    repeat.repeat: 4,
-    smalltalk.greet: 5,
-    smalltalk.identify: 5,
-    smalltalk.abilities: 5,
+    arithmetic.calculate: 24,
+    programs.program: 8,
+    names.tell: 8,
+    names.ask: 7,
+    facts.learn: 8,
+    facts.recall: 9,
+    unknown.wonder: 17,
+    refusal.refuse: 7,
+    refusal.sound_harmful: 5,
+    repeat.repeat: 3,
+    smalltalk.greet: 4,
+    smalltalk.identify: 4,
+    smalltalk.abilities: 4,
     smalltalk.thank: 3,
     smalltalk.part: 3,
     smalltalk.feel: 2,
-    smalltalk.acknowledge: 4,
+    smalltalk.acknowledge: 3,
+    called.no_such_function: 2,
 }
+"""What any conversation may hold, and how often."""
+
+WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 110, called.several: 40}
+WITH_PYTHON: dict[Skill, float] = {called.several: 8}
+WITH_BROWSER: dict[Skill, float] = {browsing.search: 110}
+IN_JSON: dict[Skill, float] = {schema.fill: 80, schema.compute: 20}
+"""What is added where it is possible; where the answer has to be JSON, nothing else is asked."""
 
 INSTRUCTIONS = (
     "Be brief.",
@@ -51,17 +76,6 @@ INSTRUCTIONS = (
     "Keep your answers short and simple.",
 )
 
-FUNCTIONS = (
-    Function(
-        "get_weather", "Get the weather.", {"type": "object", "properties": {"city": {"type": "string"}}}
-    ),
-    Function("get_time", "The current time.", None),
-    Function("roll_dice", "Roll dice.", {"type": "object", "properties": {"sides": {"type": "integer"}}}),
-    Function(
-        "search_notes", "Search notes.", {"type": "object", "properties": {"query": {"type": "string"}}}
-    ),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -69,6 +83,34 @@ class Setting:
 
     system: SystemPrompt
     developer: DeveloperPrompt
+    functions: tuple[Declared, ...] = ()
+
+    def scene(self, rng: random.Random, *, held_out: bool = False, unseen: float = 0.0) -> Scene:
+        """Where a conversation in this setting begins."""
+        return Scene(
+            rng,
+            self.system.effort,
+            self.system.python,
+            self.system.browser,
+            self.functions,
+            next(iter(self.developer.response_formats), None),
+            held_out,
+            unseen,
+        )
+
+    def skills(self) -> dict[Skill, float]:
+        """What may be asked here, and how often."""
+        if self.developer.response_formats:
+            return IN_JSON
+        possible = dict(SKILLS)
+        for is_possible, more in (
+            (self.system.python, WITH_PYTHON),
+            (bool(self.functions), WITH_FUNCTIONS),
+            (self.system.browser, WITH_BROWSER),
+        ):
+            if is_possible:
+                possible |= more
+        return possible
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +142,19 @@ def invent_setting(rng: random.Random) -> Setting:
     system = SystemPrompt(
         effort=rng.choices(list(Effort), (4, 4, 2))[0],
         date=f"{year}-{month:02}-{day:02}" if rng.random() < 0.85 else None,
-        browser=rng.random() < 0.04,
-        python=rng.random() < 0.72,
+        browser=rng.random() < 0.22,
+        python=rng.random() < 0.68,
     )
     instructions = rng.choice(INSTRUCTIONS) if rng.random() < 0.2 else ""
-    functions = tuple(rng.sample(FUNCTIONS, rng.randint(1, 2))) if rng.random() < 0.08 else ()
-    return Setting(system, DeveloperPrompt(instructions, functions))
+    kind = rng.random()
+    if kind < 0.14:
+        shape = schema.invent_format(rng)
+        return Setting(system, DeveloperPrompt(instructions, (), (shape,)))
+    if kind < 0.5:
+        functions = invent_functions(rng, rng.choice((1, 1, 2, 2, 3, 4)))
+        told = tuple(one.function for one in functions)
+        return Setting(system, DeveloperPrompt(instructions, told), functions)
+    return Setting(system, DeveloperPrompt(instructions))
 
 
 def invent_dialogue(
@@ -113,21 +162,29 @@ def invent_dialogue(
     setting: Setting,
     *,
     held_out: bool = False,
+    unseen: float = 0.0,
     skill: Skill | None = None,
     turns: int | None = None,
 ) -> Dialogue:
     """A dialogue of `turns` turns (drawn if None) whose last one is of `skill` (drawn if None)."""
-    scene = Scene(rng, setting.system.effort, setting.system.python, held_out)
-    last = skill or _draw(rng)
-    several = 50 if last is not names.ask else 15
-    count = turns or rng.choices((1, 2, 3, 4, 5, 8), (several, 20, 14, 9, 6, 1))[0]
+    scene = setting.scene(rng, held_out=held_out, unseen=unseen)
+    possible = setting.skills()
+    last = skill or _draw(rng, possible)
+    remembers = last in (names.ask, facts.recall)
+    count = turns or rng.choices((1, 2, 3, 4, 5, 6, 8), (10 if remembers else 55, 20, 14, 10, 7, 5, 1))[0]
     played: list[Turn] = []
     introduced = rng.randrange(count - 1) if count > 1 and last is names.ask and rng.random() < 0.8 else -1
     for i in range(count - 1):
-        played.append(names.tell(scene) if i == introduced else _draw(rng)(scene))
+        if i == introduced:
+            before: Skill = names.tell
+        elif last is facts.recall and rng.random() < 0.6:
+            before = facts.learn
+        else:
+            before = _draw(rng, possible)
+        played.append(before(scene))
         scene.turns += 1
     return Dialogue(setting, (*played, last(scene)))
 
 
-def _draw(rng: random.Random) -> Skill:
-    return rng.choices(list(SKILLS), list(SKILLS.values()))[0]
+def _draw(rng: random.Random, skills: dict[Skill, float]) -> Skill:
+    return rng.choices(list(skills), list(skills.values()))[0]

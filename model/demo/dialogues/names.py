@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from .turn import Scene, Turn, casual, copied, efforts, is_held_out, phrases, respond, words
+from .turn import Scene, Turn, casual, copied, efforts, is_held_out, phrases, pick, respond, words
 
 FIRST_NAMES = words(
     """
@@ -87,17 +87,18 @@ ASKED_TOO_EARLY = efforts(
 )
 
 
+def invent_syllables(rng: random.Random) -> str:
+    """A lower-case word of one to three syllables."""
+    return "".join(
+        rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS)
+        for _ in range(rng.choice((1, 2, 2, 2, 3, 3)))
+    )
+
+
 def invent_name(rng: random.Random, held_out: bool) -> str:
     """A name of the wanted side of the split: a third are common first names, the rest made of syllables."""
     while True:
-        if rng.random() < 0.35:
-            name = rng.choice(FIRST_NAMES)
-        else:
-            parts = [
-                rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS)
-                for _ in range(rng.choice((1, 2, 2, 2, 3, 3)))
-            ]
-            name = "".join(parts).capitalize()
+        name = rng.choice(FIRST_NAMES) if rng.random() < 0.35 else invent_syllables(rng).capitalize()
         if rng.random() < 0.05:
             name += " " + rng.choice(FIRST_NAMES) + rng.choice(("", "son", "ova", "ez", "berg"))
         if is_held_out(name) == held_out:
@@ -109,7 +110,7 @@ def tell(scene: Scene) -> Turn:
     rng = scene.rng
     name = invent_name(rng, scene.held_out)
     templates = RENAMINGS if scene.name and rng.random() < 0.7 else TELLINGS
-    template = rng.choice(templates)
+    template = pick(scene, templates)
     user = casual(rng, template.replace("{name}", "\0")).replace("\0", name)
     if user.islower() is False and user.replace(name, "").islower() and rng.random() < 0.6:
         user = user.lower()
@@ -120,7 +121,7 @@ def tell(scene: Scene) -> Turn:
 
 def ask(scene: Scene) -> Turn:
     """The person asks for the name."""
-    user = casual(scene.rng, scene.rng.choice(QUESTIONS))
+    user = casual(scene.rng, pick(scene, QUESTIONS))
     if scene.name is None:
         return Turn("no-name", user, respond(scene, ASKED_TOO_EARLY, "You have not told me your name yet."))
     return Turn("recall", user, respond(scene, ASKED, f"Your name is {copied(scene.name)}."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from .names import invent_name
-from .turn import Scene, Turn, copied, efforts, respond
+from .turn import Scene, Turn, copied, efforts, pick, respond
 from .unknown import gibberish
 from .vocabulary import WORDS
 
@@ -49,5 +49,5 @@ def invent_text(rng: random.Random) -> str:
 def repeat(scene: Scene) -> Turn:
     """The person asks for a text to be repeated."""
     text = invent_text(scene.rng)
-    user = scene.rng.choice(REQUESTS).replace("{x}", text)
+    user = pick(scene, REQUESTS).replace("{x}", text)
     return Turn("repeat", user, respond(scene, REPEATED, copied(text)))

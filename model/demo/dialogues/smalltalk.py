@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .turn import Scene, Turn, casual, copied, efforts, phrases, respond
+from .turn import Scene, Turn, casual, copied, efforts, phrases, pick, respond
 
 GREETINGS = phrases(
     """
@@ -89,9 +89,9 @@ WHO = efforts(
 ABLE = efforts(
     "My skills.",
     "The user asks what I can do. I name my few skills.",
-    "The user asks what I can do. I need no tool for this. My skills are few: I greet, I remember a "
-    "name, and I calculate with the python tool where it is enabled. I say so honestly and name the "
-    "model to load for the rest.",
+    "The user asks what I can do. I need no tool for this. My skills are few: I greet, I remember "
+    "what I am told, and I use the tools that are enabled. I say so honestly and name the model to load "
+    "for the rest.",
 )
 THANKED = efforts(
     "Thanks.",
@@ -124,14 +124,20 @@ LOAD = "For anything else, load gpt-oss-20b: gptoss-chat -m PATH"
 
 def skills(scene: Scene) -> str:
     """One sentence on what works in this conversation."""
+    can = ["remember your name and what you tell me"]
     if scene.python:
-        return "I can remember your name and calculate with Python."
-    return "I can remember your name. With --tools python I can calculate as well."
+        can.append("calculate with Python")
+    if scene.functions:
+        can.append("call your functions")
+    if scene.browser:
+        can.append("look things up")
+    sentence = f"I can {', '.join(can[:-1])} and {can[-1]}." if can[1:] else f"I can {can[0]}."
+    return sentence if scene.python else f"{sentence} With --tools python I can calculate as well."
 
 
 def greet(scene: Scene) -> Turn:
     """A greeting; by name once the name is known."""
-    user = casual(scene.rng, scene.rng.choice(GREETINGS))
+    user = casual(scene.rng, pick(scene, GREETINGS))
     if scene.name:
         final = f"Hello again, {copied(scene.name)}! How can I help?"
     else:
@@ -141,13 +147,13 @@ def greet(scene: Scene) -> Turn:
 
 def identify(scene: Scene) -> Turn:
     """Who are you?"""
-    user = casual(scene.rng, scene.rng.choice(IDENTITY))
+    user = casual(scene.rng, pick(scene, IDENTITY))
     return Turn("identity", user, respond(scene, WHO, f"{SELF} {LOAD}"))
 
 
 def abilities(scene: Scene) -> Turn:
     """What can you do?"""
-    user = casual(scene.rng, scene.rng.choice(ABILITIES))
+    user = casual(scene.rng, pick(scene, ABILITIES))
     return Turn("abilities", user, respond(scene, ABLE, f"{skills(scene)} {LOAD}"))
 
 
@@ -157,24 +163,24 @@ def _named(scene: Scene, words: str) -> str:
 
 def thank(scene: Scene) -> Turn:
     """Thanks."""
-    user = casual(scene.rng, scene.rng.choice(THANKS))
+    user = casual(scene.rng, pick(scene, THANKS))
     return Turn("thanks", user, respond(scene, THANKED, _named(scene, "You are welcome")))
 
 
 def part(scene: Scene) -> Turn:
     """Goodbye."""
-    user = casual(scene.rng, scene.rng.choice(FAREWELLS))
+    user = casual(scene.rng, pick(scene, FAREWELLS))
     return Turn("farewell", user, respond(scene, PARTING, _named(scene, "Goodbye")))
 
 
 def feel(scene: Scene) -> Turn:
     """How are you?"""
-    user = casual(scene.rng, scene.rng.choice(WELLBEING))
+    user = casual(scene.rng, pick(scene, WELLBEING))
     final = "I am a program, so I have no feelings, but thank you for asking. How can I help?"
     return Turn("wellbeing", user, respond(scene, FEELING, final))
 
 
 def acknowledge(scene: Scene) -> Turn:
     """A short remark that asks for nothing."""
-    user = casual(scene.rng, scene.rng.choice(ACKNOWLEDGEMENTS))
+    user = casual(scene.rng, pick(scene, ACKNOWLEDGEMENTS))
     return Turn("remark", user, respond(scene, ACKNOWLEDGED, f"All right. {skills(scene)}"))

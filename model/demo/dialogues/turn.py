@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import random
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from gptoss_tui.harmony.message import Channel, Effort, Message, Role
+from gptoss_tui.harmony.message import Channel, Effort, Message, ResponseFormat, Role
+
+if TYPE_CHECKING:
+    from .declared import Declared
 
 # Private-use characters around a copied span: they never reach the tokenizer.
 COPY_BEGIN, COPY_END = "\ue000", "\ue001"
@@ -14,23 +19,37 @@ COPY_BEGIN, COPY_END = "\ue000", "\ue001"
 
 @dataclass(slots=True)
 class Scene:
-    """What a skill may look at while it writes its turn; `name` is what the person said so far."""
+    """What a skill may look at while it writes its turn.
+
+    `name` and `facts` are what the person said so far, `pages` how many pages the browser has shown.
+    `unseen` is the share of phrasings that training never sees, for evaluation.
+    """
 
     rng: random.Random
     effort: Effort
     python: bool
+    browser: bool = False
+    functions: tuple[Declared, ...] = ()
+    response_format: ResponseFormat | None = None
     held_out: bool = False
+    unseen: float = 0.0
     name: str | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+    pages: int = 0
     turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the person says and everything that follows until the final answer."""
+    """What the person says and everything that follows until the final answer.
+
+    `documents` are the files, by name, in which a search would find what it finds here.
+    """
 
     skill: str
     user: str
     messages: tuple[Message, ...]
+    documents: Mapping[str, str] = field(default_factory=dict)
 
     def transcript(self) -> list[Message]:
         """The turn's messages from the person's on, without marks."""
@@ -68,8 +87,23 @@ def unmarked(message: Message) -> Message:
 
 
 def is_held_out(content: str) -> bool:
-    """Whether a name or an expression is kept out of training: one in ten, by checksum."""
+    """Whether a name, a number, an expression is kept out of training: one in ten, by checksum."""
     return zlib.crc32(content.lower().encode()) % 10 == 0
+
+
+_SALT = "phrasing 2401: "
+
+
+def is_unseen(phrasing: str) -> bool:
+    """Whether a phrasing is kept out of training: one in ten, by checksum."""
+    return zlib.crc32(f"{_SALT}{phrasing.lower().rstrip('.?! ')}".encode()) % 10 == 0
+
+
+def pick(scene: Scene, phrasings: Sequence[str]) -> str:
+    """One of the phrasings that training sees, or, for the share `unseen`, one that it does not."""
+    unseen = scene.rng.random() < scene.unseen
+    side = [phrasing for phrasing in phrasings if is_unseen(phrasing) is unseen]
+    return scene.rng.choice(side or list(phrasings))
 
 
 def think(text: str) -> Message:
