@@ -23,7 +23,7 @@ from gptoss_tui.screens.progress import Progress
 from gptoss_tui.screens.session import OpenChat, Session
 from gptoss_tui.settings import Reasoning
 from gptoss_tui.widgets import keys
-from gptoss_tui.widgets.citation import explained
+from gptoss_tui.widgets.citation import address, explained
 from gptoss_tui.widgets.composer import Composer
 from gptoss_tui.widgets.notice import Notice, Severity
 from gptoss_tui.widgets.prompt import Prompt
@@ -125,7 +125,7 @@ class ChatScreen(Screen[None]):
         # A link's text may lie about where it leads, so the person sees the address, and opens it or not.
         chat = self._session.chat
         cited = explained(event.href, chat.pages) if chat else None
-        self._say(cited or f"The link leads to {printable(event.href)}")
+        self._say(cited or f"The link leads to {address(event.href)}")
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self.query_one(CommandHints).show(starting_with(event.text_area.text))

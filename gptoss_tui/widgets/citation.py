@@ -7,6 +7,7 @@ import re
 from gptoss_tui.conversation.citing import named
 from gptoss_tui.conversation.events import Cited
 from gptoss_tui.conversation.printable import printable
+from gptoss_tui.tools.browser.address import domain
 from gptoss_tui.tools.browser.citations import Citation, Mark, ShownPages
 
 # Within the application only: what it stands for is looked up, so that no address is ever hidden behind it.
@@ -29,6 +30,13 @@ def without_targets(text: str) -> str:
     return _LINK.sub(r"\1", text)
 
 
+def address(url: str) -> str:
+    """Where a link leads, printable; with the host in ASCII beside it where the address could deceive."""
+    host = domain(url)
+    written = re.split("[/?#]", url.lower().partition("://")[2])[0]
+    return printable(url if host in ("", written) else f"{url} (that is {host})")
+
+
 def explained(href: str, pages: ShownPages) -> str | None:
     """What a click on the link tells, printable already; None if `href` is no citation."""
     target = _TARGET.fullmatch(href)
@@ -39,6 +47,6 @@ def explained(href: str, pages: ShownPages) -> str | None:
     match pages.resolve(mark):
         case Citation(title=title, url=url, quote=quote):
             said = quote if len(quote) <= _LONGEST_QUOTE else f"{quote[:_LONGEST_QUOTE]} …"
-            return printable(f"{title}\n{url}\n\n{said}")
+            return f"{printable(title)}\n{address(url)}\n\n{printable(said)}"
         case unverified:
             return f"Unverified: {unverified.reason}."

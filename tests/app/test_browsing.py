@@ -22,7 +22,7 @@ from gptoss_tui.settings import Settings
 from gptoss_tui.subcommands.markdown import as_markdown
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
 from gptoss_tui.tools.browser.viewport import estimate
-from gptoss_tui.widgets.citation import explained
+from gptoss_tui.widgets.citation import address, explained
 from gptoss_tui.widgets.prompt import GRACE_S
 from gptoss_tui.widgets.tool_card import ToolCard
 
@@ -185,6 +185,21 @@ def test_citations_as_text_and_as_json(capsys: pytest.CaptureFixture[str]) -> No
 def test_an_export_links_to_the_pages() -> None:
     session = Session("s1", "m", "2026-01-02", "", tuple(TURN))
     assert as_markdown(session, TURN).endswith(f"\n\n{LINKED}\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://KAP.example/a", "https://KAP.example/a"),
+        ("https://аpple.example/", "https://аpple.example/ (that is xn--pple-43d.example)"),  # Cyrillic а
+        ("https://good.example@bad.example/", "https://good.example@bad.example/ (that is bad.example)"),
+        ("https://kap.example:8080", "https://kap.example:8080"),
+        ("mailto:x@y.example", "mailto:x@y.example"),
+        (f"https://x.example/{EVIL}", "https://x.example/␛]52;c;aGk=␇"),
+    ],
+)
+def test_a_link_says_where_it_leads(url: str, shown: str) -> None:
+    assert address(url) == shown
 
 
 @pytest.mark.parametrize("option", ["--documents=.", "--search=exa", "--allow-hosts=wiki.local"])

@@ -8,7 +8,6 @@ import os
 import resource
 import socket
 import ssl
-import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -247,9 +246,7 @@ async def interim(request: Any, writer: asyncio.StreamWriter) -> None:
 @pytest.mark.parametrize("handler", [drip, silence, dripping_headers, interim])
 async def test_a_slow_server_meets_the_deadline(site: SiteMaker, handler: Any) -> None:
     made = await site(handler, time_limit=0.4)
-    began = time.monotonic()
     assert await made.refusal() == "It took longer than 0.4 s."
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
