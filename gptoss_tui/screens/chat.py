@@ -109,6 +109,10 @@ class ChatScreen(Screen[None]):
         self.app.exit(reason, 1)
         return True
 
+    def on_resize(self) -> None:
+        for prompt in self.query(Prompt):
+            prompt.show_answers()
+
     def on_key(self, event: events.Key) -> None:
         """Whoever types while looking at the conversation means the composer."""
         if event.is_printable and event.character and self.focused in (None, self._transcript):

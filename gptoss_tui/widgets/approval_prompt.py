@@ -7,7 +7,8 @@ from typing import Final
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
+from textual.widget import Widget
+from textual.widgets import Static, TextArea
 
 from gptoss_tui.conversation.approval import Approval, Decision, Question
 from gptoss_tui.conversation.printable import printable, revealed
@@ -19,6 +20,10 @@ from gptoss_tui.widgets.prompt import Prompt
 _ONCE: Final = {"no": "n  No", "once": "y  Once"}
 _LASTING: Final = {"session": "a  This session", "always": "A  Always"}
 _OTHER: Final = {"edit": "e  Edit", "why": "Esc  No, and why"}
+
+_MOST_COLOURED_LINES: Final = 300
+_TITLE: Final = 3
+"""Lines of the card above the question: its title, and what keeps them apart."""
 
 
 class ApprovalPrompt(Prompt[Decision]):
@@ -42,12 +47,19 @@ class ApprovalPrompt(Prompt[Decision]):
             yield Static(Content.styled(printable(question.objection), "$text-error"), classes="why")
         if question.why:
             yield Static(Content(revealed(question.why)), classes="why")
-        with VerticalScroll(classes="arguments", can_focus=False):
-            language = "python" if question.recipient == "python" else "json"
-            yield Static(code(self._shown.strip("\n"), language), markup=False)
+        yield self._whole_call()
         if question.rule:
             yield Static(Content(f"a and A stop asking for: {revealed(question.rule)}"), classes="rule")
         yield from super().compose()
+
+    def fit(self, room: int) -> None:
+        """The call, or its editor, gets the lines that everything else leaves."""
+        box = self.query_one(".arguments")
+        others = self.virtual_size.height - box.outer_size.height if box.display else 8
+        # Textual leaves out limits in other units than lines where a parent's height is its content's.
+        box.styles.max_height = max(3, room - others - _TITLE)
+        for editor in self.query(LineEditor):
+            editor.styles.max_height = max(3, room - others - _TITLE)
 
     def refuse(self) -> None:
         self._ballot.cast(Decision(Approval.NO))
@@ -90,6 +102,17 @@ class ApprovalPrompt(Prompt[Decision]):
             unchanged = event.text == self._shown
             arguments = self._question.arguments if unchanged else event.text
             self._ballot.cast(Decision(Approval.EDIT, arguments=arguments))
+
+    def _whole_call(self) -> Widget:
+        """The arguments in colour; very long ones plain, in a widget that lays out only what is in view."""
+        text = self._shown.strip("\n")
+        if text.count("\n") > _MOST_COLOURED_LINES:
+            plain = TextArea(text, read_only=True, show_line_numbers=False, compact=True, classes="arguments")
+            plain.can_focus = False
+            return plain
+        language = "python" if self._question.recipient == "python" else "json"
+        coloured = Static(code(text, language), markup=False)
+        return VerticalScroll(coloured, classes="arguments", can_focus=False)
 
     def _open(self, editor: LineEditor, name: str) -> None:
         editor.id = name

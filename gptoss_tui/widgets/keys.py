@@ -87,8 +87,8 @@ APPROVAL: Final[list[BindingType]] = [
     _key("approval.session", "a", "choose('session')", "Run it, and do not ask again this session", "a"),
     _key("approval.always", "A", "choose('always')", "Run it, and never ask again: makes a rule", "Shift+A"),
     _key("approval.edit", "e", "choose('edit')", "Change the call; you are asked again", "e"),
-    _key("approval.left", "left", "app.focus_previous", ""),
-    _key("approval.right", "right", "app.focus_next", ""),
+    _key("approval.left", "left", "step(-1)", ""),
+    _key("approval.right", "right", "step(1)", ""),
     _key("approval.up", "up", "scroll(-1)", "Read a long call", "Up  Down  PgUp  PgDn"),
     _key("approval.down", "down", "scroll(1)", ""),
     _key("approval.page_up", "pageup", "scroll(-5)", ""),
@@ -105,8 +105,8 @@ GO_ON: Final[list[BindingType]] = [
     _key("go_on.continue", "c", "choose('continue')", "Let it go on", "c"),
     _key("go_on.answer", "w", "choose('answer')", "Ask for its answer now", "w"),
     _key("go_on.stop", "s,escape", "choose('stop')", "Stop", "s  Esc"),
-    _key("go_on.left", "left", "app.focus_previous", ""),
-    _key("go_on.right", "right", "app.focus_next", ""),
+    _key("go_on.left", "left", "step(-1)", ""),
+    _key("go_on.right", "right", "step(1)", ""),
 ]
 
 APP: Final[list[BindingType]] = [

@@ -6,8 +6,9 @@ from time import monotonic
 from typing import Final, Generic, TypeVar
 
 from textual.app import ComposeResult
-from textual.containers import ItemGrid, Vertical
+from textual.containers import ItemGrid, Vertical, VerticalScroll
 from textual.content import Content
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Button
 
@@ -52,7 +53,10 @@ class Prompt(Vertical, Generic[AnswerT]):
 
     def show_answers(self) -> None:
         """Bring the buttons into view, once the layout is known."""
-        self.call_after_refresh(self._scroll_to_answers)
+        self.call_after_refresh(self._fit)
+
+    def fit(self, room: int) -> None:
+        """Become no higher than `room` lines, if it can be helped."""
 
     def on_resize(self) -> None:
         self.show_answers()
@@ -83,6 +87,13 @@ class Prompt(Vertical, Generic[AnswerT]):
         if not self._is_early():
             self.choose(name)
 
+    def action_step(self, step: int) -> None:
+        """Point at the next answer, or the one before."""
+        buttons = list(self.query(Button))
+        focused = self.screen.focused
+        place = buttons.index(focused) if isinstance(focused, Button) and focused in buttons else -step
+        buttons[(place + step) % len(buttons)].focus(scroll_visible=False)
+
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.action_choose(event.button.id or "")
@@ -94,6 +105,13 @@ class Prompt(Vertical, Generic[AnswerT]):
             self._deaf_until = monotonic() + GRACE_S
         return early
 
-    def _scroll_to_answers(self) -> None:
+    def _fit(self) -> None:
+        if not self.is_attached:
+            return
+        view = next(one for one in self.ancestors if isinstance(one, VerticalScroll | Screen))
+        self.fit(view.size.height)
+        self.call_after_refresh(self._scroll_to_end)
+
+    def _scroll_to_end(self) -> None:
         if self.is_attached:
-            self.query_one(".answers").scroll_visible(animate=False)
+            self.children[-1].scroll_visible(animate=False)

@@ -26,7 +26,7 @@ from gptoss_tui.widgets.picture import PICTURES, Picture
 _SHORT: Final = 12
 # What is still being written or printed is shown by its last lines.
 _LIVE_LINES: Final = 12
-# The person reads at most this much of an output; the model was given all of it.
+# The person reads at most this much of a call or an output here; a question shows all of the call.
 _HEAD_LINES: Final = 150
 _TAIL_LINES: Final = 50
 _LINE_LENGTH: Final = 2_000
@@ -172,7 +172,9 @@ class ToolCard(Vertical):
         self._dirty = True
 
     async def flush(self) -> None:
-        """Draw the present state."""
+        """Draw the present state, unless the application is going away."""
+        if not self.children:
+            return
         self.query_one(".title", Static).update(self._title())
         if not self._dirty:
             return
@@ -191,10 +193,11 @@ class ToolCard(Vertical):
         if self.state is State.WRITING:
             arguments.update(Content(_last_lines(self.arguments)))
         else:
-            arguments.update(code(self.arguments.strip("\n"), language))
+            arguments.update(code(_excerpt(self.arguments.strip("\n"), "more lines"), language))
         output = self.query_one(".output", Static)
         output.display = bool(self.output)
-        shown = _excerpt(self.output) if self.state.over else _last_lines(self.output)
+        told = "more lines, which the model was given"
+        shown = _excerpt(self.output, told) if self.state.over else _last_lines(self.output)
         output.update(Content(shown.rstrip("\n")))
         notes = self.query_one(".notes", Static)
         notes.display = bool(self._notes)
@@ -231,11 +234,11 @@ def _last_lines(text: str) -> str:
     return "\n".join(lines[-_LIVE_LINES:])
 
 
-def _excerpt(text: str) -> str:
-    """What of a finished output is worth laying out, with a line that says what is left out."""
+def _excerpt(text: str, what: str) -> str:
+    """What of a long text is worth laying out, with a line that says what is left out."""
     lines = [line if len(line) <= _LINE_LENGTH else f"{line[:_LINE_LENGTH]} …" for line in text.split("\n")]
     left_out = len(lines) - _HEAD_LINES - _TAIL_LINES
     if left_out <= 0:
         return "\n".join(lines)
-    gap = f"… {left_out:,} more lines, which the model was given …"
+    gap = f"… {left_out:,} {what} …"
     return "\n".join([*lines[:_HEAD_LINES], gap, *lines[-_TAIL_LINES:]])

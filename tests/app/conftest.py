@@ -18,6 +18,7 @@ from textual.pilot import Pilot
 from gptoss_tui.app import ChatApp
 from gptoss_tui.conversation.chat import Chat
 from gptoss_tui.conversation.codec import Codec
+from gptoss_tui.conversation.consent.consent import Consent
 from gptoss_tui.conversation.filters.filter import ReasoningFilter
 from gptoss_tui.conversation.reasoning import ReasoningPolicy
 from gptoss_tui.conversation.store import Store
@@ -153,24 +154,30 @@ def stage(
         response_format: ResponseFormat | None = None,
         reasoning: Reasoning = "folded",
         judge: ReasoningFilter | None = None,
+        consent: Consent | None = None,
+        max_tool_calls: int = 32,
+        danger: str = "",
     ) -> AsyncIterator[Stage]:
         engine = scripted_engine(tokenizer, list(scripts), pause, context, hold)
         app = ChatApp(
-            lambda approve: Chat(
+            lambda person: Chat(
                 engine,
                 codec,
                 tools,
-                approve,
+                person,
                 model="scripted",
                 store=store,
                 resume=resume,
                 response_format=response_format,
                 reasoning=ReasoningPolicy(hidden=reasoning == "hidden", judge=judge),
+                consent=consent,
+                max_tool_calls=max_tool_calls,
             ),
             model="scripted",
             effort=Effort.MEDIUM,
             reasoning=reasoning,
             first_message=first_message,
+            danger=danger,
         )
         async with app.run_test(size=size, notifications=True) as pilot:
             yield Stage(app, pilot, engine)
