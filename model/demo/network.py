@@ -278,7 +278,7 @@ class Experts(nn.Module):
         routing = torch.zeros_like(logits).scatter(-1, index, top.softmax(-1))
         gate = _linear(x, gate_weight.flatten(0, 1), self.gate_bias.flatten())
         up = _linear(x, up_weight.flatten(0, 1), self.up_bias.flatten())
-        mix = _fused_swiglu() if x.is_cuda else _swiglu
+        mix = _fused_swiglu() if x.is_cuda and torch.is_grad_enabled() else _swiglu
         inner = mix(gate, up, routing.bfloat16(), shape)
         out = _linear(inner.flatten(1), down_weight.transpose(1, 2).flatten(0, 1).T)
         return out.float() + routing @ self.down_bias
