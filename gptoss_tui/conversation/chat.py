@@ -136,7 +136,7 @@ class Chat:
     @property
     def tools(self) -> Sequence[Tool]:
         """What the model may call."""
-        return self._toolbox.tools
+        return (*self._tools, *self._sources.tools)
 
     @property
     def tools_starting(self) -> Sequence[str]:

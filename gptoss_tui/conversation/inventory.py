@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ..tools import Reach, Tool
@@ -15,9 +16,10 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 def inventory(chat: Chat) -> Iterator[str]:
-    """One line for each tool, each source that is not ready, and each notice."""
-    for tool in chat.tools:
-        yield _line(tool)
+    """One line for each built-in tool, each file and server with its tools, and whatever is not there."""
+    for (origin, how), tools in groupby(chat.tools, lambda tool: (tool.origin, _how(tool))):
+        names = ", ".join(tool.name.removeprefix("functions.") for tool in tools)
+        yield f"{names}: {how}" if not origin else f"{names}: {how}, from {origin}"
     for origin in chat.tools_starting:
         yield f"{origin}: starting"
     yield from chat.tools_missing
@@ -26,7 +28,6 @@ def inventory(chat: Chat) -> Iterator[str]:
         yield f"These functions take about {told // _CHARACTERS_PER_TOKEN:,} tokens of every prompt."
 
 
-def _line(tool: Tool) -> str:
-    origin = f", from {tool.origin}" if tool.origin else ""
+def _how(tool: Tool) -> str:
     asks = ", asks before every call" if tool.risk("").reach >= Reach.OUTSIDE else ""
-    return f"{tool.name}: runs {tool.where or 'here'}{origin}{asks}"
+    return f"runs {tool.where or 'here'}{asks}"

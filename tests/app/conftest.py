@@ -25,7 +25,7 @@ from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import Effort, ResponseFormat
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.settings import Reasoning
-from gptoss_tui.tools import Output, Reach, Risk, Tool
+from gptoss_tui.tools import Output, Reach, Risk, Source, Tool
 from gptoss_tui.widgets.composer import Composer
 
 Predicate = Callable[[], object]
@@ -144,6 +144,7 @@ def stage(
     async def make(
         *scripts: str,
         tools: Sequence[Tool] = (),
+        sources: Sequence[Source] = (),
         pause: float = 0.0,
         context: int = 4096,
         size: tuple[int, int] = (100, 30),
@@ -166,6 +167,7 @@ def stage(
                 tools,
                 person,
                 model="scripted",
+                sources=sources,
                 store=store,
                 resume=resume,
                 response_format=response_format,

@@ -24,7 +24,7 @@ from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.engine import (
     Sampling,
 )
-from gptoss_tui.tools import Output, Reach, Risk, Tool
+from gptoss_tui.tools import Output, Reach, Risk, Source, Tool
 
 
 class Somebody:
@@ -121,6 +121,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
     def make(
         *scripts: str,
         tools: Sequence[Tool] = (),
+        sources: Sequence[Source] = (),
         person: Person | None = None,
         sampling: Sampling | None = None,
         store: Store | None = None,
@@ -143,6 +144,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
             tools,
             person or Somebody(Approval.NO),
             model="scripted",
+            sources=sources,
             sampling=sampling,
             store=store,
             resume=resume,

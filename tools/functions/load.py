@@ -152,7 +152,7 @@ class FunctionTool(Tool):
         self._risk = vouched_risk(function["vouched"])
         self._function = function["name"]
         self._worker = worker
-        self._time_limit = time_limit
+        self.time_limit = time_limit
 
     def risk(self, arguments: str) -> Risk:
         """As far as any code of the person's, unless the definition says `approval = "never"`."""
@@ -176,10 +176,10 @@ class FunctionTool(Tool):
         async with self._worker.turn:
             request = asyncio.to_thread(self._worker.request, self._function, arguments)
             try:
-                output = await asyncio.wait_for(request, self._time_limit)
+                output = await asyncio.wait_for(request, self.time_limit)
             except TimeoutError:
                 self._worker.kill()
-                late = f"[ERROR] {self._function} timed out after {self._time_limit:g} s."
+                late = f"[ERROR] {self._function} timed out after {self.time_limit:g} s."
                 output = Output(late, is_error=True)
             except asyncio.CancelledError:
                 self._worker.kill()
@@ -206,7 +206,7 @@ class Functions(Source):
         is_one = bool(colon) and only.isidentifier()
         self.origin = named
         self._worker = Worker(target if is_one else named, log, only if is_one else None)
-        self._time_limit = time_limit
+        self.time_limit = time_limit
 
     async def open(self) -> Opened:
         """Import it in a process of its own."""
@@ -222,7 +222,7 @@ class Functions(Source):
         await asyncio.to_thread(self._worker.kill)
 
     def _tools(self, functions: Sequence[dict[str, Any]]) -> list[FunctionTool]:
-        return [FunctionTool(self._worker, function, self._time_limit) for function in functions]
+        return [FunctionTool(self._worker, function, self.time_limit) for function in functions]
 
 
 def load_functions(

@@ -32,7 +32,7 @@ class CallableTool(Tool):
             self._signature = Signature(function)
         except SignatureError as error:
             raise FunctionsError(f"{function!r} cannot be offered: {error}.") from error
-        self._time_limit = time_limit
+        self.time_limit = time_limit
         self.name = f"functions.{self._signature.name}"
         self.description = self._signature.description
         self.parameters = self._signature.schema
@@ -53,9 +53,9 @@ class CallableTool(Tool):
     async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
         """Validate the JSON `arguments` and call the function; see `Tool.call`."""
         try:
-            text = as_text(await asyncio.wait_for(self._result(arguments), self._time_limit))
+            text = as_text(await asyncio.wait_for(self._result(arguments), self.time_limit))
         except TimeoutError:
-            text = f"{self._signature.name} timed out after {self._time_limit:g} s."
+            text = f"{self._signature.name} timed out after {self.time_limit:g} s."
         except ArgumentsError as error:
             text = str(error)
         except Exception as error:

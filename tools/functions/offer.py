@@ -67,12 +67,14 @@ def _load(target: str) -> object:
     if len({entry.value for entry in advertised}) > 1:
         who = ", ".join(entry.value for entry in advertised)
         raise BadTarget(f"more than one package advertises functions by that name ({who}); name the module")
+    gone = "no module and no entry point of that name is installed; the name of a file ends in .py"
+    if not advertised and not all(part.isidentifier() for part in target.split(".")):
+        raise BadTarget(gone)
     try:
         return advertised[0].load() if advertised else importlib.import_module(target)
     except BaseException as error:
         missing = f"{error.name}." if isinstance(error, ModuleNotFoundError) else None
         if missing and not advertised and f"{target}.".startswith(missing):
-            gone = "no module and no entry point of that name is installed; the name of a file ends in .py"
             raise BadTarget(gone) from error
         traceback.print_exc()
         if isinstance(error, SyntaxError):

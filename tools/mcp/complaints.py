@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+
+_STYLE = re.compile(r"\x1b\[[0-9;:?]*[@-~]")
 
 LONGEST = 1 << 20
 """Characters that are logged of one run of a server."""
@@ -19,7 +22,7 @@ class Complaints:
 
     def heard(self, text: str) -> None:
         """Note what the server wrote to its stderr; what would act on a terminal is made visible."""
-        shown = readable(text)
+        shown = readable(_STYLE.sub("", text))
         said = [line.strip() for line in shown.splitlines() if line.strip()]
         self.last = said[-1][:200] if said else self.last
         self.say(shown)

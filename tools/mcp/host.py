@@ -140,6 +140,8 @@ class Host:
         fate = await self._program.fate() if self._program is not None else ""
         if self._status is not None:
             fate = f"answered with HTTP status {self._status}"
+        if isinstance(error, OSError) and error.filename:
+            fate = f"cannot be started: {error.strerror}: {error.filename!r}"
         say(self._replies, {"error": fate or f"cannot be used: {_leaf(error)}"})
         end()
 

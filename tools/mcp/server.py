@@ -72,7 +72,7 @@ class Server(Source):
         try:
             found = await self._start()
         except Down as error:
-            raise SourceError(f"{error} It is left out.") from error
+            raise SourceError(str(error)) from error
         self._defined = {tool["name"]: tool for tool in found["tools"]}
         names = carried(self.name, self._defined)
         tools = [ServerTool(self, names[name], tool) for name, tool in self._defined.items()]
@@ -167,7 +167,7 @@ class Server(Source):
         if found is None or "error" in found:
             await self._forget(host)
             why = found["error"] if found else "ended when it was started"
-            self._trouble = Down(f"{self.origin} {why}. What it complained of stands in {self.log}.")
+            self._trouble = Down(f"{self.origin} {why} (its log: {self.log}).")
             raise self._trouble
         self._trouble = None
         return found
