@@ -337,7 +337,7 @@ def _opener(settings: Settings, resume: str | bool | None) -> Opener:
     """What opens the chat when a front end asks: the screen wants its first frame before heavy imports."""
 
     def opener(person: Person) -> Chat:
-        from .conversation.chat import open_chat
+        from .conversation.opening import open_chat
 
         return open_chat(settings, person, resume=resume if isinstance(resume, str) else None)
 

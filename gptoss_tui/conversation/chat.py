@@ -17,34 +17,30 @@ from ..harmony.message import (
     DeveloperPrompt,
     Effort,
     Message,
-    ResponseFormat,
     Role,
     SystemPrompt,
 )
-from ..model.engine import Engine, EngineDied, EngineError, Sampling
+from ..model.engine import Engine, EngineDied, EngineError
 from ..model.errors import CheckpointError
-from ..settings import TOOLS, SettingsError
 from ..tools import Source, Tool
 from . import events
 from .approval import Person
 from .citing import Citable, cite, cited
 from .codec import Codec
-from .collected import OutputFolder, outputs_folder
+from .collected import OutputFolder
 from .consent.consent import Consent
-from .consent.kept import KeptRules, permissions_file
 from .events import Error, Event, Events
 from .filters.filter import FilterError
 from .reasoning import ReasoningPolicy
 from .record import Record
 from .replay import replay
-from .response_format import read_response_format
 from .sources import Sources
-from .store import Session, Store, StoreError, default_file, files_folder
+from .store import Session, Store, StoreError
+from .terms import Terms
 from .toolbox import Toolbox
 from .turn import Turn
 
 if TYPE_CHECKING:
-    from ..settings import Settings
     from ..tools.browser.citations import ShownPages
 
 
@@ -59,13 +55,10 @@ class ChatError(Exception):
 class Chat:
     """One conversation at a time, one turn at a time.
 
-    `sources` are opened side by side once the model loads, and the first turn waits for what they have.
-    `resume` names a stored conversation that the first `load` takes up, "" the last one. Every answer is
-    JSON in the shape of `response_format`, if there is one. `constrain_headers` keeps the model to channels
-    and recipients that exist. `max_reasoning_tokens` bounds the reasoning of one turn, and after every
-    `max_tool_calls` calls the person is asked whether it goes on. `consent` says what may run, `off` which
-    tools the person has switched off, and `outputs` where outputs that are too long are kept. Below `files`
-    each conversation has a folder of its own for what its tools write.
+    `terms` hold for every turn. `sources` are opened side by side once the model loads, and the first turn
+    waits for what they have. `consent` says what may run, `off` which tools the person has switched off, and
+    `outputs` where outputs that are too long are kept; below `files` each conversation has a folder for what
+    its tools write. `resume` names a stored conversation that the first `load` takes up, "" the last one.
     `effort` may be set at any time and counts from the next turn. `context_used` is the length in tokens of
     the last prompt with what was sampled after it.
     """
@@ -80,16 +73,11 @@ class Chat:
         model: str,
         sources: Sequence[Source] = (),
         effort: Effort = Effort.MEDIUM,
-        instructions: str = "",
-        response_format: ResponseFormat | None = None,
-        constrain_headers: bool = True,
-        max_reasoning_tokens: int | None = None,
-        max_tool_calls: int = 32,
+        terms: Terms | None = None,
         consent: Consent | None = None,
         off: Collection[str] = (),
         outputs: OutputFolder | None = None,
         files: Path | None = None,
-        sampling: Sampling | None = None,
         reasoning: ReasoningPolicy | None = None,
         store: Store | None = None,
         resume: str | None = None,
@@ -102,12 +90,7 @@ class Chat:
         self._sources = Sources(sources, taken=[tool.name for tool in tools])
         self.consent = consent or Consent()
         self._toolbox = Toolbox(tools, person, self.consent, off, outputs)
-        self.response_format = response_format
-        self._instructions = instructions
-        self._constrain_headers = constrain_headers
-        self._max_reasoning_tokens = max_reasoning_tokens
-        self._max_tool_calls = max_tool_calls
-        self._sampling = sampling or Sampling()
+        self.terms = terms or Terms()
         self._reasoning = reasoning or ReasoningPolicy()
         self._turn: Turn | None = None
         self._idle = asyncio.Event()
@@ -247,7 +230,7 @@ class Chat:
     def _answer(self, turn: Turn) -> Events:
         """The turn as it is told: its reasoning by the policy, and citations by what was shown."""
         stream = self._reasoning.apply(self._survive(turn), turn.stop)
-        return stream if self.response_format else cite(stream, lambda: self.pages)
+        return stream if self.terms.response_format else cite(stream, lambda: self.pages)
 
     async def _survive(self, turn: Turn) -> Events:
         """The turn's events; when the engine dies it is started again, and an unbegun sample repeated."""
@@ -323,7 +306,7 @@ class Chat:
     def past(self) -> list[tuple[str, list[Event]]]:
         """What was said so far, turn by turn, as the events that would have shown it."""
         turns = replay(self.conversation.messages, self._reasoning.past)
-        if self.response_format:
+        if self.terms.response_format:
             return turns
         pages = self.pages
         return [(said, [told for event in shown for told in _told(event, pages)]) for said, shown in turns]
@@ -336,13 +319,13 @@ class Chat:
 
     def _new_record(self, stored: Session | None = None) -> Record:
         day = stored.date if stored else date.today().isoformat()
-        instructions = self._instructions or (stored.instructions if stored else "")
+        instructions = self.terms.instructions or (stored.instructions if stored else "")
         conversation = Conversation(
             self._system_prompt(day),
             DeveloperPrompt(
                 instructions,
                 self._toolbox.functions,
-                (self.response_format,) if self.response_format else (),
+                (self.terms.response_format,) if self.terms.response_format else (),
             ),
         )
         record = Record(self._store, self.model, conversation)
@@ -360,20 +343,17 @@ class Chat:
             self._engine,
             self._codec,
             self._toolbox,
-            self._sampling,
+            self.terms,
             next_seed=self._next_seed,
             new_call_id=lambda: f"call_{next(self._call_ids)}",
             sampled=self._record.sampled,
-            constrain_headers=self._constrain_headers,
-            max_reasoning_tokens=self._max_reasoning_tokens,
-            max_tool_calls=self._max_tool_calls,
         )
 
     def _next_seed(self) -> int | None:
         """A seed for each sample: a fixed one must not make every sample of a turn draw the same numbers."""
-        if self._sampling.seed is None:
+        if self.terms.sampling.seed is None:
             return secrets.randbits(31)
-        return (self._sampling.seed + next(self._samples)) % 2**31
+        return (self.terms.sampling.seed + next(self._samples)) % 2**31
 
     def _measure(self, turn: Turn) -> None:
         if turn.samples:
@@ -381,84 +361,5 @@ class Chat:
             self.context_used = sample.prompt_tokens + sample.sampled_tokens
 
 
-def open_chat(
-    settings: Settings, person: Person, *, resume: str | None = None, tools: Sequence[Tool] = ()
-) -> Chat:
-    """A chat as the settings ask for it and with `tools` besides, nothing loaded yet; raises ChatError."""
-    from ..model.checkpoint.find import find_checkpoint
-    from ..model.engine.local import LocalEngine
-    from .filters.open import open_filter
-
-    try:
-        response_format = read_response_format(settings.schema) if settings.schema else None
-        checkpoint = find_checkpoint(settings.model)
-        judge = open_filter(settings)
-    except (SettingsError, CheckpointError, FilterError) as error:
-        raise ChatError(str(error)) from error
-    engine = LocalEngine(
-        checkpoint,
-        name=settings.model,
-        device=settings.device,
-        context=settings.context,
-        threads=settings.threads,
-    )
-    codec = Codec(checkpoint)
-    return Chat(
-        engine,
-        codec,
-        [*_tools(settings, codec), *tools],
-        person,
-        model=settings.model,
-        sources=_sources(settings),
-        effort=settings.effort,
-        instructions=settings.instructions,
-        response_format=response_format,
-        constrain_headers=settings.constrain_headers,
-        max_reasoning_tokens=settings.max_reasoning_tokens,
-        max_tool_calls=settings.max_tool_calls,
-        consent=Consent(
-            settings.ask_for_approval,
-            settings.permissions,
-            KeptRules(permissions_file()),
-            settings.bypass,
-        ),
-        off=set(TOOLS) - set(settings.tools),
-        outputs=outputs_folder(),
-        files=files_folder(),
-        sampling=Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens),
-        reasoning=ReasoningPolicy(hidden=settings.reasoning == "hidden", judge=judge),
-        store=Store(default_file()),
-        resume=resume,
-    )
-
-
 def _told(event: Event, pages: ShownPages) -> list[Event]:
     return cited(event.delta, pages) if isinstance(event, events.OutputDelta) else [event]
-
-
-def _tools(settings: Settings, codec: Codec) -> list[Tool]:
-    from ..tools.python import PythonTool
-
-    tools: list[Tool] = []
-    if "python" in settings.tools:
-        tools.append(PythonTool(mode=settings.sandbox, container=settings.container, bypass=settings.bypass))
-    if "browser" in settings.tools:
-        from .browsing import open_browser
-
-        try:
-            tools += open_browser(settings, codec.count)
-        except SettingsError as error:
-            raise ChatError(str(error)) from error
-    return tools
-
-
-def _sources(settings: Settings) -> list[Source]:
-    from platformdirs import user_log_path
-
-    from ..tools.functions import Functions
-    from ..tools.mcp import read_servers
-
-    logs = user_log_path("gptoss-chat", appauthor=False)
-    functions = [Functions(named, log=logs / "functions.log") for named in settings.functions]
-    table = settings.mcpServers
-    return [*functions, *read_servers(settings.mcp, table.entries, table.folder, logs)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from ..harmony.message import Channel, Conversation, Message, ResponseFormat, Role
 from ..harmony.parse import Parser
-from ..model.engine import Engine, EngineDied, EngineError, Sampling
+from ..model.engine import Engine, EngineDied, EngineError
 from . import events
 from .approval import GoOn, Pause
 from .codec import Codec
@@ -22,6 +22,7 @@ from .response_format import mismatch
 from .sample import Sample
 from .sampled import Sampled
 from .skeleton import skeleton
+from .terms import Terms
 from .toolbox import Toolbox
 
 MOST_EQUAL = 3
@@ -40,22 +41,17 @@ class Turn:
     """One turn over `conversation`, whose last message is the person's.
 
     Every message the model or a tool finishes is appended to the conversation as soon as it is whole, so
-    that nothing is lost however the turn ends. `stop` may be set at any time. `constrain_headers` keeps every
-    sample to channels and recipients that exist; the answer is kept to the conversation's response format
-    with or without. `max_reasoning_tokens` bounds the reasoning of all samples together, in tokens of its
-    text. After every `max_tool_calls` calls the person is asked whether to go on.
+    that nothing is lost however the turn ends. `stop` may be set at any time. The answer is kept to the
+    conversation's response format whether or not `terms` constrain the headers.
     """
 
     conversation: Conversation
     engine: Engine
     codec: Codec
     toolbox: Toolbox
-    sampling: Sampling
+    terms: Terms
     next_seed: Callable[[], int | None]
     new_call_id: Callable[[], str]
-    constrain_headers: bool = True
-    max_reasoning_tokens: int | None = None
-    max_tool_calls: int = 32
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     samples: list[Sample] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
@@ -112,13 +108,13 @@ class Turn:
                 "Start a new chat, or give it more room with --context."
             )
         parser = Parser(self.codec.table, recipients=self.toolbox.recipients, channel=channel)
-        sampling = replace(self.sampling, seed=self.next_seed())
+        sampling = replace(self.terms.sampling, seed=self.next_seed())
         constraint = skeleton(
             self.codec.control,
             self.toolbox.recipients,
             self.response_format,
             channel=channel,
-            strict=self.constrain_headers,
+            strict=self.terms.constrain_headers,
         )
         self.samples.append(sample)
         if self.stop.is_set():
@@ -184,7 +180,7 @@ class Turn:
         if not sample.calls:
             return None
         is_equal = self._equal >= MOST_EQUAL
-        if not is_equal and self._calls - self._asked_at < self.max_tool_calls:
+        if not is_equal and self._calls - self._asked_at < self.terms.max_tool_calls:
             return None
         self._asked_at, self._equal = self._calls, 0
         return Pause("repeated_call" if is_equal else "tool_limit", self._calls)
@@ -200,7 +196,7 @@ class Turn:
     @property
     def _reasoning_left(self) -> int | None:
         """Tokens that may still be thought in this turn; None for any number."""
-        most = self.max_reasoning_tokens
+        most = self.terms.max_reasoning_tokens
         return None if most is None else most - sum(sample.reasoning_tokens for sample in self.samples)
 
     def _end(self, reason: str, detail: str = "") -> Event:

@@ -255,7 +255,7 @@ class ChatScreen(Screen[None]):
         messages = chat.conversation.messages if chat else []
         answers = [m.text for m in messages if m.role is Role.ASSISTANT and m.channel is Channel.FINAL]
         if chat and answers:
-            self._copy(linked(answers[-1], chat.pages) if not chat.response_format else answers[-1])
+            self._copy(linked(answers[-1], chat.pages) if not chat.terms.response_format else answers[-1])
         else:
             self._say("There is no answer to copy yet.")
 

@@ -204,7 +204,7 @@ class Session:
             await turn.finish()
 
     def _new_turn(self, chat: Chat) -> Turn:
-        json_answers = chat.response_format is not None
+        json_answers = chat.terms.response_format is not None
         return Turn(self._view, self._cards_open, json_answers=json_answers, graphics=self._graphics)
 
     async def _start_over(self) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from ..conversation.approval import Nobody
 from ..conversation.archive import Kept
-from ..conversation.chat import open_chat
 from ..conversation.events import ToolsNotice
+from ..conversation.opening import open_chat
 from ..conversation.record import Record
 from ..conversation.sampled import Sampled
 from ..harmony.message import Conversation, DeveloperPrompt, Message, Role, SystemPrompt

@@ -14,6 +14,7 @@ from pathlib import Path
 from gptoss_tui.conversation.approval import Nobody
 from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.conversation.consent.consent import Consent
+from gptoss_tui.conversation.terms import Terms
 from gptoss_tui.conversation.toolbox import Toolbox
 from gptoss_tui.conversation.turn import Turn as ProductTurn
 from gptoss_tui.harmony.message import Channel, Conversation, Effort, Function, Message, ResponseFormat, Role
@@ -90,7 +91,7 @@ class Trial:
         self._engine = LocalEngine(checkpoint, name="demo", device="cpu", threads=threads)
         self._codec = Codec(checkpoint)
         self._python = PythonTool()
-        self._sampling = Sampling(temperature)
+        self._terms = Terms(sampling=Sampling(temperature), max_tool_calls=8)
         self._count = itertools.count()
 
     async def start(self) -> None:
@@ -129,10 +130,9 @@ class Trial:
                 self._engine,
                 self._codec,
                 Toolbox(tools, Nobody(), Consent(bypass=True)),
-                self._sampling,
+                self._terms,
                 next_seed=lambda: next(self._count),
                 new_call_id=lambda: f"call_{next(self._count)}",
-                max_tool_calls=8,
             )
             async with aclosing(turn.run()) as events:
                 async for _ in events:

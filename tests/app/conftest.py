@@ -22,6 +22,7 @@ from gptoss_tui.conversation.consent.consent import Consent
 from gptoss_tui.conversation.filters.filter import ReasoningFilter
 from gptoss_tui.conversation.reasoning import ReasoningPolicy
 from gptoss_tui.conversation.store import Store
+from gptoss_tui.conversation.terms import Terms
 from gptoss_tui.harmony import Effort, ResponseFormat
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.settings import Reasoning
@@ -170,10 +171,9 @@ def stage(
                 sources=sources,
                 store=store,
                 resume=resume,
-                response_format=response_format,
+                terms=Terms(response_format=response_format, max_tool_calls=max_tool_calls),
                 reasoning=ReasoningPolicy(hidden=reasoning == "hidden", judge=judge),
                 consent=consent,
-                max_tool_calls=max_tool_calls,
             ),
             model="scripted",
             effort=Effort.MEDIUM,

@@ -19,6 +19,7 @@ from gptoss_tui.conversation.consent.consent import Consent
 from gptoss_tui.conversation.events import Event
 from gptoss_tui.conversation.reasoning import ReasoningPolicy
 from gptoss_tui.conversation.store import Store
+from gptoss_tui.conversation.terms import Terms
 from gptoss_tui.harmony import ResponseFormat
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.engine import (
@@ -145,15 +146,18 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
             person or Somebody(Approval.NO),
             model="scripted",
             sources=sources,
-            sampling=sampling,
+            terms=Terms(
+                "",
+                response_format,
+                sampling or Sampling(),
+                constrain_headers,
+                max_reasoning_tokens,
+                max_tool_calls,
+            ),
             store=store,
             resume=resume,
-            response_format=response_format,
-            constrain_headers=constrain_headers,
-            max_reasoning_tokens=max_reasoning_tokens,
             reasoning=reasoning,
             files=files,
-            max_tool_calls=max_tool_calls,
             consent=consent,
             off=off,
             outputs=outputs,

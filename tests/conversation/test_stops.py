@@ -22,6 +22,7 @@ from gptoss_tui.conversation.events import (
     ToolCall,
     ToolOutput,
 )
+from gptoss_tui.conversation.terms import Terms
 from gptoss_tui.conversation.turn import MOST_UNKNOWN
 from gptoss_tui.harmony import Channel, Role
 from gptoss_tui.model.engine import Constraint, Generation, LocalEngine, Sampling
@@ -62,9 +63,8 @@ async def test_the_files_of_a_checkpoint_have_no_say_in_it(
     (checkpoint / "generation_config.json").write_text(json.dumps(every_id))
     engine = LocalEngine(checkpoint, name="tiny", device="cpu", threads=1, log=tmp_path / "engine.log")
     sampling = Sampling(temperature=0, max_tokens=8)
-    chat = Chat(
-        engine, Codec(checkpoint), (), Nobody(), model="tiny", sampling=sampling, constrain_headers=False
-    )
+    terms = Terms(sampling=sampling, constrain_headers=False)
+    chat = Chat(engine, Codec(checkpoint), (), Nobody(), model="tiny", terms=terms)
     end = [event async for event in chat.send("hello")][-1]
     await chat.close()
     assert isinstance(end, Incomplete)

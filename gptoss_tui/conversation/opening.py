@@ -1,0 +1,102 @@
+"""A chat as the settings ask for it: its engine, its tools, and where it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..model.engine import Sampling
+from ..model.errors import CheckpointError
+from ..settings import TOOLS, Settings, SettingsError
+from ..tools import Source, Tool
+from .approval import Person
+from .chat import Chat, ChatError
+from .codec import Codec
+from .collected import outputs_folder
+from .consent.consent import Consent
+from .consent.kept import KeptRules, permissions_file
+from .filters.filter import FilterError
+from .reasoning import ReasoningPolicy
+from .response_format import read_response_format
+from .store import Store, default_file, files_folder
+from .terms import Terms
+
+
+def open_chat(
+    settings: Settings, person: Person, *, resume: str | None = None, tools: Sequence[Tool] = ()
+) -> Chat:
+    """A chat as the settings ask for it and with `tools` besides, nothing loaded yet; raises ChatError."""
+    from ..model.checkpoint.find import find_checkpoint
+    from ..model.engine.local import LocalEngine
+    from .filters.open import open_filter
+
+    try:
+        response_format = read_response_format(settings.schema) if settings.schema else None
+        checkpoint = find_checkpoint(settings.model)
+        judge = open_filter(settings)
+    except (SettingsError, CheckpointError, FilterError) as error:
+        raise ChatError(str(error)) from error
+    engine = LocalEngine(
+        checkpoint,
+        name=settings.model,
+        device=settings.device,
+        context=settings.context,
+        threads=settings.threads,
+    )
+    codec = Codec(checkpoint)
+    return Chat(
+        engine,
+        codec,
+        [*_tools(settings, codec), *tools],
+        person,
+        model=settings.model,
+        sources=_sources(settings),
+        effort=settings.effort,
+        terms=Terms(
+            settings.instructions,
+            response_format,
+            Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens),
+            settings.constrain_headers,
+            settings.max_reasoning_tokens,
+            settings.max_tool_calls,
+        ),
+        consent=Consent(
+            settings.ask_for_approval,
+            settings.permissions,
+            KeptRules(permissions_file()),
+            settings.bypass,
+        ),
+        off=set(TOOLS) - set(settings.tools),
+        outputs=outputs_folder(),
+        files=files_folder(),
+        reasoning=ReasoningPolicy(hidden=settings.reasoning == "hidden", judge=judge),
+        store=Store(default_file()),
+        resume=resume,
+    )
+
+
+def _tools(settings: Settings, codec: Codec) -> list[Tool]:
+    from ..tools.python import PythonTool
+
+    tools: list[Tool] = []
+    if "python" in settings.tools:
+        tools.append(PythonTool(mode=settings.sandbox, container=settings.container, bypass=settings.bypass))
+    if "browser" in settings.tools:
+        from .browsing import open_browser
+
+        try:
+            tools += open_browser(settings, codec.count)
+        except SettingsError as error:
+            raise ChatError(str(error)) from error
+    return tools
+
+
+def _sources(settings: Settings) -> list[Source]:
+    from platformdirs import user_log_path
+
+    from ..tools.functions import Functions
+    from ..tools.mcp import read_servers
+
+    logs = user_log_path("gptoss-chat", appauthor=False)
+    functions = [Functions(named, log=logs / "functions.log") for named in settings.functions]
+    table = settings.mcpServers
+    return [*functions, *read_servers(settings.mcp, table.entries, table.folder, logs)]
