@@ -39,6 +39,7 @@ from .conversation.events import (
     ToolOutput,
     ToolRefused,
     ToolsNotice,
+    ToolsStarting,
     Unsaved,
 )
 from .conversation.printable import printable
@@ -100,6 +101,8 @@ class AsText:
                 self._line(self.notes, f"[reasoning closed] {event.sentence}")
             case Repaired():
                 self._line(self.notes, f"[malformed output] {event.what}")
+            case ToolsStarting():
+                self._line(self.notes, f"[tools] waiting for {', '.join(event.waiting)}")
             case ToolsNotice():
                 self.end_line()
                 complain(event.message)

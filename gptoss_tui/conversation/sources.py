@@ -16,6 +16,10 @@ LONGEST_IN_ALL = 200_000
 """Characters that the model is told of all tools together, about 50,000 tokens; those beyond are left out."""
 
 
+PATIENCE_S = 0.5
+"""How long a wait is no news."""
+
+
 class Sources:
     """The sources of a conversation, from the start of opening them to the tools they gave.
 
@@ -74,22 +78,26 @@ class Sources:
         return news
 
     async def settle(self, stop: asyncio.Event) -> Events:
-        """Wait until every source has said what it has, or `stop` is set; tells whom it waits for."""
-        told: tuple[str, ...] = ()
-        while waiting := self.waiting:
-            if waiting != told:
-                told = waiting
-                yield ToolsStarting(waiting)
+        """Wait until every source has said what it has, or `stop` is set; tells whom it waits for long."""
+        told: tuple[str, ...] | None = None
+        while self.waiting:
             stopped = asyncio.create_task(stop.wait())
             pending = [task for task in self._opening.values() if not task.done()]
+            patience = PATIENCE_S if told is None else None
             try:
-                await asyncio.wait([stopped, *pending], return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(
+                    [stopped, *pending], timeout=patience, return_when=asyncio.FIRST_COMPLETED
+                )
             finally:
                 stopped.cancel()
             for notice in self.news():
                 yield notice
             if stop.is_set():
                 return
+            waiting = self.waiting
+            if waiting and waiting != told and (told is not None or not done):
+                told = waiting
+                yield ToolsStarting(waiting)
         _ = self.tools  # which may have something to say of its own
         for notice in self.news():
             yield notice
