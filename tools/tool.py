@@ -72,6 +72,10 @@ class Tool(ABC):
         told = [self.name, self.origin, self.description, self.parameters]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
+    def meaning(self, arguments: str) -> str:
+        """The arguments spelled in the one way that the person's rules are about."""
+        return arguments
+
     def risk(self, arguments: str) -> Risk:
         """What there is to weigh before the call `arguments` is run."""
         return Risk(Reach.BOUNDED)

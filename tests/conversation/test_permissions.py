@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gptoss_tui.conversation.approval import Approval, Ballot, Decision, GoOn, Pause, Question
-from gptoss_tui.conversation.consent.consent import Allowed, Asked, Consent
+from gptoss_tui.conversation.consent.consent import Allowed, Asked, Consent, Refused
 from gptoss_tui.conversation.consent.kept import Kept, KeptError, KeptRules
 from gptoss_tui.conversation.events import (
     Completed,
@@ -31,6 +31,7 @@ from gptoss_tui.conversation.events import (
 from gptoss_tui.conversation.toolbox import Toolbox
 from gptoss_tui.rules import read_rules
 from gptoss_tui.tools import Output, Reach, Risk, Tool
+from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
 
 StageMaker = Callable[..., Any]
 ANSWER = "<|channel|>final<|message|>4<|return|>"
@@ -198,6 +199,35 @@ async def test_an_address_is_allowed_for_its_host_alone(tmp_path: Path) -> None:
         assert isinstance(proposed, Asked)
         if proposed.rule is not None:
             assert "\\*" in str(proposed.rule) or "*/" not in str(proposed.rule)
+
+
+class Shelf:
+    """A back end whose search finds one page."""
+
+    schemes = ("http", "https")
+
+    async def search(self, query: str, topn: int) -> list[Hit]:
+        return [Hit("https://evil.example/x", "A page")]
+
+    async def fetch(self, url: str) -> Document:
+        raise BackendError("nothing is fetched here")
+
+    async def close(self) -> None: ...
+
+
+async def test_no_spelling_of_an_address_gets_round_a_rule() -> None:
+    shelf = Shelf()
+    search, tool, _ = browser_tools(shelf, shelf)
+    async for _ in search.call('{"query": "x"}'):
+        pass
+    denied = Consent(rules=read_rules({"deny": ["browser.open(https://evil.example/*)"]}))
+    for named in ('"https://evil.example/y"', '"evil.example/y"', '"HTTPS://Evil.example/y"', "0", '"0"'):
+        assert isinstance(denied.weigh(tool, f'{{"id": {named}}}'), Refused), named
+    assert denied.weigh(tool, '{"loc": 9}') == Allowed()
+
+    asked = Consent().weigh(tool, '{"id": "short.example/y"}')
+    assert isinstance(asked, Asked)
+    assert str(asked.rule) == "browser.open(https://short.example/*)", "and not every address there is"
 
 
 async def test_a_reason_reaches_the_model_and_an_edited_call_is_asked_about_again(

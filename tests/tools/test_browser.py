@@ -291,6 +291,16 @@ async def test_addresses_the_model_put_together_are_told_apart(browse: Session) 
     assert tool.composed(article) is not None
 
 
+async def test_rules_are_about_the_address_however_it_is_named(browse: Session) -> None:
+    tool = browse.tools["open"]
+    await browse("search", query="lighthouse")
+    for named in (0, "0", f"{SITE}/article", "kap.example/article", "HTTPS://KAP.example/article"):
+        meant = json.loads(tool.meaning(json.dumps({"id": named, "loc": 3})))
+        assert meant == {"id": f"{SITE}/article", "loc": 3}
+    for other in ('{"loc": 3}', '{"id": 99}', '{"id": 0, "cursor": 7}', '{"id": "no address"}', "{", "[]"):
+        assert tool.meaning(other) == other
+
+
 async def test_a_composed_address_is_weighed_and_shown(browse: Session) -> None:
     tool = browse.tools["open"]
     url = f"{SITE}/x?said={'secret' * 100}"

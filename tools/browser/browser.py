@@ -134,6 +134,12 @@ class Browser:
         """Whether `url` came from a search, a page or the person; else the model put it together itself."""
         return address.canonical(url) in self._seen
 
+    def leads_to(self, link: int, cursor: int) -> str | None:
+        """Where the link of that number on the page `cursor` leads, as far as the page is known."""
+        if not (self.pages and -1 <= cursor < len(self.pages) and 0 <= link < len(self.pages[cursor].links)):
+            return None
+        return self.pages[cursor].links[link].url
+
     def forget(self) -> None:
         """Start anew, with no pages."""
         self.pages.clear()

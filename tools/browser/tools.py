@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -126,6 +127,20 @@ class OpenTool(BrowserTool):
             _set(given.get("num_lines", -1), least=1),
             source=given.get("view_source", False),
         )
+
+    def meaning(self, arguments: str) -> str:
+        """With the address in full that is opened, be it written short, or named by the number of a link."""
+        try:
+            given = parse(arguments, self.parameters)
+        except UsageError:
+            return arguments  # the call will be refused
+        link = given.get("id", -1)
+        url = (
+            address.complete(link)
+            if isinstance(link, str)
+            else self.browser.leads_to(link, given.get("cursor", -1))
+        )
+        return arguments if url is None else json.dumps(given | {"id": address.plain(url)})
 
     def risk(self, arguments: str) -> Risk:
         """Outside for an address the model composed, which can carry away what it knows; see `Tool.risk`."""

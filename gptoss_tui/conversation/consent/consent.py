@@ -79,7 +79,7 @@ class Consent:
 
     def weigh(self, tool: Tool, arguments: str) -> Verdict:
         """Decide on the call `arguments` of `tool`."""
-        call = Call.of(tool.name, tool.parameters, arguments)
+        call = Call.of(tool.name, tool.parameters, tool.meaning(arguments))
         if denied := _first(self.rules.deny, call, in_doubt=True):
             return Refused(f"your rule deny {denied} forbids it", "Take the rule out of config.toml.")
         if self.bypass:
