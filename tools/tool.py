@@ -53,6 +53,7 @@ class Tool(ABC):
     `parameters` is the JSON Schema of the arguments, or None when the call's body is raw text.
     `where` says in a few words, for the person, where the call runs ("in a sandbox", "on this machine").
     `origin` says who defined it: a file, a server, or nothing when we did.
+    `notice` is a sentence for the person, known once it was started: that it is off, and why; or nothing.
     `time_limit` is how many seconds a call may take; whoever calls ends one that takes much longer.
     """
 
@@ -61,6 +62,7 @@ class Tool(ABC):
     parameters: Mapping[str, Any] | None = None
     where: str = ""
     origin: str = ""
+    notice: str = ""
     time_limit: float = 120.0
 
     @property

@@ -35,6 +35,7 @@ from .reasoning import ReasoningPolicy
 from .record import Record
 from .replay import replay
 from .sources import Sources
+from .stop import Stopped, unless_stopped
 from .store import Session, Store, StoreError
 from .terms import Terms
 from .toolbox import Toolbox
@@ -96,6 +97,7 @@ class Chat:
         self._idle = asyncio.Event()
         self._idle.set()
         self._tools_ready: asyncio.Task[None] | None = None
+        self._noticed: set[str] = set()
         self._turns: Iterator[int] = itertools.count(1)
         self._call_ids: Iterator[int] = itertools.count(1)
         self._samples: Iterator[int] = itertools.count()
@@ -187,9 +189,22 @@ class Chat:
         async with aclosing(self._sources.settle(stop or asyncio.Event())) as stream:
             async for event in stream:
                 yield event
+        async for event in self._notices(stop or asyncio.Event()):
+            yield event
         self._toolbox.tools = (*self._tools, *self._sources.tools)
         developer = self.conversation.developer
         self.conversation.developer = replace(developer, functions=self._toolbox.functions)
+
+    async def _notices(self, stop: asyncio.Event) -> Events:
+        """What our own tools have to say once they are ready, each thing once."""
+        if self._tools_ready is None:
+            return
+        with suppress(Stopped):
+            await unless_stopped(stop, asyncio.shield(self._tools_ready))
+        for tool in self._tools:
+            if tool.notice and tool.notice not in self._noticed:
+                self._noticed.add(tool.notice)
+                yield events.ToolsNotice(tool.name, tool.notice)
 
     async def send(self, text: str) -> Events:
         """One turn: the person says `text`; the events of the answer, the last of them its outcome.

@@ -75,11 +75,20 @@ def open_chat(
 
 
 def _tools(settings: Settings, codec: Codec) -> list[Tool]:
+    from platformdirs import user_log_path
+
     from ..tools.python import PythonTool
 
     tools: list[Tool] = []
     if "python" in settings.tools:
-        tools.append(PythonTool(mode=settings.sandbox, container=settings.container, bypass=settings.bypass))
+        tools.append(
+            PythonTool(
+                mode=settings.sandbox,
+                container=settings.container,
+                bypass=settings.bypass,
+                log=user_log_path("gptoss-chat", appauthor=False) / "python.log",
+            )
+        )
     if "browser" in settings.tools:
         from .browsing import open_browser
 

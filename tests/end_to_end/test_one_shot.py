@@ -94,6 +94,7 @@ def test_without_bubblewrap_the_next_sandbox_takes_over(run: Any) -> None:
     finished = run("-p", QUESTION, "--seed", "1", PATH="/nowhere")
     assert finished.returncode == 0, finished.stderr
     assert "15846" in finished.stdout.replace(",", "")
+    assert "reduced sandbox" in finished.stderr
 
 
 def test_without_any_sandbox_nothing_runs(unconfinable: Any) -> None:
@@ -102,6 +103,9 @@ def test_without_any_sandbox_nothing_runs(unconfinable: Any) -> None:
     assert outputs, finished.stderr
     assert all(output["is_error"] and "15846" not in output["output"] for output in outputs)
     assert all("Python is off" in output["output"] for output in outputs)
+    notices = [event["message"] for event in _events(finished.stdout) if event["type"] == "tools.notice"]
+    assert len(notices) == 1
+    assert "gptoss-chat doctor" in notices[0]
 
 
 def test_the_one_way_around_sandbox_and_approval(run: Any) -> None:

@@ -333,6 +333,8 @@ async def test_without_a_sandbox_it_is_off_and_says_so(run: Run) -> None:
     await tool.start()
     assert await tool.objection("1") == "[ERROR] Python is off. No sandbox: bwrap not found."
     assert "no sandbox holds" in tool.where
+    assert "Python is off" in tool.notice
+    assert "gptoss-chat doctor" in tool.notice
     answer = await run(tool, "1")
     assert answer.is_error
     assert answer.text == await tool.objection("1")

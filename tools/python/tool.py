@@ -10,7 +10,7 @@ import stat
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from ..sandbox import Confinement, probe
 from ..tool import Output, Reach, Risk, Tool
@@ -18,13 +18,14 @@ from .cell import Cell
 from .kernel import INSIDE, Kernel, KernelError
 
 TIME_LIMIT = 120.0  # seconds; the model is told so in its prompt
+LONGEST_LOG = 1_000_000  # bytes
 
 Mode = Literal["read-only", "workspace-write", "danger-full-access"]
 """What a cell may write: nothing but temporary files; the workspace as well; whatever the person may."""
 
 PLACES = {
     "bubblewrap": "in a sandbox",
-    "landlock": "in a reduced sandbox (gptoss-chat doctor says what that leaves open)",
+    "landlock": "in a reduced sandbox",
     "container": "in a container",
 }
 
@@ -59,7 +60,7 @@ class PythonTool(Tool):
             confinement = Confinement("none", "Code runs unconfined, as you wished.")
         self._bypass = bypass
         self._container = container
-        self._time_limit = time_limit
+        self.time_limit = time_limit
         self._given = workspace
         self._kept: Path | None = None
         self._workspace: Path | None = None
@@ -109,7 +110,7 @@ class PythonTool(Tool):
                 )
             if str(INSIDE) in arguments and kernel.folder != INSIDE:
                 yield Output(f"[There is no {INSIDE} here; files are kept in the current folder.]\n")
-            cell = Cell(kernel, self.workspace, self._time_limit)
+            cell = Cell(kernel, self.workspace, self.time_limit)
             try:
                 async with contextlib.aclosing(cell.run(arguments)) as outputs:
                     async for output in outputs:
@@ -143,16 +144,19 @@ class PythonTool(Tool):
     def _settle(self, confinement: Confinement | None) -> None:
         self.confinement = confinement
         whom = " as root" if os.geteuid() == 0 else ""
-        self._off = ""
+        self._off = self.notice = ""
         if self._mode == "danger-full-access":
             self.where = f"on this machine{whom}, unconfined"
         elif confinement is None:
             self.where = "in a sandbox, if one holds: not tried yet"
         elif confinement.works:
             self.where = PLACES[confinement.kind]
+            if confinement.failures:
+                self.notice = f"{confinement.reason} `gptoss-chat doctor` says why, and what it leaves open."
         else:
             self.where = "nowhere: no sandbox holds on this machine"
             self._off = f"Python is off. {confinement.reason}"
+            self.notice = f"{self._off} `gptoss-chat doctor` says what would help."
 
     @property
     def workspace(self) -> Path:
@@ -178,9 +182,7 @@ class PythonTool(Tool):
 
     async def _new_kernel(self) -> Kernel:
         assert self.confinement is not None
-        log = self._log or Path(os.devnull)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:  # noqa: ASYNC230
+        with _open_log(self._log or Path(os.devnull)) as file:
             writable = self._mode != "read-only"
             return await Kernel.start(self.confinement, self.workspace, file, writable=writable)
 
@@ -208,3 +210,14 @@ class PythonTool(Tool):
         if self._stopping is not None:
             stopping, self._stopping = self._stopping, None
             await stopping
+
+
+def _open_log(path: Path) -> BinaryIO:
+    """Open `path` to append, mode 0600, begun anew once it is long; the null device if it cannot be."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = os.O_TRUNC if path.exists() and path.stat().st_size > LONGEST_LOG else 0
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | fresh, 0o600)
+        return os.fdopen(descriptor, "ab", buffering=0)
+    except OSError:
+        return Path(os.devnull).open("ab", buffering=0)

@@ -136,7 +136,10 @@ def kill_with_owner(program: int) -> None:
 
 
 def watch(most: dict[str, Any], program: int, verdict: int) -> None:
-    complaint = watchdog.wait(most)
+    try:
+        complaint = watchdog.wait(most)
+    except Exception as error:  # what is not watched does not run
+        complaint = f"it cannot be watched any more ({error})"
     os.write(verdict, complaint.encode())
     kill(program)
 
