@@ -21,6 +21,7 @@ from .harmony.message import Effort
 from .rules import RuleError, Rules, read_rules
 
 PREFIX = "GPTOSS_CHAT_"
+_FILE = re.compile(r"/|\.py(:\w+)?$")
 TOOLS = ("python", "browser")
 Reasoning = Literal["folded", "hidden", "raw"]
 Search = Literal["duckduckgo", "searxng", "exa", "you", "brave", "offline"]
@@ -162,7 +163,7 @@ def _functions(value: Any, folder: Path) -> tuple[str, ...]:
     """FILE.py, a module, an entry point, or any of them and :FUNCTION; paths are made absolute."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
         raise ValueError
-    return tuple(_absolute(name, folder) if "/" in name or ".py" in name else name for name in value)
+    return tuple(_absolute(name, folder) if _FILE.search(name) else name for name in value)
 
 
 def _file(value: Any, folder: Path) -> Path:

@@ -63,6 +63,15 @@ def read(
     return read_settings(flags or {}, environment)
 
 
+def test_what_looks_like_a_file_is_one_and_the_rest_are_modules(config: Path) -> None:
+    named = ["a.py", "b.py:f", "sub/c.py", "weather", "happy.pyramid", "weather.days:today", "~/d.py"]
+    here = config.parent
+    assert read(config, f"functions = {named}").functions == (
+        *(f"{here}/a.py", f"{here}/b.py:f", f"{here}/sub/c.py"),
+        *("weather", "happy.pyramid", "weather.days:today", str(Path("~/d.py").expanduser())),
+    )
+
+
 def test_servers_are_tables_of_the_file(config: Path) -> None:
     settings = read(config, '[mcpServers.files]\ncommand = "files-server"\ncwd = "data"\n')
     assert settings.mcpServers == Servers(

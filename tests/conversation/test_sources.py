@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gptoss_tui.conversation.approval import Approval
 from gptoss_tui.conversation.events import (
     Completed,
     Event,
     Incomplete,
+    ToolCall,
     ToolOutput,
     ToolsNotice,
     ToolsStarting,
@@ -215,6 +218,38 @@ async def test_a_callable_of_the_notebook(stage: StageMaker) -> None:
     s = stage(call("shout", '{"text": "hey"}'), ANSWER, tools=[CallableTool(shout)])
     assert of(ToolOutput, await s.play("go"))[0].output == "HEY"
     await s.chat.close()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+RECIPIENT = st.text() | st.sampled_from(
+    ["functions.double", "double", "functions.python", "browser.search", ""]
+)
+ARGUMENTS = st.text() | JSON.map(json.dumps) | st.dictionaries(st.just("number"), JSON).map(json.dumps)
+
+
+@given(recipient=RECIPIENT, arguments=ARGUMENTS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+async def test_whatever_is_called_with_whatever_there_is_one_result(
+    recipient: str, arguments: str, stage: StageMaker
+) -> None:
+    def double(number: int) -> int:
+        return 2 * number
+
+    double.approval = "never"  # type: ignore[attr-defined]
+    toolbox = stage(tools=[CallableTool(double)]).chat._toolbox
+    call = ToolCall("call_1", recipient, arguments)
+    events = [event async for event in toolbox.call(call, asyncio.Event())]
+    (output,) = of(ToolOutput, events)
+    assert isinstance(events[-1], ToolOutput)
+    try:
+        fits = isinstance(json.loads(arguments)["number"], int) and "ouble" in recipient
+    except (ValueError, TypeError, KeyError):
+        fits = False
+    assert fits or output.is_error
 
 
 class Described(Tool):

@@ -222,25 +222,34 @@ async def test_server_and_host_end_when_they_are_closed(
     await until(lambda: not alive(process))
 
 
-async def test_server_and_host_end_with_the_app(tmp_path: Path, alive: Callable[[int], bool]) -> None:
-    code = "import asyncio, sys; from pathlib import Path; from gptoss_tui.tools.mcp import read_servers\n"
-    code += "async def main():\n"
-    code += " entry = {'command': 'sh', 'args': ['-c', sys.argv[1]]}\n"
-    code += " [s] = read_servers(None, {'toy': entry}, Path(), Path(sys.argv[2]))\n"
-    code += " await s.open(); print('open', flush=True); await asyncio.sleep(60)\n"
-    code += "asyncio.run(main())\n"
+@pytest.mark.parametrize("kind", ["good", "silent"])
+async def test_server_and_host_end_with_the_app(
+    kind: str, tmp_path: Path, alive: Callable[[int], bool]
+) -> None:
     pid = tmp_path / "pid"
-    start = f"echo $$ > {pid}; exec {sys.executable} {SERVERS / 'raw.py'} good"
-    owner = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, start, str(tmp_path)), stdout=asyncio.subprocess.PIPE
-    )
-    assert owner.stdout is not None
-    assert await owner.stdout.readline() == b"open\n"
+    start = f"echo $$ > {pid}; exec {sys.executable} {SERVERS / 'raw.py'} {kind}"
+    owner = await asyncio.create_subprocess_exec(*(sys.executable, "-c", OWNER, start, str(tmp_path)))
+    await until(lambda: pid.exists() and pid.read_text())
     process = int(pid.read_text())
     assert alive(process)
     owner.kill()
     await owner.wait()
     await until(lambda: not alive(process))
+
+
+OWNER = """
+import asyncio, sys
+from pathlib import Path
+from gptoss_tui.tools.mcp import read_servers
+
+async def main():
+    entry = {"command": "sh", "args": ["-c", sys.argv[1]], "startup_timeout_sec": 60}
+    [server] = read_servers(None, {"toy": entry}, Path(), Path(sys.argv[2]))
+    await server.open()
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Any, TextIO
 
@@ -57,6 +56,7 @@ class Host:
     async def serve(self, requests: TextIO) -> None:
         """Start the server, say what it has, answer requests."""
         loop = asyncio.get_running_loop()
+        inbox = _listen(requests, loop)
         late = loop.call_later(self._config["start_limit"], self._too_late)
         async with AsyncExitStack() as stack:
             try:
@@ -70,7 +70,7 @@ class Host:
             tools = [listed.told for listed in self._tools.values()]
             say(self._replies, {"tools": tools, "refused": refused})
             watch = asyncio.create_task(self._watch())
-            async for request in _lines(requests, loop):
+            while (request := await inbox.get()) is not None:
                 self._obey(request, client)
             watch.cancel()
 
@@ -131,8 +131,10 @@ class Host:
             why += "; what it writes on stdout is no message of the protocol"
         if self._complaints.last:
             why += f"; its last words: {self._complaints.last}"
-        say(self._replies, {"error": why})
-        end()
+        try:
+            say(self._replies, {"error": why})
+        finally:
+            end()
 
     async def _fail(self, error: BaseException) -> None:
         """Say why there is nothing to serve, and end."""
@@ -146,8 +148,8 @@ class Host:
         end()
 
 
-async def _lines(requests: TextIO, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[_Request, None]:
-    """The app's requests, read by a thread so that their end is noticed whatever else goes on."""
+def _listen(requests: TextIO, loop: asyncio.AbstractEventLoop) -> asyncio.Queue[_Request | None]:
+    """The app's requests, and None at their end; read by a thread, as their end counts whatever goes on."""
     inbox: asyncio.Queue[_Request | None] = asyncio.Queue()
 
     def listen() -> None:
@@ -158,8 +160,7 @@ async def _lines(requests: TextIO, loop: asyncio.AbstractEventLoop) -> AsyncGene
         end()
 
     threading.Thread(target=listen, daemon=True).start()
-    while (request := await inbox.get()) is not None:
-        yield request
+    return inbox
 
 
 def _leaf(error: BaseException) -> str:

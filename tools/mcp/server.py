@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
+import importlib.metadata
 import itertools
 import json
 import os
@@ -66,8 +66,8 @@ class Server(Source):
 
     async def open(self) -> Opened:
         """Start the server and ask what tools it has."""
-        if importlib.util.find_spec("mcp") is None:
-            raise SourceError(f"{self.origin} needs the MCP library: pip install 'gptoss-chat[mcp]'.")
+        if not _has_library():
+            raise SourceError(f"{self.origin} needs another package: pip install 'gptoss-chat[mcp]'.")
         self._restarts = 0
         try:
             found = await self._start()
@@ -234,6 +234,14 @@ class ServerTool(Tool):
 
     async def close(self) -> None:
         """The server is its source's to close."""
+
+
+def _has_library() -> bool:
+    """Whether the SDK is there, and not one from before its names changed."""
+    try:
+        return int(importlib.metadata.version("mcp").split(".")[0]) >= 2
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 async def _send(host: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
