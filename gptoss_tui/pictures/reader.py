@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..tools import child
 
 TIME_LIMIT = 15.0  # seconds; the worker's own limit counts only while it is running
 LARGEST = 1024  # pixels of a side; a picture is scaled down to it
@@ -29,13 +27,8 @@ class PictureError(Exception):
 
 async def read(path: Path) -> Pixels:
     """The picture in the file at `path`, scaled to at most LARGEST on a side. Raises PictureError."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", f"{__package__}.worker", str(path), str(LARGEST)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    arguments = str(path), str(LARGEST)
+    process = await child.start(f"{__package__}.worker", *arguments, stdin=asyncio.subprocess.DEVNULL)
     assert process.stdout is not None
     output = b""
     try:
@@ -47,11 +40,7 @@ async def read(path: Path) -> Pixels:
     except TimeoutError:
         output = b"error it takes too long to read\n"
     finally:
-        if process.returncode is None:
-            # Not process.kill(): it may reap the process before asyncio does, which then complains.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
-        await process.wait()
+        await child.end(process)
     header, _, data = output.partition(b"\n")
     match header.split():
         case [b"pixels", width, height] if len(data) == 3 * int(width) * int(height):

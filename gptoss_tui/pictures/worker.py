@@ -11,6 +11,8 @@ import os
 import stat
 import sys
 
+from ..tools.child import limit
+
 CPU_SECONDS = 5
 MEMORY = 1024 * 2**20  # bytes of address space
 MOST_BYTES = 50 * 10**6
@@ -20,21 +22,6 @@ FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 
 class Unreadable(Exception):
     """The message says why, in a few words."""
-
-
-def limit() -> None:
-    """Bound what this process may use; the kernel ends it beyond that."""
-    try:
-        import resource
-    except ImportError:  # Windows: the reader's clock is the only bound
-        return
-    for kind, most in (
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (most, most))
 
 
 def contents(path: str) -> bytes:
@@ -72,7 +59,7 @@ def pixels(data: bytes, largest: int) -> tuple[int, int, bytes]:
 
 
 def main() -> None:
-    limit()
+    limit(CPU_SECONDS, MEMORY)
     path, largest = sys.argv[1], int(sys.argv[2])
     try:
         width, height, data = pixels(contents(path), largest)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from . import child
+from .. import child
 from .backend import BackendError, Document, Hit
 from .indexer import LARGEST, TYPES
 
@@ -82,7 +82,7 @@ class Folder:
     async def _indexer(self, progress: Progress | None) -> tuple[bool, str | None]:
         """Run the indexer once: whether it came to its end, and the last file it began to read."""
         arguments = (str(self.root), str(self.index))
-        process = await child.start("indexer", *arguments, stdin=asyncio.subprocess.DEVNULL)
+        process = await child.start(f"{__package__}.indexer", *arguments, stdin=asyncio.subprocess.DEVNULL)
         assert process.stdout is not None
         last = None
         try:

@@ -7,7 +7,7 @@ import contextlib
 import json
 from urllib.parse import unquote
 
-from . import child
+from .. import child
 from .address import domain
 from .backend import Document
 from .bounds import CPU_SECONDS, MEMORY
@@ -80,7 +80,7 @@ async def read(document: Document, *, source: bool = False) -> Page:
 
 async def _worker(request: bytes) -> bytes:
     """What a fresh worker answers; nothing if it died of its limits or was too late."""
-    process = await child.start("worker", stdin=asyncio.subprocess.PIPE)
+    process = await child.start(f"{__package__}.worker", stdin=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(TIME_LIMIT):
             _, output = await asyncio.gather(_feed(process, request), _answer(process))

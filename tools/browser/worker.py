@@ -11,6 +11,7 @@ import json
 import sys
 from typing import Any
 
+from ..child import limit
 from .bounds import CPU_SECONDS, MEMORY
 from .characters import decoded, visible
 from .lines import LONGEST_TEXT
@@ -19,21 +20,6 @@ from .walker import TOO_LONG, Walk, walk
 
 EMPTY = "(This page has no text.)"
 CUT = "[The page is cut here: it is longer than what is fetched of a page.]"
-
-
-def limit() -> None:
-    """Bound what this process may use; the kernel ends it beyond that."""
-    try:
-        import resource
-    except ImportError:  # Windows: the reader's clock is the only bound
-        return
-    for kind, most in (
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (most, most))
 
 
 def read(request: dict[str, Any], body: bytes) -> dict[str, Any]:
@@ -78,7 +64,7 @@ def indented(text: str) -> str:
 
 
 def main() -> None:
-    limit()
+    limit(CPU_SECONDS, MEMORY)
     request = json.loads(sys.stdin.buffer.readline())
     page = read(request, sys.stdin.buffer.read())
     sys.stdout.buffer.write(json.dumps(page).encode())
