@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from gptoss_tui.tools.python import PythonTool
-from gptoss_tui.tools.sandbox import limits
+from gptoss_tui.tools.sandbox import Confinement, landlock, limits, probe, watchdog
 
 Run = Callable[[PythonTool, str], Coroutine[Any, Any, Any]]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -97,7 +98,7 @@ time.sleep(60)"""
     ],
 )
 async def test_what_no_resource_limit_bounds_is_watched(
-    rung: Any,
+    rung: Confinement,
     run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -124,7 +125,7 @@ async def test_what_no_resource_limit_bounds_is_watched(
 
 
 async def test_shared_memory_is_counted_once(
-    rung: Any, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rung: Confinement, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MEMORY", 500 * limits.MEGABYTE)
     tool = PythonTool(tmp_path / "files", confinement=rung)
@@ -154,7 +155,7 @@ async def test_a_flood_is_stopped(ordinary: PythonTool, run: Run) -> None:
     assert len(answer.text) < 110_000
 
 
-async def test_a_hang_costs_the_state_and_no_more(rung: Any, run: Run) -> None:
+async def test_a_hang_costs_the_state_and_no_more(rung: Confinement, run: Run) -> None:
     tool = PythonTool(confinement=rung, time_limit=1)
     start = time.monotonic()
     answer = await run(tool, "sum(range(10**12))")
@@ -165,8 +166,65 @@ async def test_a_hang_costs_the_state_and_no_more(rung: Any, run: Run) -> None:
     await tool.close()
 
 
+async def test_a_fork_bomb_that_goes_on_is_ended(rung: Confinement, run: Run) -> None:
+    tool = PythonTool(confinement=rung, time_limit=2)
+    answer = await run(
+        tool, "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
+    )
+    assert answer.is_error
+    assert (await run(tool, "6 * 7")).text.endswith("42")
+    await tool.close()
+
+
+@pytest.mark.parametrize("version", [3, 4, 5, 6])
+async def test_an_older_landlock_confines_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    if landlock.abi() < version:
+        pytest.skip(f"this kernel's Landlock is older than version {version}")
+    monkeypatch.setattr(landlock, "abi", lambda: version)
+    found = await probe(kinds=["landlock"])
+    assert found.works, found.reason
+    tool = PythonTool(confinement=found, time_limit=2)
+    answer = await run(tool, "kept = 7\nimport time\ntime.sleep(60)")
+    assert answer.text.endswith("and was interrupted. Variables are kept.")
+    code = f"import os\ntry: os.kill({os.getpid()}, 0)\nexcept OSError as error: print(error.strerror)\nkept"
+    assert (await run(tool, code)).text == "Operation not permitted\n7"
+    await tool.close()
+
+
+async def test_a_landlock_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landlock, "abi", lambda: 2)
+    (failure,) = (await probe(kinds=["landlock"])).failures
+    assert "version 2" in failure.why
+    monkeypatch.setattr(landlock, "LEAST", 1)
+    (failure,) = (await probe(kinds=["landlock"])).failures
+    assert "a folder of yours can be truncated" in failure.why  # as the canary finds
+
+
+def test_a_disk_that_fills_up_stops_what_runs(tmp_path: Path) -> None:
+    free, _ = watchdog.left(str(tmp_path))
+    most = {"tasks": 10**9, "memory": 10**15, "folders": [str(tmp_path)], "bytes": 10**12, "files": 10**6}
+    watch = watchdog.Watch({**most, "tmpfs": [], "free": 10**9})
+    assert watch.complaint() == ""
+    watch.most["free"] = free * 2
+    watch.free = {str(tmp_path): (free * 2, 0)}
+    assert watch.complaint() == "the disk is nearly full"
+
+
+async def test_what_cannot_be_watched_does_not_run(
+    rung: Confinement, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MEMORY", "much")
+    tool = PythonTool(confinement=rung)
+    answer = await run(tool, "import time; time.sleep(60)")
+    assert answer.is_error
+    assert "cannot be watched" in answer.text
+    await tool.close()
+
+
 async def test_what_a_cell_leaves_running_ends_with_the_tool(
-    rung: Any, run: Run, alive: Callable[[int], bool]
+    rung: Confinement, run: Run, alive: Callable[[int], bool]
 ) -> None:
     marker = f"{time.time_ns()}"
     tool = PythonTool(confinement=rung)
