@@ -47,6 +47,7 @@ class Toolbox:
     consent: Consent = field(default_factory=Consent)
     off: Collection[str] = ()
     outputs: OutputFolder | None = None
+    _has_run_python: bool = False
 
     @property
     def has_python(self) -> bool:
@@ -166,6 +167,9 @@ class Toolbox:
             return
         allowed = arguments
         yield events.ToolStarted(call.call_id, allowed, tool.time_limit)
+        if tool.name == "python" and not self._has_run_python:
+            self._has_run_python = True
+            yield events.ToolNote(call.call_id, f"Python runs {tool.where}.")
         if allowed != call.arguments:
             yield Output(f"[The user changed the call to: {allowed}]\n")
         clock.start()

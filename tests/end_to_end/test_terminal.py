@@ -2,99 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import termios
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pexpect
-import pyte
 import pytest
-
-ROWS, COLUMNS = 30, 100
-# What a program must switch off before it leaves: alternate screen, mouse, focus and pasting reports.
-MODES = ("1049", "1000", "1002", "1003", "1004", "2004")
 
 # The REPL's answer to the sum, and the prompt after it.
 ANSWERED = r"\n[^\[\n]*15,?846[^\n]*\n>\s*$"
 
 
-class Terminal:
-    """A terminal of 100 x 30 in which one command runs."""
-
-    def __init__(self, command: str, arguments: list[str], environment: Mapping[str, str]) -> None:
-        self.child = pexpect.spawn(
-            command, arguments, env=dict(environment), cwd=environment["HOME"], dimensions=(ROWS, COLUMNS)
-        )
-        self.output = b""
-        self._screen = pyte.Screen(COLUMNS, ROWS)
-        self._stream = pyte.ByteStream(self._screen)
-
-    @property
-    def text(self) -> str:
-        """What is on the screen."""
-        return "\n".join(line.rstrip() for line in self._screen.display)
-
-    def wait_for(self, pattern: str, timeout: float = 60) -> None:
-        """Read until the screen shows `pattern`."""
-        self._read_until(lambda: re.search(pattern, self.text) is not None, timeout)
-        assert re.search(pattern, self.text), f"{pattern!r} did not appear within {timeout} s:\n{self.text}"
-
-    def leave(self, timeout: float = 15) -> int:
-        """Read to the end; the exit status."""
-        self._read_until(lambda: False, timeout)
-        assert not self.child.isalive(), f"still running after {timeout} s:\n{self.text}"
-        assert self.child.exitstatus is not None, f"killed by signal {self.child.signalstatus}"
-        return int(self.child.exitstatus)
-
-    def local_modes(self) -> int:
-        """The terminal's own modes: echo, line editing, keys that are signals."""
-        return int(termios.tcgetattr(self.child.child_fd)[3])
-
-    def assert_restored(self) -> None:
-        """Nothing that was switched on is still on; the cursor shows."""
-        for mode in MODES:
-            switches = re.findall(rb"\x1b\[\?([\d;]+)([hl])", self.output)
-            last = [state for modes, state in switches if mode.encode() in modes.split(b";")]
-            assert last[-1:] in ([], [b"l"]), f"mode {mode} was left on"
-        assert self.output.rfind(b"\x1b[?25h") >= self.output.rfind(b"\x1b[?25l"), "the cursor is hidden"
-        assert self.local_modes() & (termios.ECHO | termios.ICANON | termios.ISIG)
-
-    def _read_until(self, satisfied: Callable[[], bool], timeout: float) -> None:
-        end = time.monotonic() + timeout
-        while time.monotonic() < end and not satisfied():
-            try:
-                self._take(self.child.read_nonblocking(65536, timeout=0.2))
-            except pexpect.TIMEOUT:
-                continue
-            except pexpect.EOF:
-                self.child.wait()
-                return
-
-    def _take(self, data: Any) -> None:
-        """pexpect's types promise text; without an encoding it gives bytes."""
-        self.output += data
-        self._stream.feed(data)
-
-
-Open = Callable[..., Terminal]
-
-
-@pytest.fixture
-def terminal(command: str, environment: Mapping[str, str]) -> Iterator[Open]:
-    """A function `(*arguments) -> Terminal`; what still runs afterwards is ended."""
-    opened: list[Terminal] = []
-
-    def open_terminal(*arguments: str, **extra: str) -> Terminal:
-        opened.append(Terminal(command, list(arguments), {**environment, **extra}))
-        return opened[-1]
-
-    yield open_terminal
-    for each in opened:
-        each.child.close(force=True)
+Open = Callable[..., Any]
 
 
 @pytest.mark.usefixtures("sandbox")
