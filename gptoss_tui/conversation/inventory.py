@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ..tools import Reach, Tool
+from ..tools import Tool
+from .consent.consent import Asked, Consent, Refused
 from .sources import told_length
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _CHARACTERS_PER_TOKEN = 4
 
 def inventory(chat: Chat) -> Iterator[str]:
     """One line for each built-in tool, each file and server with its tools, and whatever is not there."""
-    for (origin, how), tools in groupby(chat.tools, lambda tool: (tool.origin, _how(tool))):
+    for (origin, how), tools in groupby(chat.tools, lambda tool: (tool.origin, _how(tool, chat.consent))):
         names = ", ".join(tool.name.removeprefix("functions.") for tool in tools)
         yield f"{names}: {how}" if not origin else f"{names}: {how}, from {origin}"
     for origin in chat.tools_starting:
@@ -28,6 +29,15 @@ def inventory(chat: Chat) -> Iterator[str]:
         yield f"These functions take about {told // _CHARACTERS_PER_TOKEN:,} tokens of every prompt."
 
 
-def _how(tool: Tool) -> str:
-    asks = ", asks before every call" if tool.risk("").reach >= Reach.OUTSIDE else ""
+def _how(tool: Tool, consent: Consent) -> str:
+    """Where the tool runs, and whether an ordinary call of it is asked about."""
+    match consent.weigh(tool, "{}"):
+        case Refused():
+            asks = ", refused"
+        case Asked(rule=None):
+            asks = ", asks before every call"
+        case Asked():
+            asks = ", asks"
+        case _:
+            asks = ""
     return f"runs {tool.where or 'here'}{asks}"

@@ -109,6 +109,10 @@ class ChatScreen(Screen[None]):
         self.app.exit(reason, 1)
         return True
 
+    def on_screen_resume(self) -> None:
+        for prompt in self.query(Prompt):
+            prompt.listen_anew()
+
     def on_resize(self) -> None:
         for prompt in self.query(Prompt):
             prompt.show_answers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from textual import events
 from textual.message import Message
@@ -10,6 +11,8 @@ from textual.widgets import TextArea
 
 from gptoss_tui.conversation.printable import printable
 from gptoss_tui.widgets import keys
+
+_MOST_PASTED: Final = 100_000
 
 
 class LineEditor(TextArea):
@@ -53,6 +56,6 @@ class LineEditor(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
-        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        text = event.text.replace("\r\n", "\n").replace("\r", "\n")[:_MOST_PASTED]
         start, end = self.selection
         self.move_cursor(self.replace(printable(text), start, end).end_location)

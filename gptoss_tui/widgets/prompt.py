@@ -42,9 +42,13 @@ class Prompt(Vertical, Generic[AnswerT]):
                 yield Button(Content(label), id=name, compact=True)
 
     def on_mount(self) -> None:
-        self._deaf_until = monotonic() + GRACE_S
+        self.listen_anew()
         self._focused_before = self.screen.focused
         self.focus_first()
+
+    def listen_anew(self) -> None:
+        """The question is in view again: whoever was typing elsewhere answers nothing."""
+        self._deaf_until = monotonic() + GRACE_S
 
     def focus_first(self) -> None:
         """Point at the harmless answer, and bring all of them into view."""

@@ -118,7 +118,8 @@ class Turn(Vertical):
                 self._sum_up(usage.output_tokens, timings)
             case events.Incomplete(reason=reason, usage=usage, timings=timings, detail=detail):
                 said = _EARLY_ENDS.get(reason, reason)
-                self.note(f"{said}: {printable(detail)}" if detail else said, "warning")
+                told = f"{said.rstrip('.')}: {printable(detail)}" if detail else said
+                self.note(told, "warning")
                 self._sum_up(usage.output_tokens, timings)
             case events.Failed(error=error):
                 self.note(error.message, "error")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from gptoss_tui.conversation.consent.consent import Consent
 from gptoss_tui.conversation.consent.kept import KeptRules
 from gptoss_tui.conversation.events import ToolOutput
 from gptoss_tui.rules import read_rules
+from gptoss_tui.screens.help import HelpScreen
 from gptoss_tui.screens.permissions import PermissionsScreen
+from gptoss_tui.tools import Output
 from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
 from gptoss_tui.widgets.composer import Composer
 from gptoss_tui.widgets.go_on_prompt import GoOnPrompt
@@ -226,6 +228,41 @@ async def test_a_press_that_comes_after_the_stop_starts_nothing(stage: StageMake
         prompt.action_choose("once")
         await s.until_shown("Stopped.")
         assert tool.calls == []
+
+
+async def test_what_was_typed_on_another_screen_answers_nothing(
+    stage: StageMaker, repeat: ToolMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = repeat(must_ask=True)
+    async with stage(call(), ANSWER, tools=[tool]) as s:
+        await s.ready()
+        await s.say("go")
+        await asked(s)
+        await s.pilot.press("f1")
+        await s.until(lambda: isinstance(s.app.screen, HelpScreen))
+        monkeypatch.setattr("gptoss_tui.widgets.prompt.GRACE_S", 60.0)
+        await s.pilot.press("escape", "y")
+        assert s.app.screen.query(ApprovalPrompt)
+        assert tool.calls == []
+
+
+async def test_a_slow_call_says_when_it_will_be_ended(
+    stage: StageMaker, repeat: ToolMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gptoss_tui.widgets.tool_card._COUNTDOWN_FROM_S", 0.0)
+    over = asyncio.Event()
+
+    class Slow(repeat):  # type: ignore[misc, valid-type]
+        async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
+            await over.wait()
+            yield Output("late")
+
+    async with stage(call(), ANSWER, tools=[Slow()]) as s:
+        await s.ready()
+        await s.say("go")
+        await s.until_shown("s of 120 s")
+        over.set()
+        await s.until_shown("Done.")
 
 
 @pytest.mark.parametrize(
