@@ -70,6 +70,10 @@ def answer(request: dict[str, Any], kind: str) -> None:
         case "tools/call":
             if kind == "changes":
                 sys.exit(0)
+            if kind == "dies":
+                with Path(sys.argv[2]).open("a") as trace:
+                    trace.write("called\n")
+                sys.exit(3)
             if kind == "chatty":
                 send({"id": 10_000, "result": {"content": [{"type": "text", "text": "not asked for"}]}})
                 print("log line on stdout", flush=True)

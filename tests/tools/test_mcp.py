@@ -178,20 +178,20 @@ async def test_a_server_that_dies_in_a_call_is_started_again_and_the_call_is_not
 ) -> None:
     monkeypatch.setattr("gptoss_tui.tools.mcp.server.BACK_OFF", 0.01)
     trace = tmp_path / "trace"
-    source = server(TOY, tmp_path)
+    source = server(raw("dies", str(trace)), tmp_path)
     found, _ = await opened(source)
-    die, body = found["toy_dies"], json.dumps({"file": str(trace)})
+    die = found["toy_good"]
     for lives in (1, 2, 3, 4):
-        answer = await run(die, body)
+        answer = await run(die, "{}")
         assert answer.is_error
         assert "ended while it was asked; the request is not sent again" in answer.text
         assert trace.read_text().splitlines() == ["called"] * lives
-    answer = await run(die, body)
+    answer = await run(die, "{}")
     assert "ended 4 times; a new chat starts it again" in answer.text
     assert len(trace.read_text().splitlines()) == 4
     await source.close()
     found, _ = await opened(source)
-    assert (await run(found["toy_add"], '{"a": 1}')).text == "2"
+    assert "ended while it was asked" in (await run(found["toy_good"], "{}")).text
     await source.close()
 
 
@@ -373,28 +373,40 @@ async def test_over_http(tmp_path: Path, run: Run) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    serving = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(SERVERS / "toy.py"), str(port)), stderr=asyncio.subprocess.DEVNULL
-    )
+    serving = await serve(port)
     try:
-        await until(lambda: listens(port))
         entry = {"type": "http", "url": f"http://127.0.0.1:{port}/mcp", "headers": {"X-Key": "${HOME}"}}
         source = server(entry, tmp_path, "web")
         found, _ = await opened(source)
-        assert found["web_add"].where == "at 127.0.0.1"
-        assert (await run(found["web_add"], '{"a": 40, "b": 2}')).text == "42"
-        assert "- a: is missing" in (await run(found["web_add"], "{}")).text
+        add, die = found["web_add"], found["web_dies"]
+        assert add.where == "at 127.0.0.1"
+        assert (await run(add, '{"a": 40, "b": 2}')).text == "42"
+        assert "- a: is missing" in (await run(add, "{}")).text
         assert (await run(found["web_asks_the_model"], "{}")).is_error
-        answer = await run(found["web_dies"], json.dumps({"file": str(tmp_path / "trace")}))
+        answer = await run(die, json.dumps({"file": str(tmp_path / "trace")}))
         assert answer.is_error
-        answer = await run(found["web_add"], '{"a": 1}')
+        await serving.wait()
+        answer = await run(add, '{"a": 1}')
         assert answer.is_error
-        assert "\n" not in answer.text
+        assert "ConnectError" in answer.text
+        serving = await serve(port)
+        assert (await run(add, '{"a": 1}')).text == "2"
         await source.close()
     finally:
         if serving.returncode is None:
             serving.kill()
         await serving.wait()
+
+
+async def serve(port: int) -> asyncio.subprocess.Process:
+    """The toy server over HTTP, once it listens."""
+    serving = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(SERVERS / "toy.py"), str(port)),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    await until(lambda: listens(port))
+    return serving
 
 
 async def test_a_page_that_is_no_server_is_told(tmp_path: Path) -> None:

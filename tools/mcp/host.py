@@ -38,6 +38,9 @@ MOST_MEMORY = 4 << 30
 LAST_WORDS_S = 0.8
 """How long a server has to end in order after its input ended."""
 
+_SESSION_GONE = 404
+"""What a server over HTTP says that has been started again since."""
+
 _Request = dict[str, Any]
 
 
@@ -94,8 +97,7 @@ class Host:
 
     async def _heed(self, response: httpx2.Response) -> None:
         """Note a refusal, of which the SDK says nothing."""
-        if response.is_error:
-            self._status = response.status_code
+        self._status = response.status_code if response.is_error else None
 
     def _obey(self, request: _Request, client: Client) -> None:
         if "cancel" in request:
@@ -117,7 +119,7 @@ class Host:
         except ArgumentsError as error:
             text, is_error = f"[ERROR] {error}", True
         except MCPError as error:
-            if error.code == CONNECTION_CLOSED:
+            if error.code == CONNECTION_CLOSED or self._status == _SESSION_GONE:
                 end()
             text, is_error = f"[ERROR] {error}", True
         except Exception as error:
