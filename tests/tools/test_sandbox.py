@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gptoss_tui.tools.sandbox import Confinement, Folder, Kind, bubblewrap, launch, probe
+from gptoss_tui.tools.sandbox import Confinement, Folder, Kind, bubblewrap, landlock, launch, probe
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -59,6 +60,38 @@ async def test_probe_notices_a_hole(monkeypatch: pytest.MonkeyPatch, hole: list[
     assert found.kind == "none"
     assert noticed in found.reason
     assert (await probe()).kind == "landlock"
+
+
+@pytest.mark.usefixtures("confinement")
+async def test_probe_notices_that_there_is_no_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    tight = bubblewrap.command
+
+    def unfiltered(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> list[str]:
+        words = tight(program, folders, cwd)
+        place = words.index("--seccomp")
+        return [*words[:place], *words[place + 2 :]]
+
+    monkeypatch.setattr(bubblewrap, "command", unfiltered)
+    found = await probe(kinds=["bubblewrap"])
+    assert "system calls are not filtered" in found.reason
+    assert "io_uring is allowed" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "noticed"),
+    [
+        ("SYSTEM", ("/",), "/etc/passwd can be read"),
+        ("DEVICES_USED", (tempfile.gettempdir(),), "a folder of yours can be opened for writing"),
+    ],
+)
+@pytest.mark.usefixtures("confinement")
+async def test_probe_notices_a_hole_in_landlock(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: tuple[str, ...], noticed: str
+) -> None:
+    monkeypatch.setattr(landlock, name, value)
+    found = await probe(kinds=["landlock"])
+    assert not found.works
+    assert noticed in found.reason
 
 
 async def test_probe_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ ATTEMPTS = {
     "write to the system": "open('/usr/lib/new', 'w')",
     "write to the root": "open('/new', 'w')",
     "write to a kernel setting": "open('/proc/sys/kernel/core_pattern', 'w')",
+    "be spared when memory runs out": "open('/proc/self/oom_score_adj', 'w').write('0')",
     "raise a limit": "call('prlimit64', 0, 7, struct.pack('QQ', 9999, 9999), 0)",
     # the network
     "connect to the loopback": "socket.create_connection(('127.0.0.1', PORT), 1)",

@@ -48,6 +48,6 @@ def command(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> lis
         *("--size", str(limits.SHARED_MEMORY), "--tmpfs", "/dev/shm"),
         *("--size", str(limits.TEMPORARY), "--tmpfs", "/tmp"),
         *mounts,
-        *("--remount-ro", "/", "--chdir", str(cwd), "--"),
+        *("--remount-ro", "/proc", "--remount-ro", "/", "--chdir", str(cwd), "--"),
         *(shutil.which("prlimit") or "prlimit", *bounds, "--", *program),
     ]

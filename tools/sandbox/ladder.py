@@ -162,7 +162,11 @@ async def _report(program: Program, address: Path) -> str:
     complaint.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await complaint
-    if escapes := json.loads(report):
+    try:
+        escapes = json.loads(report)
+    except ValueError:
+        return f"its trial said something else ({report[:100].decode(errors='replace').strip()})"
+    if escapes:
         return f"it does not hold here: {', '.join(escapes)}"
     try:
         _, writer = await asyncio.open_unix_connection(address)
