@@ -230,6 +230,26 @@ async def test_a_press_that_comes_after_the_stop_starts_nothing(stage: StageMake
         assert tool.calls == []
 
 
+async def test_a_key_that_comes_too_early_starts_the_grace_again(
+    stage: StageMaker, repeat: ToolMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("gptoss_tui.widgets.prompt.monotonic", lambda: clock[0])
+    tool = repeat(must_ask=True)
+    async with stage(call(), ANSWER, tools=[tool]) as s:
+        await s.ready()
+        await s.say("go")
+        await asked(s)
+        for _ in range(10):
+            clock[0] += GRACE_S * 0.9
+            await s.pilot.press("y")
+            assert tool.calls == []
+        clock[0] += GRACE_S * 1.1
+        await s.pilot.press("y")
+        await s.until_shown("Done.")
+        assert len(tool.calls) == 1
+
+
 async def test_what_was_typed_on_another_screen_answers_nothing(
     stage: StageMaker, repeat: ToolMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
