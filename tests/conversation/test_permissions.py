@@ -268,6 +268,15 @@ async def test_an_edit_that_cannot_be_is_shown_to_the_person_and_not_to_the_mode
     assert person.asked == [], "nobody judges a call that is impossible"
 
 
+async def test_an_edit_into_what_is_allowed_is_asked_about_all_the_same(
+    stage: StageMaker, somebody: Any
+) -> None:
+    tool, consent = Probe(O), Consent(rules=read_rules({"allow": ["functions.probe(harmless)"]}))
+    person = somebody(Decision(Approval.EDIT, arguments='{"to": "harmless"}'), Approval.NO)
+    await stage(script(tool.name), ANSWER, tools=[tool], person=person, consent=consent).play("go")
+    assert (len(person.asked), tool.calls) == (2, [])
+
+
 async def test_an_edit_into_what_is_denied_is_refused(stage: StageMaker, somebody: Any) -> None:
     tool, consent = Probe(O), Consent(rules=read_rules({"deny": ["functions.probe(secret*)"]}))
     person = somebody(Decision(Approval.EDIT, arguments='{"to": "secrets"}'))
