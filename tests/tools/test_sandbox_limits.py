@@ -202,7 +202,7 @@ async def test_a_landlock_that_is_too_old_is_passed_over(monkeypatch: pytest.Mon
     assert "a folder of yours can be truncated" in failure.why  # as the canary finds
 
 
-def test_a_disk_that_fills_up_stops_what_runs(tmp_path: Path) -> None:
+async def test_a_disk_that_fills_up_stops_what_runs(tmp_path: Path) -> None:
     free, _ = watchdog.left(str(tmp_path))
     most = {"tasks": 10**9, "memory": 10**15, "folders": [str(tmp_path)], "bytes": 10**12, "files": 10**6}
     watch = watchdog.Watch({**most, "tmpfs": [], "free": 10**9})
