@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import stat
@@ -58,6 +59,11 @@ ATTEMPTS = {
     "read by handle": "call('open_by_handle_at', -100, buffer, 0)",
     "read another process's environment": "need('CANARY=1' in open(f'/proc/{APP}/environ').read())",
     "read another process's command line": "need('pytest' in open(f'/proc/{APP}/cmdline').read())",
+    "list the machine's connections": "need(f':{PORT:04X}' in open('/proc/self/net/tcp').read())",
+    "list the machine's connections by a thread": (
+        "need(f':{PORT:04X}' in open('/proc/thread-self/net/tcp').read())"
+    ),
+    "list the machine's mounts": "need(MOUNT in open('/proc/self/mountinfo').read())",
     "read the kernel's memory": "open('/dev/mem', 'rb').read(1)",
     "read a disk": "os.mknod('disk', 0o60600, os.makedev(254, 0)); open('disk', 'rb').read(1)",
     # writing
@@ -106,6 +112,8 @@ ATTEMPTS = {
     "signal the app": "os.kill(APP, 0)",
     "signal by descriptor": "signal.pidfd_send_signal(os.pidfd_open(APP), 0)",
     "limit another process": "call('prlimit64', APP, 7, 0, buffer)",
+    "attach shared memory": "call('shmat', SEGMENT, 0, 0)",
+    "destroy shared memory": "call('shmctl', SEGMENT, 0, 0)",
     "trace": "call('ptrace', 0, 0, 0, 0)",
     "attach to the app": "call('ptrace', 16, APP, 0, 0)",
     "read another's memory": "call('process_vm_readv', os.getppid(), buffer, 1, buffer, 1, 0)",
@@ -145,6 +153,7 @@ class Outside:
     folder: Path
     home: Path
     listeners: tuple[socket.socket, ...]
+    segment: int  # of System V's shared memory, open to everyone
 
     def reached(self) -> bool:
         """Whether anybody connected, or sent anything."""
@@ -199,7 +208,10 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outside
     listeners = tuple(one for one in (inet, inet6, unix, abstract, datagrams) if one is not None)
     for listener in listeners:
         listener.setblocking(False)
-    yield Outside(folder, home, listeners)
+    libc = ctypes.CDLL(None)
+    segment = libc.shmget(0, 4096, 0o1666)  # IPC_PRIVATE, IPC_CREAT
+    yield Outside(folder, home, listeners, segment)
+    assert libc.shmctl(segment, 0, None) == 0  # IPC_RMID: still there
     for listener in listeners:
         listener.close()
 
@@ -216,6 +228,8 @@ async def test_every_attempt_fails_and_ordinary_cells_go_on(
         "ABSTRACT": f"\0gptoss-test-{os.getpid()}",
         "PORT": outside.listeners[0].getsockname()[1],
         "APP": os.getpid(),
+        "MOUNT": Path("/proc/self/mountinfo").read_text().splitlines()[-1],
+        "SEGMENT": outside.segment,
     }
     assignments = "".join(f"{name} = {value!r}\n" for name, value in known.items())
     assert (await run(confined, PRELUDE + assignments + "'ready'")).text == "'ready'"

@@ -100,7 +100,8 @@ def _impossible(kind: Kind) -> Failure | None:
         speaks = (
             f"speaks version {version} of Landlock, {landlock.LEAST} is needed" if version else "has none"
         )
-        return Failure(kind, f"the system's kernel {speaks}", "Linux 6.2 or later, with lsm=...,landlock")
+        mend = "Linux 6.2 or later, with landlock among the modules of its lsm= parameter"
+        return Failure(kind, f"the system's kernel {speaks}", mend)
     return None
 
 
@@ -185,6 +186,8 @@ def _private(kind: Kind) -> list[str]:
 
 def _mend(kind: Kind) -> str:
     """What may forbid a sandbox that is installed, by the switches that distributions have for it."""
+    if kind == "landlock" and os.geteuid() == 0:
+        return "run gptoss-chat as an ordinary user"
     if kind != "bubblewrap":
         return ""
     switches = {

@@ -27,8 +27,13 @@ ABI_VERSION = 1  # LANDLOCK_CREATE_RULESET_VERSION
 
 DEVICES_READ = ("/dev/random", "/dev/urandom")
 DEVICES_USED = ("/dev/null", "/dev/zero", "/dev/full")
-# Of /proc only the program's own entry: every other process would be listed there with its command line.
-PROC = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
+# Of /proc what a program may know of itself. Other processes would be listed there with their command lines,
+# and in its own entry lie the machine's connections (net) and mounts (mountinfo) as well.
+OF_ITSELF = ("cmdline", "comm", "environ", "fd", "fdinfo", "io", "limits", "maps", "stat", "statm", "status")
+PROC = (
+    *(f"/proc/self/{name}" for name in OF_ITSELF),
+    *("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu"),
+)
 
 UNCOVERED = (
     "it can ask whether a file exists whose path it knows, how large it is and when it was changed",

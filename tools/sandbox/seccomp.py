@@ -78,6 +78,8 @@ _OWNERS_AND_ATTRIBUTES = (
     "chown fchown lchown fchownat setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr "
     "fremovexattr removexattrat file_setattr"
 )
+# System V's memory, queues and semaphores, and POSIX's queues: whoever has the user has them all.
+_SHARED_BY_NUMBER = "shmat shmctl semget semop semtimedop semctl msgsnd msgrcv msgctl mq_open mq_unlink"
 FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR = 0x40086602, 0x401C5820  # chattr(1)
 
 WITHOUT_NAMESPACES: list[Rule] = [
@@ -101,7 +103,8 @@ WITHOUT_NAMESPACES: list[Rule] = [
     *_always("utimensat utime utimes futimesat", EPERM),
     *_always(_OWNERS_AND_ATTRIBUTES, EPERM),
     ("ioctl", EPERM, When(1, (FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR))),
-    *_always("inotify_init inotify_init1 semget mq_open", EPERM),
+    *_always("inotify_init inotify_init1", EPERM),
+    *_always(_SHARED_BY_NUMBER, EPERM),
 ]
 
 F_SETOWN, F_SETOWN_EX, FIOSETOWN, SIOCSPGRP = 8, 15, 0x8901, 0x8902
