@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ..harmony.message import Function, Message, Role
-from ..tools import Output, Tool
+from ..tools import Output, Reach, Tool
 from . import events
 from .approval import Approval, Decision, GoOn, Pause, Person, Question
 from .collected import Collected, OutputFolder
@@ -194,7 +194,7 @@ class Toolbox:
                     yield events.ToolRefused(call.call_id, f"{tool.name} was not run: {why}. {remedy}")
                     yield Output(f"[ERROR] {tool.name} was not run: {why}. Go on without it.", is_error=True)
                     return
-            asked = verdict if isinstance(verdict, Asked) else Asked("", None, "")
+            asked = verdict if isinstance(verdict, Asked) else Asked("", None, "", Reach.SESSION)
             rule = asked.rule.text if asked.rule else None
             question = Question(
                 call.call_id, call.recipient, tool, arguments, asked.why, rule, objection, asked.remedy
@@ -213,21 +213,21 @@ class Toolbox:
                     objection = objected or ""
                     continue
             if rule is not None:
-                for told in self._lay_down(decision.answer, rule, tool):
+                for told in self._lay_down(decision.answer, rule, tool, asked.reach):
                     yield events.ToolNote(call.call_id, told)
             yield arguments
             return
 
-    def _lay_down(self, answer: Approval, rule: str, tool: Tool) -> list[str]:
+    def _lay_down(self, answer: Approval, rule: str, tool: Tool, reach: Reach) -> list[str]:
         """Remember a lasting answer; what to tell the person of it."""
         if answer is Approval.SESSION:
-            self.consent.allow_for_session(rule, tool)
+            self.consent.allow_for_session(rule, tool, reach)
         if answer is not Approval.ALWAYS:
             return []
         try:
-            self.consent.allow_always(rule, tool)
+            self.consent.allow_always(rule, tool, reach)
         except KeptError as error:
-            self.consent.allow_for_session(rule, tool)
+            self.consent.allow_for_session(rule, tool, reach)
             return [f"{error}. The rule holds for this session only."]
         return [f"From now on without asking: {rule}. /permissions revokes it."]
 

@@ -18,7 +18,7 @@ import pytest
 
 from gptoss_tui.conversation.approval import Approval, Ballot, Decision, GoOn, Pause, Question
 from gptoss_tui.conversation.consent.consent import Allowed, Asked, Consent, Refused
-from gptoss_tui.conversation.consent.kept import Kept, KeptError, KeptRules
+from gptoss_tui.conversation.consent.kept import KeptError, KeptRules
 from gptoss_tui.conversation.events import (
     Completed,
     Event,
@@ -176,6 +176,18 @@ async def test_a_tool_that_is_defined_anew_is_asked_about_again(
     assert "not the one that you allowed" in person.asked[1].why
 
 
+@pytest.mark.parametrize("answer", [Approval.SESSION, Approval.ALWAYS])
+async def test_an_answer_reaches_no_further_than_the_call_it_was_given_for(
+    stage: StageMaker, somebody: Any, tmp_path: Path, answer: Approval
+) -> None:
+    consent, person = Consent("untrusted", kept=KeptRules(tmp_path / "p.json")), somebody(answer)
+    for reach, asked in ((B, 1), (B, 1), (O, 2), (O, 2), (B, 2), (U, 3), (U, 4), (O, 4)):
+        tool = Probe(reach)
+        await stage(script(tool.name), ANSWER, tools=[tool], person=person, consent=consent).play("go")
+        assert (len(person.asked), len(tool.calls)) == (asked, 1)
+    assert "not the one" not in person.asked[1].why
+
+
 async def test_an_address_is_allowed_for_its_host_alone(tmp_path: Path) -> None:
     consent, tool = Consent(kept=KeptRules(tmp_path / "p.json")), Probe(O, "browser.open")
 
@@ -184,7 +196,7 @@ async def test_an_address_is_allowed_for_its_host_alone(tmp_path: Path) -> None:
 
     asked = weigh("https://a.example/b?q=1,2")
     assert isinstance(asked, Asked) and str(asked.rule) == "browser.open(https://a.example/*)"
-    consent.allow_always(str(asked.rule), tool)
+    consent.allow_always(str(asked.rule), tool, O)
     assert weigh("https://a.example/other") == Allowed()
     for elsewhere in (
         "https://a.example.evil/b",
@@ -395,7 +407,7 @@ def test_a_kill_leaves_rules_that_can_be_read(tmp_path: Path) -> None:
         assert rules.read()[0].rule == "functions.first"
         assert rules.take_damage() == ""
         rules.add("functions.after", "")
-        rules.remove(Kept("functions.after", "", rules.read()[-1].made))
+        rules.remove(rules.read()[-1])
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ class Asked:
     why: str
     rule: Rule | None
     remedy: str
+    reach: Reach
 
 
 Verb = Literal["deny", "ask", "allow"]
@@ -91,24 +92,29 @@ class Consent:
         answered = [] if every_time else self._answered(call)
         if not every_time and (_first(self.rules.allow, call) or risk.reach < _ASKS_FROM[self.policy]):
             return Allowed()
-        if any(one.digest == _digest(tool) for one in answered):
+        unchanged = [one for one in answered if one.digest == _digest(tool)]
+        if any(one.covers(risk.reach) for one in unchanged):
             return Allowed()
         remedy = _remedy(proposal, asked, risk.reach, self.policy)
         if self.policy == "never":
             return Refused("it would need approval, which --ask-for-approval never refuses", remedy)
-        changed = "Its definition is not the one that you allowed." if answered else ""
-        return Asked(f"{risk.why} {changed}".strip(), proposal, remedy)
+        changed = "Its definition is not the one that you allowed." if answered and not unchanged else ""
+        return Asked(f"{risk.why} {changed}".strip(), proposal, remedy, risk.reach)
 
-    def allow_for_session(self, rule: str, tool: Tool) -> None:
-        """What fits `rule` is not asked again until the program ends, while `tool` is defined as now."""
-        self._session.append(Kept(rule, _digest(tool)))
+    def allow_for_session(self, rule: str, tool: Tool, reach: Reach) -> None:
+        """What fits `rule` is not asked again until the program ends.
 
-    def allow_always(self, rule: str, tool: Tool) -> None:
+        This holds while `tool` is defined as now, and for calls that reach no further than `reach`: whoever
+        allowed a page to be scrolled has not allowed an address that the model made up.
+        """
+        self._session.append(Kept(rule, _digest(tool), reach=reach.name.lower()))
+
+    def allow_always(self, rule: str, tool: Tool, reach: Reach) -> None:
         """The same beyond the end of the program; raises KeptError."""
         if self.kept is None:
-            self.allow_for_session(rule, tool)
+            self.allow_for_session(rule, tool, reach)
         else:
-            self.kept.add(rule, _digest(tool))
+            self.kept.add(rule, _digest(tool), reach)
 
     def standing(self) -> list[Standing]:
         """Every rule in force, those that weigh most first."""
@@ -159,7 +165,7 @@ def _proposal(tool: Tool, call: Call) -> Rule | None:
     """The rule that a lasting answer would make: for a web address that host, else the tool."""
     first = (call.arguments or {}).get(FIRST, "")
     texts = [literal(tool.name)]
-    if first.lower().startswith(("http://", "https://")):
+    if "://" in first:
         texts = [f"{literal(tool.name)}({pattern})" for pattern in _host(first)]
     for text in texts:
         try:
@@ -172,14 +178,16 @@ def _proposal(tool: Tool, call: Call) -> Rule | None:
 
 
 def _host(address: str) -> list[str]:
-    """Patterns for the addresses of the same host, or for this one alone; none where it is a strange one."""
+    """Patterns for the addresses of the same host, or for this one alone; none where the host is strange."""
     try:
         parts = urlsplit(address)
     except ValueError:
         return []
     # A user name, or a character that browsers read as another, would make the pattern lie.
-    if not parts.hostname or any(character in parts.netloc for character in "@\\"):
+    if any(character in parts.netloc for character in "@\\"):
         return []
+    if not parts.netloc:
+        return [literal(address)]
     return [f"{literal(f'{parts.scheme}://{parts.netloc}')}/*", literal(address)]
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ...rules import Rule, RuleError
+from ...tools import Reach
+
+_REACHES = {reach.name.lower(): reach for reach in Reach}
 
 
 class KeptError(Exception):
@@ -22,11 +25,20 @@ class KeptError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A rule that allows. With a `digest` it holds only while the tool's definition has this one."""
+    """A rule that allows.
+
+    With a `digest` it holds only while the tool's definition has this one. `reach` is how far the call
+    reached for which it was made.
+    """
 
     rule: str
     digest: str = ""
     made: str = ""
+    reach: str = "outside"
+
+    def covers(self, reach: Reach) -> bool:
+        """Whether it also allows a call that reaches so far."""
+        return self.reach in _REACHES and reach <= _REACHES[self.reach]
 
 
 class KeptRules:
@@ -55,11 +67,11 @@ class KeptRules:
         self._damage, self._told = "", damage or self._told
         return damage
 
-    def add(self, rule: str, digest: str) -> None:
-        """Keep one more rule; raises KeptError."""
+    def add(self, rule: str, digest: str, reach: Reach = Reach.OUTSIDE) -> None:
+        """Keep one more rule, in the place of one that reads the same; raises KeptError."""
         with self._alone():
             others = [kept for kept in self._read() if kept.rule != rule]
-            self._write([*others, Kept(rule, digest, date.today().isoformat())])
+            self._write([*others, Kept(rule, digest, date.today().isoformat(), reach.name.lower())])
 
     def remove(self, kept: Kept) -> None:
         """Forget a rule; raises KeptError."""
