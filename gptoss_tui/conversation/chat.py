@@ -49,6 +49,10 @@ _LAST_WORDS_S = 1.0
 """How long closing waits for a turn to end in order."""
 
 
+_READY_S = 5.0
+"""How long a turn waits for our own tools to get ready: one that hangs is ended when it is called."""
+
+
 class ChatError(Exception):
     """What a person did or has does not work; the message is one sentence with the mend."""
 
@@ -196,11 +200,12 @@ class Chat:
         self.conversation.developer = replace(developer, functions=self._toolbox.functions)
 
     async def _notices(self, stop: asyncio.Event) -> Events:
-        """What our own tools have to say once they are ready, each thing once."""
+        """What our own tools have to say once they are ready, each thing once; later if that takes long."""
         if self._tools_ready is None:
             return
-        with suppress(Stopped):
-            await unless_stopped(stop, asyncio.shield(self._tools_ready))
+        ready = asyncio.wait_for(asyncio.shield(self._tools_ready), _READY_S)
+        with suppress(Stopped, TimeoutError):
+            await unless_stopped(stop, ready)
         for tool in self._tools:
             if tool.notice and tool.notice not in self._noticed:
                 self._noticed.add(tool.notice)

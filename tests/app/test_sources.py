@@ -28,7 +28,7 @@ def sources(folder: Path, **programs: str) -> list[Source]:
 
 
 async def test_a_servers_tool_is_asked_about_and_called(stage: StageMaker, tmp_path: Path) -> None:
-    async with stage(CALL, ANSWER, sources=sources(tmp_path, toy="toy.py"), size=(110, 40)) as s:
+    async with stage(CALL, ANSWER, sources=sources(tmp_path, toy="toy.py"), size=(200, 40)) as s:
         await s.say("What is 40 + 2?")
         await s.until_shown("Run this call?")
         assert "functions.toy_add" in s.screen
