@@ -80,7 +80,6 @@ async def rung(request: pytest.FixtureRequest) -> Confinement:
 async def confined(rung: Confinement, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PythonTool]:
     """A Python in each sandbox in turn, shared by the tests of a module."""
     folder = tmp_path_factory.mktemp(rung.kind)
-    folder.chmod(0o755)  # pytest closes its folders to whom the sandbox runs as
     tool = PythonTool(folder / "files", confinement=rung, log=folder / "kernel.log")
     await tool.start()
     yield tool

@@ -103,6 +103,7 @@ async def test_probe_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_
     assert failure.mend == "install bubblewrap and util-linux"
 
 
+@pytest.mark.usefixtures("confinement")
 async def test_probe_tells_what_bubblewrap_complains_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bubblewrap, "command", lambda *_: ["/usr/bin/bwrap", "--no-such-option"])
     found = await probe(kinds=["bubblewrap"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import socket
 import stat
+import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,12 +181,11 @@ class Outside:
 
 
 @pytest.fixture
-def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outside]:
+def outside() -> Iterator[Outside]:
     """A folder and services that nothing but the sandbox keeps the attempts from."""
-    home = tmp_path / "home"
-    folder = tmp_path / "outside"
+    # Not in pytest's folder, which is closed to whom the sandbox runs as.
+    home, folder = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
     for place in (home, folder):
-        place.mkdir()
         (place / "secret").write_text("the secret")
     inet, inet6 = socket.create_server(("127.0.0.1", 0)), None
     if socket.has_ipv6:
@@ -202,9 +203,6 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outside
     if os.geteuid() == 0:
         for path in (home, folder, *folder.iterdir(), *home.iterdir()):
             os.chown(path, NOBODY, NOBODY)
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o755)
     listeners = tuple(one for one in (inet, inet6, unix, abstract, datagrams) if one is not None)
     for listener in listeners:
         listener.setblocking(False)
@@ -214,6 +212,8 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outside
     assert libc.shmctl(segment, 0, None) == 0  # IPC_RMID: still there
     for listener in listeners:
         listener.close()
+    for place in (home, folder):
+        shutil.rmtree(place)
 
 
 async def test_every_attempt_fails_and_ordinary_cells_go_on(
