@@ -73,7 +73,7 @@ def test_the_plain_front_end_asks(terminal: Open) -> None:
     screen.wait_for(r"changed the call to: 6 \* 7\]\s+42")
     screen.wait_for("\n>\\s*$")
     screen.child.send(b"/permissions\n")
-    screen.wait_for("what reaches outside is asked about")
+    screen.wait_for("what reaches outside is asked about(.|\n)*\n>\\s*$")
     screen.child.send(b"\x04")
     assert screen.leave() == 0
 
@@ -91,7 +91,7 @@ def test_under_untrusted_always_makes_a_rule_that_holds_in_the_next_run(
     screen.wait_for("From now on without asking: python")
     screen.wait_for("\n>\\s*$")
     screen.child.send(b"What is 417 * 38?\n")
-    screen.wait_for("\\[output\\](.|\\n)*\\[output\\]")
+    screen.wait_for("\\[output\\](.|\\n)*\\[output\\](.|\\n)*\n>\\s*$")
     screen.child.send(b"\x04")
     assert screen.leave() == 0
     assert [entry["rule"] for entry in json.loads(rules.read_text())["allow"]] == ["python"]
@@ -101,7 +101,7 @@ def test_under_untrusted_always_makes_a_rule_that_holds_in_the_next_run(
     screen.wait_for("\\[output\\]")
     screen.wait_for("\n>\\s*$")
     screen.child.send(b"/permissions revoke 1\n")
-    screen.wait_for("Revoked: allow python")
+    screen.wait_for("Revoked: allow python(.|\n)*\n>\\s*$")
     screen.child.send(b"\x04")
     assert screen.leave() == 0
     assert json.loads(rules.read_text()) == {"allow": []}
