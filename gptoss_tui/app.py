@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -81,6 +82,13 @@ class ChatApp(App[str]):
         # Textual leaves the terminal in disarray on these; we leave as if asked to, with the usual status.
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
+        if _has_terminal():
+            self.set_interval(1.0, self._leave_without_terminal)
+
+    def _leave_without_terminal(self) -> None:
+        """A terminal may go without a signal to us, and Textual would read its end over and over."""
+        if not _has_terminal():
+            self.exit(None, 128 + signal.SIGHUP)
 
     def action_help(self) -> None:
         if not isinstance(self.screen, HelpScreen):
@@ -100,3 +108,7 @@ class ChatApp(App[str]):
                 lambda chosen=invocation: self._chat_screen.run_command(chosen),
             )
         yield SystemCommand("Theme", "choose the colours", self.action_change_theme)
+
+
+def _has_terminal() -> bool:
+    return sys.__stdin__ is not None and not sys.__stdin__.closed and sys.__stdin__.isatty()

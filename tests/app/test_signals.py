@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
+import subprocess
 import sys
 from typing import Any
 
@@ -50,3 +52,25 @@ def test_ctrl_q_leaves_with_success(terminal: pexpect.spawn[Any]) -> None:
     assert b"\x1b[?1049l" in (terminal.before or b"")
     terminal.close()
     assert terminal.exitstatus == 0
+
+
+def test_a_terminal_that_goes_without_a_signal_takes_the_program_with_it() -> None:
+    """As when `su -c` has made a session of its own, and the window is closed."""
+    end, terminal = pty.openpty()
+    program = subprocess.Popen(
+        [sys.executable, "-P", "-c", PROGRAM],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=os.environ | {"TERM": "xterm-256color", "LANG": "C.UTF-8"},
+        start_new_session=True,  # of which the terminal is not the controlling one
+    )
+    os.close(terminal)
+    try:
+        shown = b""
+        while b"RuntimeError" not in shown:
+            shown += os.read(end, 65536)
+        os.close(end)
+        assert program.wait(timeout=30) == 128 + signal.SIGHUP
+    finally:
+        program.kill()
