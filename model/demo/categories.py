@@ -70,10 +70,15 @@ def talk(rng: random.Random) -> Dialogue:
 
 
 def compute(rng: random.Random) -> Dialogue:
-    """Sums and programs through Python."""
+    """Integer and decimal sums through Python."""
     setting = _setting(rng, lambda one: _free(one) and one.system.python)
-    skill = rng.choice((arithmetic.calculate, arithmetic.calculate, arithmetic.calculate, programs.program))
-    return _one(rng, setting, skill, _of("arithmetic", "name+arithmetic", "program"))
+    return _one(rng, setting, arithmetic.calculate, _of("arithmetic", "name+arithmetic"))
+
+
+def run(rng: random.Random) -> Dialogue:
+    """Other programs: lists, words, code that the person typed."""
+    setting = _setting(rng, lambda one: _free(one) and one.system.python)
+    return _one(rng, setting, programs.program, _of("program"))
 
 
 def without_python(rng: random.Random) -> Dialogue:
@@ -134,6 +139,7 @@ CATEGORIES: dict[str, Category] = {
     "a talk and memory": talk,
     "b sums with python": compute,
     "b sums without python": without_python,
+    "b programs": run,
     "c search and cite": look_up,
     "d unseen functions": call_function,
     "e several calls": several,

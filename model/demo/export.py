@@ -1,4 +1,4 @@
-"""Write the trained network in the Hub layout: experts in MXFP4, everything else in bfloat16."""
+"""The network in the Hub layout, experts in MXFP4 and the rest in bfloat16: written, and read back."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gptoss_tui.kernels.mxfp4 import encode
+from gptoss_tui.kernels.mxfp4 import decode, encode
 
 from .network import Attention, DemoNetwork, Experts, Shape
 from .vocabulary import control_id
@@ -26,8 +26,13 @@ def write_checkpoint(folder: Path, network: DemoNetwork, tokenizer: Path) -> Non
     """The whole checkpoint; `tokenizer` is the folder that holds the tokenizer's files."""
     write_config(folder, network.shape)
     write_weights(folder, network)
+    copy_tokenizer(tokenizer, folder)
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy the tokenizer's files from one folder to another."""
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / name).write_bytes((tokenizer / name).read_bytes())
+        (target / name).write_bytes((source / name).read_bytes())
 
 
 def write_config(folder: Path, shape: Shape) -> None:
@@ -138,6 +143,37 @@ def _expert_tensors(experts: Experts) -> dict[str, Tensor]:
         "mlp.experts.down_proj_scales": down_scales,
         "mlp.experts.down_proj_bias": experts.down_bias,
     }
+
+
+@torch.no_grad()
+def read_weights(folder: Path, network: DemoNetwork) -> None:
+    """Set the network to the weights of an exported checkpoint of its shape, to train on from there."""
+    stored = load_file(folder / "model.safetensors")
+    network.embedding.copy_(stored["model.embed_tokens.weight"])
+    network.norm.weight.copy_(stored["model.norm.weight"] / SHARPNESS)
+    network.unembedding.copy_(stored["lm_head.weight"])
+    for i, (attention, experts) in enumerate(network.layers):
+        for name, tensor in _attention_tensors(attention).items():
+            tensor.copy_(stored[f"model.layers.{i}.{name}"])
+        _read_experts(experts, stored, f"model.layers.{i}.")
+
+
+def _read_experts(experts: Experts, stored: dict[str, Tensor], layer: str) -> None:
+    experts.norm.weight.copy_(stored[f"{layer}post_attention_layernorm.weight"])
+    experts.router.weight.copy_(stored[f"{layer}mlp.router.weight"])
+    experts.router.bias.copy_(stored[f"{layer}mlp.router.bias"])
+    mlp = f"{layer}mlp.experts."
+    gate_up, down = (
+        decode(stored[f"{mlp}{name}_proj_blocks"], stored[f"{mlp}{name}_proj_scales"])
+        for name in ("gate_up", "down")
+    )
+    experts.gate.copy_(gate_up[:, 0::2])
+    experts.up.copy_(gate_up[:, 1::2])
+    experts.down.copy_(down)
+    gate_up_bias = stored[f"{mlp}gate_up_proj_bias"]
+    experts.gate_bias.copy_(gate_up_bias[:, 0::2])
+    experts.up_bias.copy_(gate_up_bias[:, 1::2])
+    experts.down_bias.copy_(stored[f"{mlp}down_proj_bias"])
 
 
 def interleave(gate: Tensor, up: Tensor) -> Tensor:

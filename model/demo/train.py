@@ -33,7 +33,7 @@ from torch import Tensor
 
 from . import checkpoint_path
 from .examples import SPAN_START, Batch, batch
-from .export import write_checkpoint, write_config
+from .export import copy_tokenizer, read_weights, write_checkpoint, write_config
 from .initialisation import initialise
 from .network import DemoNetwork, Shape
 from .optimiser import optimisers
@@ -41,6 +41,10 @@ from .vocabulary import load_encoding, train_tokenizer
 
 AVERAGE = 0.998
 """Decay of the moving average of the weights, which is what is exported."""
+
+
+DRILLS = 0.03
+"""Share of rows that are copying drills, once copying is learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,15 @@ class Schedule:
     quantise_from: int = 2000
     drills_until: int = 250
     drills_start: float = 0.6
-    drills_end: float = 0.03
+    drills_end: float = DRILLS
     scale: int = 8
+    peak: float = 1.0
 
     @classmethod
-    def of(cls, steps: int, scale: int) -> Schedule:
-        """The usual course in so many steps."""
+    def of(cls, steps: int, scale: int, *, further: bool = False) -> Schedule:
+        """The usual course in so many steps; `further` on from a trained checkpoint, more gently."""
+        if further:
+            return cls(steps, 50, steps // 4, 0, 1, DRILLS, DRILLS, scale, peak=0.4)
         return cls(
             steps=steps,
             decay_from=steps // 2,
@@ -70,7 +77,7 @@ class Schedule:
     def rate(self, step: int) -> float:
         """The factor of the learning rates: warm-up, plateau, linear decay."""
         decay = (self.steps - step) / max(1, self.steps - self.decay_from)
-        return min(1.0, (step + 1) / self.warmup, max(decay, 0.0))
+        return self.peak * min(1.0, (step + 1) / self.warmup, max(decay, 0.0))
 
     def drills(self, step: int) -> float:
         """The share of rows that are copying drills."""
@@ -81,8 +88,14 @@ class Schedule:
 class Run:
     """The state of a training run in its folder."""
 
-    def __init__(
-        self, folder: Path, seed: int, schedule: Schedule, shape: Shape, device: str = "cpu"
+    def __init__(  # noqa: PLR0917
+        self,
+        folder: Path,
+        seed: int,
+        schedule: Schedule,
+        shape: Shape,
+        device: str = "cpu",
+        start: Path | None = None,
     ) -> None:
         # Threads add up the gradients of shared rows in any order unless told not to.
         torch.use_deterministic_algorithms(device == "cpu")
@@ -90,10 +103,12 @@ class Run:
         self.device = torch.device(device)
         if not (folder / "tokenizer.json").exists():
             write_config(folder, shape)
-            train_tokenizer(folder, seed)
+            copy_tokenizer(start, folder) if start else train_tokenizer(folder, seed)
         self.encoding: tiktoken.Encoding = load_encoding(folder)
         self.network = DemoNetwork(shape)
         initialise(self.network, seed)
+        if start:
+            read_weights(start, self.network)
         self.network.to(self.device)
         self.optimisers = optimisers(self.network)
         self.rates = [optimiser.param_groups[0]["lr"] for optimiser in self.optimisers]
@@ -272,6 +287,7 @@ def main() -> None:
     parser.add_argument(
         "--export-only", action="store_true", help="write the checkpoint of the run as it stands"
     )
+    parser.add_argument("--start", type=Path, help="an exported checkpoint to train further, gently")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=Schedule().steps)
@@ -281,8 +297,8 @@ def main() -> None:
     arguments = parser.parse_args()
     _keep_memory()
     torch.set_num_threads(arguments.threads)
-    schedule = Schedule.of(arguments.steps, arguments.scale)
-    run = Run(arguments.run, arguments.seed, schedule, Shape(), arguments.device)
+    schedule = Schedule.of(arguments.steps, arguments.scale, further=arguments.start is not None)
+    run = Run(arguments.run, arguments.seed, schedule, Shape(), arguments.device, arguments.start)
     if not arguments.export_only:
         spare = max(1, (os.cpu_count() or 2) - 1)
         workers = arguments.workers if arguments.workers is not None else spare * (run.device.type == "cuda")

@@ -114,7 +114,10 @@ def test_the_demo_model_was_taught_nothing_else(o200k: tiktoken.Encoding, contro
     rng = random.Random(7)
     for _ in range(200):
         setting = invent_setting(rng)
-        constraint = skeleton(control, ["python"] if setting.system.python else [])
+        recipients = ["python"] if setting.system.python else []
+        recipients += ["browser.search", "browser.open", "browser.find"] if setting.system.browser else []
+        recipients += [one.recipient for one in setting.functions]
+        constraint = skeleton(control, recipients)
         assert constraint is not None
         sample: list[Message] = []
         for message in invent_dialogue(rng, setting).turn.messages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 from gptoss_tui.harmony import Closed, Parser, render
 from gptoss_tui.harmony.message import Role
+from gptoss_tui.kernels.mxfp4 import decode, encode
 from gptoss_tui.model import load_model, load_tokenizer
 from gptoss_tui.model.demo import checkpoint_path, examples
 from gptoss_tui.model.demo.dialogues import invent_dialogue, invent_setting
@@ -26,7 +28,7 @@ from gptoss_tui.model.demo.dialogues.dialogue import (
 from gptoss_tui.model.demo.dialogues.names import invent_name
 from gptoss_tui.model.demo.dialogues.turn import is_held_out, unmarked
 from gptoss_tui.model.demo.examples import Example, batch, collate, example, setting_ids
-from gptoss_tui.model.demo.export import SHARPNESS, write_checkpoint
+from gptoss_tui.model.demo.export import SHARPNESS, read_weights, write_checkpoint
 from gptoss_tui.model.demo.network import DemoNetwork, Shape
 from gptoss_tui.model.demo.train import Run, Schedule
 
@@ -179,6 +181,19 @@ def test_the_runtime_computes_what_was_trained(tmp_path: Path, encoding: tiktoke
         error = (got - expected).square().mean(-1).sqrt() / expected.std()
         assert error.median() < 0.02
         assert error.quantile(0.9) < 0.1
+
+
+def test_training_can_go_on_from_an_exported_checkpoint(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, again = DemoNetwork(SHAPE), DemoNetwork(SHAPE)
+    write_checkpoint(tmp_path, network, checkpoint_path())
+    read_weights(tmp_path, again)
+    read = dict(again.named_parameters())
+    for name, trained in network.named_parameters():
+        kept = trained.detach().bfloat16()
+        if re.search(r"(gate|up|down)$", name):
+            kept = decode(*encode(trained.detach()))
+        assert torch.allclose(read[name], kept.float(), rtol=0.01), name
 
 
 def _random_example(rng: random.Random, length: int) -> Example:

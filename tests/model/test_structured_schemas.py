@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 from jsonschema import Draft202012Validator
 
+from gptoss_tui.harmony import render
+from gptoss_tui.harmony.message import Conversation, Message, Role, SystemPrompt
 from gptoss_tui.model.constraint import unsupported
 from gptoss_tui.model.demo import checkpoint_path
 from gptoss_tui.model.engine import (
@@ -218,9 +220,7 @@ async def generate(
 ) -> tuple[str, Finished]:
     """What the demo model writes within `states`, and how it ended."""
     constraint = Constraint(states, start=0, strict=strict, restart=control("start"), restarted=0)
-    prompt = TOKENIZER.encode(
-        "<|start|>user<|message|>Hello.<|end|><|start|>assistant", allowed_special="all"
-    )
+    prompt = render(Conversation(SystemPrompt(), messages=[Message(Role.USER, "Hello.")]), TOKENIZER)
     tokens, end = [], None
     async for item in engine.generate(prompt, sampling, [RETURN], constraint):
         if isinstance(item, Token):

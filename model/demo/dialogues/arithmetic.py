@@ -91,7 +91,7 @@ WITHOUT_PYTHON = (
 )
 
 
-EXPRESSION = re.compile(r"[-+*/%(). 0-9]+")
+EXPRESSION = re.compile(r"[-+*/%()=. 0-9]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ FIND = efforts(
     "I know nothing about the world, but the browser is enabled. I search for {q}, open the result whose "
     "title is the right one, look for the line that says it, and quote that line with its place.",
 )
-OPENING = "Result {n} has the right title."
+OPENING = "The right title is {t}, so I open {n}."
 NOTHING = "I searched and found no page about that."
 
 
@@ -189,14 +189,14 @@ def search(scene: Scene) -> Turn:
         first,
         searching,
         said(SEARCH, results(cursor, query, hits), Channel.ANALYSIS),
-        think(OPENING.replace("{n}", copied(str(number)))),
+        think(OPENING.replace("{t}", copied(wanted.title)).replace("{n}", copied(str(number)))),
         call(OPEN, {"id": number}, Channel.ANALYSIS),
         said(
             OPEN,
             shown(cursor + 1, wanted.title if host else f"{wanted.slug}.md", url, lines),
             Channel.ANALYSIS,
         ),
-        think(f"Line {copied(str(at))} of page {copied(str(cursor + 1))} says it."),
+        think(f"It says: {copied(wanted.says[attribute])}"),
         answer(
             f"I found this: {copied(wanted.says[attribute])} 【{copied(str(cursor + 1))}†L{copied(str(at))}】"
         ),

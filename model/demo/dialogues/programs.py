@@ -248,9 +248,13 @@ def failing(scene: Scene) -> Turn:
             (f"assert {a} < 0", "AssertionError"),
         )
     )
+    output = traceback(code, line, rng.randint(1, 40))
+    if rng.random() < 0.2:  # what cannot be read is reported in another form
+        code, line = f"{word} {a}", "SyntaxError: invalid syntax"
+        caret = " " * (len(word) + 1)
+        output = f"  Cell In[{rng.randint(1, 40)}], line 1\n    {code}\n    {caret}^\n{line}\n"
     user = pick(scene, RUN).replace("{x}", code)
     thought = PROGRAM[scene.effort].replace("{e}", copied(code))
-    output = traceback(code, line, rng.randint(1, 40))
     return Turn(
         "python-error",
         user,

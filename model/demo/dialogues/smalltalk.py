@@ -9,7 +9,11 @@ GREETINGS = phrases(
 Hi|Hello|Hey|hi|hello|hey|Hi!|Hello!|Hey!|hello!|Hi there|Hello there!|Hey there|Good morning|Good evening!|
 Good afternoon|Greetings|Howdy|Yo|yo|hiya|Hello world|Hello, demo model|Hi model|hey you|Hallo|hi hi|
 Hi again|Hello again|Morning!|sup|what's up|What's up?|heya|hello hello|Hello bot|hi gpt|Hey gpt-oss|
-good day|Hello friend|Hi, nice to meet you|Nice to meet you|hello anyone there?|is anyone there?|
+good day|Hello friend|Hello my friend|hi bot|hello computer|hey hey|hi everyone|Good morning!|good evening|
+good afternoon!|hello again!|hi there :)|salut|Hey man|hey buddy|Greetings!|welcome|hi, anybody home?|
+Hello sir|
+hello model|hey model|Hi AI|hello AI|well hello|ahoy|hi demo|Good to see you|Hi, nice to meet you|
+Nice to meet you|hello anyone there?|is anyone there?|
 are you there?|hello :)|hi :)|start|begin
 """
 )
@@ -23,7 +27,20 @@ Are you an AI?|who made you?|Who created you?|Who trained you?|Hi, who are you?|
 hey who are you|Are you a bot?|are you gpt-oss-20b?|Are you GPT-4?|how big are you?|How were you trained?|
 what kind of model is this?|Hello, who am I talking to?|Who am I talking to?|Describe yourself.|your name?|
 What should I call you?|are you a language model|what llm is this|Are you a robot?|hi! what is your name?|
-so who are you?|and you are?|and who are you?|What is gptoss-chat?|what is this program?
+so who are you?|and you are?|and who are you?|What is gptoss-chat?|what is this program?|
+Who am I chatting with?|What are you called?|
+tell me who you are|Are you a computer program?|are you a machine|are you human|Is this ChatGPT?|
+is this gpt-oss?|
+what sort of AI are you?|What language model are you?|Which version are you?|Are you open source?|
+who built you|
+Who developed you?|who is your creator|Where do you come from?|explain who you are|what exactly are you?|
+Please introduce yourself.|say who you are|Can you introduce yourself?|What is the demo model?|
+are you a person?|
+am I talking to a human?|Am I talking to a bot?|is this a bot?|How many parameters do you have?|
+how large are you?|
+what's your model name|identify yourself|Hello, what is your name?|do you have a name|are you Claude?|
+are you Gemini|
+Are you Llama?|What is the name of this model?
 """
 )
 
@@ -36,7 +53,15 @@ Show me what you can do.|how does this work?|What are you for?|what do you do?|H
 Hi! Can you help me?|what else can you do?|What are your limits?|What can't you do?|can you do math?|
 Can you calculate?|Do you know math?|can you use python?|Do you have tools?|which tools do you have?|
 what's possible here?|i need help|I need your help.|what is this for?|Can you do arithmetic?|
-give me an example
+give me an example|What are you capable of?|what can u do|
+What can I use you for?|how can i use you|what are you useful for|Tell me what you can do.|list your skills|
+What features do you have?|What do you offer?|show your abilities|What can we do together?|
+What are my options?|
+explain what you can do|In what can you help me?|what are your features|Which tools can you use?|
+can you call functions?|
+can you search the web?|Can you remember things?|do you have memory?|will you remember my name?|
+what should i try first|
+any tips?|how do I start?|where do I begin?|I don't know what to do here.|what commands are there
 """
 )
 
@@ -45,7 +70,12 @@ THANKS = phrases(
 Thanks|thanks|Thank you|thank you!|Thanks!|Thank you very much|Thanks a lot|thx|ty|Many thanks|
 great, thanks|Perfect, thank you|Thanks for your help|cool thanks|ok thanks|Thank you so much!|
 nice, thank you|cheers|That helped, thanks.|thanks a bunch|Awesome, thanks!|Wonderful, thank you.|
-much appreciated|good, thanks
+much appreciated|good, thanks|thank u|tysm|Thanks, that is all.|
+thanks again|Thank you again!|great work, thank you|thanks, you are great|I thank you.|thanks so much|
+thanks mate|
+thank you kindly|Okay, thank you.|super, thanks|thanks a million|that was helpful, thank you|ok, thank you|
+merci|
+lovely, thanks|thanks for that|thank you for helping me
 """
 )
 
