@@ -33,7 +33,7 @@ from gptoss_tui.model.demo.network import DemoNetwork, Shape
 from gptoss_tui.model.demo.train import Run, Schedule
 
 # Small enough for bfloat16 to stay close to float32, layer by layer.
-SHAPE = Shape(vocabulary=2048, hidden=128, layers=4, heads=4, experts=4, intermediate=128)
+SHAPE = Shape(hidden=128, layers=4, heads=4, experts=4, intermediate=128)
 SMALL_BLOCKS = ((2, 96), (2, 160), (1, 256), (1, 448))
 
 
