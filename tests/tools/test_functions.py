@@ -275,7 +275,7 @@ async def test_a_cancelled_call_is_stopped(tools: dict[str, FunctionTool], run: 
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 20
     assert (await run(tools["moment"], "{}")).text == '"2024-02-29"'
 
 

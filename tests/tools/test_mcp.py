@@ -303,7 +303,7 @@ async def test_opening_can_be_given_up_and_nothing_stays(tmp_path: Path) -> None
     start = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 8
     await source.close()
 
 
