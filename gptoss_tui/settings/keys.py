@@ -1,103 +1,24 @@
-"""Settings: defaults < config file < environment < flags.
-
-The config file is `config.toml` in the platform's own configuration folder for `gptoss-chat`; the environment
-variable GPTOSS_CHAT_CONFIG names another. Every key of KEYS may stand in the file (`temperature = 0.7`), in
-the environment (`GPTOSS_CHAT_TEMPERATURE=0.7`) and, most of them, among the flags.
-"""
+"""How each setting is read, by the name it has in the config file, the environment and among the flags."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
-import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from .harmony.message import Effort
-from .rules import RuleError, Rules, read_rules
+from ..harmony.message import Effort
+from ..rules import RuleError, Rules, read_rules
+from .settings import TOOLS, Pictures, Policy, Reasoning, Sandbox, Search, Servers, SettingsError
 
-PREFIX = "GPTOSS_CHAT_"
 _FILE = re.compile(r"/|\.py(:\w+)?$")
-TOOLS = ("python", "browser")
-Reasoning = Literal["folded", "hidden", "raw"]
-Search = Literal["duckduckgo", "searxng", "exa", "you", "brave", "offline"]
-Pictures = Literal["auto", "kitty", "sixel", "blocks", "off"]
-Sandbox = Literal["read-only", "workspace-write", "danger-full-access"]
-Policy = Literal["untrusted", "on-request", "never"]
 
 
-class SettingsError(Exception):
-    """A setting cannot be used: one sentence that names the place, the key and what it expects."""
-
-
-class _Unfit(ValueError):
+class Unfit(ValueError):
     """A value whose fault deserves words of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """MCP servers by name, as they stand in the file in `folder`, where their relative paths start."""
-
-    entries: Mapping[str, Any] = field(default_factory=dict)
-    folder: Path = Path()
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything a person may choose. `None` means that the program decides.
-
-    `model` is "demo" or a checkpoint's folder. `functions` name what holds functions that the model may call:
-    files, modules, entry points. `mcp` is a file that names MCP servers, `mcpServers` are further ones of the
-    config file itself. `search` is who searches for the browser: by default what `documents` (a
-    folder) or `zim` (a file) name, else the SearXNG at the address `searxng`, else DuckDuckGo. `allow_hosts`,
-    HOST or HOST:PORT each, are opened although their addresses are private. `max_tokens` bounds one sample,
-    `max_reasoning_tokens` the reasoning of one turn, `context` a whole conversation, all in tokens. `schema`
-    is a file with the JSON Schema that answers must fit. `constrain_headers` lets the model write only
-    channels and recipients that exist. `reasoning` says how the raw chain of thought is shown;
-    `reasoning_filter` is what sees it before the person does: FILE.py:FUNCTION or the folder of a checkpoint,
-    which judges by `reasoning_policy`. `sandbox` is what the model's code may write, `container` an image to
-    run it in, `ask_for_approval` what is asked about, `permissions` what is always or never allowed.
-    `max_tool_calls` is how many calls a turn has before the person is asked whether to go on. `bypass` runs
-    code without sandbox and without asking; only its flag sets it, so that no file can.
-    """
-
-    model: str = "demo"
-    effort: Effort = Effort.MEDIUM
-    tools: tuple[str, ...] = ("python",)
-    functions: tuple[str, ...] = ()
-    search: Search | None = None
-    searxng: str | None = None
-    documents: Path | None = None
-    zim: Path | None = None
-    allow_hosts: tuple[str, ...] = ()
-    mcp: Path | None = None
-    mcpServers: Servers = Servers()  # spelled as in the files that people have
-    instructions: str = ""
-    temperature: float = 1.0
-    top_p: float = 1.0
-    seed: int | None = None
-    max_tokens: int | None = None
-    max_reasoning_tokens: int | None = None
-    schema: Path | None = None
-    constrain_headers: bool = True
-    reasoning: Reasoning = "folded"
-    reasoning_filter: str | None = None
-    reasoning_policy: str = ""
-    context: int | None = None
-    device: str = "auto"
-    threads: int | None = None
-    sandbox: Sandbox = "workspace-write"
-    container: str = ""
-    ask_for_approval: Policy = "on-request"
-    permissions: Rules = field(default_factory=Rules)
-    max_tool_calls: int = 32
-    bypass: bool = False
-    theme: str | None = None
-    pictures: Pictures = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +61,7 @@ def _instructions(value: Any, folder: Path) -> str:
     try:
         return file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: the instructions cannot be read ({_reason(error)})") from error
+        raise SettingsError(f"{file}: the instructions cannot be read ({reason(error)})") from error
 
 
 def _tools(value: Any, _: Path) -> tuple[str, ...]:
@@ -150,7 +71,7 @@ def _tools(value: Any, _: Path) -> tuple[str, ...]:
 
 
 def _hosts(value: Any, _: Path) -> tuple[str, ...]:
-    from .tools.browser.network.policy import parse_host
+    from ..tools.browser.network.policy import parse_host
 
     if not isinstance(value, list) or not all(isinstance(host, str) for host in value):
         raise ValueError
@@ -214,7 +135,7 @@ def _permissions(value: Any, _: Path) -> Rules:
     try:
         return read_rules(value)
     except RuleError as error:
-        raise _Unfit(str(error)) from error
+        raise Unfit(str(error)) from error
 
 
 def _not_as_text(text: str) -> Any:
@@ -281,69 +202,8 @@ KEYS: dict[str, Key] = {
 }
 
 
-def read_settings(flags: Mapping[str, str | list[str]], environment: Mapping[str, str]) -> Settings:
-    """The settings in force: `flags` by key (text, or a list of texts), over `environment`, over the file.
-
-    Raises SettingsError for the first thing that cannot be used.
-    """
-    chosen = _from_file(environment)
-    for variable, text in environment.items():
-        if variable.startswith(PREFIX) and variable != PREFIX + "CONFIG" and text:
-            chosen |= _one(f"environment variable {variable}", variable.removeprefix(PREFIX).lower(), text)
-    for key, value in flags.items():
-        chosen |= _one(f"option --{key.replace('_', '-')}", key, value)
-    return Settings(**chosen)
-
-
-def config_file(environment: Mapping[str, str]) -> Path:
-    """The file that settings are read from, be it there or not."""
-    if named := environment.get(PREFIX + "CONFIG"):
-        return Path(named).expanduser()
-    from platformdirs import user_config_path
-
-    return user_config_path("gptoss-chat") / "config.toml"
-
-
-def _from_file(environment: Mapping[str, str]) -> dict[str, Any]:
-    file = config_file(environment)
-    if not environment.get(PREFIX + "CONFIG") and not file.exists():
-        return {}
-    try:
-        table = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{file}: {_reason(error)}") from error
-    return {key: _value(f"{file}: {key}", key, value, file.parent) for key, value in table.items()}
-
-
-def _one(place: str, key: str, given: str | list[str]) -> dict[str, Any]:
-    """A setting given as text; relative paths start from the current folder."""
-    spec = KEYS.get(key)
-    try:
-        value = spec.parse(given) if spec and isinstance(given, str) else given
-    except ValueError:
-        value = None
-    return {key: _value(place, key, value, Path.cwd(), given)}
-
-
-def _value(place: str, key: str, value: Any, folder: Path, shown: Any = None) -> Any:
-    spec = KEYS.get(key)
-    if spec is None:
-        raise SettingsError(f"{place}: no such setting; {_nearest(key)}")
-    try:
-        return spec.read(value, folder)
-    except _Unfit as error:
-        raise SettingsError(f"{place}: {error}") from None
-    except ValueError:
-        given = value if shown is None else shown
-        raise SettingsError(f"{place}: {given!r} is not {spec.expects}") from None
-
-
-def _nearest(key: str) -> str:
-    close = difflib.get_close_matches(key, KEYS, n=1)
-    return f"did you mean {close[0]}?" if close else "there are " + ", ".join(KEYS)
-
-
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a file cannot be read, without its name."""
     match error:
         case OSError(strerror=str(why)):
             return why

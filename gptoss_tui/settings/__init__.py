@@ -1,0 +1,30 @@
+"""Everything a person may choose, how each choice is read, and where it may stand."""
+
+from .keys import KEYS
+from .settings import (
+    TOOLS,
+    Pictures,
+    Policy,
+    Reasoning,
+    Sandbox,
+    Search,
+    Servers,
+    Settings,
+    SettingsError,
+)
+from .sources import config_file, read_settings
+
+__all__ = [
+    "KEYS",
+    "TOOLS",
+    "Pictures",
+    "Policy",
+    "Reasoning",
+    "Sandbox",
+    "Search",
+    "Servers",
+    "Settings",
+    "SettingsError",
+    "config_file",
+    "read_settings",
+]

@@ -1,0 +1,84 @@
+"""What a person may choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..harmony.message import Effort
+from ..rules import Rules
+
+TOOLS = ("python", "browser")
+Reasoning = Literal["folded", "hidden", "raw"]
+Search = Literal["duckduckgo", "searxng", "exa", "you", "brave", "offline"]
+Pictures = Literal["auto", "kitty", "sixel", "blocks", "off"]
+Sandbox = Literal["read-only", "workspace-write", "danger-full-access"]
+Policy = Literal["untrusted", "on-request", "never"]
+
+
+class SettingsError(Exception):
+    """A setting cannot be used: one sentence that names the place, the key and what it expects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """MCP servers by name, as they stand in the file in `folder`, where their relative paths start."""
+
+    entries: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = Path()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a person may choose. `None` means that the program decides.
+
+    `model` is "demo" or a checkpoint's folder. `functions` name what holds functions that the model may call:
+    files, modules, entry points. `mcp` is a file that names MCP servers, `mcpServers` are further ones of the
+    config file itself. `search` is who searches for the browser: by default what `documents` (a
+    folder) or `zim` (a file) name, else the SearXNG at the address `searxng`, else DuckDuckGo. `allow_hosts`,
+    HOST or HOST:PORT each, are opened although their addresses are private. `max_tokens` bounds one sample,
+    `max_reasoning_tokens` the reasoning of one turn, `context` a whole conversation, all in tokens. `schema`
+    is a file with the JSON Schema that answers must fit. `constrain_headers` lets the model write only
+    channels and recipients that exist. `reasoning` says how the raw chain of thought is shown;
+    `reasoning_filter` is what sees it before the person does: FILE.py:FUNCTION or the folder of a checkpoint,
+    which judges by `reasoning_policy`. `sandbox` is what the model's code may write, `container` an image to
+    run it in, `ask_for_approval` what is asked about, `permissions` what is always or never allowed.
+    `max_tool_calls` is how many calls a turn has before the person is asked whether to go on. `bypass` runs
+    code without sandbox and without asking; only its flag sets it, so that no file can.
+    """
+
+    model: str = "demo"
+    effort: Effort = Effort.MEDIUM
+    tools: tuple[str, ...] = ("python",)
+    functions: tuple[str, ...] = ()
+    search: Search | None = None
+    searxng: str | None = None
+    documents: Path | None = None
+    zim: Path | None = None
+    allow_hosts: tuple[str, ...] = ()
+    mcp: Path | None = None
+    mcpServers: Servers = Servers()  # spelled as in the files that people have
+    instructions: str = ""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    max_tokens: int | None = None
+    max_reasoning_tokens: int | None = None
+    schema: Path | None = None
+    constrain_headers: bool = True
+    reasoning: Reasoning = "folded"
+    reasoning_filter: str | None = None
+    reasoning_policy: str = ""
+    context: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    sandbox: Sandbox = "workspace-write"
+    container: str = ""
+    ask_for_approval: Policy = "on-request"
+    permissions: Rules = field(default_factory=Rules)
+    max_tool_calls: int = 32
+    bypass: bool = False
+    theme: str | None = None
+    pictures: Pictures = "auto"
