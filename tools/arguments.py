@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
-
-FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?\s*```", re.DOTALL)
 
 
 class ArgumentsError(Exception):
@@ -16,8 +13,10 @@ class ArgumentsError(Exception):
 def without_fence(body: str) -> str:
     """The body without the code fence that models like to put around JSON; nothing else is mended."""
     text = body.strip()
-    fenced = FENCE.fullmatch(text)
-    return fenced[1] if fenced else text
+    first, _, rest = text.partition("\n")
+    if first.strip() in ("```", "```json") and rest.endswith("```"):
+        return rest.removesuffix("```").strip()
+    return text
 
 
 def json_object(body: str) -> dict[str, Any]:

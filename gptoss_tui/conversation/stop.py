@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing
+from collections.abc import Awaitable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -29,13 +28,3 @@ async def unless_stopped(stop: asyncio.Event, work: Awaitable[T]) -> T:
         if not task.done():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-
-
-async def until_stopped(stop: asyncio.Event, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """The items of `items`; raises Stopped as soon as `stop` is set. What runs inside is ended with it."""
-    async with aclosing(items):
-        while True:
-            try:
-                yield await unless_stopped(stop, anext(items))
-            except StopAsyncIteration:
-                return

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..arguments import without_fence
+
 _DIGITS = re.compile(r"[0-9]{1,9}")
 _LARGEST = 10**9
 
@@ -23,7 +25,7 @@ def parse(arguments: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     Null and absent are the same. Numbers are whole, and of a field that takes a number or a string ("id")
     digits are a number. Raises UsageError.
     """
-    text = _without_fence(arguments.strip())
+    text = without_fence(arguments)
     try:
         given = json.loads(text) if text else {}
     except json.JSONDecodeError as error:
@@ -69,11 +71,3 @@ def _read(value: Any, kinds: list[str]) -> str | int | bool | None:
             return int(value)
         return value
     return None
-
-
-def _without_fence(text: str) -> str:
-    """What stands within an enclosing code fence, which models write now and then."""
-    first, _, rest = text.partition("\n")
-    if first.strip() in ("```", "```json") and rest.endswith("```"):
-        return rest.removesuffix("```").strip()
-    return text
