@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass, replace
 
 import numpy as np
 import tiktoken
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gptoss_tui.harmony.message import Conversation, Message, Role
@@ -21,28 +23,35 @@ SPAN_START, SPAN, DECISION = 6.0, 2.0, 3.0
 what the model takes its task to be. Every other predicted token weighs 1."""
 
 
-BLOCKS = ((14, 96), (12, 160), (10, 256), (8, 448), (3, 800), (2, 1536))
-"""Rows and tokens of the blocks that a batch's dialogues are sorted into, and..."""
+BLOCKS = ((14, 96), (12, 160), (12, 256), (8, 448), (3, 800), (1, 1536))
+"""Rows and tokens of the blocks that a batch's dialogues are sorted into."""
 
-PREFIXES = (256, 512, 896, 1280)
-"""...the lengths that settings are padded to: few shapes, since every new one costs time to prepare for."""
 
-PREDICTED = 256
-"""Predicted tokens are padded to a multiple of this, for the same reason."""
+LONG, LONG_TURNS = 4096, (25, 60)
+"""Tokens and turns of a long conversation, of which there is one for every two of a batch's scale."""
+
+FARTHEST = 7168
+"""Positions that a jump leaves out at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The tokens after the setting; `weights[i]` > 0 where token i has to be predicted."""
+    """The tokens after the setting; `weights[i]` > 0 where token i has to be predicted.
+
+    The last turn begins at token `turn`. `jump` is a token before which positions are left out, and how many:
+    so full attention learns long distances from short texts (PoSE: Zhu et al. 2023, arXiv 2309.10400).
+    """
 
     ids: list[int]
     weights: list[float]
     skill: str
+    turn: int = 0
+    jump: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Dialogues of similar length, padded on the right: ids [n, T], and which setting each follows, [n]."""
+    """Dialogues of similar length, ids [n, T] padded on the right, and which setting each follows, [n]."""
 
     ids: Tensor
     group: Tensor
@@ -52,13 +61,17 @@ class Block:
 class Batch:
     """Settings [groups, P], padded on the left, and the dialogues that follow them.
 
-    `predict` holds the places, in the blocks' ids laid end to end, of the tokens whose successor counts, with
-    `target` and `weight` beside it; `owner` says which dialogue a target belongs to, an index into `skills`.
+    `places` are those of the tokens among all ids laid end to end, padding left out, `positions` what full
+    attention takes for their positions in the conversation. `predict` says which of
+    these tokens are followed by one that counts, with `target` and `weight` beside it; `owner` says which
+    dialogue a target belongs to, an index into `skills`.
     """
 
     prefix: Tensor
     prefix_seen: Tensor
     blocks: list[Block]
+    places: Tensor
+    positions: Tensor
     predict: Tensor
     target: Tensor
     weight: Tensor
@@ -72,7 +85,16 @@ class Batch:
             return self
         moved = {
             name: getattr(self, name).to(device, non_blocking=True)
-            for name in ("prefix", "prefix_seen", "predict", "target", "weight", "owner")
+            for name in (
+                "prefix",
+                "prefix_seen",
+                "places",
+                "positions",
+                "predict",
+                "target",
+                "weight",
+                "owner",
+            )
         }
         blocks = [Block(block.ids.to(device), block.group.to(device)) for block in self.blocks]
         return replace(self, blocks=blocks, **moved)
@@ -88,7 +110,9 @@ def example(dialogue: Dialogue, encoding: tiktoken.Encoding) -> Example:
     """Render a dialogue as the product would send and receive it; only its last turn is to be predicted."""
     user = Message(Role.USER, dialogue.turn.user)
     ids: list[int] = []
+    turn = 0
     for message in remembered([*dialogue.history, user]):
+        turn = len(ids)
         ids += render_message(message, encoding)
     weights = [0.0] * len(ids)
     given = True  # whether `<|start|>assistant` comes from the renderer rather than from the model
@@ -103,7 +127,7 @@ def example(dialogue: Dialogue, encoding: tiktoken.Encoding) -> Example:
         weights += own
         given = not predicted or message.recipient is not None
     ids[-1] = encoding.encode_single_token("<|return|>")
-    return Example(ids, weights, dialogue.turn.skill)
+    return Example(ids, weights, dialogue.turn.skill, turn)
 
 
 def _weighted(message: Message, encoding: tiktoken.Encoding) -> tuple[list[int], list[float]]:
@@ -189,46 +213,68 @@ def batch(
             item = example(invented, encoding)
         for block, (rows, length) in zip(blocks, room, strict=True):
             if len(item.ids) <= length and len(block) < rows:
-                block.append((group, item))
+                block.append((group, item if held_out else replace(item, jump=_jump(rng, item))))
                 break
-    return collate(prefixes, blocks, scale=scale)
+    long = [] if held_out else [_long(rng, encoding, settings, group) for group in range(scale // 2)]
+    return collate(prefixes, [*blocks, long])
 
 
-def collate(prefixes: list[list[int]], blocks: list[list[tuple[int, Example]]], *, scale: int = 1) -> Batch:
-    """Put examples, each with the index of its prefix, into tensors."""
-    longest = max(map(len, prefixes))
-    padded = min(length for length in PREFIXES if length >= longest)
-    prefix = np.zeros((len(prefixes), padded), dtype=np.int64)
-    seen = np.zeros((len(prefixes), padded), dtype=bool)
-    for g, ids in enumerate(prefixes):
-        prefix[g, padded - len(ids) :] = ids
-        seen[g, padded - len(ids) :] = True
+def _jump(rng: random.Random, item: Example) -> tuple[int, int]:
+    """Half of the time somewhere before the last turn: often between setting and conversation."""
+    if rng.random() < 0.5:
+        return 0, 0
+    return rng.choice((0, 0, item.turn, rng.randint(0, item.turn))), rng.randrange(FARTHEST)
+
+
+def _long(
+    rng: random.Random, encoding: tiktoken.Encoding, settings: list[Setting], group: int
+) -> tuple[int, Example]:
+    while True:
+        dialogue = invent_dialogue(rng, settings[group], turns=rng.randint(*LONG_TURNS))
+        if len((item := example(dialogue, encoding)).ids) <= LONG:
+            return group, item
+
+
+def collate(prefixes: list[list[int]], blocks: list[list[tuple[int, Example]]]) -> Batch:
+    """Put examples, each with the index of its prefix, into tensors; a block is as long as its longest."""
+    prefix, seen = _padded(prefixes, left=True)
+    rectangles = [_padded([item.ids for _, item in members]) for members in blocks if members]
+    places = np.flatnonzero(np.concatenate([seen.ravel(), *(real.ravel() for _, real in rectangles)]))
     predicted: list[tuple[int, int, float, int]] = []
     skills: list[str] = []
-    place = 0
-    tensors = []
-    for members, (each, length) in zip(blocks, BLOCKS, strict=True):
-        rows = each * scale
-        shown = np.zeros((rows, length), dtype=np.int64)
-        group_of = np.zeros(rows, dtype=np.int64)
-        for row, (group, item) in enumerate(members):
-            shown[row, : len(item.ids)] = item.ids
-            group_of[row] = group
-            begin = place + row * length - 1
-            predicted += [(begin + i, item.ids[i], w, len(skills)) for i, w in enumerate(item.weights) if w]
-            skills.append(item.skill)
-        tensors.append(Block(torch.from_numpy(shown), torch.from_numpy(group_of)))
-        place += rows * length
-    predicted += [(0, 0, 0.0, -1)] * (-len(predicted) % (PREDICTED * scale))
+    positions = [np.arange(prefix.shape[1] - len(ids), prefix.shape[1]) for ids in prefixes]
+    begin = sum(map(len, prefixes)) - 1
+    for _, item in itertools.chain(*blocks):
+        predicted += [(begin + i, item.ids[i], w, len(skills)) for i, w in enumerate(item.weights) if w]
+        skills.append(item.skill)
+        begin += len(item.ids)
+        at = np.arange(prefix.shape[1], prefix.shape[1] + len(item.ids))
+        at[item.jump[0] :] += item.jump[1]
+        positions.append(at)
     predict, target, weight, owner = zip(*predicted, strict=True)
+    groups = [torch.tensor([group for group, _ in members]) for members in blocks if members]
     return Batch(
         torch.from_numpy(prefix),
         torch.from_numpy(seen),
-        tensors,
+        [Block(torch.from_numpy(ids), group) for (ids, _), group in zip(rectangles, groups, strict=True)],
+        places=torch.from_numpy(places),
+        positions=torch.from_numpy(np.concatenate(positions)),
         predict=torch.tensor(predict),
         target=torch.tensor(target),
         weight=torch.tensor(weight),
         owner=torch.tensor(owner),
         skills=skills,
-        tokens=sum(map(len, prefixes)) + sum(len(item.ids) for block in blocks for _, item in block),
+        tokens=len(places),
     )
+
+
+def _padded(rows: list[list[int]], *, left: bool = False) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows of ids as a rectangle, and where it holds them."""
+    width = max(map(len, rows))
+    ids = np.zeros((len(rows), width), dtype=np.int64)
+    real = np.zeros((len(rows), width), dtype=np.bool_)
+    for i, row in enumerate(rows):
+        where = slice(width - len(row), None) if left else slice(len(row))
+        ids[i, where] = row
+        real[i, where] = True
+    return ids, real

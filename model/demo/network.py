@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, cast
 
 import torch
@@ -20,7 +19,8 @@ from gptoss_tui.kernels.mxfp4 import decode, encode
 from gptoss_tui.model.config import Rope
 from gptoss_tui.model.rope import inverse_frequencies, rotation
 
-from .examples import Batch
+from .attention import Layout, attend, layouts
+from .examples import FARTHEST, Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,39 +45,6 @@ class Shape:
     rope_original_context: int = 4096
     rope_beta_fast: float = 32.0
     rope_beta_slow: float = 1.0
-
-
-class _SinkAttention(torch.autograd.Function):
-    """softmax(q k^T + mask) v with key 0 standing for the sink: its score is the head's own logit.
-
-    q [N, K, g, T, d] scaled, k and v [N, K, S, d], mask [N, T, S], sinks [K, g] -> [N, K, g, T, d].
-    """
-
-    @staticmethod
-    def forward(  # noqa: PLR0917
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, sinks: Tensor
-    ) -> Tensor:
-        n, kv, g, t, d = q.shape
-        scores = (q.reshape(n, kv, g * t, d) @ k.mT).view(n, kv, g, t, -1)
-        scores += mask[:, None, None]
-        scores[..., 0] = sinks[None, :, :, None].to(scores.dtype)
-        p = scores.softmax(-1)
-        out = (p.view(n, kv, g * t, -1) @ v).view(n, kv, g, t, d)
-        ctx.save_for_backward(q, k, v, p, out)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, Tensor]:
-        q, k, v, p, out = ctx.saved_tensors
-        n, kv, g, t, d = q.shape
-        flat_p, flat_grad = p.view(n, kv, g * t, -1), grad.reshape(n, kv, g * t, d)
-        grad_v = flat_p.mT @ flat_grad
-        ds = (flat_grad @ v.mT).sub_((grad * out).sum(-1).view(n, kv, g * t, 1)).mul_(flat_p)
-        grad_sinks = ds[..., 0].view(n, kv, g, t).float().sum((0, 3))
-        grad_q = (ds @ k).view(n, kv, g, t, d)
-        grad_k = ds.mT @ q.reshape(n, kv, g * t, d)
-        grad_k[:, :, 0] = 0
-        return grad_q, grad_k, grad_v, None, grad_sinks
 
 
 class _Quantised(torch.autograd.Function):
@@ -106,12 +73,6 @@ def rope_tables(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
     return cos[:, :half], signed_sin[:, half:]
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate the two halves of the last axis against each other."""
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
-
-
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A product in bfloat16."""
     return F.linear(x.bfloat16(), weight.bfloat16(), None if bias is None else bias.bfloat16())
@@ -129,62 +90,6 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What attention must know of a batch: where the prefix and the blocks lie in the flat row of all tokens.
-
-    `shapes` are those of the prefix and of each block; `reach` is how far a layer sees (None: all the way).
-    Masks are [n, T, 1 + keys] in bfloat16, with the sink in column 0.
-    """
-
-    cos: Tensor
-    sin: Tensor
-    shapes: list[tuple[int, int]]
-    groups: list[Tensor]
-    reach: int | None
-    prefix_mask: Tensor
-    masks: list[Tensor]
-
-
-def layouts(shape: Shape, batch: Batch) -> tuple[Layout, Layout]:
-    """The layouts of full and of sliding layers."""
-    long, device = batch.prefix.shape[1], batch.prefix.device
-    at_prefix = torch.arange(long, device=device)
-    at_blocks = [torch.arange(long, long + block.ids.shape[1], device=device) for block in batch.blocks]
-    shapes = [(x.shape[0], x.shape[1]) for x in (batch.prefix, *(block.ids for block in batch.blocks))]
-    positions = torch.cat(
-        [at.repeat(n) for at, (n, _) in zip((at_prefix, *at_blocks), shapes, strict=True)],
-    )
-    cos, sin = rope_tables(shape, long + max(block.ids.shape[1] for block in batch.blocks))
-    cos, sin = (table.to(device).bfloat16()[positions][:, None] for table in (cos, sin))
-
-    def layout(reach: int | None) -> Layout:
-        window = len(positions) if reach is None else reach
-
-        def mask(queries: Tensor, keys: Tensor, seen: Tensor) -> Tensor:
-            distance = queries[:, None] - keys
-            allowed = seen[:, None] & (distance >= 0) & (distance < window)
-            with_sink = F.pad(allowed, (1, 0), value=True)
-            return torch.zeros(with_sink.shape, dtype=torch.bfloat16, device=device).masked_fill_(
-                ~with_sink, -torch.inf
-            )
-
-        kept = slice(0 if reach is None else max(0, long + 1 - reach), None)
-        masks = [
-            mask(
-                at,
-                torch.cat([at_prefix[kept], at]),
-                F.pad(batch.prefix_seen[block.group][:, kept], (0, len(at)), value=True),
-            )
-            for at, block in zip(at_blocks, batch.blocks, strict=True)
-        ]
-        prefix_mask = mask(at_prefix, at_prefix, batch.prefix_seen)
-        groups = [block.group for block in batch.blocks]
-        return Layout(cos, sin, shapes, groups, reach, prefix_mask, masks)
-
-    return layout(None), layout(shape.window)
-
-
 class Attention(nn.Module):
     """Grouped-query attention with a sink per head."""
 
@@ -200,56 +105,36 @@ class Attention(nn.Module):
         self.o = nn.Linear(wide, shape.hidden)
         self.sinks = nn.Parameter(torch.zeros(shape.heads))
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        """All tokens [N, d] -> what is added to them."""
-        (pq, pk, pv), *rest = self._project(self.norm(x), layout)
-        outputs = [self._attend(pq, pk, pv, layout.prefix_mask)]
-        if layout.reach is not None:
-            pk, pv = pk[:, :, 1 - layout.reach :], pv[:, :, 1 - layout.reach :]
-        for (q, k, v), group, mask in zip(rest, layout.groups, layout.masks, strict=True):
-            keys, values = torch.cat([pk[group], k], 2), torch.cat([pv[group], v], 2)
-            outputs.append(self._attend(q, keys, values, mask))
-        return _linear(torch.cat(outputs), self.o.weight, self.o.bias).float()
-
-    def _project(self, x: Tensor, layout: Layout) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """[N, d] -> for the prefix and each block q [n, K, g, T, d], k and v [n, K, T, d]."""
-        shape = self.shape
+    def forward(self, x: Tensor, layout: Layout, kept: Tensor | None = None) -> Tensor:
+        """All tokens [M, d] -> what is added to them, or to the `kept` ones alone."""
         weight = torch.cat([self.q.weight, self.k.weight, self.v.weight])
         bias = torch.cat([self.q.bias, self.k.bias, self.v.bias])
-        heads = _linear(x, weight, bias).view(len(x), -1, shape.head_dim)
-        turning, values = torch.split(heads, [shape.heads + shape.kv_heads, shape.kv_heads], 1)
-        turned = _rotate(turning, layout.cos, layout.sin)
-        sizes = [n * length for n, length in layout.shapes]
-        parts = []
-        for qk, v, (n, length) in zip(
-            torch.split(turned, sizes), torch.split(values, sizes), layout.shapes, strict=True
-        ):
-            q, k = torch.split(qk.view(n, length, -1, shape.head_dim), [shape.heads, shape.kv_heads], 2)
-            q = q.reshape(n, length, shape.kv_heads, -1, shape.head_dim).permute(0, 2, 3, 1, 4)
-            parts.append((q, k.transpose(1, 2), v.reshape(n, length, -1, shape.head_dim).transpose(1, 2)))
-        return parts
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        n, kv, g, length, width = q.shape
-        sink = k.new_zeros(n, kv, 1, width)
-        k, v = torch.cat([sink, k], 2), torch.cat([sink, v], 2)
-        attend = cast("Callable[..., Tensor]", _SinkAttention.apply)
-        out = attend(q * width**-0.5, k, v, mask, self.sinks.view(kv, g))
-        return out.permute(0, 3, 1, 2, 4).reshape(n * length, -1)
+        shape = self.shape
+        heads = _linear(self.norm(x), weight, bias).view(len(x), -1, shape.head_dim)
+        gathered = attend(heads, shape.heads, self.sinks.view(shape.kv_heads, -1), layout)
+        places = layout.places if kept is None else layout.places[kept]
+        return _linear(gathered.index_select(0, places), self.o.weight, self.o.bias).float()
 
 
-def _swiglu(gate: Tensor, up: Tensor, routing: Tensor, shape: Shape) -> Tensor:
-    """The clamped SwiGLU of every expert, times the router's weight: [N, E I], [N, E] -> [N, E, I]."""
+class _Reorder(torch.autograd.Function):
+    """Rows in another order; `back` undoes it, so that the way back is a look-up as well."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(back)
+        return x[order]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (back,) = ctx.saved_tensors
+        return grad[back], None, None
+
+
+def _swiglu(gate: Tensor, up: Tensor, shape: Shape) -> Tensor:
+    """The clamped SwiGLU."""
     gate = gate.clamp(max=shape.swiglu_limit)
     up = up.clamp(-shape.swiglu_limit, shape.swiglu_limit)
-    inner = gate * torch.sigmoid(shape.swiglu_alpha * gate) * (up + 1)
-    return inner.view(-1, shape.experts, shape.intermediate) * routing[..., None]
-
-
-@cache
-def _fused_swiglu() -> Callable[..., Tensor]:
-    """The same as one kernel."""
-    return cast("Callable[..., Tensor]", torch.compile(_swiglu, dynamic=False))
+    return gate * torch.sigmoid(shape.swiglu_alpha * gate) * (up + 1)
 
 
 class Experts(nn.Module):
@@ -269,19 +154,27 @@ class Experts(nn.Module):
         self.down_bias = nn.Parameter(torch.zeros(e, d))
 
     def forward(self, x: Tensor, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """x [N, d] -> what is added; `weights` are gate, up and down, as they are or rounded."""
-        shape = self.shape
-        gate_weight, up_weight, down_weight = weights
+        """x [M, d] -> what is added; `weights` are gate, up and down, as they are or rounded."""
+        active = self.shape.active_experts
         x = self.norm(x).bfloat16()
-        logits = _linear(x, self.router.weight, self.router.bias).float()
-        top, index = logits.topk(shape.active_experts, -1)
-        routing = torch.zeros_like(logits).scatter(-1, index, top.softmax(-1))
-        gate = _linear(x, gate_weight.flatten(0, 1), self.gate_bias.flatten())
-        up = _linear(x, up_weight.flatten(0, 1), self.up_bias.flatten())
-        mix = _fused_swiglu() if x.is_cuda and torch.is_grad_enabled() else _swiglu
-        inner = mix(gate, up, routing.bfloat16(), shape)
-        out = _linear(inner.flatten(1), down_weight.transpose(1, 2).flatten(0, 1).T)
-        return out.float() + routing @ self.down_bias
+        top, chosen = _linear(x, self.router.weight, self.router.bias).float().topk(active, -1)
+        order = chosen.flatten().argsort(stable=True)  # the tokens of each expert together
+        back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+        counts = chosen.flatten().bincount(minlength=self.shape.experts).tolist()
+        reorder = cast("Callable[..., Tensor]", _Reorder.apply)
+        routed = reorder(x.repeat_interleave(active, 0), order, back)
+        gate, up, down = weights
+        inner = _each(routed, counts, torch.cat([gate, up], 1), torch.cat([self.gate_bias, self.up_bias], 1))
+        gates, ups = inner.chunk(2, -1)
+        mixed = _swiglu(gates, ups, self.shape)
+        out = reorder(_each(mixed, counts, down, self.down_bias), back, order)
+        return (out.view(len(x), active, -1) * top.softmax(-1)[..., None]).sum(1)
+
+
+def _each(x: Tensor, counts: list[int], weight: Tensor, bias: Tensor) -> Tensor:
+    """Every expert's product with its own rows: x [M, i], weight [E, o, i], bias [E, o] -> [M, o]."""
+    weights, biases = weight.bfloat16().unbind(), bias.bfloat16().unbind()
+    return torch.cat([F.linear(*one) for one in zip(torch.split(x, counts), weights, biases, strict=True)])
 
 
 class DemoNetwork(nn.Module):
@@ -304,13 +197,18 @@ class DemoNetwork(nn.Module):
 
     def forward(self, batch: Batch, *, quantised: bool = False) -> Tensor:
         """Logits float32 [predicted, vocabulary]."""
-        full, sliding = layouts(self.shape, batch)
+        length = batch.prefix.shape[1] + FARTHEST + max(block.ids.shape[1] for block in batch.blocks)
+        full, sliding = layouts(batch, *rope_tables(self.shape, length), self.shape.window)
         ids = torch.cat([batch.prefix.flatten(), *(block.ids.flatten() for block in batch.blocks)])
-        x = self.embedding[ids]
-        for (attention, experts), weights in zip(self.layers, self._weights(quantised), strict=True):
-            x = x + attention(x, sliding if attention.sliding else full)
-            x = x + experts(x, weights)
-        return _linear(self.norm(x[batch.prefix.numel() + batch.predict]), self.unembedding).float()
+        x = F.embedding(ids[batch.places], self.embedding)
+        weights = self._weights(quantised)
+        for i, (attention, experts) in enumerate(self.layers):
+            # Beyond the last layer's keys and values only what is predicted counts.
+            kept = batch.predict if i == len(self.layers) - 1 else None
+            added = attention(x, sliding if attention.sliding else full, kept)
+            x = (x if kept is None else x.index_select(0, kept)) + added
+            x = x + experts(x, weights[i])
+        return _linear(self.norm(x), self.unembedding).float()
 
     def _weights(self, quantised: bool) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Gate, up and down of every layer; rounded for all layers at once."""

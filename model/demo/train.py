@@ -43,6 +43,9 @@ AVERAGE = 0.998
 """Decay of the moving average of the weights, which is what is exported."""
 
 
+USUAL_SCALE = 8
+"""Batches of about 88,000 tokens."""
+
 DRILLS = 0.03
 """Share of rows that are copying drills, once copying is learnt."""
 
@@ -58,14 +61,19 @@ class Schedule:
     drills_until: int = 250
     drills_start: float = 0.6
     drills_end: float = DRILLS
-    scale: int = 8
+    scale: int = USUAL_SCALE
     peak: float = 1.0
+    average: float = AVERAGE
 
     @classmethod
     def of(cls, steps: int, scale: int, *, further: bool = False) -> Schedule:
-        """The usual course in so many steps; `further` on from a trained checkpoint, more gently."""
+        """The usual course in so many steps; `further` on from a trained checkpoint, more gently.
+
+        The smaller the batches, the smaller the steps, by the square root.
+        """
         if further:
-            return cls(steps, 50, steps // 4, 0, 1, DRILLS, DRILLS, scale, peak=0.4)
+            peak = 0.4 * (scale / USUAL_SCALE) ** 0.5
+            return cls(steps, 50, steps // 4, 0, 1, DRILLS, DRILLS, scale, peak, average=0.99)
         return cls(
             steps=steps,
             decay_from=steps // 2,
@@ -171,7 +179,7 @@ class Run:
     @torch.no_grad()
     def _update_average(self) -> None:
         # A short memory at first, so that the average is of use from the beginning.
-        decay = min(AVERAGE, (1 + self.step) / (10 + self.step))
+        decay = min(self.schedule.average, (1 + self.step) / (10 + self.step))
         named = dict(self.network.named_parameters())
         torch._foreach_lerp_(list(self.average.values()), [named[name] for name in self.average], 1 - decay)
 
