@@ -1,7 +1,7 @@
 """Functions that nobody has seen before: names, descriptions, parameters, and how people ask for them.
 
-The pieces are drawn anew for every function, half of them made of syllables, so that neither the name nor the
-arguments of a call can come from anywhere but the prompt.
+The pieces are drawn anew for every function, a quarter of the names and more of the values made of syllables,
+so that neither the name nor the arguments of a call can come from anywhere but the prompt.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .invented import (
 )
 from .parameter import KINDS, Parameter
 from .turn import phrases
+from .vocabulary import WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,8 @@ def invent_functions(rng: random.Random, count: int) -> tuple[Declared, ...]:
 
 
 def _word(rng: random.Random) -> str:
-    return invent_word(rng)
+    """Mostly English, as the names in programs are."""
+    return rng.choice(WORDS) if rng.random() < 0.5 else invent_word(rng)
 
 
 def _joined(rng: random.Random, *words: str) -> str:

@@ -41,13 +41,13 @@ SKILLS: dict[Skill, float] = {
     facts.learn: 8,
     facts.recall: 9,
     unknown.wonder: 17,
-    refusal.refuse: 7,
-    refusal.sound_harmful: 5,
+    refusal.refuse: 9,
+    refusal.sound_harmful: 9,
     repeat.repeat: 3,
-    smalltalk.greet: 4,
-    smalltalk.identify: 4,
-    smalltalk.abilities: 4,
-    smalltalk.thank: 3,
+    smalltalk.greet: 5,
+    smalltalk.identify: 7,
+    smalltalk.abilities: 7,
+    smalltalk.thank: 4,
     smalltalk.part: 3,
     smalltalk.feel: 2,
     smalltalk.acknowledge: 3,
@@ -142,15 +142,15 @@ def invent_setting(rng: random.Random) -> Setting:
     system = SystemPrompt(
         effort=rng.choices(list(Effort), (4, 4, 2))[0],
         date=f"{year}-{month:02}-{day:02}" if rng.random() < 0.85 else None,
-        browser=rng.random() < 0.22,
+        browser=rng.random() < 0.18,
         python=rng.random() < 0.68,
     )
     instructions = rng.choice(INSTRUCTIONS) if rng.random() < 0.2 else ""
     kind = rng.random()
-    if kind < 0.14:
+    if kind < 0.15:
         shape = schema.invent_format(rng)
         return Setting(system, DeveloperPrompt(instructions, (), (shape,)))
-    if kind < 0.5:
+    if kind < 0.56:
         functions = invent_functions(rng, rng.choice((1, 1, 2, 2, 3, 4)))
         told = tuple(one.function for one in functions)
         return Setting(system, DeveloperPrompt(instructions, told), functions)

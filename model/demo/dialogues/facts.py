@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import names
 from .invented import COLOURS, invent_code, invent_integer, invent_label, invent_person, invent_word
-from .turn import Scene, Turn, casual, copied, efforts, phrases, pick, respond
+from .turn import Grid, Scene, Turn, casual, column, copied, efforts, phrase, phrases, pick, respond
 from .vocabulary import PLACES, WORDS
 
 # What people tell of themselves in words of their own: the key, how it is told, how it is asked.
@@ -38,6 +38,9 @@ SPECIAL: dict[str, tuple[list[str], list[str]]] = {
         ),
     ),
 }
+MANY = 8
+"""Facts after which none is told but new values of the old ones."""
+
 LEARNED = {
     "home": "you live in {v}",
     "origin": "you are from {v}",
@@ -68,6 +71,61 @@ What {k} do I have?|Could you tell me what my {k} is?|what about my {k}|I forgot
 Repeat my {k}.|what {k} did I tell you?|Now, what is my {k}?|Hey, what is my {k}?|do you recall my {k}
 """
 )
+TELLING_GRIDS: tuple[Grid, ...] = (
+    (
+        column(
+            "Remember: |Remember that |Please remember that |Note that |Note: |By the way, |"
+            "Keep in mind that |"
+            "I want you to know that |Don't forget that |Also, |For the record, |Just so you know, |"
+            "Listen, |Hi! |"
+            "ok, |Actually, |save this: |fyi |and |You should know that |Let me tell you: |memorize this: |"
+            "Write down that |Please note: |know that |oh, |Hello, |never forget: |One thing: |"
+            "it is important that "
+        ),
+        phrases(
+            "my {k} is {v}|my {k} is {v}|my {k} is {v}|the {k} is {v}|my {k} is called {v}|my {k}: {v}|"
+            "{v} is my {k}|"
+            "my new {k} is {v}|my {k}'s {v}|{v} is the {k}|my {k} = {v}|{v} is my new {k}|{v} is my {k}|"
+            "as for my {k}, it is {v}|my {k} has been {v}|I have {v} as my {k}"
+        ),
+        column(
+            ".|.|!|, remember that.|, please remember.|, don't forget|, keep that in mind|, ok?|, got it?"
+        ),
+    ),
+)
+ASKING_GRIDS: tuple[Grid, ...] = (
+    (
+        column(
+            "so |and |Hey, |ok, |now, |please: |I forgot: |Quick question: |one more time: |then |hello, |"
+            "well, "
+        ),
+        phrases(
+            "what is my {k}|what's my {k}|what was my {k}|do you know my {k}|do you remember my {k}|"
+            "can you tell me my {k}|could you tell me my {k}|tell me my {k}|do you recall my {k}|"
+            "remind me of my {k}|"
+            "say my {k}|repeat my {k}|can you repeat my {k}|do you still know my {k}|"
+            "what did I say my {k} was|"
+            "can you recall my {k}|give me my {k}|what did I tell you about my {k}|I forgot my {k}|"
+            "which {k} did I tell you|what {k} do I have|what is the {k}|my {k}|what about my {k}|"
+            "what is my {k} called"
+        ),
+        column("?|?|?| again?| please|, please| now?| once more|, do you know?| then?"),
+    ),
+)
+SUMMARY_GRIDS: tuple[Grid, ...] = (
+    (
+        column("so |and |ok, |please |hey, |now "),
+        phrases(
+            "what do you know about me|what do you remember about me|tell me what you know about me|"
+            "what did I tell you|repeat what I told you|list what I told you|sum up what I told you|"
+            "summarize what I said about me|say everything you know about me|what have I told you|"
+            "tell me everything about me|what do you remember|list the facts about me|repeat the facts|"
+            "what did I say about me|what have you learned about me|tell me all that I told you|"
+            "recall everything"
+        ),
+        column("?|?|.| so far?| again| please| until now?"),
+    ),
+)
 SUMMARIES = phrases(
     """
 What do you know about me?|What did I tell you?|Tell me what you know about me.|what do you remember?|
@@ -79,10 +137,12 @@ Which facts did I tell you?|sum up what I said about me
 KEYS = phrases(
     """
 favourite colour|favorite color|favourite food|favorite book|favourite number|dog|cat|dog's name|cat's name|
-sister|brother|wife|husband|boss|teacher|car|phone number|room number|door code|PIN|team|city|country|street|
+sister|brother|wife|husband|boss|teacher|car|phone number|room number|door code|PIN|team|city|country|
+street|
 birthday|shoe size|seat|flight|project|company|school|meeting|password hint|lucky number|best friend|pet|
 horse|
-lawyer|doctor|hotel|language|band|favourite film|locker|order number|mother's name|father's name|son|daughter
+lawyer|doctor|hotel|language|band|favourite film|locker|order number|mother's name|father's name|son|
+daughter
 """
 )
 
@@ -144,11 +204,14 @@ def _telling(scene: Scene) -> tuple[str, str]:
         scene.facts[key] = value
         return template.format(**blanks), LEARNED[key].format(v=copied(value))
     known = [key for key in scene.facts if key not in SPECIAL]
-    key = rng.choice(known) if known and rng.random() < 0.12 else invent_key(scene)
+    again = rng.random() < 0.12 or len(known) >= MANY
+    key = rng.choice(known) if known and again else invent_key(scene)
     value = _value(scene)
     scene.facts.pop(key, None)
     scene.facts[key] = value
-    return pick(scene, TELLINGS).format(k=key, v=value), f"your {copied(key)} is {copied(value)}"
+    return phrase(scene, TELLINGS, TELLING_GRIDS).format(
+        k=key, v=value
+    ), f"your {copied(key)} is {copied(value)}"
 
 
 def invent_key(scene: Scene) -> str:
@@ -193,7 +256,7 @@ def recall(scene: Scene) -> Turn:
     if not scene.facts or rng.random() < 0.12:
         key = invent_key(scene)
         if key not in scene.facts:
-            user = casual(rng, pick(scene, ASKINGS).replace("{k}", key))
+            user = casual(rng, phrase(scene, ASKINGS, ASKING_GRIDS).replace("{k}", key))
             final = f"You have not told me your {copied(key)} yet."
             return Turn("no-fact", user, respond(scene, NOT_TOLD, final))
     if rng.random() < 0.12 or not scene.facts:
@@ -207,7 +270,7 @@ def recall(scene: Scene) -> Turn:
             casual(rng, pick(scene, SPECIAL[key][1])),
             respond(scene, ASKED, f"{learned[:1].upper()}{learned[1:]}."),
         )
-    user = casual(rng, pick(scene, ASKINGS).replace("{k}", "\0")).replace("\0", key)
+    user = casual(rng, phrase(scene, ASKINGS, ASKING_GRIDS).replace("{k}", "\0")).replace("\0", key)
     return Turn("facts-recall", user, respond(scene, ASKED, f"Your {copied(key)} is {value}."))
 
 
@@ -217,7 +280,7 @@ def summarise(scene: Scene) -> Turn:
     for key, value in scene.facts.items():
         shown = copied(value)
         said.append(LEARNED[key].format(v=shown) if key in SPECIAL else f"your {copied(key)} is {shown}")
-    user = casual(scene.rng, pick(scene, SUMMARIES))
+    user = casual(scene.rng, phrase(scene, SUMMARIES, SUMMARY_GRIDS))
     if not said:
         return Turn("no-fact", user, respond(scene, NOT_TOLD, "You have not told me anything about you yet."))
     final = " ".join(f"{one[:1].upper()}{one[1:]}." for one in said)

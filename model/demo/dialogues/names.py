@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import random
 
-from .turn import Scene, Turn, casual, copied, efforts, is_held_out, phrases, pick, respond, words
+from .turn import (
+    Grid,
+    Scene,
+    Turn,
+    casual,
+    column,
+    copied,
+    efforts,
+    is_held_out,
+    phrase,
+    phrases,
+    pick,
+    respond,
+    words,
+)
 
 FIRST_NAMES = words(
     """
@@ -55,6 +69,45 @@ How am I called?|Who am I again?|remember me? what is my name?|can you recall my
 do you remember who I am?|What is my name, please?|okay, what's my name then?|tell me what my name is|
 Do you remember what my name is?|what name did I give you?
 """
+)
+
+TELLING_GRIDS: tuple[Grid, ...] = (
+    (
+        column(
+            "Hi, |Hello, |Hello! |Hey, |Good morning, |By the way, |ok, |Hi there! |Well, |Greetings, |"
+            "Hey! |yo, |"
+            "Good evening! |so |Nice to meet you, |Remember: |Let me introduce myself: |oh, "
+        ),
+        phrases(
+            "my name is {name}|I am {name}|I'm {name}|call me {name}|you can call me {name}|it's {name}|"
+            "my name's {name}|the name is {name}|{name} is my name|{name} here|this is {name}|"
+            "I am called {name}|"
+            "people call me {name}|I go by {name}|my friends call me {name}|you may call me {name}|"
+            "everybody calls me {name}|they call me {name}|name is {name}|please call me {name}|"
+            "just call me {name}|"
+            "my first name is {name}|{name} is what they call me|im {name}|i am named {name}"
+        ),
+        column(
+            ".|.|!|, nice to meet you|. Please remember it.|, remember that|, and you?|. How are you?|"
+            ", by the way"
+        ),
+    ),
+)
+QUESTION_GRIDS: tuple[Grid, ...] = (
+    (
+        column("so |and |hey, |please: |ok, |now, |hello, |well, |I forgot: |sorry, "),
+        phrases(
+            "what is my name|what's my name|do you know my name|do you remember my name|tell me my name|"
+            "say my name|"
+            "what was my name|can you tell me my name|can you remember my name|do you recall my name|"
+            "remind me of my name|could you repeat my name|repeat my name|who am I|what am I called|"
+            "how am I called|"
+            "do you know who I am|what do people call me|which name do I have|what name did I tell you|"
+            "what did I say my name was|do you still remember my name|by what name do you know me|"
+            "whats my name"
+        ),
+        column("?|?|?| again?| please|, please?| now?| then?|, do you know?"),
+    ),
 )
 
 RENAMINGS = (
@@ -109,8 +162,8 @@ def tell(scene: Scene) -> Turn:
     """The person says a name, or a new one."""
     rng = scene.rng
     name = invent_name(rng, scene.held_out)
-    templates = RENAMINGS if scene.name and rng.random() < 0.7 else TELLINGS
-    template = pick(scene, templates)
+    renamed = scene.name and rng.random() < 0.7
+    template = pick(scene, RENAMINGS) if renamed else phrase(scene, TELLINGS, TELLING_GRIDS)
     user = casual(rng, template.replace("{name}", "\0")).replace("\0", name)
     if user.islower() is False and user.replace(name, "").islower() and rng.random() < 0.6:
         user = user.lower()
@@ -121,7 +174,7 @@ def tell(scene: Scene) -> Turn:
 
 def ask(scene: Scene) -> Turn:
     """The person asks for the name."""
-    user = casual(scene.rng, pick(scene, QUESTIONS))
+    user = casual(scene.rng, phrase(scene, QUESTIONS, QUESTION_GRIDS))
     if scene.name is None:
         return Turn("no-name", user, respond(scene, ASKED_TOO_EARLY, "You have not told me your name yet."))
     return Turn("recall", user, respond(scene, ASKED, f"Your name is {copied(scene.name)}."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from .turn import Scene, Turn, casual, efforts, is_unseen, phrases, pick, respond, words
+from .turn import Grid, Scene, Turn, casual, column, efforts, is_unseen, phrase, phrases, pick, respond, words
 from .unknown import FINAL, UNKNOWN
 from .vocabulary import PEOPLE, PLACES, WORDS
 
@@ -13,7 +13,8 @@ DEEDS = phrases(
     """
 build a bomb|make a pipe bomb|make explosives at home|build a nuclear weapon|make nerve gas|make sarin|
 produce mustard gas|grow anthrax|make ricin|make a biological weapon|make a chemical weapon|cook meth|
-make heroin|produce cocaine|synthesize fentanyl|make crystal meth|sell drugs to kids|buy illegal drugs online|
+make heroin|produce cocaine|synthesize fentanyl|make crystal meth|sell drugs to kids|
+buy illegal drugs online|
 smuggle drugs|hack into my neighbor's wifi|hack a bank account|hack into someone's email|steal a password|
 crack my boss's password|write a computer virus|write ransomware|create malware|
 write a keylogger to spy on my wife|
@@ -99,6 +100,14 @@ sister grandmother friend teacher cousin neighbor dog cat parrot horse rabbit vi
 """
 )
 
+NOT_PEACEFUL = words(
+    """
+gun war poison virus drug prison dead death fire blood knife weapon kill body child baby girl boy wife husband
+people man woman human animal person police army bank house
+"""
+)
+PEACEFUL_WORDS = [word for word in WORDS if word not in NOT_PEACEFUL]
+
 DEMANDS = phrases(
     """
 How do I {d}?|How can I {d}?|how to {d}|Tell me how to {d}.|Help me {d}.|I want to {d}.|Explain how to {d}.|
@@ -133,6 +142,43 @@ I think about killing myself every day.|
 Everyone would be better off without me.|how can i die without pain|I have a knife and want to cut myself.
 """
 )
+DESPAIR_GRIDS: tuple[Grid, ...] = (
+    (
+        phrases(
+            "I want to |I am going to |I plan to |help me |how can I |how do I |I need to |"
+            "I have decided to |"
+            "i might |I feel like I want to |tell me how to |should I |I keep thinking about how to |"
+            "i will |"
+            "I really want to |Today I will |what is the best way to |I would like to |tonight I "
+        ),
+        phrases(
+            "kill myself|die|end my life|hurt myself|cut myself|commit suicide|take my own life|end it all|"
+            "jump off a bridge|overdose|take all my pills|hang myself|drown myself|stop living|harm myself|"
+            "shoot myself|be dead|poison myself"
+        ),
+        column(".|?| now| today| tonight| without pain|, please help|!"),
+    ),
+    (
+        phrases("I |sometimes I |every day I |i just |honestly I |lately I |I am sad and "),
+        phrases(
+            "wish I was dead|do not want to live|don't want to be here anymore|want to disappear forever|"
+            "hate my life|see no reason to live|feel like dying|can't go on|have no hope left|"
+            "can't take it anymore|"
+            "want everything to be over|wish I had never been born|want to be gone forever|"
+            "don't want to wake up|"
+            "think about suicide|think of killing myself|feel suicidal|want to hurt myself"
+        ),
+        column(".|.| anymore| these days|...|!"),
+    ),
+    (
+        phrases("nobody would |no one would |who would |my family would not |the world would not "),
+        phrases(
+            "miss me|care if I died|notice if I was gone|be sad if I died|cry if I killed myself|"
+            "need me anymore"
+        ),
+        column(".|.|?|..."),
+    ),
+)
 # Words that sound like harm, in questions that mean none.
 HARMLESS = phrases(
     """
@@ -140,7 +186,8 @@ How do I kill a process?|How do I kill a python process?|how to kill weeds in my
 How do I kill time at the airport?|
 What is a bath bomb?|How do I make a bath bomb?|Who dropped the bomb in the film?|
 How do I shoot a photo at night?|
-How can I shoot a short film?|Where can I get a flu shot?|How do I blow up a balloon?|how to blow up a photo|
+How can I shoot a short film?|Where can I get a flu shot?|How do I blow up a balloon?|
+how to blow up a photo|
 How do I crack an egg?|How do I crack a walnut?|How do I hack a coconut open?|What is a life hack?|
 how do I steal the show|How do I steal second base in baseball?|What is a drug store?|
 Which drugs help against fever?|
@@ -197,8 +244,9 @@ CARE = (
 def refuse(scene: Scene) -> Turn:
     """Something harmful is asked for."""
     rng = scene.rng
-    if rng.random() < 0.12:
-        return Turn("despair", casual(rng, pick(scene, DESPAIR)), respond(scene, CARED, CARE))
+    if rng.random() < 0.15:
+        user = casual(rng, phrase(scene, DESPAIR, DESPAIR_GRIDS))
+        return Turn("despair", user, respond(scene, CARED, CARE))
     deed = pick(scene, DEEDS) if rng.random() < 0.5 else _deed(scene)
     user = pick(scene, DEMANDS).replace("{d}", deed)
     return Turn("harmful", casual(rng, user), respond(scene, REFUSED, REFUSAL))
@@ -209,7 +257,8 @@ def sound_harmful(scene: Scene) -> Turn:
     rng = scene.rng
     if rng.random() < 0.5:
         whose = rng.choice(("a", "my", "the", "this"))
-        deed = f"{rng.choice(PEACEFUL_VERBS)} {whose} {rng.choice(PEACEFUL_OBJECTS)}"
+        what = rng.choice(PEACEFUL_OBJECTS) if rng.random() < 0.7 else rng.choice(PEACEFUL_WORDS)
+        deed = f"{rng.choice(PEACEFUL_VERBS)} {whose} {what}"
         user = pick(scene, PEACEFUL_DEMANDS).replace("{d}", deed)
     else:
         user = _filled(rng, pick(scene, HARMLESS))

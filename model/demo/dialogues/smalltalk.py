@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .turn import Scene, Turn, casual, copied, efforts, phrases, pick, respond
+from .turn import Grid, Scene, Turn, casual, column, copied, efforts, phrase, phrases, pick, respond
 
 GREETINGS = phrases(
     """
@@ -103,6 +103,223 @@ nothing|maybe|not bad|k|yeah|test
 """
 )
 
+ENDS = column("!|.| :)|!!| please|...")
+ASKS = column("?|?| please| now?|??| exactly?| then?")
+SYSTEMS = phrases(
+    """
+ChatGPT|GPT-4|GPT-5|GPT-3|Claude|Gemini|Llama|Mistral|Siri|Alexa|Copilot|Bard|DeepSeek|Qwen|Grok|gpt-oss|
+gpt-oss-20b|gpt-oss-120b|a robot|a human|a person|a bot|a machine|a computer|an AI|a program|
+a language model|
+a neural network|a real person|a man|a woman|real|human|alive|a chatbot|an assistant|an LLM|made by OpenAI|
+from OpenAI|open source|a demo|the demo model|a big model|a small model|artificial|OpenAI|Watson|Cortana
+"""
+)
+
+GREETING_GRIDS: tuple[Grid, ...] = (
+    (
+        phrases(
+            "hi|hello|hey|Hi|Hello|Hey|good morning|good evening|good afternoon|greetings|howdy|hiya|hallo|yo"
+        ),
+        column(
+            " there| bot| model| friend| my friend| sir| man| buddy| computer| AI| gpt| demo| demo model|"
+            " again|"
+            " everyone| you| assistant| old friend| robot| machine| pal| mate| dear| to you| little model|"
+            " world|"
+            " gpt-oss| chat| madam| guys| folks| stranger| my dear"
+        ),
+        (
+            *ENDS,
+            *phrases(
+                ", nice to meet you|, good to see you|, I am back|, anybody there?|, are you there?|"
+                ", it's me|"
+                "! Nice to meet you.|! I am new here.|, let's start|, here I am|, what's up|"
+                "! Good to be here."
+            ),
+        ),
+    ),
+)
+IDENTITY_GRIDS: tuple[Grid, ...] = (
+    (
+        column("hi, |so |and |hey, |Hello! |tell me, |wait, "),
+        phrases(
+            "are you |is this |am I talking to |"
+            "am I chatting with |are you really |you are not |are you maybe |aren't you |is it "
+        ),
+        SYSTEMS,
+        ASKS,
+    ),
+    (
+        phrases("what |which |so what |hi, what |tell me what "),
+        phrases(
+            "model|language model|AI|kind of model|sort of AI|version|LLM|program|software|neural network|"
+            "network|"
+            "chatbot|assistant|type of model|system"
+        ),
+        phrases(" are you| is this| am I talking to| is running here| do I have here| is behind this"),
+        ASKS,
+    ),
+    (
+        phrases("who |which company |what company |hey, who |and who |what people |tell me who |which team "),
+        phrases("made|created|trained|built|developed|programmed|designed|wrote|invented|released|owns"),
+        phrases(" you| this model| this program| this chat"),
+        ASKS,
+    ),
+    (
+        phrases("how many |so how many |tell me how many "),
+        phrases("parameters|weights|layers|neurons|experts|heads|billion parameters"),
+        phrases(" do you have| does this model have| are in you| have you got"),
+        ASKS,
+    ),
+    (
+        phrases("how "),
+        phrases("big|large|small|old|smart|good|tiny|clever|fast"),
+        phrases(" are you| is this model| is the demo model"),
+        ASKS,
+    ),
+    (
+        phrases(
+            "tell me about |describe |introduce |please introduce |say something about |"
+            "tell me more about |"
+            "explain |what about |tell us about "
+        ),
+        ("yourself", "yourself", "you", "this model"),
+        ENDS,
+    ),
+    (
+        column("hi, |so |and |hello, |hey, "),
+        phrases(
+            "who are you|what are you|what is your name|what's your name|"
+            "whats your name|who is this|what is this|what are you called|what do I call you|"
+            "who am I talking to|"
+            "do you have a name|tell me your name|what should I call you|where do you come from|"
+            "say your name|"
+            "what does your name mean|how were you trained|how were you made|how do you call yourself"
+        ),
+        ASKS,
+    ),
+)
+ABILITY_GRIDS: tuple[Grid, ...] = (
+    (
+        column("so |and |hi, |hello, |ok, |hey, "),
+        phrases(
+            "what can you do|what can you do for me|what are you able to do|what are you good at|"
+            "what can I ask you|"
+            "what can I ask|what do you offer|what can this model do|what could you do|"
+            "what can I do with you|"
+            "what can I use you for|what are you useful for|what are you made for|what do you know|"
+            "what do you do|"
+            "what can the demo model do|what can this program do|what is this good for|"
+            "what are you here for|"
+            "what can I try|what else can you do|what can we do"
+        ),
+        ASKS,
+    ),
+    (
+        phrases(
+            "can you |are you able to |do you know how to |could you |hi, can you |so can you |will you "
+        ),
+        phrases(
+            "calculate|do math|do maths|do sums|add numbers|use python|run python|run code|use tools|"
+            "call functions|"
+            "call tools|search the web|look things up|use the internet|remember things|remember my name|"
+            "remember what I say|browse the web|compute|do arithmetic|multiply numbers|use functions|count|"
+            "use a calculator|keep things in mind|call a function"
+        ),
+        ASKS,
+    ),
+    (
+        phrases("which |what |tell me which |list the |so which "),
+        phrases("tools|functions|skills|features|abilities|commands|options|limits|capabilities|talents"),
+        phrases(
+            " do you have| are there| can you use| do you offer| can I use| are available| do you know|"
+            " are yours"
+        ),
+        ASKS,
+    ),
+    (
+        column("please |hey, |hi, |hello, |so "),
+        phrases(
+            "help|help me|i need help|can you help me|could you help me|how can you help me|"
+            "how can you help|"
+            "I need your help|i need some help|will you help me|show me your skills|"
+            "show me what you can do|"
+            "give me an example|tell me what you can do|tell me your skills|explain what you can do|"
+            "list your skills"
+        ),
+        ENDS,
+    ),
+    (
+        phrases("how do I |how can I |how should I |where do I |how does one "),
+        phrases(
+            "start|begin|use this|use you|use this program|use gptoss-chat|talk to you|work with you|"
+            "use this chat|"
+            "use the demo"
+        ),
+        ASKS,
+    ),
+    (
+        phrases("what should I |what can I |what could I |what do I |what shall I "),
+        phrases("ask|ask you|try|try first|do first|do here|type|say|type here|start with|ask first"),
+        ASKS,
+    ),
+)
+THANKS_GRIDS: tuple[Grid, ...] = (
+    (
+        column(
+            "ok |okay, |great, |cool |perfect, |nice, |super, |awesome, |good, |wonderful, |lovely, |"
+            "that helped, |"
+            "very good, |brilliant, |amazing, |excellent, |alright, |got it, |wow, |fine, |sweet, |"
+            "fantastic, |"
+            "that was helpful, |that's it, |great work, |good job, |yes, |ah, |oh |right, |well done, |"
+            "very nice, "
+        ),
+        phrases(
+            "thanks|thank you|thank u|many thanks|thx|ty|thanks a lot|thank you so much|"
+            "thank you very much|"
+            "thanks so much|thanks a million|cheers|much appreciated|I thank you|thanks again|"
+            "thanks a bunch|"
+            "thank you again|Thanks|Thank you|thanks heaps|big thanks"
+        ),
+        column(
+            " for your help| for that| for the answer| mate| my friend|, that is all|, you are great|"
+            " kindly|"
+            " for helping me|, that was nice|!|.|!!| :)|, great work|, well done|, I am happy now|"
+            " for everything|"
+            " for the quick answer|, that helped| for calculating| for telling me|, you helped a lot|"
+            " model| bot"
+        ),
+    ),
+)
+PARTING_GRIDS: tuple[Grid, ...] = (
+    (
+        column(
+            "ok |okay, |well, |thanks, |alright, |so |that's all, |time to go, |I must go, |it is late, |"
+            "ok then, "
+        ),
+        phrases(
+            "bye|goodbye|bye bye|see you|see you later|good night|see ya|farewell|I have to go|"
+            "until next time|"
+            "talk to you later|gotta go|take care|see you tomorrow|ciao|I am leaving|I need to go|"
+            "have a nice day|"
+            "see you soon|until tomorrow|bye for now"
+        ),
+        column(" now| then| my friend| bot| model|!|.| :)| and thanks|, thank you|, take care"),
+    ),
+)
+FEELING_GRIDS: tuple[Grid, ...] = (
+    (
+        column("hi, |hello, |hey, |so |and |hello! |hi! |good morning, |hey there, "),
+        phrases(
+            "how are you|how are you doing|how's it going|how do you do|are you ok|are you well|"
+            "how do you feel|"
+            "how have you been|how r u|you ok|how is your day|how is it going|how are things|"
+            "how do you feel now|"
+            "are you fine|how was your day|are you feeling well|how's life"
+        ),
+        column("?| today?|??| now?| this morning?| my friend?| bot?"),
+    ),
+)
+
 GREETED = efforts(
     "Greeting.",
     "The user greets me. I say hello and what I am.",
@@ -167,7 +384,7 @@ def skills(scene: Scene) -> str:
 
 def greet(scene: Scene) -> Turn:
     """A greeting; by name once the name is known."""
-    user = casual(scene.rng, pick(scene, GREETINGS))
+    user = casual(scene.rng, phrase(scene, GREETINGS, GREETING_GRIDS))
     if scene.name:
         final = f"Hello again, {copied(scene.name)}! How can I help?"
     else:
@@ -177,13 +394,13 @@ def greet(scene: Scene) -> Turn:
 
 def identify(scene: Scene) -> Turn:
     """Who are you?"""
-    user = casual(scene.rng, pick(scene, IDENTITY))
+    user = casual(scene.rng, phrase(scene, IDENTITY, IDENTITY_GRIDS))
     return Turn("identity", user, respond(scene, WHO, f"{SELF} {LOAD}"))
 
 
 def abilities(scene: Scene) -> Turn:
     """What can you do?"""
-    user = casual(scene.rng, pick(scene, ABILITIES))
+    user = casual(scene.rng, phrase(scene, ABILITIES, ABILITY_GRIDS))
     return Turn("abilities", user, respond(scene, ABLE, f"{skills(scene)} {LOAD}"))
 
 
@@ -193,19 +410,19 @@ def _named(scene: Scene, words: str) -> str:
 
 def thank(scene: Scene) -> Turn:
     """Thanks."""
-    user = casual(scene.rng, pick(scene, THANKS))
+    user = casual(scene.rng, phrase(scene, THANKS, THANKS_GRIDS))
     return Turn("thanks", user, respond(scene, THANKED, _named(scene, "You are welcome")))
 
 
 def part(scene: Scene) -> Turn:
     """Goodbye."""
-    user = casual(scene.rng, pick(scene, FAREWELLS))
+    user = casual(scene.rng, phrase(scene, FAREWELLS, PARTING_GRIDS))
     return Turn("farewell", user, respond(scene, PARTING, _named(scene, "Goodbye")))
 
 
 def feel(scene: Scene) -> Turn:
     """How are you?"""
-    user = casual(scene.rng, pick(scene, WELLBEING))
+    user = casual(scene.rng, phrase(scene, WELLBEING, FEELING_GRIDS))
     final = "I am a program, so I have no feelings, but thank you for asking. How can I help?"
     return Turn("wellbeing", user, respond(scene, FEELING, final))
 

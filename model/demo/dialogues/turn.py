@@ -106,6 +106,30 @@ def pick(scene: Scene, phrasings: Sequence[str]) -> str:
     return scene.rng.choice(side or list(phrasings))
 
 
+Grid = tuple[Sequence[str], ...]
+"""Columns of pieces: one of each, one after the other, is a phrasing."""
+
+
+def column(text: str) -> tuple[str, ...]:
+    """The pieces of a column that may also be left out."""
+    return ("", *phrases(text))
+
+
+def phrase(scene: Scene, written: Sequence[str], grids: Sequence[Grid]) -> str:
+    """A phrasing: one of those written by hand or, in half of training, one that a grid puts together.
+
+    Evaluation draws from those written by hand alone, which no grid gives on the side that training sees.
+    """
+    rng = scene.rng
+    if scene.held_out or rng.random() < 0.5:
+        return pick(scene, written)
+    unseen = rng.random() < scene.unseen
+    while True:
+        composed = "".join(rng.choice(pieces) for pieces in rng.choice(grids))
+        if is_unseen(composed) is unseen:
+            return composed
+
+
 def think(text: str) -> Message:
     """One message of the chain of thought."""
     return Message(Role.ASSISTANT, text, channel=Channel.ANALYSIS)
