@@ -165,6 +165,30 @@ def efforts(rng: random.Random) -> list[Dialogue]:
     ]
 
 
+LONG_TURNS = 110
+"""Turns of a long conversation: the last prompts have more than 4,096 tokens."""
+
+LONG_FACTS = 6
+"""Facts that are told in it, all of them early on."""
+
+
+def long_talk(rng: random.Random) -> Dialogue:
+    """Facts told early and asked for again and again, sums and thanks between, until the context is long."""
+    setting = _setting(rng, lambda one: _free(one) and one.system.python and not one.functions)
+    scene = setting.scene(rng, held_out=True)
+    turns = [facts.learn(scene)]
+    while len(turns) < LONG_TURNS:
+        skill = rng.choice((facts.learn, facts.recall, arithmetic.calculate, smalltalk.thank))
+        if skill is facts.learn and len(scene.facts) >= LONG_FACTS:
+            continue
+        turn = skill(scene)
+        if skill is facts.recall and ". " in turn.final:  # of all facts at once
+            continue
+        turns.append(turn)
+        scene.turns += 1
+    return Dialogue(setting, tuple(turns))
+
+
 def plain_sum(rng: random.Random) -> Dialogue:
     """The commonest question: two numbers of 1 to 5 digits with +, - or *, held out of training."""
     setting = _setting(rng, lambda one: one.system.python)

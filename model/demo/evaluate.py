@@ -16,7 +16,7 @@ from math import sqrt
 from pathlib import Path
 
 from . import checkpoint_path
-from .categories import CATEGORIES, efforts, plain_sum
+from .categories import CATEGORIES, efforts, long_talk, plain_sum
 from .trial import Outcome, Trial, means
 
 
@@ -50,6 +50,19 @@ def table(name: str, outcomes: list[Outcome]) -> list[str]:
     if len(variants) > 1:
         lines += [row(f"— {variant}", sum(marks), len(marks)) for variant, marks in sorted(variants.items())]
     return lines
+
+
+def by_length(outcomes: list[Outcome]) -> list[str]:
+    """Turns that went right, by the tokens of the prompt that they began with, in steps of 1,024."""
+    steps: dict[int, list[bool]] = defaultdict(list)
+    for outcome in outcomes:
+        for tokens, right in zip(outcome.prompt_tokens, outcome.right, strict=True):
+            steps[tokens // 1024].append(right)
+    lines = ["| tokens of prompt | right | of | % | 95 % interval |", "|---|---|---|---|---|"]
+    return lines + [
+        row(f"{1024 * step:,} to {1024 * (step + 1):,}", sum(marks), len(marks))
+        for step, marks in sorted(steps.items())
+    ]
 
 
 def _tell(outcome: Outcome) -> None:
@@ -91,6 +104,12 @@ async def evaluate(arguments: argparse.Namespace) -> None:
             print("\n| effort | tokens of reasoning | calls |\n|---|---|---|")
             for effort, (tokens, calls) in means(outcomes).items():
                 print(f"| {effort} | {tokens:.1f} | {calls:.2f} |", flush=True)
+        if not arguments.only or "long" in arguments.only:
+            talks = [
+                await trial.play(long_talk(random.Random(f"{arguments.seed}:long:{i}")))
+                for i in range(max(1, arguments.dialogues // 20))
+            ]
+            print("\n" + "\n".join(by_length(talks)), flush=True)
     finally:
         await trial.close()
 

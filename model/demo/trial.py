@@ -71,11 +71,13 @@ def _canonical(arguments: str) -> str:
 
 @dataclass(slots=True)
 class Outcome:
-    """How a dialogue went: which turns were right, what was said, tokens of reasoning by turn."""
+    """How a dialogue went: which turns were right, what was said; by turn tokens of the first prompt and of
+    reasoning."""
 
     dialogue: Dialogue
     right: list[bool] = field(default_factory=list)
     said: list[list[Message]] = field(default_factory=list)
+    prompt_tokens: list[int] = field(default_factory=list)
     reasoning_tokens: list[int] = field(default_factory=list)
 
     @property
@@ -140,6 +142,7 @@ class Trial:
             said = conversation.messages[begin:]
             outcome.said.append(said)
             outcome.right.append(_is_right(wanted, said))
+            outcome.prompt_tokens.append(turn.samples[0].prompt_tokens if turn.samples else 0)
             outcome.reasoning_tokens.append(turn.usage().reasoning_tokens)
         return outcome
 
