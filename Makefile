@@ -43,6 +43,7 @@ token-streams: dev
 
 demo-model: dev
 	$(BIN)/python -m gptoss_tui.model.demo.train
+	$(BIN)/python -m gptoss_tui.model.demo.evaluate
 
 demo-eval: dev
 	$(BIN)/python -m gptoss_tui.model.demo.evaluate

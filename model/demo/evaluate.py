@@ -15,8 +15,11 @@ from collections import defaultdict
 from math import sqrt
 from pathlib import Path
 
+from gptoss_tui.harmony.message import Role
+
 from . import checkpoint_path
 from .categories import CATEGORIES, efforts, long_talk, plain_sum
+from .dialogues import plain
 from .trial import Outcome, Trial, means
 
 
@@ -75,7 +78,9 @@ def _tell(outcome: Outcome) -> None:
                     f"    {message.recipient or message.name or message.channel}: {message.text!r}"[:400],
                     file=sys.stderr,
                 )
-            print(f"    wanted: {turn.final!r}", file=sys.stderr)
+            wanted = [message for message in turn.messages if message.role is Role.ASSISTANT]
+            for message in wanted[1:]:
+                print(f"    wanted: {message.recipient or ''} {plain(message.text)!r}", file=sys.stderr)
 
 
 async def evaluate(arguments: argparse.Namespace) -> None:
