@@ -220,8 +220,8 @@ def batch(
 
 
 def _jump(rng: random.Random, item: Example) -> tuple[int, int]:
-    """Half of the time somewhere before the last turn: often between setting and conversation."""
-    if rng.random() < 0.5:
+    """Three times in ten, somewhere before the last turn: often between setting and conversation."""
+    if rng.random() > 0.3:
         return 0, 0
     return rng.choice((0, 0, item.turn, rng.randint(0, item.turn))), rng.randrange(FARTHEST)
 

@@ -55,7 +55,7 @@ SKILLS: dict[Skill, float] = {
 }
 """What any conversation may hold, and how often."""
 
-WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 110, called.several: 40}
+WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 200, called.several: 70}
 WITH_PYTHON: dict[Skill, float] = {called.several: 8}
 WITH_BROWSER: dict[Skill, float] = {browsing.search: 110}
 IN_JSON: dict[Skill, float] = {schema.fill: 80, schema.compute: 20}
@@ -150,7 +150,7 @@ def invent_setting(rng: random.Random) -> Setting:
     if kind < 0.15:
         shape = schema.invent_format(rng)
         return Setting(system, DeveloperPrompt(instructions, (), (shape,)))
-    if kind < 0.56:
+    if kind < 0.65:
         functions = invent_functions(rng, rng.choice((1, 1, 2, 2, 3, 4)))
         told = tuple(one.function for one in functions)
         return Setting(system, DeveloperPrompt(instructions, told), functions)
