@@ -12,12 +12,27 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from gptoss_tui.harmony.message import Channel
 from gptoss_tui.model.demo import checkpoint_path
-from gptoss_tui.model.demo.categories import CATEGORIES
+from gptoss_tui.model.demo.categories import CATEGORIES, efforts
 from gptoss_tui.model.demo.evaluate import wilson
 from gptoss_tui.model.demo.trial import Trial
 
-MASTERED = ("b sums with python", "b sums without python", "h unknown")
+LEAST = {
+    "a talk and memory": 2,
+    "b sums with python": 3,
+    "b sums without python": 3,
+    "b programs": 2,
+    "c search and cite": 0,
+    "d unseen functions": 2,
+    "e several calls": 2,
+    "f errors": 2,
+    "g harmful": 2,
+    "g harmless": 2,
+    "h unknown": 3,
+    "i JSON": 2,
+}
+"""Of three dialogues, how many these weights get right at least."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -29,12 +44,25 @@ async def trial() -> AsyncIterator[Trial]:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("category", MASTERED)
-async def test_it_does_what_it_has_mastered(trial: Trial, category: str) -> None:
+@pytest.mark.parametrize("category", CATEGORIES)
+async def test_it_does_what_the_card_says(trial: Trial, category: str) -> None:
     outcomes = [
         await trial.play(CATEGORIES[category](random.Random(f"regression:{category}:{i}"))) for i in range(3)
     ]
-    assert sum(all(outcome.right) for outcome in outcomes) >= 2, [outcome.said for outcome in outcomes]
+    said = [outcome.said for outcome in outcomes]
+    assert sum(all(outcome.right) for outcome in outcomes) >= LEAST[category], said
+    assert all(turn[-1].channel is Channel.FINAL for outcome in said for turn in outcome), (
+        "no turn without an end"
+    )
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_at_high_effort_it_thinks_longer_and_checks(trial: Trial) -> None:
+    low, medium, high = [
+        await trial.play(dialogue) for dialogue in efforts(random.Random("regression:efforts"))
+    ]
+    assert low.reasoning_tokens < medium.reasoning_tokens < high.reasoning_tokens
+    assert (low.calls, high.calls) == ([1], [2])
 
 
 def test_intervals_are_wilsons() -> None:

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from gptoss_tui.harmony.message import Channel, Message
 
 from .calls import call, said
-from .invented import COLOURS, invent_code, invent_integer, invent_label, invent_phrase, invent_word
+from .invented import (
+    COLOURS,
+    invent_code,
+    invent_integer,
+    invent_label,
+    invent_phrase,
+    invent_term,
+    invent_word,
+)
 from .turn import Scene, Turn, answer, casual, copied, efforts, phrases, pick, think
 from .vocabulary import PLACES
 
@@ -43,7 +51,6 @@ FIND = efforts(
     "I know nothing about the world, but the browser is enabled. I search for {q}, open the result whose "
     "title is the right one, look for the line that says it, and quote that line with its place.",
 )
-OPENING = "The right title is {t}, so I open {n}."
 NOTHING = "I searched and found no page about that."
 
 
@@ -88,7 +95,7 @@ def _article(rng: random.Random, subject: str) -> Article:
     lines = [f"{subject} is a {invent_word(rng)} in {rng.choice(PLACES)}."]
     says[""] = lines[0]
     for _ in range(rng.randint(2, 7)):
-        attribute = invent_word(rng)
+        attribute = invent_term(rng)
         if attribute in says or attribute in subject.lower():
             continue
         value = rng.choice(
@@ -190,20 +197,26 @@ def search(scene: Scene) -> Turn:
         first,
         searching,
         said(SEARCH, results(cursor, query, hits), Channel.ANALYSIS),
-        think(OPENING.replace("{t}", copied(wanted.title)).replace("{n}", copied(str(number)))),
+        think(_looked_through([title for title, _, _ in hits[: number + 1]])),
         call(OPEN, {"id": number}, Channel.ANALYSIS),
         said(
             OPEN,
             shown(cursor + 1, wanted.title if host else f"{wanted.slug}.md", url, lines),
             Channel.ANALYSIS,
         ),
-        think(f"It says: {copied(wanted.says[attribute])}"),
+        think(f"It says: L{copied(f'{at}: {wanted.says[attribute]}')}"),
         answer(
             f"I found this: {copied(wanted.says[attribute])} 【{copied(str(cursor + 1))}†L{copied(str(at))}】"
         ),
     )
     documents = {f"{one.slug}.md": "\n".join(page_lines(rng, one, "")[2:]) for one in articles}
     return Turn("search", user, messages, documents)
+
+
+def _looked_through(titles: list[str]) -> str:
+    """One result after the other until the right one: each is judged where its title has just been copied."""
+    *passed, right = (f"{i}: {copied(title)}" for i, title in enumerate(titles))
+    return f"{''.join(f'{one}, no. ' for one in passed)}{right}, yes. I open {len(passed)}."
 
 
 def casual_request(rng: random.Random, template: str) -> str:

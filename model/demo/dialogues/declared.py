@@ -20,11 +20,11 @@ from .invented import (
     invent_integer,
     invent_label,
     invent_phrase,
+    invent_term,
     invent_word,
 )
 from .parameter import KINDS, Parameter
 from .turn import phrases
-from .vocabulary import WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +129,6 @@ def invent_functions(rng: random.Random, count: int) -> tuple[Declared, ...]:
     return tuple(found.values())
 
 
-def _word(rng: random.Random) -> str:
-    """Mostly English, as the names in programs are."""
-    return rng.choice(WORDS) if rng.random() < 0.5 else invent_word(rng)
-
-
 def _joined(rng: random.Random, *words: str) -> str:
     """The words as a function's name: mostly in snake case."""
     style = rng.random()
@@ -148,7 +143,7 @@ def _extras(rng: random.Random, taken: set[str]) -> tuple[Parameter, ...]:
     """Up to three more parameters, some of them optional."""
     extras: list[Parameter] = []
     for _ in range(rng.choices((0, 1, 2, 3), (50, 30, 14, 6))[0]):
-        name = _word(rng) if rng.random() < 0.75 else _joined(rng, _word(rng), _word(rng))
+        name = invent_term(rng) if rng.random() < 0.75 else _joined(rng, invent_term(rng), invent_term(rng))
         if name in taken:
             continue
         taken.add(name)
@@ -157,7 +152,7 @@ def _extras(rng: random.Random, taken: set[str]) -> tuple[Parameter, ...]:
             tuple(
                 sorted(
                     {
-                        _word(rng) if rng.random() < 0.7 else rng.choice(COLOURS)
+                        invent_term(rng) if rng.random() < 0.7 else rng.choice(COLOURS)
                         for _ in range(rng.randint(2, 4))
                     }
                 )
@@ -178,7 +173,7 @@ def _described(rng: random.Random, name: str) -> str:
 
 
 def _lookup(rng: random.Random) -> Declared:
-    a, t = _word(rng), _word(rng)
+    a, t = invent_term(rng), invent_term(rng)
     name = _joined(
         rng,
         *rng.choice(
@@ -191,7 +186,7 @@ def _lookup(rng: random.Random) -> Declared:
                 ("fetch", t, a),
                 (a,),
                 ("get", t, a),
-                (_word(rng), a),
+                (invent_term(rng), a),
             )
         ),
     )
@@ -204,14 +199,14 @@ def _lookup(rng: random.Random) -> Declared:
             f"Find the {a} of a {t}.",
         )
     )
-    key = rng.choice((t, t, t, f"{t}_name", f"{t}_id", "name", "id", _word(rng)))
+    key = rng.choice((t, t, t, f"{t}_name", f"{t}_id", "name", "id", invent_term(rng)))
     first = Parameter(key, rng.choice(("label", "label", "label", "code")), True, (), _described(rng, t))
     return Declared(name, described, (first, *_extras(rng, {key})), _asks(LOOKUPS, key, a=a, t=t))
 
 
 def _action(rng: random.Random) -> Declared:
-    v, t = _word(rng), _word(rng)
-    name = _joined(rng, *rng.choice(((v, t), (v,), ("do", v), (v, "the", t), (t, v), (v, _word(rng)))))
+    v, t = invent_term(rng), invent_term(rng)
+    name = _joined(rng, *rng.choice(((v, t), (v,), ("do", v), (v, "the", t), (t, v), (v, invent_term(rng)))))
     described = rng.choice(
         (
             f"{v.capitalize()} a {t}.",
@@ -220,7 +215,7 @@ def _action(rng: random.Random) -> Declared:
             f"{v.capitalize()}s the {t}.",
         )
     )
-    key = rng.choice((t, t, f"{t}_name", "name", "target", _word(rng)))
+    key = rng.choice((t, t, f"{t}_name", "name", "target", invent_term(rng)))
     first = Parameter(
         key,
         rng.choice(("label", "label", "label", "integer", "code", "phrase")),
@@ -232,7 +227,7 @@ def _action(rng: random.Random) -> Declared:
 
 
 def _path(rng: random.Random) -> Declared:
-    a, t = _word(rng), _word(rng)
+    a, t = invent_term(rng), invent_term(rng)
     name = _joined(rng, *rng.choice((("find", a), (a,), ("get", a), (a, "between"), (t, a))))
     described = rng.choice(
         (
@@ -258,7 +253,7 @@ def _path(rng: random.Random) -> Declared:
 
 
 def _state(rng: random.Random) -> Declared:
-    a = _word(rng)
+    a = invent_term(rng)
     name = _joined(rng, *rng.choice((("get", a), ("current", a), (a,), ("read", a), (a, "now"))))
     described = rng.choice((f"The current {a}.", f"Get the {a}.", f"Returns the {a}."))
     return Declared(name, described, (), tuple(ask.replace("{a}", a) for ask in STATES))
@@ -267,7 +262,7 @@ def _state(rng: random.Random) -> Declared:
 def _familiar(rng: random.Random) -> Declared:
     name, described, parameters, asks = rng.choice(FAMILIAR)
     if rng.random() < 0.4:
-        name = _joined(rng, *name.split("_"), _word(rng))
+        name = _joined(rng, *name.split("_"), invent_term(rng))
     return Declared(name, described, parameters, tuple(asks.split("|")))
 
 

@@ -19,6 +19,11 @@ def invent_word(rng: random.Random, held_out: bool = False) -> str:
             return word
 
 
+def invent_term(rng: random.Random) -> str:
+    """A word for a thing or a deed, as names in programs and headings are: mostly English."""
+    return rng.choice(WORDS) if rng.random() < 0.5 else invent_word(rng)
+
+
 def invent_label(rng: random.Random, held_out: bool = False) -> str:
     """What a person would name: a place, a name, a word, a code, sometimes of two or three words."""
     while True:
