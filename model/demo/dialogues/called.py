@@ -129,7 +129,12 @@ def call_function(scene: Scene) -> Turn:
     required = [one for one in declared.parameters if one.required]
     if required and rng.random() < 0.05:
         return _lacking(scene, declared, rng.choice(required))
-    first = think(CALL[scene.effort].replace("{f}", declared.signature))
+    named = copied(declared.name)
+    if (
+        task.arguments
+    ):  # a function's parameters stand after its name in the prompt, so they are copied with it
+        named += f" with {', '.join(map(copied, task.arguments))}"
+    first = think(CALL[scene.effort].replace("{f}", named))
     if rng.random() < 0.22:
         return Turn("function-error", user, (first, *_failing(scene, task)))
     result = invent_result(rng)
@@ -283,8 +288,6 @@ def several(scene: Scene) -> Turn:
     lines = []
     for task in tasks:
         result = arithmetic.evaluate(task.code) if task.function is None else invent_result(rng)
-        if task.function:
-            messages.append(think(f"Call {task.function.signature}."))
         messages += [task.call(), task.output(result)]
         left = copied(task.code) if task.function is None else copied(task.name)
         lines.append(

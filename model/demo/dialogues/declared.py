@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gptoss_tui.harmony.message import Function
-from gptoss_tui.harmony.typescript import typescript
 
 from .familiar import FAMILIAR
 from .invented import (
@@ -25,7 +24,7 @@ from .invented import (
     invent_word,
 )
 from .parameter import KINDS, Parameter
-from .turn import copied, phrases
+from .turn import phrases
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +51,6 @@ class Declared:
         if required := [parameter.name for parameter in self.parameters if parameter.required]:
             schema["required"] = required
         return Function(self.name, self.description, schema)
-
-    @property
-    def signature(self) -> str:
-        """As it stands in the developer message, its name marked as copied."""
-        told = self.function.parameters
-        return f"type {copied(self.name)} = {f'(_: {typescript(told)})' if told else '()'}"
 
     @property
     def recipient(self) -> str:
