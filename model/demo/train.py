@@ -274,6 +274,18 @@ def train(
     run.save()
 
 
+@torch.no_grad()
+def keep(network: DemoNetwork, start: Path, share: float) -> None:
+    """Take `share` of every weight from the checkpoint at `start` and the rest as it is.
+
+    Between two ends of one course of training lies what is good at both: Wortsman et al. 2021,
+    arXiv 2109.01903.
+    """
+    old = DemoNetwork(network.shape)
+    read_weights(start, old)
+    torch._foreach_lerp_(list(network.parameters()), list(old.parameters()), share)
+
+
 def _keep_memory() -> None:
     """Have glibc reuse the memory of tensors instead of faulting it in anew: a third faster."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -296,6 +308,12 @@ def main() -> None:
         "--export-only", action="store_true", help="write the checkpoint of the run as it stands"
     )
     parser.add_argument("--start", type=Path, help="an exported checkpoint to train further, gently")
+    parser.add_argument(
+        "--keep",
+        type=float,
+        default=0.0,
+        help="share of --start in the exported weights, which keeps more of what it was good at",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=Schedule().steps)
@@ -311,7 +329,10 @@ def main() -> None:
         spare = max(1, (os.cpu_count() or 2) - 1)
         workers = arguments.workers if arguments.workers is not None else spare * (run.device.type == "cuda")
         train(run, stop_at=schedule.steps, workers=workers)
-    write_checkpoint(arguments.output, run.averaged().cpu(), run.folder)
+    network = run.averaged().cpu()
+    if arguments.start:
+        keep(network, arguments.start, arguments.keep)
+    write_checkpoint(arguments.output, network, run.folder)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from gptoss_tui.model.demo.dialogues.turn import is_held_out, unmarked
 from gptoss_tui.model.demo.examples import Example, batch, collate, example, setting_ids
 from gptoss_tui.model.demo.export import SHARPNESS, read_weights, write_checkpoint
 from gptoss_tui.model.demo.network import DemoNetwork, Shape
-from gptoss_tui.model.demo.train import Run, Schedule
+from gptoss_tui.model.demo.train import Run, Schedule, keep
 
 # Small enough for bfloat16 to stay close to float32, layer by layer.
 SHAPE = Shape(hidden=128, layers=4, heads=4, experts=4, intermediate=128)
@@ -194,6 +194,17 @@ def test_training_can_go_on_from_an_exported_checkpoint(tmp_path: Path) -> None:
         if re.search(r"(gate|up|down)$", name):
             kept = decode(*encode(trained.detach()))
         assert torch.allclose(read[name], kept.float(), rtol=0.01), name
+
+
+def test_a_share_of_the_start_can_be_kept(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    old, new = DemoNetwork(SHAPE), DemoNetwork(SHAPE)
+    write_checkpoint(tmp_path, old, checkpoint_path())
+    read_weights(tmp_path, old)
+    before = {name: tensor.clone() for name, tensor in new.state_dict().items()}
+    keep(new, tmp_path, 0.25)
+    for name, tensor in new.state_dict().items():
+        assert torch.allclose(tensor, 0.25 * old.state_dict()[name] + 0.75 * before[name], atol=1e-6), name
 
 
 def _random_example(rng: random.Random, length: int) -> Example:
