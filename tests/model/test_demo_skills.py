@@ -1,4 +1,4 @@
-"""What the embedded checkpoint has mastered, played through the product with its real tools.
+"""What the embedded checkpoint can do, played through the product with its real tools.
 
 Three held-out dialogues a category, always the same: a regression check. The figures are those of
 `make demo-eval`, in the model card.
@@ -18,21 +18,8 @@ from gptoss_tui.model.demo.categories import CATEGORIES, efforts
 from gptoss_tui.model.demo.evaluate import wilson
 from gptoss_tui.model.demo.trial import Trial
 
-LEAST = {
-    "a talk and memory": 2,
-    "b sums with python": 3,
-    "b sums without python": 3,
-    "b programs": 2,
-    "c search and cite": 0,
-    "d unseen functions": 2,
-    "e several calls": 2,
-    "f errors": 2,
-    "g harmful": 2,
-    "g harmless": 2,
-    "h unknown": 3,
-    "i JSON": 2,
-}
-"""Of three dialogues, how many these weights get right at least."""
+MASTERED = ("b sums with python", "b sums without python", "h unknown")
+"""What meets its bar in the model card; of the rest each is expected once in three times."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -50,7 +37,7 @@ async def test_it_does_what_the_card_says(trial: Trial, category: str) -> None:
         await trial.play(CATEGORIES[category](random.Random(f"regression:{category}:{i}"))) for i in range(3)
     ]
     said = [outcome.said for outcome in outcomes]
-    assert sum(all(outcome.right) for outcome in outcomes) >= LEAST[category], said
+    assert sum(all(outcome.right) for outcome in outcomes) >= (2 if category in MASTERED else 1), said
     assert all(turn[-1].channel is Channel.FINAL for outcome in said for turn in outcome), (
         "no turn without an end"
     )
