@@ -149,7 +149,8 @@ async def test_a_composed_address_is_shown_before_it_is_opened(stage: StageMaker
 
 
 async def test_a_citation_reads_well_while_the_answer_streams(stage: StageMaker) -> None:
-    scripts = (SEARCH, OPEN, "<|channel|>final<|message|>Built in 1871【1†L4】, and so on and on.<|return|>")
+    rest = " and on" * 200  # some seconds, so that the end is far when the citation is on the screen
+    scripts = (SEARCH, OPEN, f"<|channel|>final<|message|>Built in 1871【1†L4】, and so on{rest}.<|return|>")
     async with stage(*scripts, tools=browser_tools(Coast(), Coast()), context=10**6, pause=0.02) as s:
         await s.ready()
         await s.say("How old is it?")
