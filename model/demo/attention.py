@@ -129,9 +129,8 @@ def _full_masks(past: Tensor, own: Tensor) -> list[Tensor]:
 
 def _window_mask(past: Tensor, own: Tensor, reach: int) -> Tensor:
     """The same for every window: a piece of t queries and the `reach` + t keys that end with it."""
-    _, piece = windows(own.shape[1], reach)
     seen = _windows(past, own, 1, reach).flatten(0, 1)
-    at = torch.arange(reach + piece, device=own.device)
+    at = torch.arange(seen.shape[1], device=own.device)
     distance = at[reach:, None] - at
     return _additive(seen[:, None] & (distance >= 0) & (distance < reach))
 
@@ -146,15 +145,13 @@ def _pieces(length: int) -> list[tuple[int, int]]:
     return [(begin, min(begin + PIECE, length)) for begin in range(0, length, PIECE)]
 
 
-def windows(length: int, reach: int) -> tuple[int, int]:
-    """Into how many pieces, and of what length, the queries of a sliding layer are cut."""
-    count = -(-length // reach)
-    return count, -(-length // count)
-
-
 def _windows(past: Tensor, own: Tensor, axis: int, reach: int) -> Tensor:
-    """What precedes rows, and the rows [n, ...] -> [n, pieces, ...]: the keys that each piece sees."""
-    count, piece = windows(own.shape[axis], reach)
+    """What precedes rows, and the rows [n, ...] -> [n, pieces, ...]: the keys that each piece sees.
+
+    The queries are cut into as few pieces of at most `reach` as there can be, all of one length.
+    """
+    count = -(-own.shape[axis] // reach)
+    piece = -(-own.shape[axis] // count)
     kept = past.narrow(axis, max(0, past.shape[axis] - reach), min(past.shape[axis], reach))
     before = _zeros(own, axis, reach - kept.shape[axis])
     behind = _zeros(own, axis, count * piece - own.shape[axis])

@@ -30,8 +30,7 @@ SEARCH, OPEN = "browser.search", "browser.open"
 ASKS = phrases(
     """
 Search for the {a} of {e}.|Look up the {a} of {e}.|look up the {a} of {e}|Find the {a} of {e} on the web.|
-Search the web for the {a} of {e}.|search: {a} of {e}|Find out the {a} of {e}.|
-Please look up the {a} of {e}.|
+Search the web for the {a} of {e}.|search: {a} of {e}|Find out the {a} of {e}.|Please look up the {a} of {e}.|
 Can you search for the {a} of {e}?|Browse for the {a} of {e}|What does the web say about the {a} of {e}?|
 google the {a} of {e}|Look online for the {a} of {e}.|Research the {a} of {e}.|search for {e} {a}|
 Use the browser to find the {a} of {e}.|Could you look up the {a} of {e}?|Search the {a} of {e}, please.|

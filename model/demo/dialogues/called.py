@@ -196,8 +196,7 @@ FAILURES = phrases(
     """
 ValueError: {x} is not allowed|KeyError: '{x}'|RuntimeError: the service is down|
 PermissionError: access denied|
-ConnectionError: no route to {x}|ValueError: {x} does not exist|LookupError: no such thing|
-OSError: disk full|
+ConnectionError: no route to {x}|ValueError: {x} does not exist|LookupError: no such thing|OSError: disk full|
 TypeError: unsupported operand|ValueError: count must be between 1 and 100|
 ZeroDivisionError: division by zero|
 FileNotFoundError: {x}|Exception: {x}|NotImplementedError|RuntimeError: quota exceeded, try tomorrow

@@ -137,12 +137,10 @@ Which facts did I tell you?|sum up what I said about me
 KEYS = phrases(
     """
 favourite colour|favorite color|favourite food|favorite book|favourite number|dog|cat|dog's name|cat's name|
-sister|brother|wife|husband|boss|teacher|car|phone number|room number|door code|PIN|team|city|country|
-street|
+sister|brother|wife|husband|boss|teacher|car|phone number|room number|door code|PIN|team|city|country|street|
 birthday|shoe size|seat|flight|project|company|school|meeting|password hint|lucky number|best friend|pet|
 horse|
-lawyer|doctor|hotel|language|band|favourite film|locker|order number|mother's name|father's name|son|
-daughter
+lawyer|doctor|hotel|language|band|favourite film|locker|order number|mother's name|father's name|son|daughter
 """
 )
 

@@ -40,8 +40,7 @@ FILLED = efforts(
 )
 LEADS = phrases(
     """
-{p}|Extract: {p}|Fill this in: {p}|Here is the text: {p}|Put this into JSON: {p}|
-Please extract the data: {p}|
+{p}|Extract: {p}|Fill this in: {p}|Here is the text: {p}|Put this into JSON: {p}|Please extract the data: {p}|
 Take this: {p}|Convert to JSON: {p}|Read this: {p}|Data: {p}|I have this: {p}|Structure this: {p}|
 Make a record of this: {p}|Parse this: {p}|What does this say? {p}|Note this: {p}|
 Turn this into the format: {p}

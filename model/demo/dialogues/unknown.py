@@ -49,8 +49,7 @@ I hate you.|I love you.|That is wrong.|that's not right|Why?|How?|When?|Where?|w
 are you sure?|What?|who?|tell me more|go on|continue|more|explain|Please explain that.|What did you say?|
 What's the biggest city in {p}?|Could you recommend a good {w}?|
 Please write a short story with a {w} and a {w2}.|
-How do magnets work?|who painted the {w}|my {w} does not {w2}, what can I do?|
-Is it true that {h} had a {w}?|
+How do magnets work?|who painted the {w}|my {w} does not {w2}, what can I do?|Is it true that {h} had a {w}?|
 debug this {t} script for me|What's the population of {p}?|Which country is {p} in?|
 what's the best way to {w}|
 Could you explain how a {w} works?|Write a {w} story.|I need a recipe for {w}.|
