@@ -72,7 +72,7 @@ class Schedule:
         The smaller the batches, the smaller the steps, by the square root.
         """
         if further:
-            peak = 0.4 * (scale / USUAL_SCALE) ** 0.5
+            peak = 0.6 * (scale / USUAL_SCALE) ** 0.5
             return cls(steps, 50, steps // 4, 0, 1, DRILLS, DRILLS, scale, peak, average=0.99)
         return cls(
             steps=steps,
@@ -107,6 +107,7 @@ class Run:
     ) -> None:
         # Threads add up the gradients of shared rows in any order unless told not to.
         torch.use_deterministic_algorithms(device == "cpu")
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.folder, self.seed, self.schedule = folder, seed, schedule
         self.device = torch.device(device)
         if not (folder / "tokenizer.json").exists():

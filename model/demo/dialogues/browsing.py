@@ -18,7 +18,7 @@ from .invented import (
     invent_integer,
     invent_label,
     invent_phrase,
-    invent_term,
+    invent_thing,
     invent_word,
 )
 from .turn import Scene, Turn, answer, casual, copied, efforts, phrases, pick, think
@@ -94,7 +94,7 @@ def _article(rng: random.Random, subject: str) -> Article:
     lines = [f"{subject} is a {invent_word(rng)} in {rng.choice(PLACES)}."]
     says[""] = lines[0]
     for _ in range(rng.randint(2, 7)):
-        attribute = invent_term(rng)
+        attribute = invent_thing(rng)
         if attribute in says or attribute in subject.lower():
             continue
         value = rng.choice(

@@ -133,7 +133,7 @@ def call_function(scene: Scene) -> Turn:
     if (
         task.arguments
     ):  # a function's parameters stand after its name in the prompt, so they are copied with it
-        named += f" with {', '.join(map(copied, task.arguments))}"
+        named += f"({','.join(map(copied, task.arguments))})"
     first = think(CALL[scene.effort].replace("{f}", named))
     if rng.random() < 0.22:
         return Turn("function-error", user, (first, *_failing(scene, task)))

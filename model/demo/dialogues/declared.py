@@ -17,10 +17,11 @@ from .familiar import FAMILIAR
 from .invented import (
     COLOURS,
     invent_decimal,
+    invent_deed,
     invent_integer,
     invent_label,
     invent_phrase,
-    invent_term,
+    invent_thing,
     invent_word,
 )
 from .parameter import KINDS, Parameter
@@ -140,19 +141,21 @@ def _joined(rng: random.Random, *words: str) -> str:
 
 
 def _extras(rng: random.Random, taken: set[str]) -> tuple[Parameter, ...]:
-    """Up to three more parameters, some of them optional."""
+    """Up to three more parameters, some of them optional; a list comes last, as nobody could tell its end."""
     extras: list[Parameter] = []
     for _ in range(rng.choices((0, 1, 2, 3), (50, 30, 14, 6))[0]):
-        name = invent_term(rng) if rng.random() < 0.75 else _joined(rng, invent_term(rng), invent_term(rng))
+        name = (
+            invent_thing(rng) if rng.random() < 0.75 else _joined(rng, invent_thing(rng), invent_thing(rng))
+        )
         if name in taken:
             continue
         taken.add(name)
-        kind = rng.choice(KINDS)
+        kind = rng.choice(KINDS if all(one.kind != "list" for one in extras) else ("label",))
         choices = (
             tuple(
                 sorted(
                     {
-                        invent_term(rng) if rng.random() < 0.7 else rng.choice(COLOURS)
+                        invent_thing(rng) if rng.random() < 0.7 else rng.choice(COLOURS)
                         for _ in range(rng.randint(2, 4))
                     }
                 )
@@ -161,7 +164,7 @@ def _extras(rng: random.Random, taken: set[str]) -> tuple[Parameter, ...]:
             else ()
         )
         extras.append(Parameter(name, kind, rng.random() < 0.6, choices, _described(rng, name)))
-    return tuple(extras)
+    return tuple(sorted(extras, key=lambda one: one.kind == "list"))
 
 
 def _described(rng: random.Random, name: str) -> str:
@@ -173,7 +176,7 @@ def _described(rng: random.Random, name: str) -> str:
 
 
 def _lookup(rng: random.Random) -> Declared:
-    a, t = invent_term(rng), invent_term(rng)
+    a, t = invent_thing(rng), invent_thing(rng)
     name = _joined(
         rng,
         *rng.choice(
@@ -186,7 +189,7 @@ def _lookup(rng: random.Random) -> Declared:
                 ("fetch", t, a),
                 (a,),
                 ("get", t, a),
-                (invent_term(rng), a),
+                (invent_thing(rng), a),
             )
         ),
     )
@@ -199,14 +202,14 @@ def _lookup(rng: random.Random) -> Declared:
             f"Find the {a} of a {t}.",
         )
     )
-    key = rng.choice((t, t, t, f"{t}_name", f"{t}_id", "name", "id", invent_term(rng)))
+    key = rng.choice((t, t, t, f"{t}_name", f"{t}_id", "name", "id", invent_thing(rng)))
     first = Parameter(key, rng.choice(("label", "label", "label", "code")), True, (), _described(rng, t))
     return Declared(name, described, (first, *_extras(rng, {key})), _asks(LOOKUPS, key, a=a, t=t))
 
 
 def _action(rng: random.Random) -> Declared:
-    v, t = invent_term(rng), invent_term(rng)
-    name = _joined(rng, *rng.choice(((v, t), (v,), ("do", v), (v, "the", t), (t, v), (v, invent_term(rng)))))
+    v, t = invent_deed(rng), invent_thing(rng)
+    name = _joined(rng, *rng.choice(((v, t), (v,), ("do", v), (v, "the", t), (t, v), (v, invent_thing(rng)))))
     described = rng.choice(
         (
             f"{v.capitalize()} a {t}.",
@@ -215,7 +218,7 @@ def _action(rng: random.Random) -> Declared:
             f"{v.capitalize()}s the {t}.",
         )
     )
-    key = rng.choice((t, t, f"{t}_name", "name", "target", invent_term(rng)))
+    key = rng.choice((t, t, f"{t}_name", "name", "target", invent_thing(rng)))
     first = Parameter(
         key,
         rng.choice(("label", "label", "label", "integer", "code", "phrase")),
@@ -227,7 +230,7 @@ def _action(rng: random.Random) -> Declared:
 
 
 def _path(rng: random.Random) -> Declared:
-    a, t = invent_term(rng), invent_term(rng)
+    a, t = invent_thing(rng), invent_thing(rng)
     name = _joined(rng, *rng.choice((("find", a), (a,), ("get", a), (a, "between"), (t, a))))
     described = rng.choice(
         (
@@ -253,7 +256,7 @@ def _path(rng: random.Random) -> Declared:
 
 
 def _state(rng: random.Random) -> Declared:
-    a = invent_term(rng)
+    a = invent_thing(rng)
     name = _joined(rng, *rng.choice((("get", a), ("current", a), (a,), ("read", a), (a, "now"))))
     described = rng.choice((f"The current {a}.", f"Get the {a}.", f"Returns the {a}."))
     return Declared(name, described, (), tuple(ask.replace("{a}", a) for ask in STATES))
@@ -262,7 +265,7 @@ def _state(rng: random.Random) -> Declared:
 def _familiar(rng: random.Random) -> Declared:
     name, described, parameters, asks = rng.choice(FAMILIAR)
     if rng.random() < 0.4:
-        name = _joined(rng, *name.split("_"), invent_term(rng))
+        name = _joined(rng, *name.split("_"), invent_thing(rng))
     return Declared(name, described, parameters, tuple(asks.split("|")))
 
 

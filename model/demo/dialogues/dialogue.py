@@ -34,12 +34,12 @@ from .turn import Scene, Turn
 Skill = Callable[[Scene], Turn]
 
 SKILLS: dict[Skill, float] = {
-    arithmetic.calculate: 24,
+    arithmetic.calculate: 36,
     programs.program: 8,
-    names.tell: 8,
-    names.ask: 7,
-    facts.learn: 8,
-    facts.recall: 9,
+    names.tell: 16,
+    names.ask: 8,
+    facts.learn: 22,
+    facts.recall: 18,
     unknown.wonder: 17,
     refusal.refuse: 9,
     refusal.sound_harmful: 9,
@@ -47,7 +47,7 @@ SKILLS: dict[Skill, float] = {
     smalltalk.greet: 5,
     smalltalk.identify: 7,
     smalltalk.abilities: 7,
-    smalltalk.thank: 4,
+    smalltalk.thank: 6,
     smalltalk.part: 3,
     smalltalk.feel: 2,
     smalltalk.acknowledge: 3,
@@ -55,9 +55,9 @@ SKILLS: dict[Skill, float] = {
 }
 """What any conversation may hold, and how often."""
 
-WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 200, called.several: 70}
+WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 130, called.several: 30}
 WITH_PYTHON: dict[Skill, float] = {called.several: 8}
-WITH_BROWSER: dict[Skill, float] = {browsing.search: 110}
+WITH_BROWSER: dict[Skill, float] = {browsing.search: 60}
 IN_JSON: dict[Skill, float] = {schema.fill: 80, schema.compute: 20}
 """What is added where it is possible; where the answer has to be JSON, nothing else is asked."""
 

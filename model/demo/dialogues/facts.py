@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import names
 from .invented import COLOURS, invent_code, invent_integer, invent_label, invent_person, invent_word
 from .turn import Grid, Scene, Turn, casual, column, copied, efforts, phrase, phrases, pick, respond
-from .vocabulary import PLACES, WORDS
+from .vocabulary import PLACES, THINGS
 
 # What people tell of themselves in words of their own: the key, how it is told, how it is asked.
 SPECIAL: dict[str, tuple[list[str], list[str]]] = {
@@ -220,7 +220,7 @@ def invent_key(scene: Scene) -> str:
         if kind < 0.45:
             key = rng.choice(KEYS)
         elif kind < 0.8:
-            key = rng.choice(WORDS)
+            key = rng.choice(THINGS)
         else:
             key = invent_word(rng)
         if key not in SPECIAL and key not in ("name", "live", "like", "love"):

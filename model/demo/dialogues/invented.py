@@ -6,22 +6,27 @@ import random
 
 from .names import FIRST_NAMES, invent_name, invent_syllables
 from .turn import is_held_out
-from .vocabulary import PLACES, WORDS
+from .vocabulary import DEEDS, PLACES, THINGS
 
 COLOURS = ("red", "blue", "green", "yellow", "black", "white", "purple", "orange", "grey", "pink", "brown")
 
 
 def invent_word(rng: random.Random, held_out: bool = False) -> str:
-    """A lower-case word of the wanted side of the split: half English, half made of syllables."""
+    """A lower-case noun of the wanted side of the split: half English, half made of syllables."""
     while True:
-        word = rng.choice(WORDS) if rng.random() < 0.5 else invent_syllables(rng)
+        word = rng.choice(THINGS) if rng.random() < 0.5 else invent_syllables(rng)
         if is_held_out(word) is held_out:
             return word
 
 
-def invent_term(rng: random.Random) -> str:
-    """A word for a thing or a deed, as names in programs and headings are: mostly English."""
-    return rng.choice(WORDS) if rng.random() < 0.5 else invent_word(rng)
+def invent_thing(rng: random.Random) -> str:
+    """A noun, as names in programs and headings are: mostly English."""
+    return rng.choice(THINGS) if rng.random() < 0.75 else invent_syllables(rng)
+
+
+def invent_deed(rng: random.Random) -> str:
+    """A verb, as names in programs are: mostly English."""
+    return rng.choice(DEEDS) if rng.random() < 0.75 else invent_syllables(rng)
 
 
 def invent_label(rng: random.Random, held_out: bool = False) -> str:
@@ -37,9 +42,9 @@ def invent_label(rng: random.Random, held_out: bool = False) -> str:
         elif kind < 0.65:
             label = invent_syllables(rng)
         elif kind < 0.73:
-            label = rng.choice(WORDS)
+            label = rng.choice(THINGS)
         elif kind < 0.83:
-            label = " ".join(rng.choice(WORDS) for _ in range(rng.choice((2, 2, 3))))
+            label = " ".join(rng.choice(THINGS) for _ in range(rng.choice((2, 2, 3))))
         elif kind < 0.92:
             label = f"{invent_syllables(rng).capitalize()} {invent_syllables(rng).capitalize()}"
         else:

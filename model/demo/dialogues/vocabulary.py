@@ -4,61 +4,78 @@ from __future__ import annotations
 
 from .turn import words
 
-WORDS = words(
+THINGS = words(
     """
-able about above accident account across action active actor address advice afraid after again against age
-agree air airport album alone along animal answer apple area argue army around arrive art article ask autumn
-baby back bad bag bake ball banana band bank bar basket bath battle beach bear beautiful bed bee beer before
-begin behind believe bell below best better between bicycle big bird birthday black blood blue boat body
-bone book border boring bottle bottom box boy brain bread break breakfast bridge bright bring broken brother
-brown brush build building burn bus business busy butter button buy cake call camera camp candle capital car
-card care carry cat catch cause cell center century chair change cheap cheese chemistry chess chicken child
-choose church circle city class clean clear climate climb clock close cloth cloud coat code coffee cold
-color come comfortable common company compare computer cook cookie copy corner correct cost cotton count
-country course cousin cover cow crazy cream create cross cry culture cup curious cut cycle dance danger dark
-data date daughter day dead deal dear death decide deep deer design desk destroy develop die difference
-difficult dinner direction dirty discover disease dish distance divide doctor dog dollar door double down
-draw dream dress drink drive drop dry duck dust duty early earth east easy eat economy edge education egg
-election electric elephant email empty end enemy energy engine enjoy enough enter equal escape evening event
-ever evil exam example exercise expensive explain explore eye face fact factory fail fall family famous far
-farm fashion fast fat father fear feed feel fence field fight fill film final find finger finish fire fish
-fix flag flat floor flower fly follow food foot football force foreign forest forget form forward fox free
-fresh friend front fruit full function fun funny future galaxy game garden gas gate general get ghost giant
-gift girl give glass goal god gold good government grandmother grape grass gravity gray great green ground
-group grow guess guitar gun hair half hall hammer hand happen happy hard hat hate have head health hear
-heart heat heavy help hero hide high hill history hit hobby hold hole holiday home honest honey hope horse
-hospital hot hotel hour house huge human hungry hunt hurry hurt husband ice idea imagine important inside
-insect interest internet invent iron island jacket job join joke journey juice jump jungle justice keep key
-kill kind king kiss kitchen knee knife know lake lamp land language large laugh law lazy lead leaf learn
-leave left leg lemon lesson letter library lie life light like line lion list listen little live local lock
-long look lose loud love low luck lunch machine magic mail main make man manager many map market marry math
-matter meal mean measure meat medicine meet member memory message metal method middle milk million mind
-minute mirror miss mistake mix modern money monkey month moon morning mother motor mountain mouse mouth move
-movie much music mystery name narrow nation nature near neck need neighbor nervous never new news newspaper
-next nice night noise north nose note nothing novel number nurse object ocean offer office often oil old
-onion open opinion orange order other outside oven owner page pain paint pair paper parent park part party
-pass past path pay peace pen people pepper perfect person phone photo physics piano picture piece pig pilot
-pink place plan planet plant plastic plate play please plenty pocket poem point poison police poor popular
-position possible potato power practice prepare present president pretty price print prison prize problem
-product program promise protect proud pull pump pupil push put queen question quick quiet rabbit race radio
-rain read ready real reason recipe red religion remember rent repair repeat reply report rest restaurant
-result return rice rich ride right ring river road robot rock roof room root rope rose rough round rule run
-sad safe salad salt sand save say school science sea search season seat second secret see seed sell send
-sentence serious serve shape share sharp sheep ship shirt shoe shoot shop short shoulder shout show sick
-side sign silver simple sing sister sit size skin sky sleep slow small smart smell smile smoke snake snow
-soap soccer society soft soldier some son song soon sound soup south space speak special speed spell spend
-spider spoon sport spring square stage stairs stamp star start state station stay steal steel step stick
-still stone stop store storm story strange street strong student study stupid style subject success sugar
-suit summer sun sure surprise sweet swim table take talk tall taste taxi tea teach team tear technology
-telephone television tell temperature terrible theater theory thick thin thing think thirsty throat throw
-ticket tiger time tired today together tomato tomorrow tongue tool tooth top total touch tourist tower town
-toy trade traffic train travel tree trip trouble truck true trust try turn type ugly umbrella uncle under
-understand university use usual vacation valley value vegetable very video village violin virus visit voice
-volcano wait walk wall want war warm wash watch water wave way weak wear weather wedding week weight welcome
-west wet whale wheat wheel white whole why wide wife wild win wind window wine winter wire wise wish wolf
-woman wonder wood word work world worry write wrong year yellow yesterday young zebra zero zoo
+accident account across action actor address advice age air airport album animal apple area argue army art
+article autumn baby bag ball banana band bank bar basket bath battle beach bear bed bee beer bell bicycle
+bird birthday blood boat body bone book border bottle bottom box boy brain bread break breakfast bridge
+bright brother building bus business butter button cake camera camp candle capital car card care cat cause
+cell center century chair cheese chemistry chess chicken child church circle city class climate clock cloth
+cloud coat code coffee color company computer cookie corner cost cotton country course cousin cow cream
+culture cup cycle danger data date daughter day death deer desk difference dinner direction disease dish
+distance doctor dog dollar door dream dress duck dust duty earth economy edge education egg election
+elephant email enemy energy engine evening event example exercise eye face fact factory family farm fashion
+fat father fence field film finger fire fish flag floor flower food foot football forest fox friend front
+fruit function galaxy game garden gas gate ghost gift girl glass goal god government grandmother grape grass
+gravity ground group guitar gun hair hall hammer hand hat head health heart heat hero hill history hobby
+hole holiday home honey horse hospital hotel hour house husband ice idea insect interest internet iron
+island jacket job joke journey juice jungle justice key kind king kitchen knee knife lake lamp land language
+law leaf leg lemon lesson letter library life light line lion list luck lunch machine magic mail man manager
+map market math matter meal meat medicine member memory message metal method milk million mind minute mirror
+money monkey month moon morning mother motor mountain mouse mouth movie music mystery name nation nature
+neck neighbor news newspaper night noise nose note novel number nurse object ocean office oil onion opinion
+oven owner page pain pair paper parent park part party pass path peace pen people pepper person phone photo
+physics piano picture piece pig pilot place planet plant plastic plate pocket poem point poison police
+position potato power practice president price prison prize problem product program promise pupil queen
+question rabbit race radio rain reason recipe religion restaurant result rice ring river road robot rock
+roof room root rope rose rule salad salt sand school science sea season seat second secret seed sentence
+shape sheep ship shirt shoe shop shoulder side silver sister size skin sky smoke snake snow soap soccer
+society soldier son song soup space speed spider spoon sport spring square stage stairs stamp star state
+station steel step stick stone storm story street student style subject success sugar suit summer sun table
+taxi tea team technology telephone television temperature theater theory thing throat ticket tiger time
+tomato tongue tool tooth tourist tower town toy traffic tree trip trouble truck type umbrella uncle
+university vacation valley value vegetable video village violin virus voice volcano wall war water wave way
+weather wedding week weight whale wheat wheel wife wind window wine winter wire wolf woman wood word world
+year zebra zoo
 """
 )
+"""Nouns."""
+
+DEEDS = words(
+    """
+answer ask bake bring brush build buy call carry catch change choose clean clear close compare cook copy
+correct count cover create cut deal decide design develop discover divide draw drive drop eat enjoy enter
+explain explore feed fill find finish fix follow forget get give grow guess hear help hide hold imagine
+invent join keep lead learn leave lock make marry measure meet mix move offer open order paint pay plan play
+prepare print protect pull pump push put read remember rent repair repeat reply report return ride save
+search sell send serve share show sign sing spell spend start stop store study take taste teach tell throw
+touch trade train try turn understand use visit warm wash watch wear write
+"""
+)
+"""Verbs that something is done to, harmless ones."""
+
+OTHERS = words(
+    """
+able about above active afraid after again against agree alone along around arrive back bad beautiful before
+begin behind believe below best better between big black blue boring broken brown burn busy cheap climb cold
+come comfortable common crazy cross cry curious dance dark dead dear deep destroy die difficult dirty double
+down drink dry early east easy electric empty end enough equal escape ever evil exam expensive fail fall
+famous far fast fear feel fight final flat fly force foreign form forward free fresh full fun funny future
+general giant gold good gray great green half happen happy hard hate have heavy high hit honest hope hot
+huge human hungry hunt hurry hurt important inside jump kill kiss know large laugh lazy left lie like listen
+little live local long look lose loud love low main many mean middle miss mistake modern much narrow near
+need nervous never new next nice north nothing often old orange other outside past perfect pink please
+plenty poor popular possible present pretty proud quick quiet ready real red rest rich right rough round run
+sad safe say see serious sharp shoot short shout sick simple sit sleep slow small smart smell smile soft
+some soon sound south speak special stay steal still strange strong stupid sure surprise sweet swim talk
+tall tear terrible thick thin think thirsty tired today together tomorrow top total travel true trust ugly
+under usual very wait walk want weak welcome west wet white whole why wide wild win wise wish wonder work
+worry wrong yellow yesterday young zero
+"""
+)
+"""Words of every other kind."""
+
+WORDS = [*THINGS, *DEEDS, *OTHERS]
 
 PLACES = words(
     """
