@@ -34,7 +34,7 @@ from .turn import Scene, Turn
 Skill = Callable[[Scene], Turn]
 
 SKILLS: dict[Skill, float] = {
-    arithmetic.calculate: 36,
+    arithmetic.calculate: 120,
     programs.program: 8,
     names.tell: 16,
     names.ask: 8,
