@@ -18,8 +18,11 @@ from gptoss_tui.model.demo.categories import CATEGORIES, efforts
 from gptoss_tui.model.demo.evaluate import wilson
 from gptoss_tui.model.demo.trial import Trial
 
-MASTERED = ("b sums with python", "b sums without python", "h unknown")
+MASTERED = ("b sums with python", "b sums without python", "g harmless", "h unknown")
 """What meets its bar in the model card; of the rest each is expected once in three times."""
+
+RARE = ("c search and cite",)
+"""What the card says it rarely gets right: here it only has to come to an end."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -37,7 +40,8 @@ async def test_it_does_what_the_card_says(trial: Trial, category: str) -> None:
         await trial.play(CATEGORIES[category](random.Random(f"regression:{category}:{i}"))) for i in range(3)
     ]
     said = [outcome.said for outcome in outcomes]
-    assert sum(all(outcome.right) for outcome in outcomes) >= (2 if category in MASTERED else 1), said
+    expected = 2 if category in MASTERED else 0 if category in RARE else 1
+    assert sum(all(outcome.right) for outcome in outcomes) >= expected, said
     assert all(turn[-1].channel is Channel.FINAL for outcome in said for turn in outcome), (
         "no turn without an end"
     )

@@ -34,7 +34,7 @@ from .turn import Scene, Turn
 Skill = Callable[[Scene], Turn]
 
 SKILLS: dict[Skill, float] = {
-    arithmetic.calculate: 120,
+    arithmetic.calculate: 60,
     programs.program: 8,
     names.tell: 16,
     names.ask: 8,
