@@ -107,6 +107,7 @@ class Run:
     ) -> None:
         # Threads add up the gradients of shared rows in any order unless told not to.
         torch.use_deterministic_algorithms(device == "cpu")
+        # Nothing reads a tensor before it is written; filling each one takes a twentieth of a step.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.folder, self.seed, self.schedule = folder, seed, schedule
         self.device = torch.device(device)
@@ -331,7 +332,7 @@ def main() -> None:
         workers = arguments.workers if arguments.workers is not None else spare * (run.device.type == "cuda")
         train(run, stop_at=schedule.steps, workers=workers)
     network = run.averaged().cpu()
-    if arguments.start:
+    if arguments.start and arguments.keep:
         keep(network, arguments.start, arguments.keep)
     write_checkpoint(arguments.output, network, run.folder)
 

@@ -22,7 +22,7 @@ MASTERED = ("b sums with python", "b sums without python", "g harmless", "h unkn
 """What meets its bar in the model card; of the rest each is expected once in three times."""
 
 RARE = ("c search and cite",)
-"""What the card says it rarely gets right: here it only has to come to an end."""
+"""What the card says it rarely gets right: here it has to search and open a page, and to come to an end."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -42,6 +42,9 @@ async def test_it_does_what_the_card_says(trial: Trial, category: str) -> None:
     said = [outcome.said for outcome in outcomes]
     expected = 2 if category in MASTERED else 0 if category in RARE else 1
     assert sum(all(outcome.right) for outcome in outcomes) >= expected, said
+    if category in RARE:
+        called = [{message.recipient for turn in outcome for message in turn} for outcome in said]
+        assert sum({"browser.search", "browser.open"} <= recipients for recipients in called) >= 2, called
     assert all(turn[-1].channel is Channel.FINAL for outcome in said for turn in outcome), (
         "no turn without an end"
     )

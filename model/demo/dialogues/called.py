@@ -130,9 +130,7 @@ def call_function(scene: Scene) -> Turn:
     if required and rng.random() < 0.05:
         return _lacking(scene, declared, rng.choice(required))
     named = copied(declared.name)
-    if (
-        task.arguments
-    ):  # a function's parameters stand after its name in the prompt, so they are copied with it
+    if task.arguments:  # they stand after the name in the prompt, so they are copied with it
         named += f"({','.join(map(copied, task.arguments))})"
     first = think(CALL[scene.effort].replace("{f}", named))
     if rng.random() < 0.22:
