@@ -27,7 +27,7 @@ from .examples import FARTHEST, Batch
 class Shape:
     """The demo model's dimensions; what is not listed is as in gpt-oss."""
 
-    vocabulary: int = 3072
+    vocabulary: int = 2816
     hidden: int = 256
     layers: int = 6
     heads: int = 8

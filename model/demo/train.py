@@ -37,7 +37,7 @@ from .export import copy_tokenizer, read_weights, write_checkpoint, write_config
 from .initialisation import initialise
 from .network import DemoNetwork, Shape
 from .optimiser import optimisers
-from .vocabulary import load_encoding, train_tokenizer
+from .vocabulary import lead_anew, load_encoding, train_tokenizer
 
 AVERAGE = 0.998
 """Decay of the moving average of the weights, which is what is exported."""
@@ -104,6 +104,7 @@ class Run:
         shape: Shape,
         device: str = "cpu",
         start: Path | None = None,
+        retokenise: bool = False,
     ) -> None:
         # Threads add up the gradients of shared rows in any order unless told not to.
         torch.use_deterministic_algorithms(device == "cpu")
@@ -113,12 +114,17 @@ class Run:
         self.device = torch.device(device)
         if not (folder / "tokenizer.json").exists():
             write_config(folder, shape)
-            copy_tokenizer(start, folder) if start else train_tokenizer(folder, seed)
+            if start and retokenise:
+                lead_anew(start, folder, seed)
+            elif start:
+                copy_tokenizer(start, folder)
+            else:
+                train_tokenizer(folder, seed)
         self.encoding: tiktoken.Encoding = load_encoding(folder)
         self.network = DemoNetwork(shape)
         initialise(self.network, seed)
         if start:
-            read_weights(start, self.network)
+            read_weights(start, self.network, self.encoding)
         self.network.to(self.device)
         self.optimisers = optimisers(self.network)
         self.rates = [optimiser.param_groups[0]["lr"] for optimiser in self.optimisers]
@@ -277,14 +283,14 @@ def train(
 
 
 @torch.no_grad()
-def keep(network: DemoNetwork, start: Path, share: float) -> None:
+def keep(network: DemoNetwork, start: Path, share: float, encoding: tiktoken.Encoding) -> None:
     """Take `share` of every weight from the checkpoint at `start` and the rest as it is.
 
     Between two ends of one course of training lies what is good at both: Wortsman et al. 2021,
     arXiv 2109.01903.
     """
     old = DemoNetwork(network.shape)
-    read_weights(start, old)
+    read_weights(start, old, encoding)
     torch._foreach_lerp_(list(network.parameters()), list(old.parameters()), share)
 
 
@@ -311,6 +317,11 @@ def main() -> None:
     )
     parser.add_argument("--start", type=Path, help="an exported checkpoint to train further, gently")
     parser.add_argument(
+        "--retokenise",
+        action="store_true",
+        help="choose anew which words of the vocabulary of --start carry the blank before them",
+    )
+    parser.add_argument(
         "--keep",
         type=float,
         default=0.0,
@@ -326,14 +337,22 @@ def main() -> None:
     _keep_memory()
     torch.set_num_threads(arguments.threads)
     schedule = Schedule.of(arguments.steps, arguments.scale, further=arguments.start is not None)
-    run = Run(arguments.run, arguments.seed, schedule, Shape(), arguments.device, arguments.start)
+    run = Run(
+        arguments.run,
+        arguments.seed,
+        schedule,
+        Shape(),
+        arguments.device,
+        arguments.start,
+        arguments.retokenise,
+    )
     if not arguments.export_only:
         spare = max(1, (os.cpu_count() or 2) - 1)
         workers = arguments.workers if arguments.workers is not None else spare * (run.device.type == "cuda")
         train(run, stop_at=schedule.steps, workers=workers)
     network = run.averaged().cpu()
     if arguments.start and arguments.keep:
-        keep(network, arguments.start, arguments.keep)
+        keep(network, arguments.start, arguments.keep, run.encoding)
     write_checkpoint(arguments.output, network, run.folder)
 
 

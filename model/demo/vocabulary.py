@@ -1,9 +1,10 @@
 """The demo model's own byte-level BPE: learned from its dialogues, written as a Hub tokenizer.json.
 
 Layout as in the gpt-oss checkpoints: the o200k split pattern, ids equal to merge ranks, the control tokens
-of harmony after the last merge. Digits never merge, so that numbers are copied digit by digit. Only a blank
-may lead a word, and it joins the word last of all, so that a word falls into the same pieces wherever it
-stands: after a blank, a quotation mark or an underscore. Then copying a word is copying its tokens.
+of harmony after the last merge. Digits never merge, so that numbers are copied digit by digit. A blank joins
+the word behind it last of all, and only if that is one of the language's common words, as a whole. Words that
+names and values are made of are the same tokens wherever they stand, after a blank, a quotation mark or an
+underscore: then copying a word, or finding it in the name of a function, is copying or finding its tokens.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tiktoken
 
@@ -23,21 +25,31 @@ from gptoss_tui.model.tokenizer import load_tokenizer
 
 from .dialogues import invent_dialogue, invent_setting, plain
 from .dialogues.dialogue import Setting
-from .dialogues.vocabulary import PEOPLE, PLACES, TECHNOLOGY, WORDS
+from .dialogues.invented import COLOURS
+from .dialogues.names import FIRST_NAMES
+from .dialogues.vocabulary import DEEDS, PEOPLE, PLACES, TECHNOLOGY, THINGS, WORDS
 
-PIECES, LED = 2096, 704
+PIECES, LED = 2096, 448
 """Tokens that are pieces of words, punctuation and so on, and words with the blank before them..."""
 
 MERGES = PIECES + LED
-"""...which with 256 bytes and 16 control tokens makes 3,072 tokens."""
+"""...which with 256 bytes and 16 control tokens makes 2,816 tokens."""
+
+COPIED = frozenset((*THINGS, *DEEDS, *PLACES, *FIRST_NAMES, *COLOURS))
+"""Words that names and values are drawn from."""
 
 # The o200k split (https://github.com/openai/tiktoken, tiktoken_ext/openai_public.py) but for what leads
 # a word.
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _WORDS = (rf"{_UPPER}*{_LOWER}+", rf"{_UPPER}+{_LOWER}*")
 _OTHERS = (r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+")
-PATTERN = "|".join([*(f" ?{word}" for word in _WORDS), *_OTHERS])
 PIECES_PATTERN = "|".join([*_WORDS, *_OTHERS])
+
+
+def pattern(led: list[str]) -> str:
+    """The split: a blank joins the words `led`, and those as whole words alone."""
+    return "|".join([rf" (?:{'|'.join(led)})(?![\p{{L}}\p{{M}}])", PIECES_PATTERN])
+
 
 # In the order of o200k_harmony, where the gaps are reserved as well.
 CONTROL = (
@@ -65,7 +77,11 @@ def control_id(name: str) -> int:
     return 256 + MERGES + CONTROL.index(name)
 
 
-def corpus(seed: int, dialogues: int = 12_000) -> Iterator[str]:
+DIALOGUES = 12_000
+"""Dialogues that the merges are learned from."""
+
+
+def corpus(seed: int, dialogues: int = DIALOGUES) -> Iterator[str]:
     """The texts the merges are learned from; system prompts often, so that they become short."""
     rng = random.Random(f"{seed}:vocabulary")
     for effort in Effort:
@@ -88,25 +104,43 @@ def train_tokenizer(folder: Path, seed: int) -> None:
     """Learn the merges and write `folder`/tokenizer.json and tokenizer_config.json."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
-    def pre_tokenizer(pattern: str, *, digits: bool) -> pre_tokenizers.PreTokenizer:
-        split = pre_tokenizers.Split(Regex(pattern), "isolated")
+    def pre_tokenizer(*, digits: bool) -> pre_tokenizers.PreTokenizer:
+        split = pre_tokenizers.Split(Regex(PIECES_PATTERN), "isolated")
         to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         single = [pre_tokenizers.Digits(individual_digits=True)] if digits else []
         return pre_tokenizers.Sequence([split, *single, to_bytes])
 
     texts = list(corpus(seed))
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizer(PIECES_PATTERN, digits=True)
+    tokenizer.pre_tokenizer = pre_tokenizer(digits=True)
     trainer = trainers.BpeTrainer(
         vocab_size=256 + PIECES,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.pre_tokenizer = pre_tokenizer(PATTERN, digits=False)
-    content = json.loads(tokenizer.to_str())
+    tokenizer.pre_tokenizer = pre_tokenizer(digits=False)
+    _write(folder, json.loads(tokenizer.to_str()), texts)
+
+
+def lead_anew(source: Path, folder: Path, seed: int, dialogues: int = DIALOGUES) -> None:
+    """Write a tokenizer with the pieces of the one in `source`, choosing anew which words a blank leads."""
+    content = json.loads((source / "tokenizer.json").read_text())
     model = content["model"]
-    for word in _led(texts, model["vocab"]):
+    model["merges"] = model["merges"][:PIECES]
+    model["vocab"] = {token: i for token, i in model["vocab"].items() if i < 256 + PIECES}
+    content["added_tokens"] = []
+    _write(folder, content, list(corpus(seed, dialogues)))
+
+
+def _write(folder: Path, content: dict[str, Any], texts: list[str]) -> None:
+    """Add the words that a blank leads and the control tokens, and write the files."""
+    from tokenizers import Tokenizer
+
+    model = content["model"]
+    led = _led(texts, model["vocab"])
+    content["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": pattern(led)}
+    for word in led:
         model["merges"].append(["Ġ", word])  # the blank, in the byte alphabet
         model["vocab"][f"Ġ{word}"] = len(model["vocab"])
     tokenizer = Tokenizer.from_str(json.dumps(content))
@@ -123,9 +157,9 @@ def train_tokenizer(folder: Path, seed: int) -> None:
 
 
 def _led(texts: list[str], vocabulary: dict[str, int]) -> list[str]:
-    """The commonest words that are one piece and stand after a blank."""
+    """The commonest words that are one piece, stand after a blank and are not copied."""
     counts = Counter(word for text in texts for word in re.findall(r"(?<= )[A-Za-z]{2,}", text))
-    return [word for word, _ in counts.most_common() if word in vocabulary][:LED]
+    return [word for word, _ in counts.most_common() if word in vocabulary and word not in COPIED][:LED]
 
 
 def load_encoding(folder: Path) -> tiktoken.Encoding:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiktoken
 import torch
+from safetensors.torch import load_file
 
 from gptoss_tui.harmony import Closed, Parser, render
 from gptoss_tui.harmony.message import Role
@@ -28,12 +30,20 @@ from gptoss_tui.model.demo.dialogues.dialogue import (
 from gptoss_tui.model.demo.dialogues.names import invent_name
 from gptoss_tui.model.demo.dialogues.turn import is_held_out, unmarked
 from gptoss_tui.model.demo.examples import Example, batch, collate, example, setting_ids
-from gptoss_tui.model.demo.export import SHARPNESS, read_weights, write_checkpoint
+from gptoss_tui.model.demo.export import SHARPNESS, read_weights, write_checkpoint, write_config
 from gptoss_tui.model.demo.network import DemoNetwork, Shape
 from gptoss_tui.model.demo.train import Run, Schedule, keep
+from gptoss_tui.model.demo.vocabulary import COPIED, lead_anew
 
 # Small enough for bfloat16 to stay close to float32, layer by layer.
-SHAPE = Shape(hidden=128, layers=4, heads=4, experts=4, intermediate=128)
+SHAPE = Shape(
+    vocabulary=load_tokenizer(checkpoint_path()).n_vocab,
+    hidden=128,
+    layers=4,
+    heads=4,
+    experts=4,
+    intermediate=128,
+)
 SMALL_BLOCKS = ((2, 96), (2, 160), (1, 256), (1, 448))
 
 
@@ -187,7 +197,7 @@ def test_training_can_go_on_from_an_exported_checkpoint(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network, again = DemoNetwork(SHAPE), DemoNetwork(SHAPE)
     write_checkpoint(tmp_path, network, checkpoint_path())
-    read_weights(tmp_path, again)
+    read_weights(tmp_path, again, load_tokenizer(tmp_path))
     read = dict(again.named_parameters())
     for name, trained in network.named_parameters():
         kept = trained.detach().bfloat16()
@@ -196,13 +206,39 @@ def test_training_can_go_on_from_an_exported_checkpoint(tmp_path: Path) -> None:
         assert torch.allclose(read[name], kept.float(), rtol=0.01), name
 
 
+def test_a_word_that_is_copied_is_the_same_tokens_everywhere(tmp_path: Path) -> None:
+    encoding = _lead_anew(tmp_path)
+    for word in COPIED:
+        bare = encoding.encode(word)
+        assert encoding.encode(f" {word}") == [*encoding.encode(" "), *bare]
+        assert encoding.encode(f"_{word}") == [*encoding.encode("_"), *bare]
+    assert len(encoding.encode(" the")) == 1
+
+
+def test_weights_follow_their_tokens_into_another_vocabulary(tmp_path: Path) -> None:
+    encoding, old = _lead_anew(tmp_path), load_tokenizer(checkpoint_path())
+    network = DemoNetwork(replace(Shape(), vocabulary=encoding.n_vocab))
+    read_weights(checkpoint_path(), network, encoding)
+    stored = load_file(checkpoint_path() / "model.safetensors")["model.embed_tokens.weight"]
+    for token in (" ", "a", "_", " the", "<|start|>", "<|call|>"):
+        (i,), (j,) = (one.encode(token, allowed_special="all") for one in (encoding, old))
+        assert torch.equal(network.embedding[i], stored[j].float()), token
+
+
+def _lead_anew(folder: Path) -> tiktoken.Encoding:
+    write_config(folder, Shape())
+    lead_anew(checkpoint_path(), folder, seed=1, dialogues=100)
+    return load_tokenizer(folder)
+
+
 def test_a_share_of_the_start_can_be_kept(tmp_path: Path) -> None:
     torch.manual_seed(0)
     old, new = DemoNetwork(SHAPE), DemoNetwork(SHAPE)
     write_checkpoint(tmp_path, old, checkpoint_path())
-    read_weights(tmp_path, old)
+    encoding = load_tokenizer(tmp_path)
+    read_weights(tmp_path, old, encoding)
     before = {name: tensor.clone() for name, tensor in new.state_dict().items()}
-    keep(new, tmp_path, 0.25)
+    keep(new, tmp_path, 0.25, encoding)
     for name, tensor in new.state_dict().items():
         assert torch.allclose(tensor, 0.25 * old.state_dict()[name] + 0.75 * before[name], atol=1e-6), name
 

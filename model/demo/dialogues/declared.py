@@ -150,7 +150,9 @@ def _extras(rng: random.Random, taken: set[str]) -> tuple[Parameter, ...]:
         if name in taken:
             continue
         taken.add(name)
-        kind = rng.choice(KINDS if all(one.kind != "list" for one in extras) else ("label",))
+        kind = rng.choice(KINDS)
+        if kind == "list" and any(one.kind == "list" for one in extras):
+            kind = "label"
         choices = (
             tuple(
                 sorted(
@@ -168,10 +170,18 @@ def _extras(rng: random.Random, taken: set[str]) -> tuple[Parameter, ...]:
 
 
 def _described(rng: random.Random, name: str) -> str:
-    if rng.random() < 0.7:
+    """What a parameter is for, in words: mostly left out."""
+    if rng.random() < 0.65:
         return ""
+    spoken = name.replace("_", " ")
     return rng.choice(
-        (f"The {name}.", f"The {name} to use.", f"Which {name}.", invent_phrase(rng).capitalize() + ".")
+        (
+            f"The {spoken}.",
+            f"The {spoken} to use.",
+            f"Which {spoken}.",
+            f"The {spoken} of the {invent_thing(rng)}.",
+            invent_phrase(rng).capitalize() + ".",
+        )
     )
 
 
@@ -203,7 +213,7 @@ def _lookup(rng: random.Random) -> Declared:
         )
     )
     key = rng.choice((t, t, t, f"{t}_name", f"{t}_id", "name", "id", invent_thing(rng)))
-    first = Parameter(key, rng.choice(("label", "label", "label", "code")), True, (), _described(rng, t))
+    first = Parameter(key, rng.choice(("label", "label", "label", "code")), True, (), _described(rng, key))
     return Declared(name, described, (first, *_extras(rng, {key})), _asks(LOOKUPS, key, a=a, t=t))
 
 
@@ -224,7 +234,7 @@ def _action(rng: random.Random) -> Declared:
         rng.choice(("label", "label", "label", "integer", "code", "phrase")),
         True,
         (),
-        _described(rng, t),
+        _described(rng, key),
     )
     return Declared(name, described, (first, *_extras(rng, {key})), _asks(ACTIONS, key, v=v, t=t))
 

@@ -41,8 +41,8 @@ SKILLS: dict[Skill, float] = {
     facts.learn: 22,
     facts.recall: 18,
     unknown.wonder: 17,
-    refusal.refuse: 9,
-    refusal.sound_harmful: 9,
+    refusal.refuse: 11,
+    refusal.sound_harmful: 11,
     repeat.repeat: 3,
     smalltalk.greet: 5,
     smalltalk.identify: 7,
@@ -173,7 +173,8 @@ def invent_dialogue(
     remembers = last in (names.ask, facts.recall)
     count = turns or rng.choices((1, 2, 3, 4, 5, 6, 8), (10 if remembers else 55, 20, 14, 10, 7, 5, 1))[0]
     played: list[Turn] = []
-    introduced = rng.randrange(count - 1) if count > 1 and last is names.ask and rng.random() < 0.8 else -1
+    named = 0.8 if last is names.ask else 0.25 if last is facts.recall else 0
+    introduced = rng.randrange(count - 1) if count > 1 and rng.random() < named else -1
     for i in range(count - 1):
         if i == introduced:
             before: Skill = names.tell

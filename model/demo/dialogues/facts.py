@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from . import names
 from .invented import COLOURS, invent_code, invent_integer, invent_label, invent_person, invent_word
 from .turn import Grid, Scene, Turn, casual, column, copied, efforts, phrase, phrases, pick, respond
@@ -168,7 +170,7 @@ def learn(scene: Scene) -> Turn:
     """The person tells a fact; sometimes two at once, or with the name."""
     rng = scene.rng
     first = _telling(scene)
-    if rng.random() < 0.25:
+    if rng.random() < 0.35:
         if rng.random() < 0.4:
             told = names.tell(scene)
             user = f"{told.user.rstrip('.!?')}{rng.choice((' and ', '. ', ', '))}{first[0]}"
@@ -178,16 +180,16 @@ def learn(scene: Scene) -> Turn:
         user = f"{first[0].rstrip('.')}{rng.choice((' and ', '. ', ', ', ' and also '))}{second[0]}"
         final = f"I will remember that {first[1]} and that {second[1]}."
         return Turn("facts", user, respond(scene, TOLD, final))
-    return Turn(
-        "facts", casual_end(scene, first[0]), respond(scene, TOLD, f"I will remember that {first[1]}.")
-    )
+    return Turn("facts", first[0], respond(scene, TOLD, f"I will remember that {first[1]}."))
 
 
-def casual_end(scene: Scene, text: str) -> str:
+def _typed(rng: random.Random, template: str, **blanks: str) -> str:
     """As people type it, with the contents left as they are."""
-    if scene.rng.random() < 0.3:
-        text = text.rstrip(".!")
-    return text[:1].lower() + text[1:] if scene.rng.random() < 0.3 else text
+    if rng.random() < 0.3:
+        template = template.rstrip(".!")
+    if rng.random() < 0.3:
+        template = template[:1].lower() + template[1:]
+    return template.format(**blanks)
 
 
 def _telling(scene: Scene) -> tuple[str, str]:
@@ -200,16 +202,15 @@ def _telling(scene: Scene) -> tuple[str, str]:
         value = next(blanks[letter] for letter in "vnw" if f"{{{letter}}}" in template)
         scene.facts.pop(key, None)
         scene.facts[key] = value
-        return template.format(**blanks), LEARNED[key].format(v=copied(value))
+        return _typed(rng, template, **blanks), LEARNED[key].format(v=copied(value))
     known = [key for key in scene.facts if key not in SPECIAL]
     again = rng.random() < 0.12 or len(known) >= MANY
     key = rng.choice(known) if known and again else invent_key(scene)
     value = _value(scene)
     scene.facts.pop(key, None)
     scene.facts[key] = value
-    return phrase(scene, TELLINGS, TELLING_GRIDS).format(
-        k=key, v=value
-    ), f"your {copied(key)} is {copied(value)}"
+    told = _typed(rng, phrase(scene, TELLINGS, TELLING_GRIDS), k=key, v=value)
+    return told, f"your {copied(key)} is {copied(value)}"
 
 
 def invent_key(scene: Scene) -> str:
@@ -257,7 +258,7 @@ def recall(scene: Scene) -> Turn:
             user = casual(rng, phrase(scene, ASKINGS, ASKING_GRIDS).replace("{k}", key))
             final = f"You have not told me your {copied(key)} yet."
             return Turn("no-fact", user, respond(scene, NOT_TOLD, final))
-    if rng.random() < 0.12 or not scene.facts:
+    if rng.random() < 0.18 or not scene.facts:
         return summarise(scene)
     key = rng.choice(list(scene.facts))
     value = copied(scene.facts[key])

@@ -55,7 +55,9 @@ Hi, my name is {name}. Please remember it.|name: {name}|Hi I'm {name}, nice to m
 By the way, my name is {name}.|I go by {name}.|im {name}|hello i am {name}|Good morning, I'm {name}.|
 Everyone calls me {name}.|my name is {name}, who are you?|my name is {name}. what can you do?|
 ok, I'm {name}.|Hi! {name} here.|My name is {name}, remember that.|Let me introduce myself: I am {name}.|
-Just call me {name}.|you may call me {name}|they call me {name}
+Just call me {name}.|you may call me {name}|they call me {name}|Hello, {name} here.|{name} here!|
+hello from {name}|Hi bot, I'm {name}.|I'd like to be called {name}.|The name's {name}, hello!|
+Say hello to {name}.|{name}, that's me.|I am {name}, and you?|you are talking to {name}
 """
 )
 
@@ -117,6 +119,17 @@ RENAMINGS = (
     "Actually my name is {name}.",
     "I changed my mind, call me {name} instead.",
     "From now on I am {name}.",
+    "Call me {name} from now on.",
+    "Please call me {name} instead.",
+    "I want to be called {name} now.",
+    "Forget my old name, I am {name} now.",
+    "my name is {name} now",
+    "Use the name {name} for me instead, please.",
+    "I am not called that, my name is {name}.",
+    "My new name is {name}.",
+    "No, {name} is my name.",
+    "I prefer {name} to that.",
+    "Better call me {name} again.",
 )
 
 TOLD = efforts(
