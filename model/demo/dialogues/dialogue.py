@@ -36,10 +36,10 @@ Skill = Callable[[Scene], Turn]
 SKILLS: dict[Skill, float] = {
     arithmetic.calculate: 60,
     programs.program: 8,
-    names.tell: 16,
+    names.tell: 20,
     names.ask: 8,
-    facts.learn: 22,
-    facts.recall: 18,
+    facts.learn: 30,
+    facts.recall: 27,
     unknown.wonder: 17,
     refusal.refuse: 11,
     refusal.sound_harmful: 11,
@@ -55,7 +55,7 @@ SKILLS: dict[Skill, float] = {
 }
 """What any conversation may hold, and how often."""
 
-WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 130, called.several: 30}
+WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 330, called.several: 30}
 WITH_PYTHON: dict[Skill, float] = {called.several: 8}
 WITH_BROWSER: dict[Skill, float] = {browsing.search: 60}
 IN_JSON: dict[Skill, float] = {schema.fill: 80, schema.compute: 20}
