@@ -16,6 +16,7 @@ from gptoss_tui.harmony.message import Conversation, Message, Role
 from gptoss_tui.harmony.render import encode_text, prompt_messages, remembered, render_message
 
 from .dialogues import COPY_BEGIN, COPY_END, Dialogue, Setting, invent_dialogue, invent_setting, plain
+from .dialogues.dialogue import PRACTISED_FUNCTIONS, USUAL_FUNCTIONS
 from .vocabulary import CONTROL
 
 SPAN_START, SPAN, DECISION = 6.0, 2.0, 3.0
@@ -210,7 +211,8 @@ def batch(
     `scale` multiplies the rows, and the settings, of which there are 4 for each.
     """
     groups = 4 * scale
-    settings = [invent_setting(rng) for _ in range(groups)]
+    functions = USUAL_FUNCTIONS if held_out else PRACTISED_FUNCTIONS
+    settings = [invent_setting(rng, functions) for _ in range(groups)]
     prefixes = [setting_ids(setting, encoding) for setting in settings]
     room = [(rows * scale, length) for rows, length in BLOCKS]
     blocks: list[list[tuple[int, Example]]] = [[] for _ in room]

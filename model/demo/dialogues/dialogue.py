@@ -136,7 +136,11 @@ class Dialogue:
         return Conversation(self.setting.system, self.setting.developer, messages)
 
 
-def invent_setting(rng: random.Random) -> Setting:
+USUAL_FUNCTIONS, PRACTISED_FUNCTIONS = (1, 1, 2, 2, 3, 4), (1, 2, 3, 3, 4, 4)
+"""How many functions people declare, and how many training does: one alone teaches nothing about choosing."""
+
+
+def invent_setting(rng: random.Random, functions: tuple[int, ...] = USUAL_FUNCTIONS) -> Setting:
     """Effort, date, tools and developer message as people start gptoss-chat."""
     year, month, day = rng.randint(2024, 2032), rng.randint(1, 12), rng.randint(1, 28)
     system = SystemPrompt(
@@ -151,9 +155,9 @@ def invent_setting(rng: random.Random) -> Setting:
         shape = schema.invent_format(rng)
         return Setting(system, DeveloperPrompt(instructions, (), (shape,)))
     if kind < 0.65:
-        functions = invent_functions(rng, rng.choice((1, 1, 2, 2, 3, 4)))
-        told = tuple(one.function for one in functions)
-        return Setting(system, DeveloperPrompt(instructions, told), functions)
+        declared = invent_functions(rng, rng.choice(functions))
+        told = tuple(one.function for one in declared)
+        return Setting(system, DeveloperPrompt(instructions, told), declared)
     return Setting(system, DeveloperPrompt(instructions))
 
 
