@@ -34,15 +34,15 @@ from .turn import Scene, Turn
 Skill = Callable[[Scene], Turn]
 
 SKILLS: dict[Skill, float] = {
-    arithmetic.calculate: 60,
+    arithmetic.calculate: 110,
     programs.program: 8,
     names.tell: 20,
     names.ask: 8,
     facts.learn: 30,
     facts.recall: 27,
-    unknown.wonder: 17,
-    refusal.refuse: 11,
-    refusal.sound_harmful: 11,
+    unknown.wonder: 22,
+    refusal.refuse: 14,
+    refusal.sound_harmful: 20,
     repeat.repeat: 3,
     smalltalk.greet: 5,
     smalltalk.identify: 7,
