@@ -34,7 +34,7 @@ from .turn import Scene, Turn
 Skill = Callable[[Scene], Turn]
 
 SKILLS: dict[Skill, float] = {
-    arithmetic.calculate: 110,
+    arithmetic.calculate: 180,
     programs.program: 8,
     names.tell: 20,
     names.ask: 8,

@@ -57,7 +57,7 @@ Everyone calls me {name}.|my name is {name}, who are you?|my name is {name}. wha
 ok, I'm {name}.|Hi! {name} here.|My name is {name}, remember that.|Let me introduce myself: I am {name}.|
 Just call me {name}.|you may call me {name}|they call me {name}|Hello, {name} here.|{name} here!|
 hello from {name}|Hi bot, I'm {name}.|I'd like to be called {name}.|The name's {name}, hello!|
-Say hello to {name}.|{name}, that's me.|I am {name}, and you?|you are talking to {name}
+{name}, that's me.|I am {name}, and you?|you are talking to {name}
 """
 )
 
