@@ -19,7 +19,7 @@ from gptoss_tui.model.demo.evaluate import wilson
 from gptoss_tui.model.demo.trial import Trial
 
 MASTERED = ("b sums with python", "b sums without python", "g harmless", "h unknown")
-"""What meets its bar in the model card; of the rest each is expected once in three times."""
+"""What meets its bar in the model card or misses it by little; the rest is expected once in three times."""
 
 RARE = ("c search and cite",)
 """What the card says it rarely gets right: here it has to search and open a page, and to come to an end."""

@@ -40,6 +40,12 @@ SPECIAL: dict[str, tuple[list[str], list[str]]] = {
         ),
     ),
 }
+USUAL_TWO, PRACTISED_TWO = 0.25, 0.35
+"""Share of messages that tell two things; training has more of what fails most."""
+
+USUAL_ALL, PRACTISED_ALL = 0.12, 0.18
+"""Share of questions about everything that was told."""
+
 MANY = 8
 """Facts after which none is told but new values of the old ones."""
 
@@ -170,7 +176,7 @@ def learn(scene: Scene) -> Turn:
     """The person tells a fact; sometimes two at once, or with the name."""
     rng = scene.rng
     first = _telling(scene)
-    if rng.random() < 0.35:
+    if rng.random() < (USUAL_TWO if scene.held_out else PRACTISED_TWO):
         if rng.random() < 0.4:
             told = names.tell(scene)
             user = f"{told.user.rstrip('.!?')}{rng.choice((' and ', '. ', ', '))}{first[0]}"
@@ -258,7 +264,7 @@ def recall(scene: Scene) -> Turn:
             user = casual(rng, phrase(scene, ASKINGS, ASKING_GRIDS).replace("{k}", key))
             final = f"You have not told me your {copied(key)} yet."
             return Turn("no-fact", user, respond(scene, NOT_TOLD, final))
-    if rng.random() < 0.18 or not scene.facts:
+    if rng.random() < (USUAL_ALL if scene.held_out else PRACTISED_ALL) or not scene.facts:
         return summarise(scene)
     key = rng.choice(list(scene.facts))
     value = copied(scene.facts[key])
