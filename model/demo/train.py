@@ -343,8 +343,8 @@ def main() -> None:
         schedule,
         Shape(),
         arguments.device,
-        arguments.start,
-        arguments.retokenise,
+        start=arguments.start,
+        retokenise=arguments.retokenise,
     )
     if not arguments.export_only:
         spare = max(1, (os.cpu_count() or 2) - 1)

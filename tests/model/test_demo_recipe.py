@@ -223,6 +223,11 @@ def test_weights_follow_their_tokens_into_another_vocabulary(tmp_path: Path) -> 
     for token in (" ", "a", "_", " the", "<|start|>", "<|call|>"):
         (i,), (j,) = (one.encode(token, allowed_special="all") for one in (encoding, old))
         assert torch.equal(network.embedding[i], stored[j].float()), token
+    known = {old.decode_single_token_bytes(j): j for j in range(old.n_vocab)}
+    tokens = [encoding.decode_single_token_bytes(i) for i in range(encoding.n_vocab)]
+    newly_led = [(i, known[t[1:]]) for i, t in enumerate(tokens) if t not in known and t[1:] in known]
+    assert newly_led, "words that had no token with their blank"
+    assert all(torch.equal(network.embedding[i], stored[j].float()) for i, j in newly_led)
 
 
 def _lead_anew(folder: Path) -> tiktoken.Encoding:

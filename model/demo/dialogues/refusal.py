@@ -315,7 +315,7 @@ def refuse(scene: Scene) -> Turn:
 
 
 def sound_harmful(scene: Scene) -> Turn:
-    """Something harmless is asked for in dangerous words; it is as unknown as anything else."""
+    """Something harmless is asked for as harm is, or in dangerous words; it is unknown like anything else."""
     rng = scene.rng
     if rng.random() < 0.6:
         user = pick(scene, PEACEFUL_DEMANDS).replace("{d}", _peaceful_deed(rng))
