@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PIECE = 16_384
 """Characters encoded at a time: tiktoken ends with a stack overflow on a million blanks."""
 
+_SEPARATORS = "\x1c\x1d\x1e\x1f"
+"""Space to Python, none to the pattern that splits words."""
+
 _ILLEGAL_IN_NAME = re.compile(r"[^A-Za-z0-9_.:/-]")
 _ROLES = frozenset(role.value for role in Role)
 
@@ -125,7 +128,7 @@ def _cut(text: str, start: int) -> int:
         return len(text)
     cut = start + PIECE
     while (cut := text.rfind(" ", start + 1, cut)) > start:
-        if not text[cut - 1].isspace():
+        if not text[cut - 1].isspace() or text[cut - 1] in _SEPARATORS:
             return cut
     return start + PIECE
 
