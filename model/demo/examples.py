@@ -31,7 +31,7 @@ BLOCKS = ((14, 96), (12, 160), (12, 256), (8, 448), (3, 800), (1, 1536))
 LONG, LONG_TURNS = 4096, (25, 60)
 """Tokens and turns of a long conversation, of which there is one for every two of a batch's scale."""
 
-CUT = 0.5
+CUT = 0.55
 """Share of the calls of functions that end with the choice of what to call, so that more of them fit."""
 
 FARTHEST = 7168

@@ -93,6 +93,9 @@ WITHOUT_PYTHON = (
 
 EXPRESSION = re.compile(r"[-+*/%()=. 0-9]+")
 
+EQUAL_DIGITS, PRACTISED_EQUAL = re.compile(r"(\d)\1\1"), 0.3
+"""Three equal digits in a row, and the share of sums in training that are drawn until they have some."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sum:
@@ -112,11 +115,12 @@ def number(rng: random.Random) -> int:
 
 
 def invent_sum(rng: random.Random, held_out: bool) -> Sum:
-    """An expression of the wanted side of the split."""
+    """An expression of the wanted side of the split; training has more of what is hardest to copy."""
+    equal = not held_out and rng.random() < PRACTISED_EQUAL
     while True:
         kind = rng.choices((_binary, _chain, _bracketed, _decimal, _fraction), (68, 9, 11, 7, 5))[0]
         candidate = kind(rng)
-        if is_held_out(candidate.code) == held_out:
+        if is_held_out(candidate.code) == held_out and (not equal or EQUAL_DIGITS.search(candidate.code)):
             return candidate
 
 

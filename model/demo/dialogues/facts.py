@@ -43,7 +43,7 @@ SPECIAL: dict[str, tuple[list[str], list[str]]] = {
 USUAL_TWO, PRACTISED_TWO = 0.25, 0.35
 """Share of messages that tell two things; training has more of what fails most."""
 
-USUAL_ALL, PRACTISED_ALL = 0.12, 0.18
+USUAL_ALL, PRACTISED_ALL = 0.12, 0.28
 """Share of questions about everything that was told."""
 
 MANY = 8
