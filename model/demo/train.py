@@ -33,7 +33,7 @@ from torch import Tensor
 
 from . import checkpoint_path
 from .examples import SPAN_START, Batch, batch
-from .export import copy_tokenizer, read_weights, write_checkpoint, write_config
+from .export import copy_tokenizer, read_weights, vocabulary_size, write_checkpoint, write_config
 from .initialisation import initialise
 from .network import DemoNetwork, Shape
 from .optimiser import optimisers
@@ -334,6 +334,11 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=None, help="processes that write batches")
     arguments = parser.parse_args()
+    begun = (arguments.run / "tokenizer.json").exists()
+    if arguments.start and not begun and not arguments.retokenise:
+        had, has = vocabulary_size(arguments.start), Shape().vocabulary
+        if had != has:
+            parser.error(f"{arguments.start} has {had:,} tokens, the network {has:,}: add --retokenise")
     _keep_memory()
     torch.set_num_threads(arguments.threads)
     schedule = Schedule.of(arguments.steps, arguments.scale, further=arguments.start is not None)

@@ -32,7 +32,7 @@ from gptoss_tui.model.demo.dialogues.turn import is_held_out, unmarked
 from gptoss_tui.model.demo.examples import Example, batch, collate, example, setting_ids
 from gptoss_tui.model.demo.export import SHARPNESS, read_weights, write_checkpoint, write_config
 from gptoss_tui.model.demo.network import DemoNetwork, Shape
-from gptoss_tui.model.demo.train import Run, Schedule, keep
+from gptoss_tui.model.demo.train import Run, Schedule, keep, main
 from gptoss_tui.model.demo.vocabulary import COPIED, lead_anew
 
 # Small enough for bfloat16 to stay close to float32, layer by layer.
@@ -228,6 +228,18 @@ def test_weights_follow_their_tokens_into_another_vocabulary(tmp_path: Path) -> 
     newly_led = [(i, known[t[1:]]) for i, t in enumerate(tokens) if t not in known and t[1:] in known]
     assert newly_led, "words that had no token with their blank"
     assert all(torch.equal(network.embedding[i], stored[j].float()) for i, j in newly_led)
+
+
+def test_a_start_of_another_vocabulary_asks_for_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_config(tmp_path / "old", replace(Shape(), vocabulary=3072))
+    arguments = ["--start", str(tmp_path / "old"), "--run", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", ["train", *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    assert "has 3,072 tokens, the network 2,816: add --retokenise" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def _lead_anew(folder: Path) -> tiktoken.Encoding:

@@ -34,15 +34,15 @@ from .turn import Scene, Turn
 Skill = Callable[[Scene], Turn]
 
 SKILLS: dict[Skill, float] = {
-    arithmetic.calculate: 140,
+    arithmetic.calculate: 110,
     programs.program: 20,
     names.tell: 24,
     names.ask: 12,
     facts.learn: 38,
     facts.recall: 42,
-    unknown.wonder: 22,
+    unknown.wonder: 60,
     refusal.refuse: 28,
-    refusal.sound_harmful: 24,
+    refusal.sound_harmful: 30,
     repeat.repeat: 3,
     smalltalk.greet: 9,
     smalltalk.identify: 9,
@@ -55,7 +55,7 @@ SKILLS: dict[Skill, float] = {
 }
 """What any conversation may hold, and how often."""
 
-WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 330, called.several: 30}
+WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 380, called.several: 30}
 WITH_PYTHON: dict[Skill, float] = {called.several: 8}
 WITH_BROWSER: dict[Skill, float] = {browsing.search: 60}
 IN_JSON: dict[Skill, float] = {schema.fill: 80, schema.compute: 20}
