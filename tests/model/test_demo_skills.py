@@ -18,11 +18,18 @@ from gptoss_tui.model.demo.categories import CATEGORIES, efforts
 from gptoss_tui.model.demo.evaluate import wilson
 from gptoss_tui.model.demo.trial import Trial
 
-MASTERED = ("b sums with python", "b sums without python", "g harmless", "h unknown")
+MASTERED = (
+    "a talk and memory",
+    "b sums with python",
+    "b sums without python",
+    "d unseen functions",
+    "g harmless",
+    "h unknown",
+)
 """What meets its bar in the model card or misses it by little; the rest is expected once in three times."""
 
 RARE = ("c search and cite",)
-"""What the card says it rarely gets right: here it has to search and open a page, and to come to an end."""
+"""What the card says it rarely gets right: two of three have to search, open a page and come to an end."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -42,12 +49,13 @@ async def test_it_does_what_the_card_says(trial: Trial, category: str) -> None:
     said = [outcome.said for outcome in outcomes]
     expected = 2 if category in MASTERED else 0 if category in RARE else 1
     assert sum(all(outcome.right) for outcome in outcomes) >= expected, said
+    ends = [all(turn[-1].channel is Channel.FINAL for turn in turns) for turns in said]
     if category in RARE:
-        called = [{message.recipient for turn in outcome for message in turn} for outcome in said]
-        assert sum({"browser.search", "browser.open"} <= recipients for recipients in called) >= 2, called
-    assert all(turn[-1].channel is Channel.FINAL for outcome in said for turn in outcome), (
-        "no turn without an end"
-    )
+        called = [{message.recipient for turn in turns for message in turn} for turns in said]
+        tried = [{"browser.search", "browser.open"} <= recipients for recipients in called]
+        assert sum(map(all, zip(tried, ends, strict=True))) >= 2, said
+    else:
+        assert all(ends), "no dialogue without an end"
 
 
 @pytest.mark.asyncio(loop_scope="module")
