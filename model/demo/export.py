@@ -36,12 +36,6 @@ def copy_tokenizer(source: Path, target: Path) -> None:
         (target / name).write_bytes((source / name).read_bytes())
 
 
-def vocabulary_size(folder: Path) -> int:
-    """Tokens of the vocabulary of the checkpoint in `folder`, as its config.json has it."""
-    size: int = json.loads((folder / "config.json").read_text())["vocab_size"]
-    return size
-
-
 def write_config(folder: Path, shape: Shape) -> None:
     """config.json and generation_config.json, with the keys of the released checkpoints."""
     pad, end = control_id("endoftext"), control_id("return")

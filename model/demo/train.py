@@ -31,9 +31,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gptoss_tui.model.config import ModelConfig
+
 from . import checkpoint_path
 from .examples import SPAN_START, Batch, batch
-from .export import copy_tokenizer, read_weights, vocabulary_size, write_checkpoint, write_config
+from .export import copy_tokenizer, read_weights, write_checkpoint, write_config
 from .initialisation import initialise
 from .network import DemoNetwork, Shape
 from .optimiser import optimisers
@@ -336,7 +338,8 @@ def main() -> None:
     arguments = parser.parse_args()
     begun = (arguments.run / "tokenizer.json").exists()
     if arguments.start and not begun and not arguments.retokenise:
-        had, has = vocabulary_size(arguments.start), Shape().vocabulary
+        had = ModelConfig.from_file(arguments.start / "config.json").vocab_size
+        has = Shape().vocabulary
         if had != has:
             parser.error(f"{arguments.start} has {had:,} tokens, the network {has:,}: add --retokenise")
     _keep_memory()
