@@ -74,7 +74,7 @@ class Schedule:
         The smaller the batches, the smaller the steps, by the square root.
         """
         if further:
-            peak = 0.6 * (scale / USUAL_SCALE) ** 0.5
+            peak = 0.4 * (scale / USUAL_SCALE) ** 0.5
             return cls(steps, 50, steps // 4, 0, 1, DRILLS, DRILLS, scale, peak, average=0.99)
         return cls(
             steps=steps,

@@ -35,19 +35,19 @@ Skill = Callable[[Scene], Turn]
 
 SKILLS: dict[Skill, float] = {
     arithmetic.calculate: 110,
-    programs.program: 20,
+    programs.program: 50,
     names.tell: 24,
     names.ask: 12,
     facts.learn: 38,
     facts.recall: 42,
-    unknown.wonder: 60,
-    refusal.refuse: 28,
+    unknown.wonder: 36,
+    refusal.refuse: 36,
     refusal.sound_harmful: 30,
     repeat.repeat: 3,
     smalltalk.greet: 9,
     smalltalk.identify: 9,
     smalltalk.abilities: 9,
-    smalltalk.thank: 9,
+    smalltalk.thank: 14,
     smalltalk.part: 3,
     smalltalk.feel: 2,
     smalltalk.acknowledge: 4,
@@ -55,9 +55,9 @@ SKILLS: dict[Skill, float] = {
 }
 """What any conversation may hold, and how often."""
 
-WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 380, called.several: 30}
-WITH_PYTHON: dict[Skill, float] = {called.several: 8}
-WITH_BROWSER: dict[Skill, float] = {browsing.search: 60}
+WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 400, called.several: 60}
+WITH_PYTHON: dict[Skill, float] = {called.several: 16}
+WITH_BROWSER: dict[Skill, float] = {browsing.search: 90}
 IN_JSON: dict[Skill, float] = {schema.fill: 80, schema.compute: 20}
 """What is added where it is possible; where the answer has to be JSON, nothing else is asked."""
 
