@@ -11,7 +11,7 @@ thresholds are set against such text; tests/conversation/test_loops.py holds the
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LONGEST_PERIOD = 512
 """Tokens of the longest passage whose exact repetition is followed."""
@@ -34,6 +34,10 @@ class Limits:
     before: int
     window: int
     share: float
+
+    def within(self, tokens: int | None) -> Limits:
+        """These limits for a stream that is cut after `tokens` (None: never): a loop is told before that."""
+        return self if tokens is None else replace(self, run=min(self.run, tokens // 2))
 
 
 REASONING = Limits(copies=4, run=1536, before=4, window=2048, share=0.75)

@@ -41,7 +41,7 @@ class Sample:
     decode_s: float = 0.0
     _open: Opened | None = None
     _call_id: str = ""
-    _thought: LoopDetector = field(default_factory=lambda: LoopDetector(REASONING))
+    _thought: LoopDetector = field(init=False)
     _speech: LoopDetector = field(default_factory=lambda: LoopDetector(SPEECH))
 
     async def run(
@@ -56,6 +56,7 @@ class Sample:
     ) -> Events:
         """Sample until a stop token, a limit, a loop or a cancellation; raises what the engine raises."""
         self.prompt_tokens = len(prompt)
+        self._thought = LoopDetector(REASONING.within(sampling.max_tokens))
         async with aclosing(engine.generate(prompt, sampling, control.stops, constraint)) as generation:
             try:
                 async for item in generation:

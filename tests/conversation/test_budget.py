@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -20,6 +21,7 @@ from gptoss_tui.conversation.events import (
     ToolCall,
 )
 from gptoss_tui.harmony import Channel
+from gptoss_tui.model.engine import Sampling
 from gptoss_tui.plain import AsText
 
 E = TypeVar("E", bound=Event)
@@ -130,6 +132,15 @@ async def test_reasoning_that_goes_round_in_circles_is_closed(stage: StageMaker)
     assert end.output_text == "Four."
     assert end.reasoning_text.startswith("Hm. Wait, no. Wait")
     assert s.engine.prompts[1].endswith(FORCED)
+
+
+async def test_circles_are_told_before_a_short_limit_of_the_sample(stage: StageMaker) -> None:
+    s = stage(THINK + "Hm. " + "Wait, no. " * 1000, "Four.<|return|>")
+    s.chat.terms = replace(s.chat.terms, sampling=Sampling(max_tokens=320))
+    end = (await s.play("2+2?"))[-1]
+    assert isinstance(end, Completed)
+    assert end.output_text == "Four."
+    assert len(s.engine.prompts) == 2
 
 
 async def test_an_answer_that_goes_round_in_circles_is_ended_and_kept(

@@ -41,6 +41,19 @@ def test_every_exact_loop_is_found_in_time(period: int, before: int, limits: Lim
     assert end > before + period, "not before anything was repeated"
 
 
+@given(limit=st.integers(1, 10_000), period=st.integers(1, 64))
+def test_a_loop_of_half_a_cut_stream_is_found_before_its_end(limit: int, period: int) -> None:
+    limits = REASONING.within(limit)
+    end = ended_at(islice(repeated(list(range(period))), max(limit, 5 * period)), limits)
+    assert end is not None
+    assert end <= period + max(limit // 2, limits.copies * period)
+    assert limits.run <= REASONING.run
+
+
+def test_a_stream_that_is_never_cut_has_the_usual_limits() -> None:
+    assert REASONING.within(None) == REASONING == REASONING.within(100_000)
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, LONGEST_PERIOD), st.sampled_from([REASONING, SPEECH]))
 def test_fewer_copies_than_the_limit_are_no_loop(period: int, limits: Limits) -> None:
