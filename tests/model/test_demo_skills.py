@@ -25,11 +25,12 @@ MASTERED = (
     "d unseen functions",
     "g harmless",
     "h unknown",
+    "i JSON",
 )
-"""What meets its bar in the model card or misses it by little; the rest is expected once in three times."""
+"""What meets its bar in the model card; the rest is expected once in three times."""
 
 RARE = ("c search and cite",)
-"""What the card says it rarely gets right: two of three have to search, open a page and come to an end."""
+"""What the card says it rarely gets right: two of three have to search and to open a page."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -50,12 +51,10 @@ async def test_it_does_what_the_card_says(trial: Trial, category: str) -> None:
     expected = 2 if category in MASTERED else 0 if category in RARE else 1
     assert sum(all(outcome.right) for outcome in outcomes) >= expected, said
     ends = [all(turn[-1].channel is Channel.FINAL for turn in turns) for turns in said]
+    assert all(ends), "no dialogue without an end"
     if category in RARE:
         called = [{message.recipient for turn in turns for message in turn} for turns in said]
-        tried = [{"browser.search", "browser.open"} <= recipients for recipients in called]
-        assert sum(map(all, zip(tried, ends, strict=True))) >= 2, said
-    else:
-        assert all(ends), "no dialogue without an end"
+        assert sum({"browser.search", "browser.open"} <= recipients for recipients in called) >= 2, said
 
 
 @pytest.mark.asyncio(loop_scope="module")
