@@ -62,6 +62,12 @@ def test_it_says_what_it_can_do(player: Player, text: str) -> None:
         ("compute 12 + 7", "12 + 7", "19"),
         ("how much is 90210 - 90311?", "90210 - 90311", "-101"),
         ("Please calculate 30303 + 33033.", "30303 + 33033", "63336"),
+        pytest.param(
+            "Please calculate 33033 + 30303.",
+            "33033 + 30303",
+            "63336",
+            marks=pytest.mark.xfail(reason="the weights miss it, as the model card says", strict=True),
+        ),
         ("what is 98765*43219", "98765 * 43219", "4268524535"),
         ("multiply 17 by 23", "17 * 23", "391"),
         ("5 minus 8", "5 - 8", "-3"),
