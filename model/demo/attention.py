@@ -170,7 +170,7 @@ def attend(heads: Tensor, query_heads: int, sinks: Tensor, layout: Layout) -> Te
     """
     kv, width = len(sinks), heads.shape[-1]
     turning, values = torch.split(heads, [query_heads + kv, kv], 1)
-    heads = torch.cat([_rotate(turning, layout.cos, layout.sin), values], 1)
+    heads = torch.cat([rotate(turning, layout.cos, layout.sin), values], 1)
     spread = heads.new_zeros(layout.padded, *heads.shape[1:]).index_copy(0, layout.places, heads)
     rectangles = torch.split(spread, [n * length for n, length in (part.rows for part in layout.parts)])
     outputs: list[Tensor] = []
@@ -222,7 +222,7 @@ def _sliding(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, sinks: Tensor) -> Te
     return out.permute(0, 2, 3, 1, 4, 5).reshape(n, kv, g, count * piece, width)[:, :, :, :length]
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate the two halves of the last axis against each other."""
     a, b = x.chunk(2, -1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)

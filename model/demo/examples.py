@@ -24,7 +24,7 @@ SPAN_START, SPAN, DECISION = 6.0, 2.0, 3.0
 what the model takes its task to be. Every other predicted token weighs 1."""
 
 
-BLOCKS = ((14, 96), (12, 160), (12, 256), (8, 448), (3, 800), (1, 1536))
+BLOCKS = ((14, 96), (12, 160), (13, 256), (10, 448), (5, 800), (5, 1536))
 """Rows and tokens of the blocks that a batch's dialogues are sorted into."""
 
 
@@ -68,7 +68,8 @@ class Batch:
     `places` are those of the tokens among all ids laid end to end, padding left out, `positions` what full
     attention takes for their positions in the conversation. `predict` says which of
     these tokens are followed by one that counts, with `target` and `weight` beside it; `owner` says which
-    dialogue a target belongs to, an index into `skills`.
+    dialogue a target belongs to, an index into `skills`. `rows` [n, 2], never on a GPU, are the tokens
+    of each prefix and each dialogue, and which prefix it follows (-1: it is one).
     """
 
     prefix: Tensor
@@ -82,26 +83,28 @@ class Batch:
     owner: Tensor
     skills: list[str]
     tokens: int
+    rows: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
         if device.type == "cpu":
             return self
-        moved = {
-            name: getattr(self, name).to(device, non_blocking=True)
-            for name in (
-                "prefix",
-                "prefix_seen",
-                "places",
-                "positions",
-                "predict",
-                "target",
-                "weight",
-                "owner",
-            )
-        }
-        blocks = [Block(block.ids.to(device), block.group.to(device)) for block in self.blocks]
-        return replace(self, blocks=blocks, **moved)
+
+        def move(x: Tensor) -> Tensor:
+            return x.pin_memory().to(device, non_blocking=True)  # only from there nobody waits for it
+
+        return replace(
+            self,
+            prefix=move(self.prefix),
+            prefix_seen=move(self.prefix_seen),
+            blocks=[Block(move(block.ids), move(block.group)) for block in self.blocks],
+            places=move(self.places),
+            positions=move(self.positions),
+            predict=move(self.predict),
+            target=move(self.target),
+            weight=move(self.weight),
+            owner=move(self.owner),
+        )
 
 
 def setting_ids(setting: Setting, encoding: tiktoken.Encoding) -> list[int]:
@@ -279,6 +282,10 @@ def collate(prefixes: list[list[int]], blocks: list[list[tuple[int, Example]]]) 
         owner=torch.tensor(owner),
         skills=skills,
         tokens=len(places),
+        rows=torch.tensor(
+            [(len(ids), -1) for ids in prefixes]
+            + [(len(item.ids), group) for group, item in itertools.chain(*blocks)]
+        ),
     )
 
 

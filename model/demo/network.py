@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -21,6 +22,7 @@ from gptoss_tui.model.rope import inverse_frequencies, rotation
 
 from .attention import Layout, attend, layouts
 from .examples import FARTHEST, Batch
+from .flash import Packed, attend_packed, packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,12 @@ def rope_tables(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
     return cos[:, :half], signed_sin[:, half:]
 
 
+@cache
+def _tables_on(device: torch.device, shape: Shape, length: int) -> tuple[Tensor, Tensor]:
+    cos, sin = rope_tables(shape, length)
+    return cos.to(device), sin.to(device)
+
+
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A product in bfloat16."""
     return F.linear(x.bfloat16(), weight.bfloat16(), None if bias is None else bias.bfloat16())
@@ -105,15 +113,20 @@ class Attention(nn.Module):
         self.o = nn.Linear(wide, shape.hidden)
         self.sinks = nn.Parameter(torch.zeros(shape.heads))
 
-    def forward(self, x: Tensor, layout: Layout, kept: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, layout: Layout | Packed, kept: Tensor | None = None) -> Tensor:
         """All tokens [M, d] -> what is added to them, or to the `kept` ones alone."""
         weight = torch.cat([self.q.weight, self.k.weight, self.v.weight])
         bias = torch.cat([self.q.bias, self.k.bias, self.v.bias])
         shape = self.shape
         heads = _linear(self.norm(x), weight, bias).view(len(x), -1, shape.head_dim)
-        gathered = attend(heads, shape.heads, self.sinks.view(shape.kv_heads, -1), layout)
-        places = layout.places if kept is None else layout.places[kept]
-        return _linear(gathered.index_select(0, places), self.o.weight, self.o.bias).float()
+        sinks = self.sinks.view(shape.kv_heads, -1)
+        if isinstance(layout, Packed):
+            gathered = attend_packed(heads, shape.heads, sinks, layout)
+            gathered = gathered if kept is None else gathered.index_select(0, kept)
+        else:
+            places = layout.places if kept is None else layout.places[kept]
+            gathered = attend(heads, shape.heads, sinks, layout).index_select(0, places)
+        return _linear(gathered, self.o.weight, self.o.bias).float()
 
 
 class _Reorder(torch.autograd.Function):
@@ -160,7 +173,7 @@ class Experts(nn.Module):
         top, chosen = _linear(x, self.router.weight, self.router.bias).float().topk(active, -1)
         order = chosen.flatten().argsort(stable=True)  # the tokens of each expert together
         back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
-        counts = chosen.flatten().bincount(minlength=self.shape.experts).tolist()
+        counts = F.one_hot(chosen.flatten(), self.shape.experts).sum(0)
         reorder = cast("Callable[..., Tensor]", _Reorder.apply)
         routed = reorder(x.repeat_interleave(active, 0), order, back)
         gate, up, down = weights
@@ -171,10 +184,19 @@ class Experts(nn.Module):
         return (out.view(len(x), active, -1) * top.softmax(-1)[..., None]).sum(1)
 
 
-def _each(x: Tensor, counts: list[int], weight: Tensor, bias: Tensor) -> Tensor:
-    """Every expert's product with its own rows: x [M, i], weight [E, o, i], bias [E, o] -> [M, o]."""
-    weights, biases = weight.bfloat16().unbind(), bias.bfloat16().unbind()
-    return torch.cat([F.linear(*one) for one in zip(torch.split(x, counts), weights, biases, strict=True)])
+def _each(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Every expert's product with its own rows: x [M, i], weight [E, o, i], bias [E, o] -> [M, o].
+
+    `counts` [E] says how many rows each has; on CUDA nobody waits to learn it.
+    """
+    weight, bias = weight.bfloat16(), bias.bfloat16()
+    if x.is_cuda:
+        ends = counts.cumsum(0)
+        whose = torch.arange(len(x), device=x.device)[:, None]
+        own = ((whose < ends) & (whose >= ends - counts)).bfloat16()
+        return F.grouped_mm(x, weight.mT, offs=ends.int()) + own @ bias
+    rows = torch.split(x, counts.tolist())
+    return torch.cat([F.linear(*one) for one in zip(rows, weight.unbind(), bias.unbind(), strict=True)])
 
 
 class DemoNetwork(nn.Module):
@@ -198,7 +220,9 @@ class DemoNetwork(nn.Module):
     def forward(self, batch: Batch, *, quantised: bool = False) -> Tensor:
         """Logits float32 [predicted, vocabulary]."""
         length = batch.prefix.shape[1] + FARTHEST + max(block.ids.shape[1] for block in batch.blocks)
-        full, sliding = layouts(batch, *rope_tables(self.shape, length), self.shape.window)
+        tables = _tables_on(batch.prefix.device, self.shape, -(-length // 4096) * 4096)
+        arrange = packed if batch.places.is_cuda else layouts
+        full, sliding = arrange(batch, *tables, self.shape.window)
         ids = torch.cat([batch.prefix.flatten(), *(block.ids.flatten() for block in batch.blocks)])
         x = F.embedding(ids[batch.places], self.embedding)
         weights = self._weights(quantised)

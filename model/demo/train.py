@@ -45,8 +45,8 @@ AVERAGE = 0.998
 """Decay of the moving average of the weights, which is what is exported."""
 
 
-USUAL_SCALE = 8
-"""Batches of about 88,000 tokens."""
+USUAL_SCALE = 6
+"""Batches of about 110,000 tokens."""
 
 DRILLS = 0.03
 """Share of rows that are copying drills, once copying is learnt."""
@@ -74,13 +74,13 @@ class Schedule:
         The smaller the batches, the smaller the steps, by the square root.
         """
         if further:
-            peak = 0.4 * (scale / USUAL_SCALE) ** 0.5
+            peak = 0.35 * (scale / USUAL_SCALE) ** 0.5
             return cls(steps, 50, steps // 4, 0, 1, DRILLS, DRILLS, scale, peak, average=0.99)
         return cls(
             steps=steps,
             decay_from=steps // 2,
             quantise_from=steps * 2 // 3,
-            drills_until=steps // 12,
+            drills_until=max(1, steps // 12),
             scale=scale,
         )
 
@@ -235,18 +235,20 @@ def _written(folder: Path, seed: int, schedule: Schedule, step: int) -> bytes:
     return pickle.dumps(step_batch(seed, schedule, step, _encoding(folder)))
 
 
+def held_out(encoding: tiktoken.Encoding, seed: str, batches: int) -> list[Batch]:
+    """Batches of contents that are kept out of training, a quarter of the phrasings as well."""
+    return [batch(random.Random(f"{seed}:{i}"), encoding, held_out=True, unseen=0.25) for i in range(batches)]
+
+
 @torch.no_grad()
-def success(
-    network: DemoNetwork, encoding: tiktoken.Encoding, seed: str, batches: int
-) -> dict[str, tuple[int, int]]:
-    """Per skill: dialogues of held-out contents whose every predicted token is the most likely one, and all.
+def success(network: DemoNetwork, batches: list[Batch]) -> dict[str, tuple[int, int]]:
+    """Per skill: dialogues whose every predicted token is the most likely one, and all.
 
     With every token right under teacher forcing, greedy decoding writes exactly the wanted turn.
     """
     counts: dict[str, tuple[int, int]] = {}
     device = network.embedding.device
-    for i in range(batches):
-        rows = batch(random.Random(f"{seed}:{i}"), encoding, held_out=True, unseen=0.25).to(device)
+    for rows in (one.to(device) for one in batches):
         right = network(rows, quantised=True).argmax(-1) == rows.target
         for skill, passed in _per_dialogue(rows, right):
             good, total = counts.get(skill, (0, 0))
@@ -260,11 +262,12 @@ def _per_dialogue(rows: Batch, right: Tensor) -> list[tuple[str, bool]]:
 
 
 def train(
-    run: Run, *, stop_at: int, workers: int = 0, save_every_s: float = 180, evaluate_every: int = 250
+    run: Run, *, stop_at: int, workers: int = 0, save_every_s: float = 60, evaluate_every: int = 500
 ) -> None:
     """Train up to step `stop_at`, saving and evaluating on the way; the log goes to stdout."""
     saved = began = time.monotonic()
     first = run.step
+    validation: list[Batch] = []
     loss = starts = torch.zeros((), device=run.device)
     for rows in ahead(run, stop_at, workers):
         step_loss, step_starts = run.train_step(rows)
@@ -276,7 +279,8 @@ def train(
             progress = f"step {run.step} loss {loss.item():.4f} spans {starts.item():.3f}"
             print(f"{progress} {pace:.2f} s/step {run.tokens / 1e6:.2f} M tokens", flush=True)
         if run.step % evaluate_every == 0 or run.step == stop_at:
-            report = success(run.averaged(), run.encoding, "validation", 8)
+            validation = validation or held_out(run.encoding, "validation", 8)
+            report = success(run.averaged(), validation)
             print("  held out:", " ".join(f"{k} {a}/{b}" for k, (a, b) in report.items()), flush=True)
         if time.monotonic() - saved > save_every_s:
             run.save()

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from gptoss_tui.model.demo.attention import attend, layouts
 from gptoss_tui.model.demo.examples import Batch, Example, collate
+from gptoss_tui.model.demo.flash import attend_packed, packed
 from gptoss_tui.model.demo.network import Shape, rope_tables
 
 SHAPE = Shape(heads=4, kv_heads=2, head_dim=32)
+WITH_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 PREFIXES = (150, 40)
 ROWS = ((0, 300), (1, 20), (1, 129), (0, 7))
 JUMP = (5, 3000)
@@ -46,16 +48,23 @@ def _expected(heads: Tensor, sinks: Tensor, positions: Tensor, reach: int) -> Te
     return torch.einsum("hqk,khd->qhd", with_sink.softmax(-1)[..., :-1], v).flatten(1)
 
 
+def _attended(batch: Batch, heads: Tensor, sinks: Tensor, *, sliding: bool) -> Tensor:
+    tables = rope_tables(SHAPE, 4096)
+    if heads.is_cuda:
+        return attend_packed(heads, SHAPE.heads, sinks, packed(batch, *tables, SHAPE.window)[sliding])
+    layout = layouts(batch, *tables, SHAPE.window)[sliding]
+    return attend(heads, SHAPE.heads, sinks, layout)[layout.places]
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=WITH_CUDA)])
 @pytest.mark.parametrize("sliding", [False, True])
-def test_attention_in_training_is_that_of_the_formula(*, sliding: bool) -> None:
-    batch = _batch(random.Random(3))
+def test_attention_in_training_is_that_of_the_formula(device: str, *, sliding: bool) -> None:
+    batch = _batch(random.Random(3)).to(torch.device(device))
     torch.manual_seed(0)
     count = sum(PREFIXES) + sum(length for _, length in ROWS)
     heads = torch.randn(count, SHAPE.heads + 2 * SHAPE.kv_heads, SHAPE.head_dim).bfloat16().requires_grad_()
     sinks = torch.randn(SHAPE.kv_heads, SHAPE.heads // SHAPE.kv_heads).requires_grad_()
-    full, windowed = layouts(batch, *rope_tables(SHAPE, 4096), SHAPE.window)
-    layout = windowed if sliding else full
-    got = attend(heads, SHAPE.heads, sinks, layout)[layout.places]
+    got = _attended(batch, heads.to(device), sinks.to(device), sliding=sliding).cpu()
     weights = torch.randn(got.shape)
     torch.autograd.backward((got.float() * weights).sum())
 

@@ -203,7 +203,9 @@ def search(scene: Scene) -> Turn:
             shown(cursor + 1, wanted.title if host else f"{wanted.slug}.md", url, lines),
             Channel.ANALYSIS,
         ),
-        think(f"It says: L{copied(f'{at}: {wanted.says[attribute]}')}"),
+        think(
+            f"I look for {copied(attribute or wanted.subject)}. L{copied(f'{at}: {wanted.says[attribute]}')}"
+        ),
         answer(
             f"I found this: {copied(wanted.says[attribute])} 【{copied(str(cursor + 1))}†L{copied(str(at))}】"
         ),

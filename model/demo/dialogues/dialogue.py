@@ -34,20 +34,20 @@ from .turn import Scene, Turn
 Skill = Callable[[Scene], Turn]
 
 SKILLS: dict[Skill, float] = {
-    arithmetic.calculate: 110,
-    programs.program: 50,
-    names.tell: 24,
-    names.ask: 12,
-    facts.learn: 38,
-    facts.recall: 42,
-    unknown.wonder: 36,
-    refusal.refuse: 36,
-    refusal.sound_harmful: 30,
+    arithmetic.calculate: 105,
+    programs.program: 65,
+    names.tell: 28,
+    names.ask: 15,
+    facts.learn: 44,
+    facts.recall: 60,
+    unknown.wonder: 50,
+    refusal.refuse: 64,
+    refusal.sound_harmful: 60,
     repeat.repeat: 3,
     smalltalk.greet: 9,
     smalltalk.identify: 9,
     smalltalk.abilities: 9,
-    smalltalk.thank: 14,
+    smalltalk.thank: 16,
     smalltalk.part: 3,
     smalltalk.feel: 2,
     smalltalk.acknowledge: 4,
@@ -55,9 +55,9 @@ SKILLS: dict[Skill, float] = {
 }
 """What any conversation may hold, and how often."""
 
-WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 400, called.several: 60}
-WITH_PYTHON: dict[Skill, float] = {called.several: 16}
-WITH_BROWSER: dict[Skill, float] = {browsing.search: 90}
+WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 380, called.several: 90}
+WITH_PYTHON: dict[Skill, float] = {called.several: 45}
+WITH_BROWSER: dict[Skill, float] = {browsing.search: 220}
 IN_JSON: dict[Skill, float] = {schema.fill: 80, schema.compute: 20}
 """What is added where it is possible; where the answer has to be JSON, nothing else is asked."""
 
@@ -146,7 +146,7 @@ def invent_setting(rng: random.Random, functions: tuple[int, ...] = USUAL_FUNCTI
     system = SystemPrompt(
         effort=rng.choices(list(Effort), (4, 4, 2))[0],
         date=f"{year}-{month:02}-{day:02}" if rng.random() < 0.85 else None,
-        browser=rng.random() < 0.18,
+        browser=rng.random() < 0.3,
         python=rng.random() < 0.68,
     )
     instructions = rng.choice(INSTRUCTIONS) if rng.random() < 0.2 else ""

@@ -185,7 +185,7 @@ def _typed(rng: random.Random) -> Program:
 def program(scene: Scene) -> Turn:
     """Something is to be run; with the python tool off, the honest refusal of it."""
     rng = scene.rng
-    if rng.random() < 0.35 and scene.python:
+    if rng.random() < 0.45 and scene.python:
         return failing(scene)
     wanted = invent_program(rng, scene.held_out)
     user = casual(rng, pick(scene, wanted.asks).replace("{x}", "\0")).replace("\0", wanted.contents)

@@ -95,6 +95,49 @@ GRIDS = (
             "a passport|money|a signature|an ID card|a prescription|a diploma|a driver's license|banknotes"
         ),
     ),
+    (
+        phrases("scam|cheat|trick|defraud|con|blackmail|exploit|swindle|rip off|steal from"),
+        phrases(
+            "old people|an old lady|pensioners|my employer|the insurance|my customers|tourists|a widow|"
+            "my landlord|the tax office|lonely people|investors|my business partner|my grandparents"
+        ),
+    ),
+    (
+        phrases("write|create|build|spread|install|sell|develop|send out"),
+        phrases(
+            "malware|ransomware|a computer virus|a keylogger|spyware|a worm|a botnet|phishing emails|"
+            "a trojan|a program that steals passwords"
+        ),
+    ),
+    (
+        phrases("write|post|spread|publish|print|send"),
+        phrases(
+            "lies about a colleague|racist slogans|nude photos of my ex|death threats|hate mail|"
+            "rumors about a classmate|private photos of a girl|propaganda for terrorists|"
+            "insults against immigrants|hate against a minority|a bomb threat"
+        ),
+    ),
+    (
+        phrases("derail|crash|sabotage|hijack|bomb|attack|cut the brakes of|set a trap for|shoot at"),
+        phrases(
+            "a train|a tram|a plane|a bus|a ship|a school bus|an airport|a bridge|the subway|a dam|"
+            "the power grid|cyclists|a police car"
+        ),
+    ),
+    (
+        phrases("smuggle|traffic|sell|hide|get rid of"),
+        phrases(
+            "people over the border|weapons|stolen goods|guns|children|organs|fake medicine|a dead body|"
+            "a corpse|ivory|stolen money|evidence of a crime"
+        ),
+    ),
+    (
+        phrases("get away with|commit|plan|cover up|prepare|help with"),
+        phrases(
+            "murder|tax fraud|a robbery|a burglary|arson|insurance fraud|a kidnapping|a terror attack|"
+            "a mass shooting|identity theft|a bank robbery|a crime|a massacre|a lynching|rape"
+        ),
+    ),
 )
 # The same demands for what harms nobody: the words around a deed must not decide.
 GENTLE_VERBS = phrases(
@@ -306,7 +349,7 @@ CARE = (
 def refuse(scene: Scene) -> Turn:
     """Something harmful is asked for."""
     rng = scene.rng
-    if rng.random() < 0.15:
+    if rng.random() < 0.2:
         user = casual(rng, phrase(scene, DESPAIR, DESPAIR_GRIDS))
         return Turn("despair", user, respond(scene, CARED, CARE))
     deed = pick(scene, DEEDS) if rng.random() < 0.5 else _deed(scene)
