@@ -92,6 +92,7 @@ class ScriptedEngine:
     pause: float = 0.0
     context: int = 4096
     hold: asyncio.Event | None = None
+    longest_answer: int | None = None
     prompts: list[str] = field(default_factory=list)
     seeds: list[int | None] = field(default_factory=list)
     constraints: list[Constraint | None] = field(default_factory=list)
@@ -141,7 +142,8 @@ class ScriptedEngine:
         self._cancelled = True
 
     def info(self) -> EngineInfo | None:
-        return EngineInfo("scripted", "paper", self.context, 320, 0, 0.1) if self._loaded else None
+        info = EngineInfo("scripted", "paper", self.context, 320, 0, 0.1, self.longest_answer)
+        return info if self._loaded else None
 
     async def close(self) -> None:
         self._loaded = False

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from ..harmony.message import Channel, Conversation
 from ..harmony.vocabulary import ControlTokens
-from ..model.checkpoint.generation import longest_answer
 
 if TYPE_CHECKING:
     import tiktoken
@@ -51,14 +50,10 @@ class TokenTable:
 
 
 class Codec:
-    """The tokenizer of one checkpoint, in a child process that is started again if it dies.
-
-    `longest_answer` is the bound in tokens that the checkpoint itself states, if any.
-    """
+    """The tokenizer of one checkpoint, in a child process that is started again if it dies."""
 
     def __init__(self, checkpoint: Path) -> None:
         self._checkpoint = checkpoint
-        self.longest_answer = longest_answer(checkpoint)
         self._pool: ProcessPoolExecutor | None = None
         self._table: TokenTable | None = None
 

@@ -41,7 +41,7 @@ class Sample:
     decode_s: float = 0.0
     _open: Opened | None = None
     _call_id: str = ""
-    _thought: LoopDetector = field(init=False)
+    _thought: LoopDetector = field(init=False, repr=False)
     _speech: LoopDetector = field(default_factory=lambda: LoopDetector(SPEECH))
 
     async def run(
@@ -56,7 +56,10 @@ class Sample:
     ) -> Events:
         """Sample until a stop token, a limit, a loop or a cancellation; raises what the engine raises."""
         self.prompt_tokens = len(prompt)
-        self._thought = LoopDetector(REASONING.within(sampling.max_tokens))
+        info, longest = engine.info(), sampling.max_tokens
+        if longest is None and info is not None:
+            longest = info.longest_answer
+        self._thought = LoopDetector(REASONING.within(longest))
         async with aclosing(engine.generate(prompt, sampling, control.stops, constraint)) as generation:
             try:
                 async for item in generation:

@@ -108,8 +108,7 @@ class Turn:
                 "Start a new chat, or give it more room with --context."
             )
         parser = Parser(self.codec.table, recipients=self.toolbox.recipients, channel=channel)
-        longest = self.terms.sampling.max_tokens or self.codec.longest_answer
-        sampling = replace(self.terms.sampling, seed=self.next_seed(), max_tokens=longest)
+        sampling = replace(self.terms.sampling, seed=self.next_seed())
         constraint = skeleton(
             self.codec.control,
             self.toolbox.recipients,

@@ -107,7 +107,10 @@ Generation = AsyncGenerator[Prefill | Token | Finished, None]
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What was loaded: `model` by name, `device` in words, `context` in tokens, `parameters` in all."""
+    """What was loaded: `model` by name, `device` in words, `context` in tokens, `parameters` in all.
+
+    `longest_answer` bounds a sample whose Sampling does not; None where the checkpoint states no bound.
+    """
 
     model: str
     device: str
@@ -115,6 +118,7 @@ class EngineInfo:
     vocabulary: int
     parameters: int
     load_s: float
+    longest_answer: int | None = None
 
 
 class EngineError(Exception):

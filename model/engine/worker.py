@@ -114,7 +114,8 @@ class Worker:
         # Beside the weights, so that the first answer need not wait for it.
         self._schemas = ThreadPoolExecutor(1).submit(_read_vocabulary, folder, config.vocab_size)
         model = load_model(folder, place, dtype, self._progress(call))
-        self._decoder = Decoder(model, context, longest_answer(folder))
+        longest = longest_answer(folder)
+        self._decoder = Decoder(model, context, longest)
         self._answer(
             call,
             EngineInfo(
@@ -124,6 +125,7 @@ class Worker:
                 vocabulary=config.vocab_size,
                 parameters=config.total_parameters,
                 load_s=monotonic() - started,
+                longest_answer=longest,
             ),
         )
 

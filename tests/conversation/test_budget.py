@@ -134,9 +134,13 @@ async def test_reasoning_that_goes_round_in_circles_is_closed(stage: StageMaker)
     assert s.engine.prompts[1].endswith(FORCED)
 
 
-async def test_circles_are_told_before_a_short_limit_of_the_sample(stage: StageMaker) -> None:
+@pytest.mark.parametrize("whose", ["sampling", "checkpoint"])
+async def test_circles_are_told_before_a_short_limit_of_the_sample(stage: StageMaker, whose: str) -> None:
     s = stage(THINK + "Hm. " + "Wait, no. " * 1000, "Four.<|return|>")
-    s.chat.terms = replace(s.chat.terms, sampling=Sampling(max_tokens=320))
+    if whose == "sampling":
+        s.chat.terms = replace(s.chat.terms, sampling=Sampling(max_tokens=320))
+    else:
+        s.engine.longest_answer = 320
     end = (await s.play("2+2?"))[-1]
     assert isinstance(end, Completed)
     assert end.output_text == "Four."
