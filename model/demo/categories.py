@@ -184,6 +184,8 @@ def long_talk(rng: random.Random) -> Dialogue:
         turn = skill(scene)
         if skill is facts.recall and ". " in turn.final:  # of all facts at once
             continue
+        if turn.skill == "python-error":  # an accident that the real Python does not have
+            continue
         turns.append(turn)
         scene.turns += 1
     return Dialogue(setting, tuple(turns))

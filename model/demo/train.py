@@ -45,8 +45,8 @@ AVERAGE = 0.998
 """Decay of the moving average of the weights, which is what is exported."""
 
 
-USUAL_SCALE = 6
-"""Batches of about 110,000 tokens."""
+USUAL_STEPS, USUAL_SCALE = 4420, 6
+"""What the shipped weights had: batches of about 97,000 tokens."""
 
 DRILLS = 0.03
 """Share of rows that are copying drills, once copying is learnt."""
@@ -56,11 +56,11 @@ DRILLS = 0.03
 class Schedule:
     """How long, and what changes on the way; all in steps."""
 
-    steps: int = 3000
-    warmup: int = 50
-    decay_from: int = 1500
-    quantise_from: int = 2000
-    drills_until: int = 250
+    steps: int
+    warmup: int
+    decay_from: int
+    quantise_from: int
+    drills_until: int
     drills_start: float = 0.6
     drills_end: float = DRILLS
     scale: int = USUAL_SCALE
@@ -78,6 +78,7 @@ class Schedule:
             return cls(steps, 50, steps // 4, 0, 1, DRILLS, DRILLS, scale, peak, average=0.99)
         return cls(
             steps=steps,
+            warmup=50,
             decay_from=steps // 2,
             quantise_from=steps * 2 // 3,
             drills_until=max(1, steps // 12),
@@ -335,8 +336,8 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=Schedule().steps)
-    parser.add_argument("--scale", type=int, default=Schedule().scale, help="rows of a batch (times 51)")
+    parser.add_argument("--steps", type=int, default=USUAL_STEPS)
+    parser.add_argument("--scale", type=int, default=USUAL_SCALE, help="rows of a batch (times 59)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=None, help="processes that write batches")
     arguments = parser.parse_args()
