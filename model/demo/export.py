@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import tiktoken
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch import Tensor
 from gptoss_tui.kernels.mxfp4 import decode, encode
 
 from .network import Attention, DemoNetwork, Experts, Shape
-from .vocabulary import control_id, load_encoding
+from .vocabulary import control_id
 
 SHARPNESS = 1.5
 """Factor on the logits, folded into the final norm: at temperature 1 a tiny model wanders too easily."""
@@ -147,28 +146,16 @@ def _expert_tensors(experts: Experts) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def read_weights(folder: Path, network: DemoNetwork, encoding: tiktoken.Encoding) -> None:
-    """Set the network to the weights of an exported checkpoint of its shape, to train on from there.
-
-    `encoding` is the network's tokenizer: rows follow their tokens, and a word that a blank leads only now
-    takes the row of the bare word.
-    """
+def read_weights(folder: Path, network: DemoNetwork) -> None:
+    """Set the network to the weights of an exported checkpoint of its shape, to train on from there."""
     stored = load_file(folder / "model.safetensors")
-    rows = _rows(load_encoding(folder), encoding)
-    network.embedding.copy_(stored["model.embed_tokens.weight"][rows])
+    network.embedding.copy_(stored["model.embed_tokens.weight"])
     network.norm.weight.copy_(stored["model.norm.weight"] / SHARPNESS)
-    network.unembedding.copy_(stored["lm_head.weight"][rows])
+    network.unembedding.copy_(stored["lm_head.weight"])
     for i, (attention, experts) in enumerate(network.layers):
         for name, tensor in _attention_tensors(attention).items():
             tensor.copy_(stored[f"model.layers.{i}.{name}"])
         _read_experts(experts, stored, f"model.layers.{i}.")
-
-
-def _rows(old: tiktoken.Encoding, new: tiktoken.Encoding) -> list[int]:
-    """For every token of the new vocabulary its row in the old one."""
-    by_bytes = {old.decode_single_token_bytes(i): i for i in range(old.n_vocab)}
-    tokens = [new.decode_single_token_bytes(i) for i in range(new.n_vocab)]
-    return [by_bytes[token] if token in by_bytes else by_bytes[token.removeprefix(b" ")] for token in tokens]
 
 
 def _read_experts(experts: Experts, stored: dict[str, Tensor], layer: str) -> None:

@@ -39,7 +39,7 @@ from .export import copy_tokenizer, read_weights, write_checkpoint, write_config
 from .initialisation import initialise
 from .network import DemoNetwork, Shape
 from .optimiser import optimisers
-from .vocabulary import lead_anew, load_encoding, train_tokenizer
+from .vocabulary import load_encoding, train_tokenizer
 
 AVERAGE = 0.998
 """Decay of the moving average of the weights, which is what is exported."""
@@ -107,7 +107,6 @@ class Run:
         shape: Shape,
         device: str = "cpu",
         start: Path | None = None,
-        retokenise: bool = False,
     ) -> None:
         # Threads add up the gradients of shared rows in any order unless told not to.
         torch.use_deterministic_algorithms(device == "cpu")
@@ -117,9 +116,7 @@ class Run:
         self.device = torch.device(device)
         if not (folder / "tokenizer.json").exists():
             write_config(folder, shape)
-            if start and retokenise:
-                lead_anew(start, folder, seed)
-            elif start:
+            if start:
                 copy_tokenizer(start, folder)
             else:
                 train_tokenizer(folder, seed)
@@ -127,7 +124,7 @@ class Run:
         self.network = DemoNetwork(shape)
         initialise(self.network, seed)
         if start:
-            read_weights(start, self.network, self.encoding)
+            read_weights(start, self.network)
         self.network.to(self.device)
         self.optimisers = optimisers(self.network)
         self.rates = [optimiser.param_groups[0]["lr"] for optimiser in self.optimisers]
@@ -289,18 +286,6 @@ def train(
     run.save()
 
 
-@torch.no_grad()
-def keep(network: DemoNetwork, start: Path, share: float, encoding: tiktoken.Encoding) -> None:
-    """Take `share` of every weight from the checkpoint at `start` and the rest as it is.
-
-    Between two ends of one course of training lies what is good at both: Wortsman et al. 2021,
-    arXiv 2109.01903.
-    """
-    old = DemoNetwork(network.shape)
-    read_weights(start, old, encoding)
-    torch._foreach_lerp_(list(network.parameters()), list(old.parameters()), share)
-
-
 def _keep_memory() -> None:
     """Have glibc reuse the memory of tensors instead of faulting it in anew: a third faster."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -323,17 +308,6 @@ def main() -> None:
         "--export-only", action="store_true", help="write the checkpoint of the run as it stands"
     )
     parser.add_argument("--start", type=Path, help="an exported checkpoint to train further, gently")
-    parser.add_argument(
-        "--retokenise",
-        action="store_true",
-        help="choose anew which words of the vocabulary of --start carry the blank before them",
-    )
-    parser.add_argument(
-        "--keep",
-        type=float,
-        default=0.0,
-        help="share of --start in the exported weights, which keeps more of what it was good at",
-    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=USUAL_STEPS)
@@ -342,11 +316,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=None, help="processes that write batches")
     arguments = parser.parse_args()
     begun = (arguments.run / "tokenizer.json").exists()
-    if arguments.start and not begun and not arguments.retokenise:
+    if arguments.start and not begun:
         had = ModelConfig.from_file(arguments.start / "config.json").vocab_size
         has = Shape().vocabulary
         if had != has:
-            parser.error(f"{arguments.start} has {had:,} tokens, the network {has:,}: add --retokenise")
+            parser.error(
+                f"{arguments.start} has {had:,} tokens, the network {has:,}: it has to be trained anew"
+            )
     _keep_memory()
     torch.set_num_threads(arguments.threads)
     schedule = Schedule.of(arguments.steps, arguments.scale, further=arguments.start is not None)
@@ -357,16 +333,12 @@ def main() -> None:
         Shape(),
         arguments.device,
         start=arguments.start,
-        retokenise=arguments.retokenise,
     )
     if not arguments.export_only:
         spare = max(1, (os.cpu_count() or 2) - 1)
         workers = arguments.workers if arguments.workers is not None else spare * (run.device.type == "cuda")
         train(run, stop_at=schedule.steps, workers=workers)
-    network = run.averaged().cpu()
-    if arguments.start and arguments.keep:
-        keep(network, arguments.start, arguments.keep, run.encoding)
-    write_checkpoint(arguments.output, network, run.folder)
+    write_checkpoint(arguments.output, run.averaged().cpu(), run.folder)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ DIALOGUES = 12_000
 """Dialogues that the merges are learned from."""
 
 
-def corpus(seed: int, dialogues: int = DIALOGUES) -> Iterator[str]:
+def corpus(seed: int) -> Iterator[str]:
     """The texts the merges are learned from; system prompts often, so that they become short."""
     rng = random.Random(f"{seed}:vocabulary")
     for effort in Effort:
@@ -91,7 +91,7 @@ def corpus(seed: int, dialogues: int = DIALOGUES) -> Iterator[str]:
                 yield from [message.text] * 40
     for word in (*WORDS, *PLACES, *PEOPLE, *TECHNOLOGY):
         yield from (word, f" {word}", f" {word}")
-    for _ in range(dialogues):
+    for _ in range(DIALOGUES):
         dialogue = invent_dialogue(rng, invent_setting(rng))
         for message in (*prompt_messages(dialogue.prompt()), *dialogue.turn.messages):
             if message.role != "system":
@@ -121,16 +121,6 @@ def train_tokenizer(folder: Path, seed: int) -> None:
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.pre_tokenizer = pre_tokenizer(digits=False)
     _write(folder, json.loads(tokenizer.to_str()), texts)
-
-
-def lead_anew(source: Path, folder: Path, seed: int, dialogues: int = DIALOGUES) -> None:
-    """Write a tokenizer with the pieces of the one in `source`, choosing anew which words a blank leads."""
-    content = json.loads((source / "tokenizer.json").read_text())
-    model = content["model"]
-    model["merges"] = model["merges"][:PIECES]
-    model["vocab"] = {token: i for token, i in model["vocab"].items() if i < 256 + PIECES}
-    content["added_tokens"] = []
-    _write(folder, content, list(corpus(seed, dialogues)))
 
 
 def _write(folder: Path, content: dict[str, Any], texts: list[str]) -> None:

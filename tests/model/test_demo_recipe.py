@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import tiktoken
 import torch
-from safetensors.torch import load_file
 
 from gptoss_tui.harmony import Closed, Parser, render
 from gptoss_tui.harmony.message import Role
@@ -32,8 +31,8 @@ from gptoss_tui.model.demo.dialogues.turn import is_held_out, unmarked
 from gptoss_tui.model.demo.examples import Example, batch, collate, example, setting_ids
 from gptoss_tui.model.demo.export import SHARPNESS, read_weights, write_checkpoint, write_config
 from gptoss_tui.model.demo.network import DemoNetwork, Shape
-from gptoss_tui.model.demo.train import Run, Schedule, keep, main
-from gptoss_tui.model.demo.vocabulary import COPIED, lead_anew
+from gptoss_tui.model.demo.train import Run, Schedule, main
+from gptoss_tui.model.demo.vocabulary import COPIED
 
 # Small enough for bfloat16 to stay close to float32, layer by layer.
 SHAPE = Shape(
@@ -197,7 +196,7 @@ def test_training_can_go_on_from_an_exported_checkpoint(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network, again = DemoNetwork(SHAPE), DemoNetwork(SHAPE)
     write_checkpoint(tmp_path, network, checkpoint_path())
-    read_weights(tmp_path, again, load_tokenizer(tmp_path))
+    read_weights(tmp_path, again)
     read = dict(again.named_parameters())
     for name, trained in network.named_parameters():
         kept = trained.detach().bfloat16()
@@ -206,8 +205,7 @@ def test_training_can_go_on_from_an_exported_checkpoint(tmp_path: Path) -> None:
         assert torch.allclose(read[name], kept.float(), rtol=0.01), name
 
 
-def test_a_word_that_is_copied_is_the_same_tokens_everywhere(tmp_path: Path) -> None:
-    encoding = _lead_anew(tmp_path)
+def test_a_word_that_is_copied_is_the_same_tokens_everywhere(encoding: tiktoken.Encoding) -> None:
     for word in COPIED:
         bare = encoding.encode(word)
         assert encoding.encode(f" {word}") == [*encoding.encode(" "), *bare]
@@ -215,22 +213,7 @@ def test_a_word_that_is_copied_is_the_same_tokens_everywhere(tmp_path: Path) -> 
     assert len(encoding.encode(" the")) == 1
 
 
-def test_weights_follow_their_tokens_into_another_vocabulary(tmp_path: Path) -> None:
-    encoding, old = _lead_anew(tmp_path), load_tokenizer(checkpoint_path())
-    network = DemoNetwork(replace(Shape(), vocabulary=encoding.n_vocab))
-    read_weights(checkpoint_path(), network, encoding)
-    stored = load_file(checkpoint_path() / "model.safetensors")["model.embed_tokens.weight"]
-    for token in (" ", "a", "_", " the", "<|start|>", "<|call|>"):
-        (i,), (j,) = (one.encode(token, allowed_special="all") for one in (encoding, old))
-        assert torch.equal(network.embedding[i], stored[j].float()), token
-    known = {old.decode_single_token_bytes(j): j for j in range(old.n_vocab)}
-    tokens = [encoding.decode_single_token_bytes(i) for i in range(encoding.n_vocab)]
-    newly_led = [(i, known[t[1:]]) for i, t in enumerate(tokens) if t not in known and t[1:] in known]
-    assert newly_led, "words that had no token with their blank"
-    assert all(torch.equal(network.embedding[i], stored[j].float()) for i, j in newly_led)
-
-
-def test_a_start_of_another_vocabulary_asks_for_the_option(
+def test_a_start_of_another_vocabulary_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_config(tmp_path / "old", replace(Shape(), vocabulary=3072))
@@ -238,26 +221,8 @@ def test_a_start_of_another_vocabulary_asks_for_the_option(
     monkeypatch.setattr("sys.argv", ["train", *arguments])
     with pytest.raises(SystemExit):
         main()
-    assert "has 3,072 tokens, the network 2,816: add --retokenise" in capsys.readouterr().err
+    assert "has 3,072 tokens, the network 2,816: it has to be trained anew" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def _lead_anew(folder: Path) -> tiktoken.Encoding:
-    write_config(folder, Shape())
-    lead_anew(checkpoint_path(), folder, seed=1, dialogues=100)
-    return load_tokenizer(folder)
-
-
-def test_a_share_of_the_start_can_be_kept(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    old, new = DemoNetwork(SHAPE), DemoNetwork(SHAPE)
-    write_checkpoint(tmp_path, old, checkpoint_path())
-    encoding = load_tokenizer(tmp_path)
-    read_weights(tmp_path, old, encoding)
-    before = {name: tensor.clone() for name, tensor in new.state_dict().items()}
-    keep(new, tmp_path, 0.25, encoding)
-    for name, tensor in new.state_dict().items():
-        assert torch.allclose(tensor, 0.25 * old.state_dict()[name] + 0.75 * before[name], atol=1e-6), name
 
 
 def _random_example(rng: random.Random, length: int) -> Example:

@@ -1,7 +1,7 @@
 """What the embedded checkpoint can do, played through the product with its real tools.
 
-Three held-out dialogues a category, always the same: a regression check. The figures are those of
-`make demo-eval`, in the model card.
+Three held-out dialogues a category, always the same, of which two have to be right: a regression check.
+The figures are those of `make demo-eval`, in the model card.
 """
 
 from __future__ import annotations
@@ -17,20 +17,6 @@ from gptoss_tui.model.demo import checkpoint_path
 from gptoss_tui.model.demo.categories import CATEGORIES, efforts
 from gptoss_tui.model.demo.evaluate import wilson
 from gptoss_tui.model.demo.trial import Trial
-
-MASTERED = (
-    "a talk and memory",
-    "b sums with python",
-    "b sums without python",
-    "d unseen functions",
-    "g harmless",
-    "h unknown",
-    "i JSON",
-)
-"""What meets its bar in the model card; the rest is expected once in three times."""
-
-RARE = ("c search and cite",)
-"""What the card says it rarely gets right: two of three have to search and to open a page."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -48,13 +34,9 @@ async def test_it_does_what_the_card_says(trial: Trial, category: str) -> None:
         await trial.play(CATEGORIES[category](random.Random(f"regression:{category}:{i}"))) for i in range(3)
     ]
     said = [outcome.said for outcome in outcomes]
-    expected = 2 if category in MASTERED else 0 if category in RARE else 1
-    assert sum(all(outcome.right) for outcome in outcomes) >= expected, said
+    assert sum(all(outcome.right) for outcome in outcomes) >= 2, said
     ends = [all(turn[-1].channel is Channel.FINAL for turn in turns) for turns in said]
     assert all(ends), "no dialogue without an end"
-    if category in RARE:
-        called = [{message.recipient for turn in turns for message in turn} for turns in said]
-        assert sum({"browser.search", "browser.open"} <= recipients for recipients in called) >= 2, said
 
 
 @pytest.mark.asyncio(loop_scope="module")
