@@ -1,4 +1,4 @@
-"""Attention in training: one prefix before many dialogues, a sink a head, no score that is not needed.
+"""Attention in training on a CPU: one prefix before many dialogues, a sink a head, no needless score.
 
 Every dialogue's tokens are kept end to end without padding; only here they are spread out into rectangles.
 In a full layer the queries are taken in pieces, each with the keys up to its end. In a sliding layer each

@@ -1,7 +1,8 @@
 """Attention in training on CUDA: torch's flash attention over rows of any length, with a sink a head.
 
 Flash attention has no sinks, but its backward pass takes its output and the logarithm of its denominator from
-outside. With the sink put into both, what it computes are the gradients with the sink.
+outside. With the sink put into both, what it computes are the gradients with the sink. It wants an Ampere
+GPU or a later one; grouped products (network.py) want torch 2.10.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The training network: gpt-oss as in model/transformer.py, arranged for speed on a CPU.
+"""The training network: gpt-oss as in model/transformer.py, arranged for speed in training.
 
 What differs from the runtime is only the arrangement: many dialogues share one computed prefix, the tokens of
 each expert are gathered and multiplied at once, gate and up are kept apart (interleaved at export), and
-attention has its own backward. Matrices multiply in bfloat16, the residual stream is float32.
+attention has its own backward (attention.py on a CPU, flash.py on CUDA). Matrices multiply in bfloat16, the
+residual stream is float32.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -87,6 +88,19 @@ def test_attention_in_training_is_that_of_the_formula(device: str, *, sliding: b
         assert theirs is not None
         error = (ours.double() - theirs).square().mean().sqrt() / theirs.square().mean().sqrt()
         assert error < 0.02
+
+
+def test_rows_packed_end_to_end_have_the_keys_of_their_prefix_and_their_own() -> None:
+    batch = _batch(random.Random(3))
+    layout, _ = packed(batch, *rope_tables(SHAPE, 4096), SHAPE.window)
+    lengths = [*PREFIXES, *(length for _, length in ROWS)]
+    ends = list(itertools.accumulate(lengths))
+    places = [list(range(end - length, end)) for end, length in zip(ends, lengths, strict=True)]
+    seen = [*places[:2], *(places[group] + places[2 + i] for i, (group, _) in enumerate(ROWS))]
+    assert layout.keys.tolist() == [place for row in seen for place in row]
+    assert layout.query_ends.tolist() == [0, *ends]
+    assert layout.key_ends.tolist() == [0, *itertools.accumulate(map(len, seen))]
+    assert layout.longest == (max(lengths), max(map(len, seen)))
 
 
 def test_a_jump_is_nothing_to_a_window() -> None:
