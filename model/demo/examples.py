@@ -200,7 +200,7 @@ def drill(rng: random.Random, vocabulary: int, length: int) -> Example:
     return Example(ids[:length], weights[:length], "drill")
 
 
-def batch(
+def batches(
     rng: random.Random,
     encoding: tiktoken.Encoding,
     *,
@@ -208,10 +208,12 @@ def batch(
     drills: float = 0.0,
     held_out: bool = False,
     unseen: float = 0.0,
-) -> Batch:
+    parts: int = 1,
+) -> list[Batch]:
     """Settings and fresh dialogues until every row is taken; a share of them are copying drills.
 
-    `scale` multiplies the rows, and the settings, of which there are 4 for each.
+    `scale` multiplies the rows, and the settings, of which there are 4 for each. They come in so many `parts`
+    by their settings, where all at once would need too much memory.
     """
     groups = 4 * scale
     functions = USUAL_FUNCTIONS if held_out else PRACTISED_FUNCTIONS
@@ -233,7 +235,16 @@ def batch(
                 block.append((group, item if held_out else replace(item, jump=_jump(rng, item))))
                 break
     long = [] if held_out else [_long(rng, encoding, settings, group) for group in range(scale // 2)]
-    return collate(prefixes, [*blocks, long])
+    return [_part(prefixes, [*blocks, long], first, parts) for first in range(parts)]
+
+
+def _part(
+    prefixes: list[list[int]], blocks: list[list[tuple[int, Example]]], first: int, parts: int
+) -> Batch:
+    chosen = range(first, len(prefixes), parts)
+    groups = {group: i for i, group in enumerate(chosen)}
+    own = [[(groups[group], item) for group, item in members if group in groups] for members in blocks]
+    return collate([prefixes[group] for group in chosen], own)
 
 
 def _jump(rng: random.Random, item: Example) -> tuple[int, int]:

@@ -34,7 +34,7 @@ from torch import Tensor
 from gptoss_tui.model.config import ModelConfig
 
 from . import checkpoint_path
-from .examples import SPAN_START, Batch, batch
+from .examples import SPAN_START, Batch, batches
 from .export import copy_tokenizer, read_weights, write_checkpoint, write_config
 from .initialisation import initialise
 from .network import DemoNetwork, Shape
@@ -160,29 +160,40 @@ class Run:
             optimiser.load_state_dict(saved)
         self.step, self.tokens = state["step"], state["tokens"]
 
-    def train_step(self, rows: Batch | None = None) -> tuple[Tensor, Tensor]:
+    @property
+    def parts(self) -> int:
+        """Of how many parts a batch is made: a GPU has memory for all of it at once."""
+        return 1 if self.device.type == "cuda" else self.schedule.scale
+
+    def train_step(self, parts: list[Batch] | None = None) -> tuple[Tensor, Tensor]:
         """One step; gives the loss and the share of copied spans whose first token was predicted.
 
-        `rows` is the step's batch, where another process has written it already.
+        `parts` are the step's batch, where another process has written it already.
         """
-        rows = (rows or step_batch(self.seed, self.schedule, self.step, self.encoding)).to(self.device)
+        parts = parts or step_batch(self.seed, self.schedule, self.step, self.encoding, self.parts)
         rate = self.schedule.rate(self.step)
         for optimiser, base in zip(self.optimisers, self.rates, strict=True):
             optimiser.param_groups[0]["lr"] = base * rate
             optimiser.zero_grad(set_to_none=True)
-        logits = self.network(rows, quantised=self.step >= self.schedule.quantise_from)
-        losses = F.cross_entropy(logits, rows.target, reduction="none")
-        loss = (losses * rows.weight).sum() / rows.weight.sum()
-        torch.autograd.backward(loss)
+        weight = sum(float(rows.weight.sum()) for rows in parts)
+        loss = torch.zeros((), device=self.device)
+        right, starts = torch.zeros_like(loss), torch.zeros_like(loss)
+        for rows in (part.to(self.device) for part in parts):
+            logits = self.network(rows, quantised=self.step >= self.schedule.quantise_from)
+            losses = F.cross_entropy(logits, rows.target, reduction="none")
+            share = (losses * rows.weight).sum() / weight
+            torch.autograd.backward(share)
+            loss += share.detach()
+            is_start = rows.weight == SPAN_START
+            right += ((logits.detach().argmax(-1) == rows.target) & is_start).sum()
+            starts += is_start.sum()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
         self._update_average()
         self.step += 1
-        self.tokens += rows.tokens
-        starts = rows.weight == SPAN_START
-        right = ((logits.detach().argmax(-1) == rows.target) & starts).sum() / starts.sum().clamp(min=1)
-        return loss.detach(), right
+        self.tokens += sum(rows.tokens for rows in parts)
+        return loss, right / starts.clamp(min=1)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -198,13 +209,15 @@ class Run:
         return network
 
 
-def step_batch(seed: int, schedule: Schedule, step: int, encoding: tiktoken.Encoding) -> Batch:
-    """The batch of a step."""
+def step_batch(
+    seed: int, schedule: Schedule, step: int, encoding: tiktoken.Encoding, parts: int
+) -> list[Batch]:
+    """The batch of a step, in parts."""
     rng = random.Random(f"{seed}:{step}")
-    return batch(rng, encoding, scale=schedule.scale, drills=schedule.drills(step))
+    return batches(rng, encoding, scale=schedule.scale, drills=schedule.drills(step), parts=parts)
 
 
-def ahead(run: Run, stop_at: int, workers: int) -> Iterator[Batch | None]:
+def ahead(run: Run, stop_at: int, workers: int) -> Iterator[list[Batch] | None]:
     """The batches from the run's step on, written by processes a little ahead; None to write it here."""
     if not workers:
         yield from [None] * (stop_at - run.step)
@@ -212,7 +225,7 @@ def ahead(run: Run, stop_at: int, workers: int) -> Iterator[Batch | None]:
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _single_thread) as pool:
         waiting: deque[Future[bytes]] = deque()
         for step in range(run.step, stop_at):
-            waiting.append(pool.submit(_written, run.folder, run.seed, run.schedule, step))
+            waiting.append(pool.submit(_written, run.folder, run.seed, run.schedule, step, run.parts))
             if len(waiting) > 4 * workers:
                 yield pickle.loads(waiting.popleft().result())
         while waiting:
@@ -228,25 +241,28 @@ def _encoding(folder: Path) -> tiktoken.Encoding:
     return load_encoding(folder)
 
 
-def _written(folder: Path, seed: int, schedule: Schedule, step: int) -> bytes:
+def _written(folder: Path, seed: int, schedule: Schedule, step: int, parts: int) -> bytes:
     # As bytes: tensors would be sent as shared memory, of which there are few handles.
-    return pickle.dumps(step_batch(seed, schedule, step, _encoding(folder)))
+    return pickle.dumps(step_batch(seed, schedule, step, _encoding(folder), parts))
 
 
-def held_out(encoding: tiktoken.Encoding, seed: str, batches: int) -> list[Batch]:
+def held_out(encoding: tiktoken.Encoding, seed: str, count: int) -> list[Batch]:
     """Batches of contents that are kept out of training, a quarter of the phrasings as well."""
-    return [batch(random.Random(f"{seed}:{i}"), encoding, held_out=True, unseen=0.25) for i in range(batches)]
+    drawn = (
+        batches(random.Random(f"{seed}:{i}"), encoding, held_out=True, unseen=0.25) for i in range(count)
+    )
+    return [rows for parts in drawn for rows in parts]
 
 
 @torch.no_grad()
-def success(network: DemoNetwork, batches: list[Batch]) -> dict[str, tuple[int, int]]:
+def success(network: DemoNetwork, played: list[Batch]) -> dict[str, tuple[int, int]]:
     """Per skill: dialogues whose every predicted token is the most likely one, and all.
 
     With every token right under teacher forcing, greedy decoding writes exactly the wanted turn.
     """
     counts: dict[str, tuple[int, int]] = {}
     device = network.embedding.device
-    for rows in (one.to(device) for one in batches):
+    for rows in (one.to(device) for one in played):
         right = network(rows, quantised=True).argmax(-1) == rows.target
         for skill, passed in _per_dialogue(rows, right):
             good, total = counts.get(skill, (0, 0))
@@ -267,8 +283,8 @@ def train(
     first = run.step
     validation: list[Batch] = []
     loss = starts = torch.zeros((), device=run.device)
-    for rows in ahead(run, stop_at, workers):
-        step_loss, step_starts = run.train_step(rows)
+    for parts in ahead(run, stop_at, workers):
+        step_loss, step_starts = run.train_step(parts)
         weight = max(0.02, 1 / (run.step - first))
         loss = loss + weight * (step_loss - loss)
         starts = starts + weight * (step_starts - starts)

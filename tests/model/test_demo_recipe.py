@@ -28,10 +28,10 @@ from gptoss_tui.model.demo.dialogues.dialogue import (
 )
 from gptoss_tui.model.demo.dialogues.names import invent_name
 from gptoss_tui.model.demo.dialogues.turn import is_held_out, unmarked
-from gptoss_tui.model.demo.examples import Example, batch, collate, example, setting_ids
+from gptoss_tui.model.demo.examples import Example, batches, collate, example, setting_ids
 from gptoss_tui.model.demo.export import SHARPNESS, read_weights, write_checkpoint, write_config
 from gptoss_tui.model.demo.network import DemoNetwork, Shape
-from gptoss_tui.model.demo.train import Run, Schedule, main
+from gptoss_tui.model.demo.train import Run, Schedule, main, step_batch
 from gptoss_tui.model.demo.vocabulary import COPIED
 
 # Small enough for bfloat16 to stay close to float32, layer by layer.
@@ -92,7 +92,7 @@ def _read(ids: list[int], weights: list[float], encoding: tiktoken.Encoding) -> 
 
 
 def test_batches_follow_from_the_seed(encoding: tiktoken.Encoding) -> None:
-    first, again, other = (batch(random.Random(seed), encoding, drills=0.2) for seed in ("a", "a", "b"))
+    first, again, other = (batches(random.Random(seed), encoding, drills=0.2)[0] for seed in ("a", "a", "b"))
     assert torch.equal(first.target, again.target)
     assert all(torch.equal(x.ids, y.ids) for x, y in zip(first.blocks, again.blocks, strict=True))
     assert not all(torch.equal(x.ids, y.ids) for x, y in zip(first.blocks, other.blocks, strict=True))
@@ -155,6 +155,22 @@ def test_an_interrupted_run_continues_bit_for_bit(tmp_path: Path) -> None:
         for x, y in zip(whole.network.parameters(), resumed.network.parameters(), strict=True)
     )
     assert all(torch.equal(whole.average[name], resumed.average[name]) for name in whole.average)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_batch_in_parts_is_the_same_step(tmp_path: Path) -> None:
+    schedule = Schedule(steps=8, warmup=2, decay_from=4, quantise_from=2, drills_until=3, scale=4)
+    seen = []
+    for parts in (1, 3):
+        run = _run(tmp_path / str(parts), schedule)
+        batch = step_batch(run.seed, schedule, 0, run.encoding, parts)
+        assert len(batch) == parts
+        loss, _ = run.train_step(batch)
+        every = [p.grad.flatten() for p in run.network.parameters() if p.grad is not None]
+        seen.append((loss, torch.cat(every)))
+    (whole_loss, whole), (loss, summed) = seen
+    assert loss == pytest.approx(float(whole_loss), rel=1e-3)
+    assert torch.norm(whole - summed) < 0.1 * torch.norm(whole)  # products are rounded to bfloat16
 
 
 def _run(folder: Path, schedule: Schedule) -> Run:
