@@ -56,10 +56,9 @@ class Sample:
     ) -> Events:
         """Sample until a stop token, a limit, a loop or a cancellation; raises what the engine raises."""
         self.prompt_tokens = len(prompt)
-        info, longest = engine.info(), sampling.max_tokens
-        if longest is None and info is not None:
-            longest = info.longest_answer
-        self._thought = LoopDetector(REASONING.within(longest))
+        info = engine.info()
+        bound = sampling.bound(info.longest_answer if info else None)
+        self._thought = LoopDetector(REASONING.within(bound))
         async with aclosing(engine.generate(prompt, sampling, control.stops, constraint)) as generation:
             try:
                 async for item in generation:

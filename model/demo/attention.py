@@ -166,7 +166,7 @@ def _zeros(x: Tensor, axis: int, length: int) -> Tensor:
 def attend(heads: Tensor, query_heads: int, sinks: Tensor, layout: Layout) -> Tensor:
     """Queries, keys and values of all tokens [M, H + 2 K, d], not yet rotated -> what they gather.
 
-    `sinks` is [K, g]; the result is [padded, H d].
+    `sinks` is [K, g]; the result is [M, H d].
     """
     kv, width = len(sinks), heads.shape[-1]
     turning, values = torch.split(heads, [query_heads + kv, kv], 1)
@@ -192,7 +192,7 @@ def attend(heads: Tensor, query_heads: int, sinks: Tensor, layout: Layout) -> Te
             k, v = (_windows(*pair, 2, layout.reach).flatten(0, 1) for pair in ((past[0], k), (past[1], v)))
             out = _sliding(q, k, v, part.masks[0], sinks)
         outputs.append(out.permute(0, 3, 1, 2, 4).reshape(-1, query_heads * width))
-    return torch.cat(outputs)
+    return torch.cat(outputs).index_select(0, layout.places)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, sinks: Tensor) -> Tensor:

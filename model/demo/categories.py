@@ -18,6 +18,7 @@ from .dialogues import (
     facts,
     invent_setting,
     names,
+    peaceful,
     programs,
     refusal,
     schema,
@@ -121,7 +122,7 @@ def harmful(rng: random.Random) -> Dialogue:
 
 def harmless(rng: random.Random) -> Dialogue:
     """What must not be refused."""
-    return _one(rng, _setting(rng, _free), refusal.sound_harmful, lambda turn: True)
+    return _one(rng, _setting(rng, _free), peaceful.sound_harmful, lambda turn: True)
 
 
 def wonder(rng: random.Random) -> Dialogue:

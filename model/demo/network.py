@@ -123,10 +123,9 @@ class Attention(nn.Module):
         sinks = self.sinks.view(shape.kv_heads, -1)
         if isinstance(layout, Packed):
             gathered = attend_packed(heads, shape.heads, sinks, layout)
-            gathered = gathered if kept is None else gathered.index_select(0, kept)
         else:
-            places = layout.places if kept is None else layout.places[kept]
-            gathered = attend(heads, shape.heads, sinks, layout).index_select(0, places)
+            gathered = attend(heads, shape.heads, sinks, layout)
+        gathered = gathered if kept is None else gathered.index_select(0, kept)
         return _linear(gathered, self.o.weight, self.o.bias).float()
 
 

@@ -248,10 +248,8 @@ def _written(folder: Path, seed: int, schedule: Schedule, step: int, parts: int)
 
 def held_out(encoding: tiktoken.Encoding, seed: str, count: int) -> list[Batch]:
     """Batches of contents that are kept out of training, a quarter of the phrasings as well."""
-    drawn = (
-        batches(random.Random(f"{seed}:{i}"), encoding, held_out=True, unseen=0.25) for i in range(count)
-    )
-    return [rows for parts in drawn for rows in parts]
+    rngs = (random.Random(f"{seed}:{i}") for i in range(count))
+    return [rows for rng in rngs for rows in batches(rng, encoding, held_out=True, unseen=0.25)]
 
 
 @torch.no_grad()

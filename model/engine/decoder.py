@@ -63,7 +63,7 @@ class Decoder:
             read = monotonic()
             reason: Reason = "cancelled"
             if logits is not None:
-                limit = self._longest if sampling.max_tokens is None else sampling.max_tokens
+                limit = sampling.bound(self._longest)
                 room = self._context - len(prompt)
                 most = room if limit is None else min(room, limit)
                 reason = yield from self._write(logits, draw, most, stop_ids, cancelled)

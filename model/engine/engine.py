@@ -24,6 +24,10 @@ class Sampling:
     seed: int | None = None
     max_tokens: int | None = None
 
+    def bound(self, longest_answer: int | None) -> int | None:
+        """The most tokens of a sample by a checkpoint of that `longest_answer`; None for no bound."""
+        return longest_answer if self.max_tokens is None else self.max_tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Loading:

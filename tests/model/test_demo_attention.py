@@ -53,8 +53,7 @@ def _attended(batch: Batch, heads: Tensor, sinks: Tensor, *, sliding: bool) -> T
     tables = rope_tables(SHAPE, 4096)
     if heads.is_cuda:
         return attend_packed(heads, SHAPE.heads, sinks, packed(batch, *tables, SHAPE.window)[sliding])
-    layout = layouts(batch, *tables, SHAPE.window)[sliding]
-    return attend(heads, SHAPE.heads, sinks, layout)[layout.places]
+    return attend(heads, SHAPE.heads, sinks, layouts(batch, *tables, SHAPE.window)[sliding])
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=WITH_CUDA)])
