@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.screen import Screen
 
 from gptoss_tui.commands import COMMANDS, Invocation
@@ -20,13 +20,14 @@ from gptoss_tui.screens.chat import ChatScreen
 from gptoss_tui.screens.help import HelpScreen
 from gptoss_tui.screens.session import OpenChat
 from gptoss_tui.settings import Reasoning
+from gptoss_tui.terminal.in_order import InOrderApp
 from gptoss_tui.widgets import keys
 from gptoss_tui.widgets.theme import DARK, LIGHT, default_theme, quiet_colours
 
 _HERE = Path(__file__).parent
 
 
-class ChatApp(App[str]):
+class ChatApp(InOrderApp[str]):
     """The chat in a terminal.
 
     `run` returns when the person leaves, and with the reason when no model could be loaded; `return_code` is

@@ -17,6 +17,7 @@ from gptoss_tui.conversation.inventory import inventory
 from gptoss_tui.conversation.printable import printable
 from gptoss_tui.harmony.message import Channel, Effort, Role
 from gptoss_tui.pictures import Graphics
+from gptoss_tui.screens.help import HelpScreen
 from gptoss_tui.screens.outbox import Outbox, Say, StartOver
 from gptoss_tui.screens.permissions import PermissionsScreen
 from gptoss_tui.screens.progress import Progress
@@ -122,6 +123,13 @@ class ChatScreen(Screen[None]):
         if event.is_printable and event.character and self.focused in (None, self._transcript):
             self.query_one(Composer).focus().insert(event.character)
 
+    def on_paste(self, event: events.Paste) -> None:
+        """So does whoever pastes where nothing takes text; a question keeps the focus."""
+        composer = self.query_one(Composer)
+        if not any(prompt.has_focus_within for prompt in self.query(Prompt)):
+            composer.focus()
+        composer.paste(event.text)
+
     def on_composer_sent(self, event: Composer.Sent) -> None:
         invocation = parse(event.text)
         if invocation is None:
@@ -143,7 +151,7 @@ class ChatScreen(Screen[None]):
         argument = invocation.argument
         match invocation.command and invocation.command.name:
             case "help":
-                self.run_worker(self.run_action("app.help"))
+                self.app.push_screen(HelpScreen())
             case "new":
                 self.run_worker(self.action_new())
             case "effort":

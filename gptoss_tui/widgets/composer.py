@@ -11,7 +11,6 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from gptoss_tui.commands import starting_with
-from gptoss_tui.conversation.printable import printable
 from gptoss_tui.widgets import keys
 
 _MOST_CHARACTERS: Final = 200_000
@@ -57,15 +56,10 @@ class Composer(TextArea):
         self._remember(self.text)
         self.text = ""
 
-    # The keys of these two are seen before the letters typed just ahead of them have been inserted: they take
-    # their place in the queue behind those.
-    def action_send(self) -> None:
-        self.call_later(self._send)
-
     def action_newline(self) -> None:
-        self.call_later(self.insert, "\n")
+        self.insert("\n")
 
-    def _send(self) -> None:
+    def action_send(self) -> None:
         row, column = self.cursor_location
         if self.document.get_line(row)[:column].endswith("\\"):
             self.action_delete_left()
@@ -106,7 +100,10 @@ class Composer(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
-        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        self.paste(event.text)
+
+    def paste(self, text: str) -> None:
+        """Put `text` in the place of what is selected, or say why not."""
         room = _MOST_CHARACTERS - len(self.text)
         if len(text) > room:
             self.notify(
@@ -116,7 +113,7 @@ class Composer(TextArea):
             )
             return
         start, end = self.selection
-        self.move_cursor(self.replace(printable(text), start, end).end_location)
+        self.move_cursor(self.replace(text, start, end).end_location)
 
     def _remember(self, text: str) -> None:
         if text.strip() and (not self._history or self._history[-1] != text):
