@@ -152,6 +152,20 @@ async def test_a_paste_answers_no_question(stage: StageMaker, repeat: Callable[.
         assert not tool.calls
 
 
+async def test_a_key_that_had_to_wait_counts_as_early_as_it_came(
+    stage: StageMaker, repeat: Callable[..., Any]
+) -> None:
+    async with asked(stage, tool := repeat(must_ask=True)) as s:
+        prompt = s.app.screen.query_one(ApprovalPrompt)
+        (early,) = Reader().feed(b"y")
+        prompt.listen_anew()
+        await asyncio.sleep(GRACE_S + 0.05)
+        s.app.post_message(early)
+        await type_at_once(s.app, b"y")
+        assert not tool.calls
+        assert s.app.screen.query(ApprovalPrompt)
+
+
 async def test_a_reason_is_typed_ahead_and_what_follows_goes_back_to_the_composer(
     stage: StageMaker, repeat: Callable[..., Any]
 ) -> None:
