@@ -119,7 +119,7 @@ class Reader:
                 yield events.Paste(pasted.decode("utf-8", "replace"))
 
     def _may_be_late(self) -> bool:
-        """Whether the rest of a paste's start, torn by a silence, may yet come; if it has, begin the paste."""
+        """Whether the rest of a torn start of a paste may yet come; if it is there, the paste begins."""
         rest = _PASTE_START.removeprefix(self._acted)
         if len(self._held) < len(rest) and rest.startswith(self._held):
             return True
