@@ -73,8 +73,13 @@ class ChatApp(InOrderApp[str]):
 
     @property
     def kept_as(self) -> str | None:
-        """The name under which the conversation can be taken up again, if any of it is kept."""
+        """The name under which the conversation can be taken up again, if any of it is on disk."""
         return self._chat_screen.kept_as
+
+    @property
+    def lost(self) -> str:
+        """What of it could not be saved, in one sentence; "" for nothing."""
+        return self._chat_screen.lost
 
     def get_default_screen(self) -> Screen[None]:
         return self._chat_screen

@@ -164,6 +164,8 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
         return _complain(reason, FAILED)
     if app.kept_as:
         print(f"gptoss-chat --resume {app.kept_as} goes on with this conversation.")
+    if app.lost:
+        _complain(app.lost, FAILED)
     return app.return_code or 0
 
 

@@ -31,6 +31,7 @@ from gptoss_tui.widgets.prompt import Prompt
 from gptoss_tui.widgets.reasoning import View
 from gptoss_tui.widgets.status_line import Status, StatusLine
 from gptoss_tui.widgets.transcript import Transcript
+from gptoss_tui.widgets.unsaved import UnsavedLine
 from gptoss_tui.widgets.user_message import UserMessage
 from gptoss_tui.widgets.waiting import CommandHints, Waiting
 from gptoss_tui.widgets.welcome import Welcome
@@ -61,6 +62,7 @@ class ChatScreen(Screen[None]):
         self._quit_before = 0.0
         self._outbox = Outbox(self._show_waiting)
         self._transcript = Transcript()
+        self._unsaved = UnsavedLine()
         self._line = StatusLine(Status(self._model, effort.value, danger=danger))
         self._session = Session(
             open_chat,
@@ -71,17 +73,24 @@ class ChatScreen(Screen[None]):
             outbox=self._outbox,
             transcript=self._transcript,
             progress=Progress(self._line),
+            unsaved=self._unsaved,
             changed=self._show_state,
             give_up=self._give_up,
         )
 
     @property
     def kept_as(self) -> str | None:
-        """The name under which the conversation can be taken up again, if any of it is kept."""
+        """The name under which the conversation can be taken up again, if any of it is on disk."""
         return self._session.chat.session if self._session.chat is not None else None
+
+    @property
+    def lost(self) -> str:
+        """What of it could not be saved, in one sentence; "" for nothing."""
+        return self._session.chat.saving.lost if self._session.chat is not None else ""
 
     def compose(self) -> ComposeResult:
         yield self._transcript
+        yield self._unsaved
         yield Waiting()
         yield CommandHints()
         yield Composer(self._outbox.take_back)

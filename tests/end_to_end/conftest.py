@@ -126,6 +126,11 @@ class Terminal:
         self._read_until(lambda: re.search(pattern, self.text) is not None, timeout)
         assert re.search(pattern, self.text), f"{pattern!r} did not appear within {timeout} s:\n{self.text}"
 
+    def wait_for_no(self, pattern: str, timeout: float = 60) -> None:
+        """Read until the screen does not show `pattern` any more."""
+        self._read_until(lambda: re.search(pattern, self.text) is None, timeout)
+        assert not re.search(pattern, self.text), f"{pattern!r} stayed for {timeout} s:\n{self.text}"
+
     def pause(self, seconds: float) -> None:
         """Read for so long."""
         self._read_until(lambda: False, seconds)
