@@ -169,6 +169,13 @@ def test_a_table_loses_nothing(reader: Reader, row: str) -> None:
     assert "│ last" in shown, "the table is one"
 
 
+def test_a_word_wider_than_its_column_is_folded(reader: Reader) -> None:
+    words = [str(digit) * 30 for digit in range(1, 7)]
+    shown = reader.shown(f"|{'|'.join(words)}|\n{'|--' * 6}|\n|{'|'.join(words)}|")
+    for word in words:
+        assert shown.count(word[0]) == 60
+
+
 def test_what_lies_too_deep_is_shown_as_its_source(reader: Reader) -> None:
     items = "".join("  " * depth + f"- item {depth}\n" for depth in range(14))
     for text in (items + "\nafter", "> " * 30 + "quoted\n\nafter"):
