@@ -122,7 +122,7 @@ def codec(checkpoint: Path) -> Iterator[Codec]:
     asyncio.run(Codec.close(kept))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stage_type() -> type[Stage]:
     """For tests that make their own application."""
     return Stage
