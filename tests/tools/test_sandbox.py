@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -105,7 +106,7 @@ async def test_probe_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_
 
 @pytest.mark.usefixtures("confinement")
 async def test_probe_tells_what_bubblewrap_complains_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bubblewrap, "command", lambda *_: ["/usr/bin/bwrap", "--no-such-option"])
+    monkeypatch.setattr(bubblewrap, "command", lambda *_: [shutil.which("bwrap"), "--no-such-option"])
     found = await probe(kinds=["bubblewrap"])
     assert not found.works
     assert "no-such-option" in found.reason
