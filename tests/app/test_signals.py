@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 from typing import Any
 
 import pexpect
@@ -35,15 +36,62 @@ def terminal() -> pexpect.spawn[Any]:
     return child
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_restores_the_terminal(terminal: pexpect.spawn[Any], number: int) -> None:
+ORDERLY = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT]
+DEADLY = [signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS]
+# Alternate screen left, cursor shown, and off: paste, focus and mouse reports, and kitty's keys.
+RESTORED = (b"?1049l", b"?25h", b"?2004l", b"?1004l", b"?1000l", b"?1003l", b"?1006l", b"<u")
+
+
+@pytest.mark.parametrize("number", [*ORDERLY, *DEADLY])
+def test_a_signal_restores_the_terminal(terminal: pexpect.spawn[Any], number: signal.Signals) -> None:
     terminal.kill(number)
     terminal.expect(pexpect.EOF)
     left = terminal.before or b""
-    assert b"\x1b[?1049l" in left and b"\x1b[?25h" in left, "the alternate screen is left, the cursor shown"
-    assert b"\x1b[?1000l" in left and b"\x1b[?2004l" in left, "mouse and paste reports are off"
+    assert [mode for mode in RESTORED if b"\x1b[" + mode not in left] == []
+    modes = termios.tcgetattr(terminal.child_fd)
+    assert modes[0] & termios.ICRNL and modes[3] & termios.ECHO and modes[3] & termios.ICANON
     terminal.close()
-    assert terminal.exitstatus == 128 + number
+    assert not os.WCOREDUMP(terminal.status or 0) or number in DEADLY
+    if number in DEADLY:
+        assert terminal.signalstatus == number
+    else:
+        assert terminal.exitstatus == 128 + number
+
+
+def test_a_stopped_program_leaves_the_terminal_to_others(terminal: pexpect.spawn[Any]) -> None:
+    """Restored once, when it stops: whoever has the terminal then is not disturbed, however it ends."""
+    terminal.kill(signal.SIGTSTP)
+    for mode in (b"?1049l", b"?25h", b"?1004l"):
+        terminal.expect_exact(b"\x1b[" + mode)
+    _wait_until_stopped(terminal)
+    assert termios.tcgetattr(terminal.child_fd)[3] & termios.ECHO
+    terminal.kill(signal.SIGKILL)
+    terminal.expect(pexpect.EOF)
+    assert terminal.before == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_program_that_goes_on_has_its_screen_and_gives_it_back(
+    terminal: pexpect.spawn[Any], number: signal.Signals
+) -> None:
+    terminal.kill(signal.SIGTSTP)
+    terminal.expect_exact(b"\x1b[?1004l")
+    _wait_until_stopped(terminal)
+    terminal.kill(signal.SIGCONT)
+    terminal.expect_exact(b"\x1b[?1049h")
+    terminal.expect_exact(b"RuntimeError")
+    terminal.kill(number)
+    terminal.expect(pexpect.EOF)
+    assert [mode for mode in RESTORED if b"\x1b[" + mode not in (terminal.before or b"")] == []
+
+
+def _wait_until_stopped(terminal: pexpect.spawn[Any]) -> None:
+    """Wait until the kernel says so."""
+    state = b""
+    while not state.startswith(b"T"):
+        state = subprocess.run(
+            ["ps", "-o", "state=", "-p", str(terminal.pid)], capture_output=True, check=True
+        ).stdout
 
 
 def test_ctrl_q_leaves_with_success(terminal: pexpect.spawn[Any]) -> None:

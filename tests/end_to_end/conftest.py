@@ -172,11 +172,15 @@ Open = Callable[..., Terminal]
 
 @pytest.fixture
 def terminal(command: str, environment: Mapping[str, str]) -> Iterator[Open]:
-    """A function `(*arguments) -> Terminal`; what still runs afterwards is ended."""
+    """A function `(*arguments) -> Terminal`; what still runs afterwards is ended.
+
+    `program` is a Python script to run in place of the command.
+    """
     opened: list[Terminal] = []
 
-    def open_terminal(*arguments: str, **extra: str) -> Terminal:
-        opened.append(Terminal(command, list(arguments), {**environment, **extra}))
+    def open_terminal(*arguments: str, program: Path | None = None, **extra: str) -> Terminal:
+        what = (command, *arguments) if program is None else (sys.executable, "-P", str(program), *arguments)
+        opened.append(Terminal(what[0], list(what[1:]), {**environment, **extra}))
         return opened[-1]
 
     yield open_terminal
