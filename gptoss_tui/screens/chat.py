@@ -100,7 +100,7 @@ class ChatScreen(Screen[None]):
         self._show_state()
         if self._draft is not None and (text := self._draft.take_up()):
             self._composer.replace_text(printable(text))
-            self.notify("What you had written is back.", markup=False)
+            self._say("What you had written is back.")
         if self._first_message:
             self._outbox.put(Say(self._first_message))
         # After the first frame: what the session imports must not delay it.
