@@ -242,6 +242,7 @@ class Session:
         try:
             async with aclosing(self.chat.send(text)) as stream:
                 async for event in stream:
+                    self._outbox.arrived()
                     self._progress.follow(event)
                     turn.receive(event)
                     await asyncio.sleep(0)  # a flood of events must not keep the keyboard waiting

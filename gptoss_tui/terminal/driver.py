@@ -1,14 +1,17 @@
-"""The terminal itself: Textual's driver for Linux and macOS, with our reader."""
+"""The terminal itself: Textual's driver for Linux and macOS, with our reader and a watcher."""
 
 from __future__ import annotations
 
 import os
 import selectors
+import termios
+from contextlib import suppress
 from typing import Final
 
 from textual import constants
 from textual.drivers.linux_driver import LinuxDriver
 
+from gptoss_tui.restore import Watcher
 from gptoss_tui.terminal.reader import PasteStalls, Reader
 
 _AT_ONCE: Final = 4096
@@ -16,8 +19,33 @@ _PATIENCE: Final = 20
 """Silences in a paste after which the person is told."""
 
 
-class ReadingDriver(LinuxDriver):
-    """Reads the terminal with `Reader`."""
+class TerminalDriver(LinuxDriver):
+    """Reads the terminal with `Reader`, and has it given back if the program is killed.
+
+    The watcher who does that lives as long as the terminal is ours: a suspended program has none.
+    """
+
+    _watcher: Watcher | None = None
+
+    def start_application_mode(self) -> None:
+        if self._watcher is None and self._file is not None:
+            # Where there is no terminal there is nothing to restore, and no process to spare ends no chat.
+            with suppress(OSError, termios.error):
+                self._watcher = Watcher(self._file)
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        super().close()
+        if self._watcher is not None:
+            self._watcher.dismiss()
+            self._watcher = None
+
+    def _run_input_thread(self) -> None:
+        """Let a mistake in reading the terminal end the screen as any other does."""
+        try:
+            self.run_input_thread()
+        except Exception as error:
+            self._app.call_later(self._app._handle_exception, error)
 
     def run_input_thread(self) -> None:
         """Read until the driver is told to stop."""

@@ -44,9 +44,9 @@ class InOrderApp(App[ReturnT], Generic[ReturnT]):
         """Our reader of the terminal, unless there is none for this system or another one was asked for."""
         if constants.DRIVER is not None or sys.platform == "win32":
             return super().get_driver_class()
-        from gptoss_tui.terminal.driver import ReadingDriver
+        from gptoss_tui.terminal.driver import TerminalDriver
 
-        return ReadingDriver
+        return TerminalDriver
 
     async def on_event(self, event: events.Event) -> None:
         fresh = isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded

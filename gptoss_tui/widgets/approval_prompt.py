@@ -8,12 +8,13 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Static, TextArea
+from textual.widgets import Static
 
 from gptoss_tui.conversation.approval import Approval, Decision, Question
 from gptoss_tui.conversation.printable import printable, revealed
 from gptoss_tui.widgets import keys
 from gptoss_tui.widgets.code import code
+from gptoss_tui.widgets.editor import Editor
 from gptoss_tui.widgets.line_editor import LineEditor
 from gptoss_tui.widgets.prompt import Prompt
 
@@ -107,7 +108,7 @@ class ApprovalPrompt(Prompt[Decision]):
         """The arguments in colour; very long ones plain, in a widget that lays out only what is in view."""
         text = self._shown.strip("\n")
         if text.count("\n") > _MOST_COLOURED_LINES:
-            plain = TextArea(text, read_only=True, show_line_numbers=False, compact=True, classes="arguments")
+            plain = Editor(text, read_only=True, show_line_numbers=False, compact=True, classes="arguments")
             plain.can_focus = False
             return plain
         language = "python" if self._question.recipient == "python" else "json"

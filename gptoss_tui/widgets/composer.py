@@ -8,15 +8,15 @@ from typing import Final
 
 from textual import events
 from textual.message import Message
-from textual.widgets import TextArea
 
 from gptoss_tui.commands import starting_with
 from gptoss_tui.widgets import keys
+from gptoss_tui.widgets.editor import Editor
 
 _MOST_CHARACTERS: Final = 200_000
 
 
-class Composer(TextArea):
+class Composer(Editor):
     """A text of one or more lines, sent with Enter.
 
     Up and Down move the cursor; at the first and last line they walk through what was sent before. A paste
@@ -32,7 +32,10 @@ class Composer(TextArea):
         text: str
 
     def __init__(self, take_back: Callable[[], str | None]) -> None:
-        """`take_back` gives the last message that still waits to be sent, if any."""
+        """`take_back` gives the last message that still waits to be sent, if any.
+
+        `leaving` has what was sent until whoever hears of it says that it is `taken`.
+        """
         super().__init__(
             show_line_numbers=False,
             soft_wrap=True,
@@ -41,6 +44,7 @@ class Composer(TextArea):
             tab_behavior="focus",
         )
         self.cursor_blink = False
+        self.leaving: list[str] = []
         self._take_back = take_back
         self._history: list[str] = []
         self._position = 0
@@ -50,6 +54,11 @@ class Composer(TextArea):
         """Show `text` with the cursor behind it."""
         self.text = text
         self.move_cursor(self.document.end)
+
+    def taken(self, text: str) -> None:
+        """Forget `text`: another keeps it now."""
+        if text in self.leaving:
+            self.leaving.remove(text)
 
     def clear_draft(self) -> None:
         """Empty the composer; Up brings the draft back."""
@@ -67,6 +76,7 @@ class Composer(TextArea):
             return
         text = self.text.strip("\n")
         if text.strip():
+            self.leaving.append(text)
             self.clear_draft()
             self.post_message(self.Sent(text))
 

@@ -7,14 +7,14 @@ from typing import Final
 
 from textual import events
 from textual.message import Message
-from textual.widgets import TextArea
 
 from gptoss_tui.widgets import keys
+from gptoss_tui.widgets.editor import Editor
 
 _MOST_PASTED: Final = 100_000
 
 
-class LineEditor(TextArea):
+class LineEditor(Editor):
     """Enter ends it, Esc leaves it."""
 
     BINDINGS = keys.LINE_EDITOR

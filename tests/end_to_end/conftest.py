@@ -24,6 +24,7 @@ from gptoss_tui.tools.sandbox import bpf, narrow, syscalls
 ROWS, COLUMNS = 30, 100
 # What a program must switch off before it leaves: alternate screen, mouse, focus and pasting reports.
 MODES = ("1049", "1000", "1002", "1003", "1004", "2004")
+SHELL = Path(__file__).parents[1] / "shell.py"
 COMMAND = Path(sys.executable).parent / "gptoss-chat"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -176,12 +177,21 @@ Open = Callable[..., Terminal]
 
 
 @pytest.fixture
-def terminal(command: str, environment: Mapping[str, str]) -> Iterator[Open]:
-    """A function `(*arguments) -> Terminal`; what still runs afterwards is ended."""
-    opened: list[Terminal] = []
+def terminal(command: str, environment: Mapping[str, str], tmp_path: Path) -> Iterator[Open]:
+    """A function `(*arguments) -> Terminal`; what still runs afterwards is ended.
 
-    def open_terminal(*arguments: str, **extra: str) -> Terminal:
-        opened.append(Terminal(command, list(arguments), {**environment, **extra}))
+    `program` is a Python script to run in place of the command. With a `shell` it does not lead the session.
+    """
+    opened: list[Terminal] = []
+    own = {"XDG_STATE_HOME": str(tmp_path / "state")}  # what another test left in the composer is not ours
+
+    def open_terminal(
+        *arguments: str, program: Path | None = None, shell: bool = False, **extra: str
+    ) -> Terminal:
+        what = (command, *arguments) if program is None else (sys.executable, "-P", str(program), *arguments)
+        if shell:
+            what = (sys.executable, "-I", str(SHELL), *what)
+        opened.append(Terminal(what[0], list(what[1:]), {**environment, **own, **extra}))
         return opened[-1]
 
     yield open_terminal

@@ -36,6 +36,7 @@ def test_it_tells_what_works(run: Any) -> None:
         "config.toml (not there",
         "sessions.sqlite3",
         "engine.log",
+        "screen.log",
         "stdout is no terminal",
     ):
         assert said in finished.stdout
