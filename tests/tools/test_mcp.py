@@ -8,17 +8,23 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCResponse, ListToolsResult
+from mcp_types.methods import parse_server_result
 
 from gptoss_tui.tools import Reach, Source, SourceError, Tool
 from gptoss_tui.tools.mcp import Server, read_servers
 from gptoss_tui.tools.mcp.config import ConfigError, read_entry
+from gptoss_tui.tools.mcp.sieve import Sieve
 
 SERVERS = Path(__file__).parents[1] / "servers"
 TOY = {"command": sys.executable, "args": [str(SERVERS / "toy.py")]}
@@ -274,6 +280,9 @@ asyncio.run(main())
         ({"command": "x", "env": {"A": 1}}, "its env is no table of texts"),
         ({"url": "http://x", "headers": {"A": "b\nc"}}, "its headers have line breaks"),
         ({"type": "sse", "url": "http://x"}, "its type is 'sse'; there are stdio and http"),
+        ({**TOY, "enabled": "false"}, "its enabled is 'false'; that is true or false"),
+        ({**TOY, "disabled": 1}, "its disabled is 1; that is true or false"),
+        ({**TOY, "enabled": None}, "its enabled is None"),
         ({"command": "${NOT_SET_ANYWHERE}"}, "the environment variable NOT_SET_ANYWHERE is not set"),
     ],
 )
@@ -325,6 +334,156 @@ async def test_what_a_server_says_of_its_tools_is_bounded(tmp_path: Path, run: R
         assert what in told
     assert not {"toy_deep", "toy_fat"} & set(found)
     await source.close()
+
+
+GOOD = {"name": "good", "description": "Good.", "inputSchema": {"type": "object"}}
+
+
+async def listed(tools: Any, folder: Path) -> tuple[Source, Tools, str]:
+    """The server that lists `tools` and then a good one, its tools, and what the person is told."""
+    (folder / "tools.json").write_text(json.dumps([*tools, GOOD]))
+    source = server(raw("lists", str(folder / "tools.json")), folder)
+    try:
+        found, notices = await opened(source)
+    except BaseException:
+        await source.close()
+        raise
+    return source, found, "\n".join(notices)
+
+
+async def test_one_bad_tool_costs_one_tool(tmp_path: Path, run: Run) -> None:
+    schemas: dict[str, Any] = {
+        "a_text": {"type": "string"},
+        "a_list": [],
+        "nothing": None,
+        "odd_properties": {"type": "object", "properties": ["text"]},
+        "odd_property": {"type": "object", "properties": {"text": "string"}},
+        "odd_required": {"type": "object", "required": True},
+        "odd_name": {"type": "object", "properties": {"\x1b[31m\n": 7}},
+    }
+    bad = [{"name": name, "inputSchema": schema} for name, schema in schemas.items()]
+    nameless = [{"inputSchema": {"type": "object"}}, {**GOOD, "name": 7}, "tool", None]
+    source, found, told = await listed([*bad, {"name": "no_schema"}, *nameless], tmp_path)
+    assert set(found) == {"toy_good"}
+    for name in (*schemas, "no_schema"):
+        assert f"has a tool '{name}' that does not fit the protocol (inputSchema" in told
+    assert told.count("has a tool without a name") == len(nameless)
+    assert "\x1b" not in told and len(told.splitlines()) == len(bad) + 1 + len(nameless)
+    assert (await run(found["toy_good"], "{}")).text == "good ?"
+    await source.close()
+
+
+async def test_a_schema_without_a_type_is_that_of_an_object(tmp_path: Path, run: Run) -> None:
+    text = {"properties": {"text": {"type": "string"}}, "required": ["text"]}
+    schemas: dict[str, Any] = {
+        "plain": text,
+        "empty": {},
+        "null": text | {"type": None},
+        "either": text | {"type": ["object", "null"]},
+    }
+    tools = [{"name": name, "inputSchema": schema} for name, schema in schemas.items()]
+    source, found, told = await listed(tools, tmp_path)
+    assert told == ""
+    assert {name.removeprefix("toy_") for name in found} == {*schemas, "good"}
+    assert all(tool.parameters is not None and tool.parameters["type"] == "object" for tool in found.values())
+    assert "text: is missing" in (await run(found["toy_plain"], "{}")).text
+    assert (await run(found["toy_plain"], '{"text": "x"}')).text == "good ?"
+    await source.close()
+
+
+async def test_what_the_sdk_cannot_read_costs_one_tool(tmp_path: Path, run: Run) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(150):
+        deep = {"type": "object", "properties": {"x": deep}}
+    tools = [
+        {**GOOD, "name": "deep", "inputSchema": deep},
+        {**GOOD, "name": "deep_result", "outputSchema": deep},
+        {**GOOD, "name": "half", "description": "half a character: \ud83d"},
+    ]
+    source, found, told = await listed(tools, tmp_path)
+    assert set(found) == {"toy_deep_result", "toy_half", "toy_good"}
+    assert found["toy_half"].description == "half a character: ?"
+    assert told.startswith("MCP server toy has a tool 'deep' that nests its parameters more than 64 deep")
+    assert "\n" not in told
+    assert (await run(found["toy_deep_result"], "{}")).text == "good ?"
+    await source.close()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"outputSchema": []},
+        {"outputSchema": {"type": "object", "properties": {"x": {"type": "strin"}}}},
+        {"outputSchema": {"type": 7}},
+        {"description": 7},
+        {"title": ["x"]},
+        {"annotations": "read only"},
+        {"icons": {"src": 7}},
+        {"_meta": []},
+    ],
+)
+async def test_what_a_client_can_do_without_costs_nothing(
+    odd: dict[str, Any], tmp_path: Path, run: Run
+) -> None:
+    source, found, told = await listed([{**GOOD, "name": "odd", **odd}], tmp_path)
+    assert (set(found), told) == ({"toy_odd", "toy_good"}, "")
+    assert (await run(found["toy_odd"], "{}")).text == "good ?"
+    await source.close()
+
+
+async def test_bad_tools_without_end_are_not_told_without_end(tmp_path: Path) -> None:
+    source, _, told = await listed([{"name": f"bad{number}"} for number in range(5_000)], tmp_path)
+    assert len(told.splitlines()) < 300
+    assert "too many tools" in told
+    await source.close()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+TOOL = st.fixed_dictionaries(
+    {},
+    optional={
+        key: JSON | st.just(GOOD.get(key, "x"))
+        for key in (
+            "name",
+            "title",
+            "description",
+            "inputSchema",
+            "outputSchema",
+            "annotations",
+            "icons",
+            "_meta",
+        )
+    },
+)
+
+REST = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}  # of which 2026-07-28 wants to hear
+
+
+@given(st.lists(TOOL | JSON, max_size=4), st.sampled_from(["2024-11-05", "2025-11-25", "2026-07-28"]))
+@settings(deadline=None)
+async def test_no_tool_of_a_listing_is_more_than_its_own_trouble(tools: list[Any], version: str) -> None:
+    """Whatever a listing holds, the SDK takes what the sieve lets through, and the good tool is in it."""
+    sieve = Sieve(lambda: version)
+    sending, receiving = anyio.create_memory_object_stream[SessionMessage | Exception](1)
+    answer = JSONRPCResponse(jsonrpc="2.0", id=1, result={"tools": [*tools, GOOD], **REST})
+
+    @asynccontextmanager
+    async def transport() -> AsyncIterator[Any]:
+        yield receiving, None
+
+    async with sending, sieve.before(transport()) as (received, _):
+        await sending.send(SessionMessage(answer))
+        passed = await received.receive()
+    assert isinstance(passed, SessionMessage) and isinstance(passed.message, JSONRPCResponse)
+    result = parse_server_result("tools/list", version, passed.message.result)
+    assert isinstance(result, ListToolsResult)
+    names, refused = sieve.taken()
+    assert [tool.name for tool in result.tools] == names and names[-1] == "good"
+    assert len(names) + len(refused) == len(tools) + 1
 
 
 @pytest.mark.parametrize("kind", ["many", "endless"])
@@ -432,12 +591,17 @@ async def test_a_file_of_servers(tmp_path: Path) -> None:
                     "one": {"command": "x", "alwaysAllow": ["*"]},
                     "two": {"command": "y", "disabled": True},
                     "three": {"url": "https://z.example"},
+                    "five": {"command": "y", "enabled": False},
+                    "six": {"command": "y", "enabled": True, "disabled": True},
+                    "seven": {"command": "y", "enabled": False, "disabled": False},
+                    "eight": {"command": "y", "enabled": True, "disabled": False},
                 }
             }
         )
     )
-    origins = [source.origin for source in read_servers(file, {"four": {"command": "z"}}, tmp_path, tmp_path)]
-    assert origins == ["MCP server one", "MCP server three", "MCP server four"]
+    table = {"four": {"command": "z"}, "nine": {"command": "z", "enabled": False}}
+    origins = [source.origin for source in read_servers(file, table, tmp_path, tmp_path)]
+    assert origins == [f"MCP server {name}" for name in ("one", "three", "eight", "four")]
 
 
 @pytest.mark.parametrize(
@@ -474,12 +638,7 @@ async def test_variables_are_filled_in_as_a_shell_would(tmp_path: Path) -> None:
     assert config.cwd == str(tmp_path / "sub")
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-KEYS = st.sampled_from(["command", "args", "env", "url", "headers", "cwd", "type", "disabled"])
+KEYS = st.sampled_from(["command", "args", "env", "url", "headers", "cwd", "type", "disabled", "enabled"])
 
 
 @given(JSON | st.dictionaries(KEYS, JSON))
