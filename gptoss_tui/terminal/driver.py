@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import selectors
+import signal
 import termios
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from textual import constants
 from textual.drivers.linux_driver import LinuxDriver
@@ -26,6 +28,14 @@ class TerminalDriver(LinuxDriver):
     """
 
     _watcher: Watcher | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # Textual stops and goes on inside of a signal handler, in the middle of whatever is done, and may
+        # wait there for a lock that it holds itself. The loop does so between two things.
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTSTP, self._sigtstp_application)
+        loop.add_signal_handler(signal.SIGCONT, self._sigcont_application)
 
     def start_application_mode(self) -> None:
         if self._watcher is None and self._file is not None:
