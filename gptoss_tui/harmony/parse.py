@@ -262,6 +262,8 @@ class Parser:
     def _add(self, raw: bytes) -> list[Piece]:
         self._is_fresh = False
         delta = self._decoder.decode(raw)
+        if _SURROGATE.match(self._decoder.getstate()[0]):
+            delta += self._decoder.decode(b"", final=True)
         if not delta:
             return []
         self._text.append(delta)
@@ -364,5 +366,7 @@ def _without_role(author: bytes) -> bytes:
     return (text[role.end() :] if role else text).encode("utf-8", "surrogateescape")
 
 
+# No character begins so, yet Python's decoder waits for a third byte.
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")
 _SPECIAL = re.compile(rb"<\|[a-z0-9_]+\|>")
 _CHANNEL_NAME = re.compile(rb"^\s*(?:analysis|commentary|final)(?![A-Za-z])")

@@ -36,7 +36,7 @@ def terminal() -> pexpect.spawn[Any]:
     """The program in a terminal, started by a shell."""
     environment = os.environ | {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
     arguments = ["-I", str(SHELL), sys.executable, "-P", "-c", PROGRAM]
-    child = pexpect.spawn(sys.executable, arguments, env=environment, dimensions=(24, 80), timeout=30)
+    child = pexpect.spawn(sys.executable, arguments, env=environment, dimensions=(24, 80), timeout=120)
     child.expect_exact("RuntimeError")
     return child
 
@@ -128,6 +128,6 @@ def test_a_terminal_that_goes_without_a_signal_takes_the_program_with_it() -> No
         while b"RuntimeError" not in shown:
             shown += os.read(end, 65536)
         os.close(end)
-        assert program.wait(timeout=30) == 128 + signal.SIGHUP
+        assert program.wait(timeout=120) == 128 + signal.SIGHUP
     finally:
         program.kill()

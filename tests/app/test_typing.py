@@ -13,6 +13,7 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import Button, Input
 
+from gptoss_tui.model.engine import Finished, Generation, Token
 from gptoss_tui.screens.help import HelpScreen
 from gptoss_tui.terminal.reader import Reader
 from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
@@ -27,6 +28,8 @@ CALL = '<|channel|>commentary to=functions.repeat <|constrain|>json<|message|>{"
 
 LEFT, RIGHT, HOME, END, DELETE = b"\x1b[D", b"\x1b[C", b"\x1b[H", b"\x1b[F", b"\x1b[3~"
 BACKSPACE, CTRL_K, CTRL_P, CTRL_U, CTRL_W = b"\x7f", b"\x0b", b"\x10", b"\x15", b"\x17"
+MOST = 20_000
+"""Tokens after which a flood ends that nobody could type into."""
 
 
 def paste(text: bytes) -> bytes:
@@ -241,3 +244,32 @@ async def test_a_thousand_bursts_end_as_in_a_reference_editor(stage: StageMaker)
             assert composer.text == reference.before + reference.behind, burst
             assert composer.cursor_location == (0, len(reference.before)), burst
             composer.text = ""
+
+
+async def test_a_flood_of_tokens_lets_every_key_through(stage: StageMaker) -> None:
+    """An engine whose tokens are all there already never makes the session wait; the keys must not either."""
+    async with stage() as s:
+        await s.ready()
+        composer = s.app.screen.query_one(Composer)
+        begin = s.engine.tokenizer.encode("<|channel|>final<|message|>", allowed_special="all")
+        (word,), (end,) = (
+            s.engine.tokenizer.encode(text, allowed_special="all") for text in ("a", "<|return|>")
+        )
+        written = 0
+
+        async def flood(*arguments: Any) -> Generation:
+            nonlocal written
+            for token in begin:
+                yield Token(token, -0.1)
+            for key in Reader().feed(b"typed in the flood"):
+                s.app.post_message(key)
+            while composer.text != "typed in the flood" and written < MOST:
+                written += 1
+                yield Token(word, -0.1)
+            yield Token(end, -0.1)
+            yield Finished("stop", 0.1, 0.1)
+
+        s.engine.generate = flood
+        await s.say("Go on for ever.")
+        await s.until_shown("effort medium ·")
+        assert 0 < written < MOST

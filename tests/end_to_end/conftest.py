@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -19,7 +20,8 @@ import pexpect
 import pyte
 import pytest
 
-from gptoss_tui.tools.sandbox import bpf, narrow, syscalls
+from gptoss_tui.tools.python import PythonTool
+from gptoss_tui.tools.sandbox import bpf, narrow, probe, syscalls
 
 ROWS, COLUMNS = 30, 100
 # What a program must switch off before it leaves: alternate screen, mouse, focus and pasting reports.
@@ -56,7 +58,7 @@ def run(environment: Mapping[str, str]) -> Run:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=250,
             cwd=environment["HOME"],
             env={**environment, **extra},
             check=False,
@@ -65,11 +67,11 @@ def run(environment: Mapping[str, str]) -> Run:
     return run
 
 
-@pytest.fixture
-def sandbox() -> None:
-    """For tests in which the model runs Python."""
-    if os.environ.get("GPTOSS_TESTS_WITHOUT_SANDBOX"):
-        pytest.skip("without a sandbox there is no Python")
+@pytest.fixture(scope="session")
+def sandbox_notice() -> str:
+    """What stderr says of Python when one answer is asked for: nothing where the strongest sandbox holds."""
+    notice = PythonTool(confinement=asyncio.run(probe())).notice
+    return f"gptoss-chat: {notice}\n" if notice else ""
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +101,7 @@ def unconfinable(environment: Mapping[str, str]) -> Run:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=250,
             check=False,
         )
 
@@ -122,7 +124,7 @@ class Terminal:
         """What is on the screen."""
         return "\n".join(line.rstrip() for line in self._screen.display)
 
-    def wait_for(self, pattern: str, timeout: float = 60) -> None:
+    def wait_for(self, pattern: str, timeout: float = 120) -> None:
         """Read until the screen shows `pattern`."""
         self._read_until(lambda: re.search(pattern, self.text) is not None, timeout)
         assert re.search(pattern, self.text), f"{pattern!r} did not appear within {timeout} s:\n{self.text}"
@@ -136,7 +138,7 @@ class Terminal:
         """Read for so long."""
         self._read_until(lambda: False, seconds)
 
-    def leave(self, timeout: float = 15) -> int:
+    def leave(self, timeout: float = 60) -> int:
         """Read to the end; the exit status."""
         self._read_until(lambda: False, timeout)
         assert not self.child.isalive(), f"still running after {timeout} s:\n{self.text}"

@@ -7,7 +7,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ Run = Callable[[Tool, str], Coroutine[Any, Any, Any]]
 Tools = dict[str, Tool]
 
 
-def raw(kind: str, *more: str, limit: float = 10.0) -> dict[str, Any]:
+def raw(kind: str, *more: str, limit: float = 60.0) -> dict[str, Any]:
     arguments = [str(SERVERS / "raw.py"), kind, *more]
     return {"command": sys.executable, "args": arguments, "startup_timeout_sec": limit}
 
@@ -170,13 +170,12 @@ async def test_a_call_that_is_stopped_is_cancelled_at_the_server(
 ) -> None:
     trace = tmp_path / "trace"
     call = asyncio.create_task(run(tools["toy_sleeps"], json.dumps({"file": str(trace)})))
-    await asyncio.sleep(0.5)
+    await until(trace.exists)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     assert (await run(tools["toy_add"], '{"a": 1}')).text == "2"
-    await until(trace.exists)
-    assert trace.read_text() == "cancelled"
+    await until(lambda: trace.read_text() == "called, cancelled")
 
 
 async def test_a_server_that_dies_in_a_call_is_started_again_and_the_call_is_not_repeated(
@@ -263,7 +262,7 @@ asyncio.run(main())
     [
         (raw("silent", limit=0.7), "did not say within 0.7 s what it has"),
         (raw("half", limit=0.7), "did not say within 0.7 s what it has"),
-        (raw("rubbish", limit=0.7), "what it writes on stdout is no message of the protocol"),
+        (raw("rubbish", limit=4.0), "what it writes on stdout is no message of the protocol"),
         (raw("flood", limit=0.7), "did not say within 0.7 s what it has"),
         (raw("exits"), "ended with status 1: cannot find my configuration"),
         (raw("endless_line"), "sent a message of more than 8 MB"),
@@ -305,14 +304,12 @@ async def test_a_server_that_greets_on_stdout_is_understood_all_the_same(tmp_pat
 
 
 async def test_opening_can_be_given_up_and_nothing_stays(tmp_path: Path) -> None:
-    source = server(raw("silent"), tmp_path)
+    source = server(raw("silent", limit=600), tmp_path)
     opening = asyncio.create_task(source.open())
     await asyncio.sleep(0.3)
     opening.cancel()
-    start = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    assert time.monotonic() - start < 8
     await source.close()
 
 
@@ -528,10 +525,17 @@ async def test_a_schema_that_hangs_ends_its_host_only(
     await source.close()
 
 
-async def test_over_http(tmp_path: Path, run: Run) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that nobody is given meanwhile: bound here, where nobody listens, and free to be bound again."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
+
+
+async def test_over_http(tmp_path: Path, run: Run, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gptoss_tui.tools.mcp.server.BACK_OFF", 0.0)
     serving = await serve(port)
     try:
         entry = {"type": "http", "url": f"http://127.0.0.1:{port}/mcp", "headers": {"X-Key": "${HOME}"}}
@@ -564,7 +568,8 @@ async def serve(port: int) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    await until(lambda: listens(port))
+    await until(lambda: serving.returncode is not None or listens(port))
+    assert serving.returncode is None, "the server did not start"
     return serving
 
 
@@ -657,7 +662,7 @@ async def test_no_arguments_take_a_server_down(body: str, tools: Tools, run: Run
 
 
 async def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it never came to pass"
         await asyncio.sleep(0.05)
