@@ -57,7 +57,10 @@ class Address:
         """The address with its host in the letters that people read."""
         from httpx2 import URL
 
-        return str(self) if "xn--" not in self.host else f"{self.scheme}://{URL(self.site).host}{self.target}"
+        try:
+            return f"{self.scheme}://{URL(self.site).host}{self.target}" if "xn--" in self.host else str(self)
+        except ValueError:  # letters that no name may have
+            return str(self)
 
     def __str__(self) -> str:
         return self.site + self.target

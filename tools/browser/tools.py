@@ -6,7 +6,6 @@ import json
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from ...kinds import Kind, address_pattern
 from ...kinds.address import AddressError, read
@@ -161,7 +160,7 @@ class OpenTool(BrowserTool):
         if url is None:
             return None
         shown = one_line(url, 200)
-        if urlsplit(url).scheme.lower() not in self.browser.schemes:
+        if _scheme(url) not in self.browser.schemes:
             kinds = " and ".join(f"{scheme}://" for scheme in self.browser.schemes)
             return f"[ERROR] Only {kinds} addresses can be opened, and `{shown}` is none."
         try:
@@ -173,7 +172,7 @@ class OpenTool(BrowserTool):
     def composed(self, arguments: str) -> str | None:
         """See `BrowserTool.composed`. What leads nowhere but to documents of this machine carries nothing."""
         url = self._address(arguments)
-        if url is None or self.browser.seen(url) or urlsplit(url).scheme.lower() not in ("http", "https"):
+        if url is None or self.browser.seen(url) or _scheme(url) not in ("http", "https"):
             return None
         return url
 
@@ -220,6 +219,10 @@ class FindTool(BrowserTool):
 def _link(given: Mapping[str, Any]) -> int | str | None:
     link: int | str = given.get("id", -1)
     return None if link == -1 else link
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0].lower()
 
 
 def _set(number: int, least: int) -> int | None:

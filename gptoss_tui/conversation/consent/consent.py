@@ -82,8 +82,8 @@ class Consent:
     def weigh(self, tool: Tool, arguments: str, further: Reach | None = None) -> Verdict:
         """Decide on the call `arguments` of `tool`.
 
-        With `further` it is no call, but what a running one comes to, and how far that reaches. A rule that asks
-        about every call has asked about that one.
+        With `further` it is no call, but what a running one comes to, and how far that reaches. A rule that
+        asks about every call has asked about that one.
         """
         call = Call.of(tool.name, tool.parameters, tool.meaning(arguments), tool.kinds)
         risk = tool.risk(arguments) if further is None else Risk(further)
