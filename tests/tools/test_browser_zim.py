@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gptoss_tui.tools.browser import BackendError, browser_tools
+from gptoss_tui.tools import Reach, further
+from gptoss_tui.tools.browser import BackendError, Document, browser_tools
 from gptoss_tui.tools.browser.zim import Zim
 
 writer = pytest.importorskip("libzim.writer", reason="the extra `zim` is not installed")
@@ -83,6 +86,24 @@ async def test_redirects_and_the_main_page_lead_to_their_article(zim: Zim) -> No
         document = await zim.fetch(url)
         assert document.url == "zim://wiki-2026/A/Cat"
         assert document.body == ARTICLES["A/Cat"][1].encode()
+
+
+async def test_a_redirect_within_the_file_is_judged(zim: Zim) -> None:
+    judged: list[str] = []
+
+    def judge(name: str, arguments: str, reach: Reach) -> str | None:
+        judged.append(json.loads(arguments)["id"])
+        return "your rule forbids it"
+
+    async def fetch(path: str) -> Document:
+        further.judged_by(judge)  # for this task alone
+        return await zim.fetch(f"zim://wiki-2026/{path}")
+
+    told = "redirects to 'zim://wiki-2026/A/Cat', which is not opened: your rule"
+    with pytest.raises(BackendError, match=told):
+        await asyncio.create_task(fetch("A/Kitty"))
+    assert (await asyncio.create_task(fetch("A/Cat"))).url == judged[0]
+    assert len(judged) == 1
 
 
 @pytest.mark.parametrize(
