@@ -16,11 +16,10 @@ install: $(VENV)/.installed
 
 dev: $(VENV)/.dev
 
-# The tests of the sandbox need bubblewrap, which make cannot install. CI must have it, a contributor may not.
-NO_SANDBOX := $(if $(CI)$(shell command -v bwrap 2>/dev/null),,GPTOSS_TESTS_WITHOUT_SANDBOX=1)
-
+# A sandbox that this machine does not give is left out by name; with CI set, that is a failure. TESTS are
+# arguments for pytest.
 test: lint
-	$(NO_SANDBOX) $(BIN)/pytest
+	$(BIN)/pytest $(TESTS)
 
 test-slow: dev
 	$(BIN)/pytest -m slow

@@ -78,6 +78,7 @@ PREAMBLE = Message(Role.ASSISTANT, "Checking the weather in Oslo.", channel=Chan
 MALFORMED = (
     "<|channel|>commentary??<|message|>I will look.<|end|>",
     "<|channel|>comment to=functions.get_weather json<|message|>{}<|call|>",
+    "<|channel|>commentary to=assistant<|channel|>analysis<|message|>Hm, 2 + 2.<|end|>",
     "<|channel|>analysis to=functions.get_weather<|message|>{}<|return|>",
     " to=functions.get_weatherjson<|channel|>commentary<|message|>{}<|call|>",
     "<|channel|>analysis<|message|>It is 4.<|channel|>final<|message|>4<|return|>",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -10,27 +11,35 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, SystemCommand
+from rich.console import RenderableType
+from textual.app import SystemCommand
 from textual.screen import Screen
+from textual.worker import WorkerFailed
 
 from gptoss_tui.commands import COMMANDS, Invocation
+from gptoss_tui.draft import Draft
 from gptoss_tui.harmony.message import Effort
 from gptoss_tui.pictures import Graphics
 from gptoss_tui.screens.chat import ChatScreen
 from gptoss_tui.screens.help import HelpScreen
 from gptoss_tui.screens.session import OpenChat
 from gptoss_tui.settings import Reasoning
+from gptoss_tui.terminal.in_order import InOrderApp
 from gptoss_tui.widgets import keys
 from gptoss_tui.widgets.theme import DARK, LIGHT, default_theme, quiet_colours
 
 _HERE = Path(__file__).parent
+# Textual leaves the terminal in disarray on these; we leave as if asked to, with the usual status.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT)
+
+_log = logging.getLogger(__name__)
 
 
-class ChatApp(App[str]):
+class ChatApp(InOrderApp[str]):
     """The chat in a terminal.
 
     `run` returns when the person leaves, and with the reason when no model could be loaded; `return_code` is
-    the exit status.
+    the exit status. After a mistake in the program it returns as well, with `crash` set and the log written.
     """
 
     TITLE = "gptoss-chat"
@@ -48,18 +57,20 @@ class ChatApp(App[str]):
         theme: str | None = None,
         first_message: str | None = None,
         danger: str = "",
+        draft: Draft | None = None,
     ) -> None:
         """`open_chat` makes the conversation; it is called in a thread after the first frame.
 
         `reasoning` says how the reasoning is shown at first; only the chat can hide it. `graphics` is how
         pictures are drawn, None for not at all. `danger` is a word that stays in
-        the status line, in red.
+        the status line, in red. `draft` keeps what is written and not sent from one program to the next.
         `theme` is the name of one of ours or of Textual's, None for the one that suits the terminal.
         """
         super().__init__()
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
         self.theme = theme or default_theme(os.environ)
+        self.crash: BaseException | None = None
         self._chat_screen = ChatScreen(
             open_chat,
             model=model,
@@ -68,20 +79,27 @@ class ChatApp(App[str]):
             graphics=graphics,
             first_message=first_message,
             danger=danger,
+            draft=draft,
         )
 
     @property
     def kept_as(self) -> str | None:
-        """The name under which the conversation can be taken up again, if any of it is kept."""
+        """The name under which the conversation can be taken up again, if any of it is on disk."""
         return self._chat_screen.kept_as
+
+    @property
+    def lost(self) -> str:
+        """What of it could not be saved, in one sentence; "" for nothing."""
+        return self._chat_screen.lost
 
     def get_default_screen(self) -> Screen[None]:
         return self._chat_screen
 
     def on_mount(self) -> None:
-        # Textual leaves the terminal in disarray on these; we leave as if asked to, with the usual status.
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in _ENDING:
             asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
+        # Whoever had the terminal while the program was stopped has drawn over it.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         if _has_terminal():
             self.set_interval(1.0, self._leave_without_terminal)
 
@@ -89,6 +107,29 @@ class ChatApp(App[str]):
         """A terminal may go without a signal to us, and Textual would read its end over and over."""
         if not _has_terminal():
             self.exit(None, 128 + signal.SIGHUP)
+
+    def note_crash(self, error: BaseException) -> None:
+        """Write down why the screen ends, and what the person has written, before anything else can fail."""
+        if isinstance(error, WorkerFailed):
+            error = error.error
+        if self.crash is not None:  # its consequences, as a rule
+            _log.error("and after that: %r", error)
+            return
+        self.crash = error
+        _log.error("the screen failed", exc_info=error)
+        self._chat_screen.keep_draft()
+
+    def _handle_exception(self, error: Exception) -> None:
+        self.note_crash(error)
+        super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        """Leave without Textual's picture of the traceback, with all local variables, on the screen."""
+        self._close_messages_no_wait()
+
+    def panic(self, *renderables: RenderableType) -> None:
+        """As `_fatal_error`: what could be drawn is in the log."""
+        self._fatal_error()
 
     def action_help(self) -> None:
         if not isinstance(self.screen, HelpScreen):

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
     from .conversation.approval import Person
     from .conversation.chat import Chat
+    from .log import ScreenLog
     from .pictures import Graphics
 
     Opener = Callable[[Person], Chat]
 
 FAILED, INTERRUPTED = 1, 130
+_MOST_WORDS = 200
 
 _FOR_THE_BROWSER = {"search", "searxng", "documents", "zim", "allow_hosts"}
 
@@ -147,7 +149,10 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
     if hopeless := _hopeless(settings):
         return _complain(hopeless, FAILED)
     from .app import ChatApp
+    from .draft import Draft, drafts_folder
+    from .log import keep_log
 
+    log, draft = keep_log(), Draft(drafts_folder())
     app = ChatApp(
         opener,
         model=settings.model,
@@ -155,16 +160,42 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
         reasoning=settings.reasoning,
         graphics=_graphics(settings),
         danger=_danger(settings),
+        draft=draft,
     )
     if settings.theme:
         if settings.theme not in app.available_themes:
             return _wrong(f"no theme is called {settings.theme}; there are {', '.join(app.available_themes)}")
         app.theme = settings.theme
-    if reason := app.run():
+    reason = None
+    try:
+        reason = app.run()
+    except Exception as error:
+        app.note_crash(error)
+    resume = f"gptoss-chat --resume {app.kept_as} goes on with this conversation" if app.kept_as else ""
+    if app.crash is not None:
+        return _complain(_obituary(app.crash, log, draft.is_kept, resume), FAILED)
+    if reason:
         return _complain(reason, FAILED)
-    if app.kept_as:
-        print(f"gptoss-chat --resume {app.kept_as} goes on with this conversation.")
+    if resume and sys.stdout.isatty():  # the terminal may be gone
+        print(f"{resume}.")
+    if app.lost:
+        _complain(app.lost, FAILED)
     return app.return_code or 0
+
+
+def _obituary(crash: BaseException, log: ScreenLog, draft_is_kept: bool, resume: str) -> str:
+    """What ended the screen, in a few words, and where everything is."""
+    words = " ".join(f"{type(crash).__name__}: {crash}".split())
+    return "; ".join(
+        part
+        for part in (
+            f"the screen failed ({words if len(words) <= _MOST_WORDS else f'{words[:_MOST_WORDS]}…'})",
+            f"the details are in {log.path}" if log.is_whole else f"{log.path} cannot be written",
+            "what you had written comes back at the next start" if draft_is_kept else "",
+            resume,
+        )
+        if part
+    )
 
 
 def _graphics(settings: Settings) -> Graphics | None:

@@ -34,6 +34,7 @@ from .conversation.events import (
     ReasoningClosed,
     ReasoningDelta,
     Repaired,
+    Saved,
     ToolCall,
     ToolNote,
     ToolOutput,
@@ -106,7 +107,7 @@ class AsText:
             case ToolsNotice():
                 self.end_line()
                 complain(event.message)
-            case EngineLost() | Unsaved():
+            case EngineLost() | Unsaved() | Saved():
                 self._line(sys.stderr, event.message)
             case Completed() | Incomplete() | Failed() | ToolRefused():
                 self.end_line()
@@ -191,10 +192,20 @@ async def _one_shot(open_chat: Open, prompt: str, show: Show) -> int:
             await load(chat, show)
             return await ask(chat, prompt, show)
         finally:
-            await chat.close()
+            await close(chat)
     except ChatError as error:
         show(Failed(Error("cannot_start", str(error))))
         return FAILED
+
+
+async def close(chat: Chat) -> None:
+    """Give back what the chat holds, and say on stderr what of it could not be saved, or was after all."""
+    await chat.close()
+    if lost := chat.saving.lost:
+        complain(lost)
+    else:
+        for event in chat.saving.news():
+            complain(event.message)
 
 
 async def load(chat: Chat, show: Show) -> None:

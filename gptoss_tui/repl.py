@@ -12,7 +12,7 @@ from .conversation.consent.kept import KeptError
 from .conversation.inventory import inventory
 from .conversation.printable import printable
 from .harmony.message import Effort
-from .plain import ANSWERED, FAILED, AsText, Open, ask, complain, load
+from .plain import ANSWERED, FAILED, AsText, Open, ask, close, complain, load
 
 
 def converse(open_chat: Open, show: AsText) -> int:
@@ -34,7 +34,7 @@ def converse(open_chat: Open, show: AsText) -> int:
                     runner.run(_say(chat, line, show))
             return ANSWERED
         finally:
-            runner.run(chat.close())
+            runner.run(close(chat))
 
 
 async def _open(open_chat: Open, show: AsText) -> Chat:
@@ -44,7 +44,7 @@ async def _open(open_chat: Open, show: AsText) -> Chat:
         async for event in chat.equip():  # nothing goes on in the background while a line is read
             show(event)
     except BaseException:
-        await chat.close()
+        await close(chat)
         raise
     print(f"{printable(chat.model)}. /help lists the commands, Ctrl+D ends.", flush=True)
     for said, told in chat.past():

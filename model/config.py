@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -35,6 +35,8 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "beta_fast": (1e-3, 1e6),
     "beta_slow": (1e-3, 1e6),
     "attention_factor": (1e-3, 1e3),
+    "mscale": (0, 1e3),
+    "mscale_all_dim": (0, 1e3),
 }
 """Allowed values, bounds included: room for any real network, none for an absurd allocation."""
 
@@ -44,12 +46,19 @@ def _check_numbers(config: ModelConfig | Rope) -> None:
         value = getattr(config, field.name)
         if field.name not in _RANGES or (value is None and field.type == "float | None"):
             continue
-        low, high = _RANGES[field.name]
-        kinds = (int,) if field.type == "int" else (int, float)
-        # A bool is an int to Python, and a NaN fails both comparisons.
-        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-            kind = "a whole number" if field.type == "int" else "a number"
-            raise ValueError(f"{field.name} is {_brief(value)}; allowed: {kind} from {low:g} to {high:g}")
+        _check_number(field.name, value, whole=field.type == "int")
+
+
+def _check_number(name: str, value: object, *, whole: bool = False) -> None:
+    low, high = _RANGES[name]
+    # A bool is an int to Python, and a NaN fails both comparisons.
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int if whole else int | float)
+        or not low <= value <= high
+    ):
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"{name} is {_brief(value)}; allowed: {kind} from {low:g} to {high:g}")
 
 
 def _brief(value: object) -> str:
@@ -82,7 +91,7 @@ class Rope:
         """The factor on cosine and sine."""
         if self.attention_factor is not None:
             return self.attention_factor
-        return 0.1 * math.log(self.factor) + 1
+        return _stretch(self.factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,32 +230,64 @@ def _alternating(layers: int) -> tuple[LayerType, ...]:
     return tuple(kinds[index % 2] for index in range(layers))
 
 
+_OWN_ROPE: Mapping[str, Any] = {
+    "rope_type": "yarn",
+    "factor": 32.0,
+    "original_max_position_embeddings": 4096,
+    "truncate": False,
+}
+"""What gpt-oss was trained with, and what a file that says nothing means."""
+
+
 def _rope(values: Mapping[str, Any]) -> Rope:
-    """From `rope_parameters` (newer) or `rope_scaling` and `rope_theta`; defaults as in transformers."""
-    scaling = values.get("rope_parameters") or values.get("rope_scaling") or {"rope_type": "default"}
-    if not isinstance(scaling, dict):
-        raise ValueError(f"rope_scaling is {_brief(scaling)}; allowed: an object")
-    for key in ("mscale", "mscale_all_dim", "partial_rotary_factor"):
-        if scaling.get(key) not in (None, 1, 1.0):
-            raise ValueError(f"rope_scaling.{key} is {_brief(scaling[key])}; allowed: absent")
-    theta = scaling.get("rope_theta", values.get("rope_theta", Rope.__dataclass_fields__["theta"].default))
-    match scaling.get("rope_type", scaling.get("type")):
+    """The positions, as transformers' GptOssConfig reads them: `rope_scaling` before `rope_parameters`.
+
+    What would be read as plain positions although it says more is refused, as is every kind but YaRN.
+    """
+    key = "rope_scaling" if values.get("rope_scaling") else "rope_parameters"
+    given = values.get(key)
+    given = _OWN_ROPE if given is None else given
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{key} is {_brief(given)}; allowed: an object")
+    part = given.get("partial_rotary_factor", values.get("partial_rotary_factor"))
+    if part not in (None, 1):
+        raise ValueError(f"partial_rotary_factor is {_brief(part)}; allowed: absent")
+    theta = given.get("rope_theta", values.get("rope_theta", Rope.__dataclass_fields__["theta"].default))
+    unsaid = None if given.keys() - {"rope_theta", "partial_rotary_factor"} else "default"
+    match given.get("rope_type", given.get("type", unsaid)):
         case "default":
             return Rope(theta=theta, factor=1.0)
         case "yarn":
-            return Rope(
-                theta=theta,
-                factor=scaling.get("factor", 32.0),
-                original_context=scaling.get(
-                    "original_max_position_embeddings", values.get("initial_context_length", 4096)
-                ),
-                beta_fast=scaling.get("beta_fast") or 32.0,
-                beta_slow=scaling.get("beta_slow") or 1.0,
-                truncate=scaling.get("truncate", True) is not False,
-                attention_factor=scaling.get("attention_factor"),
-            )
+            return _yarn(key, theta, given, values)
         case other:
-            raise ValueError(f"rope_scaling.rope_type is {other!r}; allowed: yarn or default")
+            raise ValueError(f"{key}.rope_type is {_brief(other)}; allowed: yarn or default")
+
+
+def _yarn(key: str, theta: Any, given: Mapping[str, Any], values: Mapping[str, Any]) -> Rope:
+    if "factor" not in given:
+        raise ValueError(f"{key}.factor is missing")
+    above, below = given.get("mscale") or 0, given.get("mscale_all_dim") or 0
+    _check_number("mscale", above)
+    _check_number("mscale_all_dim", below)
+    longest = values.get("max_position_embeddings", 131_072)
+    original = given.get("original_max_position_embeddings", longest)
+    rope = Rope(
+        theta=theta,
+        factor=given["factor"],
+        original_context=values.get("original_max_position_embeddings", original),
+        beta_fast=given.get("beta_fast") or 32.0,
+        beta_slow=given.get("beta_slow") or 1.0,
+        truncate=bool(given.get("truncate", True)),
+        attention_factor=given.get("attention_factor"),
+    )
+    if rope.attention_factor is not None or not (above and below):
+        return rope
+    return replace(rope, attention_factor=_stretch(rope.factor, above) / _stretch(rope.factor, below))
+
+
+def _stretch(factor: float, scale: float = 1.0) -> float:
+    """YaRN's factor on cosine and sine."""
+    return 0.1 * scale * math.log(factor) + 1
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -7,9 +7,11 @@ import contextlib
 import gzip
 import importlib.util
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from gptoss_tui.model.engine import (
     Sampling,
     Token,
 )
+from gptoss_tui.tools.sandbox import Confinement, Kind, probe
 
 TINY: dict[str, Any] = {
     "architectures": ["GptOssForCausalLM"],
@@ -76,6 +79,46 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for kind in ("CONFIG", "DATA", "CACHE", "STATE"):
             patch.setenv(f"XDG_{kind}_HOME", str(tmp_path_factory.mktemp(kind.lower())))
         yield
+
+
+@cache
+def _probed(*kinds: Kind) -> Confinement:
+    return asyncio.run(probe(kinds=kinds))
+
+
+def _holding(*kinds: Kind) -> Confinement:
+    found = _probed(*kinds)
+    if not found.works and not os.environ.get("CI"):
+        pytest.skip(found.reason)
+    assert found.works, f"{found.reason} In CI (the variable is set) every sandbox must hold."
+    return found
+
+
+@pytest.fixture(scope="session")
+def holding() -> Callable[..., Confinement]:
+    """`holding(*kinds)`: the first of these sandboxes that holds on this machine.
+
+    Where none does, the test is skipped and says why; in CI, it fails.
+    """
+    return _holding
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Confinement:
+    """The strongest sandbox of this machine, for tests in which code is confined, however that is done."""
+    return _holding("bubblewrap", "landlock")
+
+
+@pytest.fixture(scope="session")
+def with_bubblewrap() -> Confinement:
+    """For tests of what only bubblewrap does."""
+    return _holding("bubblewrap")
+
+
+@pytest.fixture(scope="session")
+def with_landlock() -> Confinement:
+    """For tests of what only Landlock does."""
+    return _holding("landlock")
 
 
 @dataclass

@@ -34,6 +34,7 @@ from .filters.filter import FilterError
 from .reasoning import ReasoningPolicy
 from .record import Record
 from .replay import replay
+from .saving import Saving
 from .sources import Sources
 from .stop import Stopped, unless_stopped
 from .store import Session, Store, StoreError
@@ -64,8 +65,9 @@ class Chat:
     waits for what they have. `consent` says what may run, `off` which tools the person has switched off, and
     `outputs` where outputs that are too long are kept; below `files` each conversation has a folder for what
     its tools write. `resume` names a stored conversation that the first `load` takes up, "" the last one.
-    `effort` may be set at any time and counts from the next turn. `context_used` is the length in tokens of
-    the last prompt with what was sampled after it.
+    `effort` may be set at any time and counts from the next turn. `saving` has what is finished committed,
+    and says what cannot be. `context_used` is the length in tokens of the last prompt with what was sampled
+    after it.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Chat:
         self._store = store
         self._resume = resume
         self._files = files
+        self.saving = Saving()
         self._take_up(self._new_record())
         self._citable = Citable(self.conversation.messages)
         self.context_used = 0
@@ -119,8 +122,8 @@ class Chat:
 
     @property
     def session(self) -> str | None:
-        """The name to resume this conversation by, once something of it is kept."""
-        return self._record.id if self._store is not None and self.conversation.messages else None
+        """The name to resume this conversation by, once something of it is on disk."""
+        return self._record.id if self._record.kept else None
 
     @property
     def tools(self) -> Sequence[Tool]:
@@ -214,38 +217,42 @@ class Chat:
     async def send(self, text: str) -> Events:
         """One turn: the person says `text`; the events of the answer, the last of them its outcome.
 
+        What an event shows as finished is on disk before it comes, unless Unsaved has said that it cannot be.
         Raises ChatError when a turn is under way or the model cannot be loaded.
         """
         if self._turn is not None:
             raise ChatError("The model is still answering; stop it or wait before you send more.")
         turn = self._turn = self._new_turn()
-        record = self._record
         self._idle.clear()
         try:
-            record.conversation.system = self._system_prompt(record.conversation.system.date)
+            self.conversation.system = self._system_prompt(self.conversation.system.date)
             said = Message(Role.USER, text)
-            record.conversation.messages.append(said)
+            self.conversation.messages.append(said)
             self._toolbox.recall([said])
-            await record.save()
-            if record.trouble is not None:
-                yield events.Unsaved(record.trouble)
-            yield events.Created(f"turn_{next(self._turns)}", self.model, self.effort.value)
-            if self._engine.info() is None:
-                async for event in self.load():
-                    yield event
-            async with aclosing(self.equip(turn.stop)) as stream:
-                async for event in stream:
-                    yield event
-            async with aclosing(self._answer(turn)) as stream:
+            async with aclosing(self._play(turn)) as stream:
                 async for event in stream:
                     self._measure(turn)
-                    if record.trouble is None:
-                        await record.save()
+                    await self.saving.save()
+                    for told in self.saving.news(remind=isinstance(event, events.Created)):
+                        yield told
                     yield event
         finally:
             self._turn = None
             self._idle.set()
-            await record.save()
+            await self.saving.save()
+
+    async def _play(self, turn: Turn) -> Events:
+        """What happens in a turn; each message is in the conversation before the event that shows it."""
+        yield events.Created(f"turn_{next(self._turns)}", self.model, self.effort.value)
+        if self._engine.info() is None:
+            async for event in self.load():
+                yield event
+        async with aclosing(self.equip(turn.stop)) as stream:
+            async for event in stream:
+                yield event
+        async with aclosing(self._answer(turn)) as stream:
+            async for event in stream:
+                yield event
 
     def _answer(self, turn: Turn) -> Events:
         """The turn as it is told: its reasoning by the policy, and citations by what was shown."""
@@ -295,10 +302,10 @@ class Chat:
         await self.stop()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), _LAST_WORDS_S)
-        await self._record.save()
         if self._tools_ready is not None:
             self._tools_ready.cancel()
         await asyncio.gather(
+            self.saving.close(),
             self._engine.close(),
             self._toolbox.close(),
             self._sources.close(),
@@ -334,6 +341,7 @@ class Chat:
     def _take_up(self, record: Record) -> None:
         """Go on with this conversation, in its own folder of files."""
         self._record = record
+        self.saving.take_up(record)
         if self._files is not None:
             self._toolbox.keep(self._files / record.id)
 

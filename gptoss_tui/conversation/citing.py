@@ -67,13 +67,18 @@ def as_link(citation: Cited) -> str:
     if citation.unverified:
         return f"{citation.delta} (unverified)"
     if citation.url.startswith(("http://", "https://")):
-        return f" ([{named(citation)}]({quote(citation.url, safe=_SAFE)}))"
-    return f" ({named(citation)})"
+        return f" ([{_named(citation)}]({quote(citation.url, safe=_SAFE)}))"
+    return f" ({_named(citation)})"
 
 
-def named(citation: Cited) -> str:
-    """Where it leads, in Markdown: the host in ASCII, or the title of a document of this machine."""
-    return _MARKDOWN.sub(r"\\\1", domain(citation.url) or citation.title or citation.url)
+def _named(citation: Cited) -> str:
+    """Where it leads, in Markdown."""
+    return _MARKDOWN.sub(r"\\\1", place(citation))
+
+
+def place(citation: Cited) -> str:
+    """Where it leads: the host in ASCII, or the title of a document of this machine."""
+    return domain(citation.url) or citation.title or citation.url
 
 
 # All that an address consists of and that cannot end a link.

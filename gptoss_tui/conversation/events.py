@@ -320,10 +320,21 @@ class ToolsNotice(Event):
 
 @dataclass(frozen=True, slots=True)
 class Unsaved(Event):
-    """Messages cannot be written to disk now; the conversation goes on, and is written when it can be."""
+    """Messages cannot be written to disk now; the conversation goes on, and is written when it can be.
+
+    Told as soon as it is known, and once in each turn while it lasts; Saved is its end.
+    """
 
     type: ClassVar[str] = "conversation.unsaved"
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved(Event):
+    """All that could not be written to disk is there now."""
+
+    type: ClassVar[str] = "conversation.saved"
+    message: str = "All of the conversation is saved now."
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 
 from ..harmony.message import Conversation, Message, Role
 from .sampled import Sampled
-from .store import Session, Store, StoreError, new_id
+from .store import Gone, Session, Store, new_id
 
 
 @dataclass(slots=True)
@@ -15,45 +14,50 @@ class Record:
     """What of `conversation` is on disk. Without a store nothing is, and that is no fault.
 
     `sampled` takes what the model samples, until it is on disk as well. `id` names the session, for
-    `--resume`. `trouble` is what went wrong last, None while all is well.
+    `--resume`. `kept` counts the messages that are on disk.
     """
 
     store: Store | None
     model: str
     conversation: Conversation
     id: str = field(default_factory=new_id)
-    trouble: str | None = None
+    kept: int = 0
     sampled: list[Sampled] = field(default_factory=list)
-    _begun: bool = False
-    _saved: int = 0
-    _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def save(self) -> None:
-        """Commit the messages and samples that are not on disk yet; a failure goes to `trouble`, never up."""
-        async with self._saving:
-            if self.store is None or (len(self.conversation.messages) == self._saved and not self.sampled):
-                return
-            try:
-                await self._write(self.store)
-                self.trouble = None
-            except StoreError as error:
-                self.trouble = str(error)
+    @property
+    def missing(self) -> int:
+        """How many messages should be on disk and are not."""
+        return len(self.conversation.messages) - self.kept if self.store is not None else 0
+
+    @property
+    def is_whole(self) -> bool:
+        """True when all that should be on disk is there."""
+        return self.store is None or not (self.missing or self.sampled)
+
+    async def write(self) -> None:
+        """Commit what is not on disk yet, and see that the file still has the rest; raises StoreError."""
+        if self.store is None or not (self.conversation.messages or self.sampled):
+            return
+        try:
+            await self._write(self.store)
+        except Gone as gone:
+            self.kept = gone.held
+            await self._write(self.store)
 
     async def _write(self, store: Store) -> None:
         conversation = self.conversation
-        if not self._begun:
+        new, sampled = tuple(conversation.messages[self.kept :]), tuple(self.sampled)
+        if self.kept:
+            await store.append(self.id, self.kept, new, sampled)
+        else:
             date, instructions = conversation.system.date, conversation.developer.instructions
-            await store.begin(Session(self.id, self.model, date, instructions))
-            self._begun = True
-        new = tuple(conversation.messages[self._saved :])
-        sampled = tuple(self.sampled)
-        await store.append(self.id, self._saved, new, sampled)
-        self._saved += len(new)
+            await store.begin(Session(self.id, self.model, date, instructions, new), sampled)
+        self.kept += len(new)
         del self.sampled[: len(sampled)]
 
     def resume(self, session: Session) -> None:
         """Take up a stored session: its messages become the conversation's."""
-        self.id, self._begun, self._saved = session.id, True, len(session.messages)
+        self.id, self.kept = session.id, len(session.messages)
         self.conversation.messages[:] = [*session.messages, *_missing_results(session.messages)]
 
 

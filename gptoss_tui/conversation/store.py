@@ -56,6 +56,17 @@ class StoreError(Exception):
     """Conversations cannot be kept or read; the message says which file and why."""
 
 
+class Gone(StoreError):
+    """Messages that were written are not in the file any more: it was removed, or an older one put there.
+
+    `held` counts the first messages of the session that it has.
+    """
+
+    def __init__(self, file: Path, held: int) -> None:
+        super().__init__(f"it was replaced while it was in use: {file}")
+        self.held = held
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A stored conversation: what it began with, and its messages in order."""
@@ -87,30 +98,45 @@ def new_id() -> str:
 
 
 class Store:
-    """The file of conversations, written by one thread of its own. It is opened by the first use."""
+    """The file of conversations, written by one thread of its own. It is opened by the first use.
+
+    Should the file be removed or replaced meanwhile, the one that stands in its place is opened.
+    """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._database: sqlite3.Connection | None = None
+        self._opened: _Places = ()
 
-    async def begin(self, session: Session) -> None:
-        """Add a session without messages; raises StoreError."""
+    async def begin(self, session: Session, sampled: Sequence[Sampled] = ()) -> None:
+        """Add a session, its messages, and samples, in one commit; raises StoreError.
+
+        One that is there already without messages is gone on with.
+        """
         row = (session.id, session.model, session.date, _pack(session.instructions), time.time())
-        await self._run(lambda db: db.execute("insert into session values (?, ?, ?, ?, ?)", row))
+
+        def write(database: sqlite3.Connection) -> None:
+            database.execute("insert or ignore into session values (?, ?, ?, ?, ?)", row)
+            _append(database, session.id, 0, session.messages, sampled)
+
+        await self._run(write)
 
     async def append(
         self, session: str, first: int, messages: Sequence[Message], sampled: Sequence[Sampled] = ()
     ) -> None:
-        """Add messages, the first as number `first`, and samples, in one commit; raises StoreError."""
-        rows = [(session, first + place, *_row(message)) for place, message in enumerate(messages)]
-        samples = [(session, session, *sample.columns()) for sample in sampled]
-        following = "(select count(*) from sample where session = ?)"
+        """Add messages, the first as number `first`, and samples, in one commit; raises StoreError.
+
+        Raises Gone, and adds nothing, when the file lacks messages before the first.
+        """
 
         def write(database: sqlite3.Connection) -> None:
-            database.executemany("insert into message values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            database.executemany(f"insert into sample values (?, {following}, ?, ?, ?, ?, ?)", samples)
-            database.execute("update session set touched = ? where id = ?", (time.time(), session))
+            (held,) = database.execute(
+                "select coalesce(max(seq) + 1, 0) from message where session = ?", (session,)
+            ).fetchone()
+            if held < first:
+                raise Gone(self.file, held)
+            _append(database, session, first, messages, sampled)
 
         await self._run(write)
 
@@ -129,16 +155,38 @@ class Store:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, work)
         except RuntimeError as error:  # the thread is gone
-            raise StoreError(f"{self.file} is closed already") from error
+            raise StoreError(f"it is closed already: {self.file}") from error
 
     def _commit(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
+            if self._database is not None and _places(self.file) != self._opened:
+                self._database.close()  # what is written to a file without a name is lost with it
+                self._database = None
             if self._database is None:
                 self._database = _open(self.file)
+                self._opened = _places(self.file)
             with self._database:
                 return work(self._database)
-        except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: a row that no store wrote
-            raise StoreError(f"{self.file}: {error}") from error
+        except OSError as error:
+            raise StoreError(f"{error.strerror or error}: {self.file}") from error
+        except (sqlite3.Error, ValueError) as error:  # ValueError: a row that no store wrote
+            raise StoreError(f"{error}: {self.file}") from error
+
+
+_Places = tuple[tuple[int, int] | None, ...]
+
+
+def _places(file: Path) -> _Places:
+    """Where on which disk the file lies, and its log of commits; None for what is not there."""
+
+    def place(path: Path) -> tuple[int, int] | None:
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    return place(file), place(file.with_name(f"{file.name}-wal"))
 
 
 def _open(file: Path) -> sqlite3.Connection:
@@ -170,6 +218,23 @@ def _connect(file: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _append(
+    database: sqlite3.Connection,
+    session: str,
+    first: int,
+    messages: Sequence[Message],
+    sampled: Sequence[Sampled],
+) -> None:
+    if not messages and not sampled:
+        return
+    rows = [(session, first + place, *_row(message)) for place, message in enumerate(messages)]
+    samples = [(session, session, *sample.columns()) for sample in sampled]
+    following = "(select count(*) from sample where session = ?)"
+    database.executemany("insert into message values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    database.executemany(f"insert into sample values (?, {following}, ?, ?, ?, ?, ?)", samples)
+    database.execute("update session set touched = ? where id = ?", (time.time(), session))
 
 
 def _read(database: sqlite3.Connection, session: str | None) -> Session | None:

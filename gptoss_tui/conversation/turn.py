@@ -31,6 +31,8 @@ MOST_EQUAL = 3
 MOST_UNKNOWN = 3
 """Calls of tools that do not exist, one after the other, before the turn is ended."""
 
+_INTERRUPTED = "[ERROR] Interrupted before it ended."
+
 
 class ContextFull(Exception):
     """The prompt does not fit; the message says what to do."""
@@ -40,8 +42,9 @@ class ContextFull(Exception):
 class Turn:
     """One turn over `conversation`, whose last message is the person's.
 
-    Every message the model or a tool finishes is appended to the conversation as soon as it is whole, so
-    that nothing is lost however the turn ends. `stop` may be set at any time. The answer is kept to the
+    Every message the model or a tool finishes is appended to the conversation as soon as it is whole, and
+    before the event that shows it as finished: whoever reads the events can commit it in between, and
+    nothing is lost however the turn ends. `stop` may be set at any time. The answer is kept to the
     conversation's response format whether or not `terms` constrain the headers.
     """
 
@@ -143,19 +146,21 @@ class Turn:
             self._unknown = 0 if can_run else self._unknown + 1
             call = events.ToolCall(call_id, called.recipient, message.text)
             self.conversation.messages.append(message)
-            output = "[ERROR] Interrupted before it ended."
+            reply = Message(Role.TOOL, _INTERRUPTED, name=called.recipient, channel=message.channel)
+            answered = False
             try:
                 yield call
                 run = _misplaced(call) if is_misplaced else self.toolbox.call(call, self.stop)
                 async with aclosing(run) as stream:
                     async for event in stream:
                         if isinstance(event, events.ToolOutput):
-                            output = event.output
+                            reply, answered = replace(reply, text=event.output), True
+                            self.conversation.messages.append(reply)
                         yield event
             finally:
-                reply = Message(Role.TOOL, output, name=called.recipient, channel=message.channel)
-                self.conversation.messages.append(reply)
-            this_call = (called.recipient, called.text, output)
+                if not answered:
+                    self.conversation.messages.append(reply)
+            this_call = (called.recipient, called.text, reply.text)
             self._equal = self._equal + 1 if this_call == self._last_call else 1
             self._last_call = this_call
 

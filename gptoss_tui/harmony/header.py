@@ -4,20 +4,24 @@ A recipient may stand in the author part or after the channel, with or without `
 occur in what the models were trained on. About 4 % of gpt-oss-20b's turns at temperature 1 carry a damaged
 header (ggml-org/llama.cpp issue 27720); each mend below is one that has been seen. A header is cut at its
 control tokens before it is decoded, so that no name or channel ever runs across one.
+
+The 20b also begins a header and then writes another, `commentary to=assistant<|channel|>analysis`: of several
+channels the last counts. But doubt is never an answer, a call or a word aloud: whatever names analysis and is
+no call is reasoning, and a tool named only before the channel changed is not called.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Literal
 
 from .message import Channel
 
-NOT_TOOLS = frozenset({"", "assistant", "user", "all"})
-"""Recipients that mean nobody in particular."""
+NOT_TOOLS = frozenset({"", "assistant", "user", "all", *Channel})
+"""Recipients that mean nobody in particular, and channels that are written like one."""
 
 CONSTRAIN = "<|constrain|>"
 
@@ -44,13 +48,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a header says, and how it was mended; `forged` names the author that it pretends to have."""
+    """What a header says, and how it was mended.
+
+    `forged` names the author that it pretends to have; `names_analysis` is true of a call, too, in whose
+    header that stands.
+    """
 
     channel: Channel
     recipient: str | None = None
     content_type: str | None = None
     repairs: tuple[str, ...] = ()
     forged: str | None = None
+    names_analysis: bool = False
 
 
 def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[str]) -> Header:
@@ -62,20 +71,22 @@ def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[st
     forged, author = _role(parts[0].text, preset, repairs)
     if forged is not None:
         return Header(Channel.COMMENTARY, forged=forged)
-    texts = [author, *(part.text for part in parts[1:])]
-    recipient, glued = _recipient(texts, recipients, repairs)
+    parts = [replace(parts[0], text=author), *parts[1:]]
+    _note_disorder(parts, repairs)
+    named: dict[int, list[str]] = {}
     words: dict[str, list[str]] = {"channel": [], "": [], "constrain": []}
-    is_late = is_spaced = False
-    for part, text in zip(parts, texts, strict=True):
-        rest, is_constraint = _TO.sub(" ", text), part.marker == "constrain"
-        words[part.marker] += rest.split()
-        is_late |= bool(_LATE_TO.search(text)) or (is_constraint and rest != text)
-        is_spaced |= bool(_ODD_BLANKS.search(text)) or (is_constraint and rest.startswith(" "))
-    if is_late:
-        repairs.append("a recipient after the content type was read")
-    if is_spaced:
-        repairs.append("blanks in a header were ignored")
-    channel = _channel(words["channel"], words[""], recipient, repairs)
+    is_doubtful = False
+    for place, part in enumerate(parts):
+        names, others = _divided(part)
+        words[part.marker] += others
+        if names:
+            named[place] = names
+        if part.marker == "channel":
+            is_doubtful = not names and (is_doubtful or not {*_BARE_TYPES}.issuperset(others))
+    tools, glued = _tools(parts, _withdrawn(named), recipients, repairs)
+    recipient = _recipient(tools, recipients, repairs)
+    is_doubtful |= bool(tools) and recipient is None
+    channel = _channel(named, words, recipient, is_doubtful, repairs)
     markers = [part.marker for part in parts]
     for marker in ("channel", "constrain"):
         if markers.count(marker) > 1:
@@ -83,7 +94,43 @@ def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[st
     content_type = _content_type(words, "constrain" in markers, repairs) or glued
     if extra := " ".join(word for group in words.values() for word in group):
         repairs.append(f"extra words in a header were ignored: {extra}")
-    return Header(channel, recipient, content_type, tuple(repairs))
+    thinks = any(_shown_least(names) is Channel.ANALYSIS for names in named.values())
+    return Header(channel, recipient, content_type, tuple(repairs), names_analysis=thinks)
+
+
+def _note_disorder(parts: Sequence[Part], repairs: list[str]) -> None:
+    """Name what stands in an odd place, or at an odd distance."""
+    is_late = is_spaced = False
+    for part in parts:
+        rest, is_constraint = _TO.sub(" ", part.text), part.marker == "constrain"
+        is_late |= bool(_LATE_TO.search(part.text)) or (is_constraint and rest != part.text)
+        is_spaced |= bool(_ODD_BLANKS.search(part.text)) or (is_constraint and rest.startswith(" "))
+    if is_late:
+        repairs.append("a recipient after the content type was read")
+    if is_spaced:
+        repairs.append("blanks in a header were ignored")
+
+
+def _divided(part: Part) -> tuple[list[str], list[str]]:
+    """The words of a part that name channels, and the others; of the author part only the first ones may."""
+    words = _TO.sub(lambda to: f" {to[1]} " if to[1] in [*Channel] else " ", part.text).split()
+    match part.marker:
+        case "channel":
+            return [word for word in words if _named(word)], [word for word in words if not _named(word)]
+        case "constrain":
+            return [], words
+        case "":
+            named = [*takewhile(_named, words)]
+            return named, words[len(named) :]
+
+
+def _withdrawn(named: Mapping[int, list[str]]) -> range:
+    """The places of the parts that a later one, of another channel, takes back.
+
+    A recipient may stand in the author part, whatever follows, if that is all that stands there.
+    """
+    changes = len({_shown_least(names) for names in named.values()}) > 1
+    return range(0 if 0 in named else 1, max(named)) if changes else range(0)
 
 
 def _role(text: str, preset: bool, repairs: list[str]) -> tuple[str | None, str]:
@@ -101,13 +148,14 @@ def _role(text: str, preset: bool, repairs: list[str]) -> tuple[str | None, str]
     return None, text[role.end() :]
 
 
-def _recipient(
-    texts: Iterable[str], offered: frozenset[str], repairs: list[str]
-) -> tuple[str | None, str | None]:
-    """The tool called, and a content type that was glued to its name."""
+def _tools(
+    parts: Sequence[Part], withdrawn: Container[int], offered: frozenset[str], repairs: list[str]
+) -> tuple[dict[str, bool], str | None]:
+    """The tools named, each with whether that still counts, and a content type that was glued to a name."""
     glued: str | None = None
-    tools: list[str] = []
-    for written in (name for text in texts for name in _TO.findall(text)):
+    tools: dict[str, bool] = {}
+    mentions = [(place, name) for place, part in enumerate(parts) for name in _TO.findall(part.text)]
+    for place, written in mentions:
         cut = _GLUED.sub("", written)
         name = cut if cut in offered and written not in offered else written
         if name != written:
@@ -115,37 +163,53 @@ def _recipient(
             repairs.append(f"a content type glued to the name {name} was split off")
         if name in NOT_TOOLS:
             repairs.append(f"to={name} names no tool and was ignored")
-        elif name in tools:
+            continue
+        if name in tools:
             repairs.append(f"{name} was named twice")
-        else:
-            tools.append(name)
-    if len(tools) > 1:
-        on_offer = [name for name in tools if name in offered]
+        tools[name] = tools.get(name, False) or place not in withdrawn
+    return tools, glued
+
+
+def _recipient(tools: Mapping[str, bool], offered: frozenset[str], repairs: list[str]) -> str | None:
+    """The tool called; the names of several, where it is not known which."""
+    named = [*tools]
+    if tools and not any(tools.values()):
+        repairs.append(f"a call before the channel changed was ignored: {' '.join(named)}")
+        return None
+    if len(named) > 1:
+        on_offer = [name for name in named if name in offered]
         if len(on_offer) != 1:
             repairs.append("a call to more than one tool")
-            return " and ".join(tools), glued
-        repairs.append(f"a call to more than one tool was read as one to {on_offer[0]}: {' '.join(tools)}")
-        tools = on_offer
-    if tools and not _NAME.fullmatch(tools[0]):
+            return " and ".join(named)
+        repairs.append(f"a call to more than one tool was read as one to {on_offer[0]}: {' '.join(named)}")
+        named = on_offer
+    if named and not _NAME.fullmatch(named[0]):
         repairs.append("a tool's name with odd characters")
-    return (tools[0] if tools else None), glued
+    return named[0] if named else None
 
 
-def _channel(marked: list[str], author: list[str], recipient: str | None, repairs: list[str]) -> Channel:
-    """The channel; the words that name it are taken out of those after its marker, or of the author part."""
-    for words in (marked, author):
-        named = [*takewhile(_named, words)]
-        if not named:
-            continue
-        del words[: len(named)]
-        channels = [channel for word in named for channel in _named(word)]
-        # A header of two minds is not final.
-        channel = next((c for c in channels if c is not Channel.FINAL), Channel.FINAL)
-        if named != [channel.value]:
-            repairs.append(f"the channel {' '.join(named)!r} was read as {channel.value}")
-        elif words is author:
+def _channel(
+    named: Mapping[int, list[str]],
+    words: Mapping[str, list[str]],
+    recipient: str | None,
+    is_doubtful: bool,
+    repairs: list[str],
+) -> Channel:
+    """The channel, by what names one in each part; words that are none at all are taken out of the others."""
+    if named:
+        said = [_shown_least(names) for names in named.values()]
+        is_reasoning = recipient is None and Channel.ANALYSIS in said
+        channel = Channel.ANALYSIS if is_reasoning else said[-1]
+        is_doubtful |= recipient is not None and len({*said}) > 1
+        if channel is Channel.FINAL and is_doubtful:
+            channel = Channel.COMMENTARY
+        written = [word for names in named.values() for word in names]
+        if written != [channel.value]:
+            repairs.append(f"the channel {' '.join(written)!r} was read as {channel.value}")
+        elif 0 in named:
             repairs.append(f"the channel {channel.value} was read without its marker")
         return channel
+    marked, author = words["channel"], words[""]
     if recipient is not None:
         repairs.append("a call without a channel")
         return Channel.ANALYSIS if recipient.split(".", maxsplit=1)[0] in _BUILT_IN else Channel.COMMENTARY
@@ -156,6 +220,11 @@ def _channel(marked: list[str], author: list[str], recipient: str | None, repair
     marked.clear() if marked else author.clear()
     repairs.append(f"the unknown channel {unknown!r} was read as commentary")
     return Channel.COMMENTARY
+
+
+def _shown_least(names: Sequence[str]) -> Channel:
+    """Of the channels that one part names, the one of which the person sees least."""
+    return min((channel for word in names for channel in _named(word)), key=[*Channel].index)
 
 
 def _named(word: str) -> list[Channel]:
@@ -172,12 +241,12 @@ def _named(word: str) -> list[Channel]:
 
 
 def _mended(word: str) -> Channel | None:
-    if re.fullmatch(r"(final)+", word):
-        return Channel.FINAL
-    for channel in (Channel.ANALYSIS, Channel.COMMENTARY):
-        if word.startswith(channel.value) or (len(word) >= 4 and channel.value.startswith(word)):
-            return channel
-    return None
+    names = re.match(rf"({_CHANNELS})*", word)
+    if names is None or not names[0]:
+        mended = (Channel.ANALYSIS, Channel.COMMENTARY) if len(word) >= 4 else ()
+        return next((channel for channel in mended if channel.value.startswith(word)), None)
+    channel = min((Channel(name) for name in re.findall(_CHANNELS, names[0])), key=[*Channel].index)
+    return None if channel is Channel.FINAL and names[0] != word else channel
 
 
 def _content_type(words: dict[str, list[str]], constrained: bool, repairs: list[str]) -> str | None:

@@ -25,6 +25,9 @@ from .vocabulary import ControlTokens, Decoder
 HEADER_BUDGET = 200
 """Tokens after which a header without `<|message|>` is taken for text."""
 
+_LONGEST_STRAY = 16
+"""Tokens after a `<|channel|>` inside an answer among which a `<|message|>` makes a header of them."""
+
 Ending = Literal["end", "call", "return", "implicit", "cut"]
 
 
@@ -96,7 +99,7 @@ class Parser:
         self._preset = True
         self._open: Opened | None = None
         self._text: list[str] = []
-        self._is_fresh = False
+        self._is_fresh = self._is_makeshift = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._state = _State.HEADER
         self._unsaid: list[Piece] = [] if channel is None else [self._begin(Opened(channel, None, None))]
@@ -188,11 +191,14 @@ class Parser:
         channel = Channel.FINAL
         if at < len(self._header):
             rest = b"".join(map(self._tokenizer.decode_single_token_bytes, self._header[at + 1 :]))
-            channel, body = header.channel, body + _CHANNEL_NAME.sub(b"", rest)
+            channel = Channel.ANALYSIS if header.names_analysis else header.channel
+            body += _CHANNEL_NAME.sub(b"", rest)
         if not body.strip():
             self._header = []
             return [Repair("an empty message was ignored")]
-        return [Repair(why), self._begin(Opened(channel, None, None)), *self._add(body)]
+        opened = self._begin(Opened(channel, None, None))
+        self._is_makeshift = True
+        return [Repair(why), opened, *self._add(body)]
 
     def _feed_body(self, token: int) -> list[Piece]:
         control = self._control
@@ -208,13 +214,33 @@ class Parser:
             return [*pieces, Repair("a message was closed where another channel began")]
         if token == control.message and self._is_fresh:
             return [Repair("a doubled start of text was ignored")]
+        if token == control.message and self._thinks:
+            pieces = self._close("implicit")
+            opened = self._begin(Opened(Channel.ANALYSIS, None, None))
+            return [*pieces, Repair("an answer was closed where reasoning began"), opened]
+        if token == control.channel or self._header:
+            self._header = [token] if token == control.channel else [*self._header, token]
+            self._header = self._header if len(self._header) <= _LONGEST_STRAY else []
         return self._feed_text(token)
 
     @property
     def _may_turn(self) -> bool:
-        """True where `<|channel|>` begins another message: reasoning must not swallow an answer."""
+        """True where `<|channel|>` begins another message: neither reasoning nor speech swallows another.
+
+        Inside a call the marker is text, and inside an answer: see `_thinks`.
+        """
         assert self._open is not None
-        return self._open.recipient is None and (self._is_fresh or self._open.channel is Channel.ANALYSIS)
+        is_answer = self._open.channel is Channel.FINAL and not self._is_makeshift
+        return self._open.recipient is None and (self._is_fresh or not is_answer)
+
+    @property
+    def _thinks(self) -> bool:
+        """True where the text of an answer ends in a header of reasoning, but for the `<|message|>`."""
+        assert self._open is not None
+        if self._open.recipient is not None or not self._header:
+            return False
+        header = self._read_header()
+        return header.channel is Channel.ANALYSIS and header.recipient is None
 
     def _end_message(self, token: int) -> list[Piece]:
         assert self._open is not None
@@ -236,6 +262,8 @@ class Parser:
     def _add(self, raw: bytes) -> list[Piece]:
         self._is_fresh = False
         delta = self._decoder.decode(raw)
+        if _SURROGATE.match(self._decoder.getstate()[0]):
+            delta += self._decoder.decode(b"", final=True)
         if not delta:
             return []
         self._text.append(delta)
@@ -260,7 +288,7 @@ class Parser:
 
     def _begin(self, opened: Opened) -> Opened:
         self._open, self._text, self._header = opened, [], []
-        self._is_fresh = True
+        self._is_fresh, self._is_makeshift = True, False
         self._decoder.reset()
         self._state = _State.BODY
         return opened
@@ -338,5 +366,7 @@ def _without_role(author: bytes) -> bytes:
     return (text[role.end() :] if role else text).encode("utf-8", "surrogateescape")
 
 
+# No character begins so, yet Python's decoder waits for a third byte.
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")
 _SPECIAL = re.compile(rb"<\|[a-z0-9_]+\|>")
 _CHANNEL_NAME = re.compile(rb"^\s*(?:analysis|commentary|final)(?![A-Za-z])")

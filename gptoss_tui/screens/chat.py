@@ -9,14 +9,17 @@ from typing import Final
 from textual import events, work
 from textual.app import ComposeResult
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import Markdown, TextArea
 
 from gptoss_tui.commands import Invocation, parse, starting_with
 from gptoss_tui.conversation.citing import linked
 from gptoss_tui.conversation.inventory import inventory
 from gptoss_tui.conversation.printable import printable
+from gptoss_tui.draft import Draft
 from gptoss_tui.harmony.message import Channel, Effort, Role
 from gptoss_tui.pictures import Graphics
+from gptoss_tui.screens.help import HelpScreen
 from gptoss_tui.screens.outbox import Outbox, Say, StartOver
 from gptoss_tui.screens.permissions import PermissionsScreen
 from gptoss_tui.screens.progress import Progress
@@ -30,11 +33,14 @@ from gptoss_tui.widgets.prompt import Prompt
 from gptoss_tui.widgets.reasoning import View
 from gptoss_tui.widgets.status_line import Status, StatusLine
 from gptoss_tui.widgets.transcript import Transcript
+from gptoss_tui.widgets.unsaved import UnsavedLine
 from gptoss_tui.widgets.user_message import UserMessage
 from gptoss_tui.widgets.waiting import CommandHints, Waiting
 from gptoss_tui.widgets.welcome import Welcome
 
 _QUIT_WINDOW_S: Final = 2.0
+# A killed program loses no more than was written in this time.
+_DRAFT_S: Final = 0.5
 
 
 class ChatScreen(Screen[None]):
@@ -53,13 +59,18 @@ class ChatScreen(Screen[None]):
         graphics: Graphics | None,
         first_message: str | None,
         danger: str,
+        draft: Draft | None,
     ) -> None:
         super().__init__()
+        self._draft = draft
+        self._draft_timer: Timer | None = None
         self._model = printable(PurePath(model).name or model)
         self._first_message = first_message
         self._quit_before = 0.0
-        self._outbox = Outbox(self._show_waiting)
+        self._outbox = Outbox(self._waiting_changed)
+        self._composer = Composer(self._outbox.take_back)
         self._transcript = Transcript()
+        self._unsaved = UnsavedLine()
         self._line = StatusLine(Status(self._model, effort.value, danger=danger))
         self._session = Session(
             open_chat,
@@ -70,37 +81,58 @@ class ChatScreen(Screen[None]):
             outbox=self._outbox,
             transcript=self._transcript,
             progress=Progress(self._line),
+            unsaved=self._unsaved,
             changed=self._show_state,
             give_up=self._give_up,
         )
 
     @property
     def kept_as(self) -> str | None:
-        """The name under which the conversation can be taken up again, if any of it is kept."""
+        """The name under which the conversation can be taken up again, if any of it is on disk."""
         return self._session.chat.session if self._session.chat is not None else None
+
+    @property
+    def lost(self) -> str:
+        """What of it could not be saved, in one sentence; "" for nothing."""
+        return self._session.chat.saving.lost if self._session.chat is not None else ""
 
     def compose(self) -> ComposeResult:
         yield self._transcript
+        yield self._unsaved
         yield Waiting()
         yield CommandHints()
-        yield Composer(self._outbox.take_back)
+        yield self._composer
         yield self._line
 
     async def on_mount(self) -> None:
         await self._transcript.add(Welcome(self._model))
         self.query_one(Composer).placeholder = f"Message {self._model}"
         self._show_state()
+        if self._draft is not None and (text := self._draft.take_up()):
+            self._composer.replace_text(printable(text))
+            self._say("What you had written is back.")
         if self._first_message:
             self._outbox.put(Say(self._first_message))
         # After the first frame: what the session imports must not delay it.
         self.call_after_refresh(self._serve)
 
     async def on_unmount(self) -> None:
+        self.keep_draft()
         await self._session.close()
 
-    @work(group="session", exclusive=True, exit_on_error=False)
+    def keep_draft(self) -> None:
+        """Put on disk what the person has written and no conversation holds."""
+        if self._draft is not None:
+            self._draft.text = self._unsent()
+            self._draft.save()
+
+    @work(group="session", exclusive=True)
     async def _serve(self) -> None:
-        await self._session.run()
+        try:
+            await self._session.run()
+        except Exception:
+            if self.app.is_running:  # else what it draws on is gone already
+                raise
 
     def _give_up(self, reason: str) -> bool:
         """Leave when there is no model, unless the person has written something that would be lost."""
@@ -122,12 +154,20 @@ class ChatScreen(Screen[None]):
         if event.is_printable and event.character and self.focused in (None, self._transcript):
             self.query_one(Composer).focus().insert(event.character)
 
+    def on_paste(self, event: events.Paste) -> None:
+        """So does whoever pastes where nothing takes text; a question keeps the focus."""
+        composer = self.query_one(Composer)
+        if not any(prompt.has_focus_within for prompt in self.query(Prompt)):
+            composer.focus()
+        composer.paste(event.text)
+
     def on_composer_sent(self, event: Composer.Sent) -> None:
         invocation = parse(event.text)
         if invocation is None:
             self._outbox.put(Say(event.text))
         else:
             self.run_command(invocation)
+        self._composer.taken(event.text)
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         # A link's text may lie about where it leads, so the person sees the address, and opens it or not.
@@ -137,13 +177,14 @@ class ChatScreen(Screen[None]):
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self.query_one(CommandHints).show(starting_with(event.text_area.text))
+        self._save_draft_soon()
 
     def run_command(self, invocation: Invocation) -> None:
         """Do what a slash command says, or say why not."""
         argument = invocation.argument
         match invocation.command and invocation.command.name:
             case "help":
-                self.run_worker(self.run_action("app.help"))
+                self.app.push_screen(HelpScreen())
             case "new":
                 self.run_worker(self.action_new())
             case "effort":
@@ -269,6 +310,25 @@ class ChatScreen(Screen[None]):
 
     def _say(self, text: str, severity: Severity = "information") -> None:
         self.run_worker(self._transcript.add(Notice(text, severity)))
+
+    def _unsent(self) -> str:
+        """Messages that were sent, as far as they have got, and the one that is being written."""
+        texts = [*self._outbox.unsent, *self._composer.leaving, self._composer.text]
+        return "\n\n".join(text for text in texts if text.strip())
+
+    def _save_draft_soon(self) -> None:
+        if self._draft is not None and self._draft_timer is None:
+            self._draft_timer = self.set_timer(_DRAFT_S, self._save_draft)
+
+    def _save_draft(self) -> None:
+        assert self._draft is not None
+        self._draft_timer = None
+        self._draft.text = self._unsent()
+        self.run_worker(self._draft.save, group="draft", thread=True)  # a disk may be slow
+
+    def _waiting_changed(self) -> None:
+        self._show_waiting()
+        self._save_draft_soon()
 
     def _show_waiting(self) -> None:
         when = "next" if self._session.ready else "when the model is ready"

@@ -25,7 +25,8 @@ class Outbox:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._requests: deque[Say | StartOver] = deque()
-        self._arrived = asyncio.Event()
+        self._handed_over: list[str] = []
+        self._filled = asyncio.Event()
         self._changed = changed
 
     @property
@@ -33,12 +34,17 @@ class Outbox:
         """The messages that wait, oldest first."""
         return [request.text for request in self._requests if isinstance(request, Say)]
 
+    @property
+    def unsent(self) -> list[str]:
+        """The messages that are in no conversation yet: those that wait, and before them what `next` gave."""
+        return [*self._handed_over, *self.messages]
+
     def put(self, request: Say | StartOver) -> None:
         """Add a request; StartOver makes all that wait pointless and replaces it."""
         if isinstance(request, StartOver):
             self._requests.clear()
         self._requests.append(request)
-        self._arrived.set()
+        self._filled.set()
         self._changed()
 
     def take_back(self) -> str | None:
@@ -52,8 +58,16 @@ class Outbox:
     async def next(self) -> Say | StartOver:
         """The oldest request; waits for one."""
         while not self._requests:
-            self._arrived.clear()
-            await self._arrived.wait()
+            self._filled.clear()
+            await self._filled.wait()
         request = self._requests.popleft()
+        if isinstance(request, Say):
+            self._handed_over.append(request.text)
         self._changed()
         return request
+
+    def arrived(self) -> None:
+        """What `next` gave is part of the conversation now."""
+        if self._handed_over:
+            self._handed_over.clear()
+            self._changed()

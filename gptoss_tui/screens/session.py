@@ -23,6 +23,7 @@ from gptoss_tui.widgets.reasoning import View
 from gptoss_tui.widgets.tool_card import ToolCard
 from gptoss_tui.widgets.transcript import Transcript
 from gptoss_tui.widgets.turn import Turn
+from gptoss_tui.widgets.unsaved import UnsavedLine
 from gptoss_tui.widgets.user_message import UserMessage
 from gptoss_tui.widgets.welcome import Welcome
 
@@ -51,6 +52,7 @@ class Session:
         outbox: Outbox,
         transcript: Transcript,
         progress: Progress,
+        unsaved: UnsavedLine,
         changed: Callable[[], None],
         give_up: Callable[[str], bool],
     ) -> None:
@@ -71,9 +73,11 @@ class Session:
         self._outbox = outbox
         self._transcript = transcript
         self._progress = progress
+        self._unsaved = unsaved
         self._changed = changed
         self._give_up = give_up
         self._telling: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def effort(self) -> Effort:
@@ -126,8 +130,9 @@ class Session:
 
     async def close(self) -> None:
         """Give back the model and the tools, within two seconds."""
-        if self._telling is not None:
-            self._telling.cancel()
+        for task in (self._telling, self._watching):
+            if task is not None:
+                task.cancel()
         if self.chat is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.chat.close(), _CLOSE_S)
@@ -156,6 +161,7 @@ class Session:
                 # In a thread: opening may import a lot, and the person is typing already.
                 self.chat = await asyncio.to_thread(self._open)
                 self.chat.effort = self._effort
+                self._watching = asyncio.create_task(self._watch(self.chat))
             async for event in self.chat.load():
                 if isinstance(event, Resumed):
                     await self._show_past(self.chat)
@@ -171,6 +177,12 @@ class Session:
         self._changed()
         self._tell_of_tools(self.chat)
         return True
+
+    async def _watch(self, chat: Chat) -> None:
+        """Say why the conversation cannot be saved for as long as it cannot, during turns and between."""
+        async with aclosing(chat.saving.follow()) as stream:
+            async for trouble in stream:
+                self._unsaved.show(trouble)
 
     def _tell_of_tools(self, chat: Chat) -> None:
         """Say at once which files and servers cannot be used, rather than with the first message."""
@@ -230,6 +242,7 @@ class Session:
         try:
             async with aclosing(self.chat.send(text)) as stream:
                 async for event in stream:
+                    self._outbox.arrived()
                     self._progress.follow(event)
                     turn.receive(event)
                     await asyncio.sleep(0)  # a flood of events must not keep the keyboard waiting

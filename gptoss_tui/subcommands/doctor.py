@@ -19,6 +19,7 @@ from pathlib import Path
 from .. import __version__
 from ..conversation.printable import printable
 from ..conversation.store import default_file, files_folder
+from ..log import screen_log_path
 from ..model.checkpoint.find import find_checkpoint
 from ..model.engine.log import log_path
 from ..model.engine.survey import survey
@@ -130,6 +131,7 @@ def _files() -> Lines:
     yield "conversations", _there(default_file(), "none yet")
     yield "their files", _there(files_folder(), "none yet")
     yield "log", _there(log_path(), "none yet")
+    yield "", _there(screen_log_path(), "none yet")
     yield "cache", _there(user_cache_path("gptoss-chat"), "none yet")
 
 

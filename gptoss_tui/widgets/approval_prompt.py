@@ -8,12 +8,13 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Static, TextArea
+from textual.widgets import Static
 
 from gptoss_tui.conversation.approval import Approval, Decision, Question
 from gptoss_tui.conversation.printable import printable, revealed
 from gptoss_tui.widgets import keys
 from gptoss_tui.widgets.code import code
+from gptoss_tui.widgets.editor import Editor
 from gptoss_tui.widgets.line_editor import LineEditor
 from gptoss_tui.widgets.prompt import Prompt
 
@@ -62,7 +63,7 @@ class ApprovalPrompt(Prompt[Decision]):
             editor.styles.max_height = max(3, room - others - _TITLE)
 
     def refuse(self) -> None:
-        self._ballot.cast(Decision(Approval.NO))
+        self._cast(Decision(Approval.NO))
 
     def step_back(self) -> None:
         if self.query(LineEditor):
@@ -83,7 +84,7 @@ class ApprovalPrompt(Prompt[Decision]):
             case "session" | "always" if not self._question.rule:
                 pass  # keys that have no button now
             case _:
-                self._ballot.cast(Decision(Approval(name)))
+                self._cast(Decision(Approval(name)))
 
     def action_scroll(self, lines: int) -> None:
         """Look at another part of a long call."""
@@ -92,7 +93,7 @@ class ApprovalPrompt(Prompt[Decision]):
     async def on_line_editor_done(self, event: LineEditor.Done) -> None:
         event.stop()
         if event.editor.id == "why":
-            self._ballot.cast(Decision(Approval.NO, reason=(event.text or "").strip()))
+            self._cast(Decision(Approval.NO, reason=(event.text or "").strip()))
         elif event.text is None:
             await event.editor.remove()
             self.remove_class("-writing")
@@ -101,13 +102,13 @@ class ApprovalPrompt(Prompt[Decision]):
             # Hidden characters that were not touched become the marks that stood for them.
             unchanged = event.text == self._shown
             arguments = self._question.arguments if unchanged else event.text
-            self._ballot.cast(Decision(Approval.EDIT, arguments=arguments))
+            self._cast(Decision(Approval.EDIT, arguments=arguments))
 
     def _whole_call(self) -> Widget:
         """The arguments in colour; very long ones plain, in a widget that lays out only what is in view."""
         text = self._shown.strip("\n")
         if text.count("\n") > _MOST_COLOURED_LINES:
-            plain = TextArea(text, read_only=True, show_line_numbers=False, compact=True, classes="arguments")
+            plain = Editor(text, read_only=True, show_line_numbers=False, compact=True, classes="arguments")
             plain.can_focus = False
             return plain
         language = "python" if self._question.recipient == "python" else "json"

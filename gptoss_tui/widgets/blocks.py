@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-
-def parser() -> MarkdownIt:
-    """The Markdown the application reads. HTML is off: `List<String>` is text, and must not vanish."""
-    return MarkdownIt("gfm-like", {"html": False})
-
+from gptoss_tui.widgets.dialect import parser
+from gptoss_tui.widgets.formula_lines import GROWING
 
 # Blocks only: the inline rules are most of the cost and say nothing about where blocks end.
-_BLOCKS = parser().disable(["inline", "linkify", "text_join"])
+_BLOCKS = parser().disable(["inline", "linkify", "titles", "text_join"])
 
 
 class Size(NamedTuple):
-    """About how many widgets a text makes, and the characters of its longest block."""
+    """About how many widgets a text makes, the characters of its longest block, and how deep blocks nest."""
 
     widgets: int
     longest: int
+    deepest: int
 
 
 class Cut(NamedTuple):
-    """The first `closed` characters are settled; `widgets` and `longest` are their `Size`.
+    """The first `closed` characters are settled; `widgets`, `longest` and `deepest` are their `Size`.
 
     `whole` is True when the cut falls between top-level blocks, False when inside a list.
     """
@@ -33,10 +30,11 @@ class Cut(NamedTuple):
     closed: int
     widgets: int
     longest: int
+    deepest: int
     whole: bool
 
 
-_NOTHING = Cut(0, 0, 0, True)
+_NOTHING = Cut(0, 0, 0, 0, True)
 
 
 def cut(source: str, *, inside_lists: bool) -> Cut:
@@ -46,7 +44,7 @@ def cut(source: str, *, inside_lists: bool) -> Cut:
     if `inside_lists` allows.
     """
     complete = source[: source.rfind("\n") + 1]
-    tokens = _BLOCKS.parse(complete)
+    tokens = _BLOCKS.parse(complete, {GROWING: True})
     starts = [i for i, token in enumerate(tokens) if token.level == 0 and token.map]
     if not starts:
         return _NOTHING
@@ -72,4 +70,5 @@ def _is_item(token: Token) -> bool:
 def _size(tokens: list[Token], lines: list[str]) -> Size:
     blocks = [token.map for token in tokens if token.level == 0 and token.map]
     longest = max((sum(map(len, lines[start:end])) for start, end in blocks), default=0)
-    return Size(sum(token.nesting >= 0 for token in tokens), longest)
+    deepest = max((token.level for token in tokens), default=0)
+    return Size(sum(token.nesting >= 0 for token in tokens), longest, deepest)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from gptoss_tui.conversation.citing import named
+from gptoss_tui.conversation.citing import place
 from gptoss_tui.conversation.events import Cited
 from gptoss_tui.conversation.printable import printable
 from gptoss_tui.tools.browser.address import domain
 from gptoss_tui.tools.browser.citations import Citation, Mark, ShownPages
+from gptoss_tui.widgets.dialect import literal
 
 # Within the application only: what it stands for is looked up, so that no address is ever hidden behind it.
 _SCHEME = "cite:"
@@ -21,7 +22,7 @@ def citation_link(cited: Cited) -> str:
     """The citation as a Markdown link for `Prose`."""
     cursor = re.sub(r"\D.*", "", cited.delta[1:])
     lines = f"L{cited.first}" if cited.first == cited.last else f"L{cited.first}–{cited.last}"
-    words = f"{cited.delta} unverified" if cited.unverified else f"{named(cited)} {lines}"
+    words = f"{cited.delta} unverified" if cited.unverified else f"{literal(place(cited))} {lines}"
     return f" [{words}]({_SCHEME}{cursor}.{cited.first}.{cited.last})"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pygments.lexers import get_lexer_by_name
 from pygments.token import Token
+from pygments.util import ClassNotFound
 from textual.content import Content
 from textual.highlight import HighlightTheme, highlight
 
@@ -30,6 +32,15 @@ class Calm(HighlightTheme):
         Token.Operator.Word: "$text-primary",
         Token.String: "$text-success",
     }
+
+
+def is_language(name: str) -> bool:
+    """True when `name` is that of a language that can be coloured."""
+    try:
+        get_lexer_by_name(name)
+    except ClassNotFound:
+        return False
+    return True
 
 
 def code(text: str, language: str | None) -> Content:

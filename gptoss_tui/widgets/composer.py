@@ -8,16 +8,15 @@ from typing import Final
 
 from textual import events
 from textual.message import Message
-from textual.widgets import TextArea
 
 from gptoss_tui.commands import starting_with
-from gptoss_tui.conversation.printable import printable
 from gptoss_tui.widgets import keys
+from gptoss_tui.widgets.editor import Editor
 
 _MOST_CHARACTERS: Final = 200_000
 
 
-class Composer(TextArea):
+class Composer(Editor):
     """A text of one or more lines, sent with Enter.
 
     Up and Down move the cursor; at the first and last line they walk through what was sent before. A paste
@@ -33,7 +32,10 @@ class Composer(TextArea):
         text: str
 
     def __init__(self, take_back: Callable[[], str | None]) -> None:
-        """`take_back` gives the last message that still waits to be sent, if any."""
+        """`take_back` gives the last message that still waits to be sent, if any.
+
+        `leaving` has what was sent until whoever hears of it says that it is `taken`.
+        """
         super().__init__(
             show_line_numbers=False,
             soft_wrap=True,
@@ -42,6 +44,7 @@ class Composer(TextArea):
             tab_behavior="focus",
         )
         self.cursor_blink = False
+        self.leaving: list[str] = []
         self._take_back = take_back
         self._history: list[str] = []
         self._position = 0
@@ -52,20 +55,20 @@ class Composer(TextArea):
         self.text = text
         self.move_cursor(self.document.end)
 
+    def taken(self, text: str) -> None:
+        """Forget `text`: another keeps it now."""
+        if text in self.leaving:
+            self.leaving.remove(text)
+
     def clear_draft(self) -> None:
         """Empty the composer; Up brings the draft back."""
         self._remember(self.text)
         self.text = ""
 
-    # The keys of these two are seen before the letters typed just ahead of them have been inserted: they take
-    # their place in the queue behind those.
-    def action_send(self) -> None:
-        self.call_later(self._send)
-
     def action_newline(self) -> None:
-        self.call_later(self.insert, "\n")
+        self.insert("\n")
 
-    def _send(self) -> None:
+    def action_send(self) -> None:
         row, column = self.cursor_location
         if self.document.get_line(row)[:column].endswith("\\"):
             self.action_delete_left()
@@ -73,6 +76,7 @@ class Composer(TextArea):
             return
         text = self.text.strip("\n")
         if text.strip():
+            self.leaving.append(text)
             self.clear_draft()
             self.post_message(self.Sent(text))
 
@@ -106,7 +110,10 @@ class Composer(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
-        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        self.paste(event.text)
+
+    def paste(self, text: str) -> None:
+        """Put `text` in the place of what is selected, or say why not."""
         room = _MOST_CHARACTERS - len(self.text)
         if len(text) > room:
             self.notify(
@@ -116,7 +123,7 @@ class Composer(TextArea):
             )
             return
         start, end = self.selection
-        self.move_cursor(self.replace(printable(text), start, end).end_location)
+        self.move_cursor(self.replace(text, start, end).end_location)
 
     def _remember(self, text: str) -> None:
         if text.strip() and (not self._history or self._history[-1] != text):

@@ -28,10 +28,10 @@ class GoOnPrompt(Prompt[GoOn]):
         yield from super().compose()
 
     def refuse(self) -> None:
-        self._ballot.cast(GoOn.STOP)
+        self._cast(GoOn.STOP)
 
     def step_back(self) -> None:
         self.action_choose("stop")
 
     def choose(self, name: str) -> None:
-        self._ballot.cast(GoOn(name))
+        self._cast(GoOn(name))

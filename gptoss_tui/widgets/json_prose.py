@@ -6,6 +6,7 @@ from gptoss_tui.widgets.prose import Prose
 
 _INDENT = "  "
 _DEEPEST = 40
+_FENCE = "~" * 40  # longer than any that a broken document may hold
 
 
 class JsonProse(Prose):
@@ -24,7 +25,7 @@ class JsonProse(Prose):
             if text.startswith(("{", "[")):
                 self._layout = Layout()
                 self.add_class("-json")
-                super().write("```json\n")
+                super().write(_FENCE + "json\n")
         super().write(self._layout.feed(text) if self._layout else text)
 
 

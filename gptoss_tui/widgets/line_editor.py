@@ -7,16 +7,15 @@ from typing import Final
 
 from textual import events
 from textual.message import Message
-from textual.widgets import TextArea
 
-from gptoss_tui.conversation.printable import printable
 from gptoss_tui.widgets import keys
+from gptoss_tui.widgets.editor import Editor
 
 _MOST_PASTED: Final = 100_000
 
 
-class LineEditor(TextArea):
-    """Enter ends it, Esc leaves it. Its text never holds what could act on a terminal."""
+class LineEditor(Editor):
+    """Enter ends it, Esc leaves it."""
 
     BINDINGS = keys.LINE_EDITOR
 
@@ -43,12 +42,11 @@ class LineEditor(TextArea):
     def on_mount(self) -> None:
         self.move_cursor(self.document.end)
 
-    # As in the composer, letters typed just ahead of these keys are still to be inserted.
     def action_done(self) -> None:
-        self.call_later(lambda: self.post_message(self.Done(self, self.text)))
+        self.post_message(self.Done(self, self.text))
 
     def action_newline(self) -> None:
-        self.call_later(self.insert, "\n")
+        self.insert("\n")
 
     def action_leave(self) -> None:
         self.post_message(self.Done(self, None))
@@ -56,6 +54,5 @@ class LineEditor(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
-        text = event.text.replace("\r\n", "\n").replace("\r", "\n")[:_MOST_PASTED]
         start, end = self.selection
-        self.move_cursor(self.replace(printable(text), start, end).end_location)
+        self.move_cursor(self.replace(event.text[:_MOST_PASTED], start, end).end_location)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import ItemGrid, Vertical, VerticalScroll
 from textual.content import Content
@@ -65,14 +66,18 @@ class Prompt(Vertical, Generic[AnswerT]):
     def on_resize(self) -> None:
         self.show_answers()
 
+    def on_key(self, event: events.Key) -> None:
+        """A key counts as early as it came, though it may have waited for those before it."""
+        if event.time < self._deaf_until:
+            self.listen_anew()
+
     async def answer(self) -> AnswerT:
         """Wait for the person."""
         return await self._ballot.result()
 
     async def leave(self) -> None:
         """Disappear, and give the focus back to where it was."""
-        if self._focused_before is not None and self.has_focus_within:
-            self._focused_before.focus(scroll_visible=False)
+        self._give_focus_back()
         await self.remove()
 
     def refuse(self) -> None:
@@ -101,6 +106,15 @@ class Prompt(Vertical, Generic[AnswerT]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.action_choose(event.button.id or "")
+
+    def _cast(self, answer: AnswerT) -> None:
+        """Answer. What is typed from now on is meant for where the focus was."""
+        if self._ballot.cast(answer):
+            self._give_focus_back()
+
+    def _give_focus_back(self) -> None:
+        if self._focused_before is not None and self.has_focus_within:
+            self._focused_before.focus(scroll_visible=False)
 
     def _is_early(self) -> bool:
         """Whether this key came before anybody can have read the question."""

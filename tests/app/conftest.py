@@ -23,6 +23,7 @@ from gptoss_tui.conversation.filters.filter import ReasoningFilter
 from gptoss_tui.conversation.reasoning import ReasoningPolicy
 from gptoss_tui.conversation.store import Store
 from gptoss_tui.conversation.terms import Terms
+from gptoss_tui.draft import Draft
 from gptoss_tui.harmony import Effort, ResponseFormat
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.settings import Reasoning
@@ -122,7 +123,7 @@ def codec(checkpoint: Path) -> Iterator[Codec]:
     asyncio.run(Codec.close(kept))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stage_type() -> type[Stage]:
     """For tests that make their own application."""
     return Stage
@@ -159,6 +160,7 @@ def stage(
         consent: Consent | None = None,
         max_tool_calls: int = 32,
         danger: str = "",
+        draft: Draft | None = None,
     ) -> AsyncIterator[Stage]:
         engine = scripted_engine(tokenizer, list(scripts), pause, context, hold)
         app = ChatApp(
@@ -180,6 +182,7 @@ def stage(
             reasoning=reasoning,
             first_message=first_message,
             danger=danger,
+            draft=draft,
         )
         async with app.run_test(size=size, notifications=True) as pilot:
             yield Stage(app, pilot, engine)

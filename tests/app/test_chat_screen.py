@@ -154,7 +154,7 @@ async def test_a_paste_is_text_and_never_sends(stage: StageMaker) -> None:
     async with stage() as s:
         await s.ready()
         composer = s.app.screen.query_one(Composer)
-        composer.post_message(events.Paste("one\r\ntwo\n\x1b[2Jthree\u202e\n"))
+        s.app.post_message(events.Paste("one\r\ntwo\n\x1b[2Jthree\u202e\n"))
         await s.until(lambda: composer.text)
         assert composer.text == "one\ntwo\n␛[2Jthree\ufffd\n"
         assert not s.engine.prompts

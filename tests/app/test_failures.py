@@ -22,10 +22,9 @@ async def test_the_application_ends_with_the_reason_when_there_is_no_model(check
 
     app = ChatApp(refuse, model="/nowhere", effort=Effort.LOW)
     async with app.run_test(size=(100, 20)) as pilot:
-        for _ in range(100):
-            await pilot.pause(0.02)
-            if not app.is_running:
-                break
+        async with asyncio.timeout(60):
+            while app.is_running:
+                await pilot.pause(0.02)
     assert app.return_value == "There is no checkpoint in /nowhere\x1b[2J; give another folder."
     assert app.return_code == 1
 

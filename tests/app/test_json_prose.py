@@ -71,6 +71,16 @@ async def test_an_answer_that_does_not_fit_says_so_below_it(stage: StageMaker) -
         await s.until_shown('"town": 1')
 
 
+async def test_a_fence_in_a_broken_document_ends_nothing(stage: StageMaker) -> None:
+    async with stage(
+        '<|channel|>final<|message|>{"a":"\n```\n*b*\n~~~\n*c*"}<|return|>', response_format=SHAPE
+    ) as s:
+        await s.ready()
+        await s.say("Tell me of Oslo.")
+        await s.until_shown("effort medium ·")
+        assert all(line in s.screen for line in ("```", "*b*", "~~~", '*c*"'))
+
+
 async def test_what_is_no_json_is_prose(stage: StageMaker) -> None:
     async with stage("<|channel|>final<|message|>It is **Oslo**.<|return|>", response_format=SHAPE) as s:
         await s.ready()

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Markdown
 
-from gptoss_tui.widgets.blocks import cut, parser
+from gptoss_tui.widgets.blocks import cut
+from gptoss_tui.widgets.dialect import parser
 from gptoss_tui.widgets.plain_text import PlainText
 from gptoss_tui.widgets.prose import Prose
 
@@ -27,10 +27,12 @@ DOCUMENTS = {
     "quote": "> a\n> b\nlazy\n\n> c\n\nd",
     "html": "<div>\nx\n</div>\n\nList<String> <br> &amp; <!-- no -->",
     "definition below": "See [here][x] and [there].\n\n- a [x]\n- b\n\n[x]: https://a.org\n[there]: /y\n",
+    "formulas": "so \\(a\n- b\\) is\n\n\\[\n= x\n\n- y\n\\]\n- i\n- $$\n  - z\n  $$\n\n\\begin{x}\n# cut off",
     "indented code": "a\n\n    code\n\n    more\n\nb\n- i\n\n      code in item\n",
 }
+MARKS = ["\\(", "\\)", "\\[", "\\]", "$$", "$", "\\begin{x}", "\\end{x}", "\n$$\n"]
 PIECES = st.lists(
-    st.sampled_from(["a", "- b", "\n", "\n\n", "  ", "1. ", "> ", "```", "|x|", "|-|", "# ", "    "])
+    st.sampled_from(["a", "- b", "\n", "\n\n", "  ", "1. ", "> ", "```", "|x|", "|-|", "# ", "    ", *MARKS])
 )
 
 
@@ -40,12 +42,12 @@ class Page(App[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll():
             yield Prose()
-            yield Markdown(parser_factory=lambda: MarkdownIt("gfm-like", {"html": False}))
+            yield Markdown(parser_factory=parser)
 
 
 def blocks(widget: Prose | Markdown) -> list[tuple[str, str]]:
     """Every block below `widget` with its text."""
-    found = [node for node in widget.walk_children() if type(node).__name__ not in ("_Document", "PlainText")]
+    found = [node for node in widget.walk_children() if type(node).__name__ not in ("Document", "PlainText")]
     return [(node.name or type(node).__name__, str(getattr(node, "_content", ""))) for node in found]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -11,6 +12,7 @@ from typing import Any
 from gptoss_tui.tools import Source
 from gptoss_tui.tools.functions import Functions
 from gptoss_tui.tools.mcp import read_servers
+from gptoss_tui.widgets.prompt import GRACE_S
 
 StageMaker = Callable[..., AbstractAsyncContextManager[Any]]
 
@@ -33,7 +35,7 @@ async def test_a_servers_tool_is_asked_about_and_called(stage: StageMaker, tmp_p
         await s.until_shown("Run this call?")
         assert "functions.toy_add" in s.screen
         assert "MCP server toy" in s.screen
-        await s.pilot.pause(0.6)  # the prompt is deaf to what was meant for the composer
+        await asyncio.sleep(GRACE_S + 0.1)  # the prompt is deaf to what was meant for the composer
         await s.pilot.press("y")
         await s.until_shown("It is done.")
         await s.say("/tools")

@@ -104,6 +104,31 @@ async def test_what_is_hidden_stays_so_when_a_turn_ends_early(stage: StageMaker)
     assert "hunter2" not in str(events)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "<|channel|>commentary to=assistant<|channel|>analysis",
+        "<|channel|>final<|channel|>commentary<|channel|>analysis",
+        "<|channel|>commentary to=functions.echo<|channel|>analysis",
+        "<|channel|>analysis<|channel|>final",
+        "<|channel|>commentary<|message|>Let me see.<|channel|>analysis",
+    ],
+)
+async def test_no_header_passes_the_policy(
+    stage: StageMaker, look: FilterMaker, echo: Any, header: str
+) -> None:
+    script = f"{header}<|message|>{BAD}<|end|>{ANSWER}"
+    tool = echo()
+    s = stage(script, reasoning=ReasoningPolicy(hidden=True), constrain_headers=False, tools=[tool])
+    withhold = look("def look(text: str) -> None:\n    return None")
+    for events in (await s.play("hi"), await played(stage, withhold, script, constrain_headers=False)):
+        deltas = "".join(str(event.as_json().get("delta", "")) for event in events)
+        assert "hunter2" not in deltas + str([event.as_json() for event in events])
+        assert isinstance(events[-1], Completed)
+        assert events[-1].output_text == "Hello."
+    assert not tool.calls
+
+
 async def test_a_function_redacts(stage: StageMaker, look: FilterMaker) -> None:
     redact = look("def look(text: str) -> str:\n    return text.replace('hunter2', '***')")
     events = await played(stage, redact, THOUGHT.format(GOOD + BAD + END) + ANSWER)
@@ -173,9 +198,9 @@ async def test_a_repair_does_not_halve_what_is_judged(stage: StageMaker, look: F
 
 
 async def test_a_function_that_hangs_delays_a_turn_once(stage: StageMaker, look: FilterMaker) -> None:
-    source = "import time\ndef look(text):\n    time.sleep(60 if 'password' in text else 0)\n    return text"
+    source = "import time\ndef look(text):\n    time.sleep(600 if 'password' in text else 0)\n    return text"
     script = THOUGHT.format(GOOD + BAD + GOOD + BAD + GOOD) + ANSWER
-    events = await asyncio.wait_for(played(stage, look(source, 2.0), script), 30)
+    events = await played(stage, look(source, 2.0), script)
     assert shown(events) == f"{GOOD}\n{WITHHELD}\n"
     assert ["took more than 2 s" in told for told in failures(events)] == [True]
     assert isinstance(events[-1], Completed)
@@ -187,16 +212,15 @@ async def _later(act: Callable[[], Awaitable[None]]) -> None:
 
 
 async def test_a_stop_does_not_wait_for_the_filter(stage: StageMaker, look: FilterMaker) -> None:
-    slow = look("import time\ndef look(text):\n    time.sleep(60)", patience=60.0)
+    slow = look("import time\ndef look(text):\n    time.sleep(600)", patience=600.0)
     s = stage(THOUGHT.format(BAD + END) + ANSWER, reasoning=ReasoningPolicy(judge=slow))
 
     last = len(s.engine.tokenizer.encode(BAD))
     events, stops = [], []
-    async with asyncio.timeout(20):
-        async for event in s.chat.send("hi"):
-            events.append(event)
-            if event == ReasoningProgress(last):
-                stops.append(asyncio.create_task(_later(s.chat.stop)))
+    async for event in s.chat.send("hi"):
+        events.append(event)
+        if event == ReasoningProgress(last):
+            stops.append(asyncio.create_task(_later(s.chat.stop)))
     await asyncio.gather(*stops)
     await slow.close()
     assert len(stops) == 1

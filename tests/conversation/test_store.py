@@ -189,6 +189,23 @@ asyncio.run(main())
     assert [m.text for m in session.messages[: shown + 1]] == [str(n) for n in range(shown + 1)]
 
 
+async def test_a_loss_of_power_takes_nothing_that_was_committed(
+    stage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every commit reaches the disk: SQLite calls that FULL, which is 2, and no less will do with a WAL."""
+    connect, connections = sqlite3.connect, list[sqlite3.Connection]()
+
+    def kept(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connections.append(connect(*arguments, **options))
+        return connections[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", kept)
+    s = stage(ANSWER, store=Store(tmp_path / "s.sqlite3"))
+    await s.play("2 + 2?")
+    assert {one.execute("pragma synchronous").fetchone() for one in connections} == {(2,)}
+    await s.chat.close()
+
+
 async def test_closing_in_the_middle_of_an_answer_keeps_it(stage: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "s.sqlite3"
     s = stage("<|channel|>final<|message|>one two three four<|return|>", store=Store(file), pause=0.01)

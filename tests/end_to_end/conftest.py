@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -19,11 +20,13 @@ import pexpect
 import pyte
 import pytest
 
-from gptoss_tui.tools.sandbox import bpf, narrow, syscalls
+from gptoss_tui.tools.python import PythonTool
+from gptoss_tui.tools.sandbox import bpf, narrow, probe, syscalls
 
 ROWS, COLUMNS = 30, 100
 # What a program must switch off before it leaves: alternate screen, mouse, focus and pasting reports.
 MODES = ("1049", "1000", "1002", "1003", "1004", "2004")
+SHELL = Path(__file__).parents[1] / "shell.py"
 COMMAND = Path(sys.executable).parent / "gptoss-chat"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -55,7 +58,7 @@ def run(environment: Mapping[str, str]) -> Run:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=250,
             cwd=environment["HOME"],
             env={**environment, **extra},
             check=False,
@@ -64,11 +67,11 @@ def run(environment: Mapping[str, str]) -> Run:
     return run
 
 
-@pytest.fixture
-def sandbox() -> None:
-    """For tests in which the model runs Python."""
-    if os.environ.get("GPTOSS_TESTS_WITHOUT_SANDBOX"):
-        pytest.skip("without a sandbox there is no Python")
+@pytest.fixture(scope="session")
+def sandbox_notice() -> str:
+    """What stderr says of Python when one answer is asked for: nothing where the strongest sandbox holds."""
+    notice = PythonTool(confinement=asyncio.run(probe())).notice
+    return f"gptoss-chat: {notice}\n" if notice else ""
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +101,7 @@ def unconfinable(environment: Mapping[str, str]) -> Run:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=250,
             check=False,
         )
 
@@ -121,16 +124,21 @@ class Terminal:
         """What is on the screen."""
         return "\n".join(line.rstrip() for line in self._screen.display)
 
-    def wait_for(self, pattern: str, timeout: float = 60) -> None:
+    def wait_for(self, pattern: str, timeout: float = 120) -> None:
         """Read until the screen shows `pattern`."""
         self._read_until(lambda: re.search(pattern, self.text) is not None, timeout)
         assert re.search(pattern, self.text), f"{pattern!r} did not appear within {timeout} s:\n{self.text}"
+
+    def wait_for_no(self, pattern: str, timeout: float = 60) -> None:
+        """Read until the screen does not show `pattern` any more."""
+        self._read_until(lambda: re.search(pattern, self.text) is None, timeout)
+        assert not re.search(pattern, self.text), f"{pattern!r} stayed for {timeout} s:\n{self.text}"
 
     def pause(self, seconds: float) -> None:
         """Read for so long."""
         self._read_until(lambda: False, seconds)
 
-    def leave(self, timeout: float = 15) -> int:
+    def leave(self, timeout: float = 60) -> int:
         """Read to the end; the exit status."""
         self._read_until(lambda: False, timeout)
         assert not self.child.isalive(), f"still running after {timeout} s:\n{self.text}"
@@ -171,12 +179,21 @@ Open = Callable[..., Terminal]
 
 
 @pytest.fixture
-def terminal(command: str, environment: Mapping[str, str]) -> Iterator[Open]:
-    """A function `(*arguments) -> Terminal`; what still runs afterwards is ended."""
-    opened: list[Terminal] = []
+def terminal(command: str, environment: Mapping[str, str], tmp_path: Path) -> Iterator[Open]:
+    """A function `(*arguments) -> Terminal`; what still runs afterwards is ended.
 
-    def open_terminal(*arguments: str, **extra: str) -> Terminal:
-        opened.append(Terminal(command, list(arguments), {**environment, **extra}))
+    `program` is a Python script to run in place of the command. With a `shell` it does not lead the session.
+    """
+    opened: list[Terminal] = []
+    own = {"XDG_STATE_HOME": str(tmp_path / "state")}  # what another test left in the composer is not ours
+
+    def open_terminal(
+        *arguments: str, program: Path | None = None, shell: bool = False, **extra: str
+    ) -> Terminal:
+        what = (command, *arguments) if program is None else (sys.executable, "-P", str(program), *arguments)
+        if shell:
+            what = (sys.executable, "-I", str(SHELL), *what)
+        opened.append(Terminal(what[0], list(what[1:]), {**environment, **own, **extra}))
         return opened[-1]
 
     yield open_terminal

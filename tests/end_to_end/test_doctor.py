@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from gptoss_tui.model.demo import checkpoint_path
+from gptoss_tui.tools.sandbox import Confinement
 
 
 def parameters() -> int:
@@ -21,12 +22,11 @@ def parameters() -> int:
     )
 
 
-@pytest.mark.usefixtures("sandbox")
-def test_it_tells_what_works(run: Any) -> None:
+def test_it_tells_what_works(run: Any, sandbox: Confinement) -> None:
     finished = run("doctor")
     assert (finished.returncode, finished.stderr) == (0, "")
     for said in (
-        "a bubblewrap sandbox",
+        f"a {'bubblewrap' if sandbox.kind == 'bubblewrap' else 'reduced'} sandbox",
         "ready in",
         "workspace-write",
         f"{parameters():,} parameters",
@@ -36,13 +36,14 @@ def test_it_tells_what_works(run: Any) -> None:
         "config.toml (not there",
         "sessions.sqlite3",
         "engine.log",
+        "screen.log",
         "stdout is no terminal",
     ):
         assert said in finished.stdout
     assert "\x1b" not in finished.stdout
 
 
-@pytest.mark.usefixtures("sandbox")
+@pytest.mark.usefixtures("with_landlock")
 def test_it_tells_why_the_sandbox_is_a_lower_one_and_what_would_raise_it(run: Any) -> None:
     finished = run("doctor", PATH="/nowhere")
     assert finished.returncode == 0, finished.stderr

@@ -24,11 +24,11 @@ def answer(run: Any) -> Any:
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_answer_on_stdout_and_nothing_else(answer: Any) -> None:
+def test_answer_on_stdout_and_nothing_else(answer: Any, sandbox_notice: str) -> None:
     assert answer.returncode == 0, answer.stderr
     assert "15846" in answer.stdout.replace(",", "")
     assert answer.stdout.endswith("\n")
-    assert answer.stderr == ""
+    assert answer.stderr == sandbox_notice
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -89,7 +89,7 @@ def test_a_conversation_goes_on(run: Any) -> None:
     assert "nosuch" in unknown.stderr
 
 
-@pytest.mark.usefixtures("sandbox")
+@pytest.mark.usefixtures("with_landlock")
 def test_without_bubblewrap_the_next_sandbox_takes_over(run: Any) -> None:
     finished = run("-p", QUESTION, "--seed", "1", PATH="/nowhere")
     assert finished.returncode == 0, finished.stderr
@@ -140,7 +140,7 @@ def test_ctrl_c_keeps_what_was_said(command: str, environment: Mapping[str, str]
     with start([command, "-p", "hi", "-m", str(endless), "--json", *GREEDY], environment) as process:
         said = wait_for("delta", process)
         process.send_signal(signal.SIGINT)
-        rest, complaint = process.communicate(timeout=30)
+        rest, complaint = process.communicate(timeout=120)
     last = json.loads((said + rest).splitlines()[-1])
     assert process.returncode == 130, complaint
     assert last["type"] == "response.incomplete"
@@ -156,7 +156,7 @@ def test_a_reader_that_leaves_is_no_crash(
         wait_for("delta", process)
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(timeout=30) == 1
+        assert process.wait(timeout=120) == 1
         assert process.stderr is not None
         assert process.stderr.read() == "gptoss-chat: nobody reads the output any more\n"
     assert_nothing_is_left(environment)
@@ -211,7 +211,7 @@ def wait_for(text: str, process: subprocess.Popen[str]) -> str:
 def assert_nothing_is_left(environment: Mapping[str, str]) -> None:
     """No process that the command started outlives it: all carry its HOME in their environment."""
     home = f"HOME={environment['HOME']}".encode()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while left := [name for name in Path("/proc").glob("[0-9]*") if home in _environment_of(name)]:
         assert time.monotonic() < deadline, [(name / "cmdline").read_bytes() for name in left]
         time.sleep(0.05)

@@ -88,7 +88,7 @@ def test_ctrl_c_at_the_shell_stops_an_answer(terminal: Open, endless: Path) -> N
     screen = terminal(
         "-p", "hi", "-m", str(endless), "--temperature", "0", "--tools", "none", "--show-reasoning"
     )
-    screen.wait_for(r"\w", timeout=30)
+    screen.wait_for(r"\w")
     screen.child.send(b"\x03")
     assert screen.leave() == 130
     assert b"Traceback" not in screen.output

@@ -6,13 +6,16 @@ without one are near relatives of their neighbours.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 import tiktoken
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from gptoss_tui.harmony import Channel, Closed, Repair, Text
+from gptoss_tui.harmony import Channel, Closed, Opened, Repair, Text
 from gptoss_tui.harmony.parse import HEADER_BUDGET, Piece
 
 Reader = Callable[..., list[Piece]]
@@ -56,6 +59,12 @@ ROWS = {
         "'analysisanalysis'",
         "ggml-org/llama.cpp#27720",
     ),
+    "two channel names in one word": Row(
+        f"<|channel|>commentaryanalysis{X}", [(A, None, None, "x")], "'commentaryanalysis'"
+    ),
+    "a final that goes on as reasoning": Row(
+        f"<|channel|>finalanalysis{X}", [(A, None, None, "x")], "'finalanalysis'"
+    ),
     "a doubled final": Row(f"<|channel|>finalfinal{X}", [(F, None, None, "x")], "'finalfinal'"),
     "a channel in capitals": Row(f"<|channel|>Final{X}", [(F, None, None, "x")], "'Final'"),
     "a channel cut short": Row(
@@ -75,6 +84,94 @@ ROWS = {
     "two channels, one of them final, are no answer": Row(
         f"<|channel|>final commentary{X}", [(C, None, None, "x")], "'final commentary'"
     ),
+    "commentary and then analysis in two words": Row(
+        f"<|channel|>commentary analysis{X}", [(A, None, None, "x")], "read as analysis"
+    ),
+    "analysis after words of no meaning": Row(
+        f"<|channel|>final well, analysis{X}", [(A, None, None, "x")], "ignored: well,"
+    ),
+    # Of several channels the last counts; doubt is never an answer, a call or a word aloud.
+    "a header before the answer's": Row(
+        f"<|channel|>commentary to=assistant<|channel|>final{X}",
+        [(F, None, None, "x")],
+        "'commentary final' was read as final",
+    ),
+    "three channels": Row(
+        f"<|channel|>commentary to=user<|channel|>final<|channel|>analysis{X}",
+        [(A, None, None, "x")],
+        "'commentary final analysis'",
+    ),
+    "nonsense between two channels": Row(
+        f"<|channel|>commentary<|channel|>?? to=all<|channel|> analysis so{X}",
+        [(A, None, None, "x")],
+        "ignored: ?? so",
+    ),
+    "nonsense after reasoning": Row(
+        f"<|channel|>analysis<|channel|>??{X}", [(A, None, None, "x")], "ignored: ??"
+    ),
+    "nonsense after an answer": Row(
+        f"<|channel|>final<|channel|>??{X}", [(C, None, None, "x")], "'final' was read as commentary"
+    ),
+    "an answer after reasoning may be reasoning": Row(
+        f"<|channel|>analysis<|channel|>final{X}", [(A, None, None, "x")], "read as analysis"
+    ),
+    "speech after reasoning may be reasoning": Row(
+        f"<|channel|>analysis<|channel|>commentary{X}", [(A, None, None, "x")], "read as analysis"
+    ),
+    "reasoning after an answer": Row(
+        f"<|channel|>final<|channel|>analysis{X}", [(A, None, None, "x")], "'final analysis'"
+    ),
+    "reasoning without its marker, then an answer": Row(
+        f"analysis<|channel|>final{X}", [(A, None, None, "x")], "'analysis final'"
+    ),
+    "a content type between two channels": Row(
+        f"<|channel|>commentary {JSON}<|channel|>analysis{X}", [(A, None, JSON, "x")], "'commentary analysis'"
+    ),
+    "a tool before the channel changes is not called": Row(
+        f"<|channel|>commentary to={WEATHER} <|channel|>analysis<|message|>x<|call|>",
+        [(A, None, None, "x")],
+        f"a call before the channel changed was ignored: {WEATHER}",
+    ),
+    "a tool before an answer is neither": Row(
+        f"<|channel|>commentary to={WEATHER}<|channel|>final{X}",
+        [(C, None, None, "x")],
+        "before the channel changed",
+    ),
+    "a tool after the channel changes is called": Row(
+        "<|channel|>commentary to=assistant<|channel|>analysis to=python code<|message|>x<|call|>",
+        [(A, "python", "code", "x")],
+        "'commentary analysis' was read as analysis",
+    ),
+    "the last channel is that of a call, too": Row(
+        f"<|channel|>analysis<|channel|>commentary to={WEATHER}<|message|>x<|call|>",
+        [(C, WEATHER, None, "x")],
+        "read as commentary",
+    ),
+    "a tool in the author's place is called whatever the channel": Row(
+        " to=python<|channel|>commentary<|channel|>analysis code<|message|>x<|call|>",
+        [(A, "python", "code", "x")],
+        "read as analysis",
+    ),
+    "a tool before the same channel is called": Row(
+        f"<|channel|>commentary to={WEATHER}<|channel|>commentary json<|message|>x<|call|>",
+        [(C, WEATHER, "json", "x")],
+        "doubled <|channel|>",
+    ),
+    "two tools on two channels are neither": Row(
+        f"<|channel|>commentary to={WEATHER}<|channel|>analysis to=python<|message|>x<|call|>",
+        [(A, f"{WEATHER} and python", None, "x")],
+        "more than one tool",
+    ),
+    "reasoning inside speech": Row(
+        f"<|channel|>commentary<|message|>Let me see.<|channel|>analysis{X}",
+        [(C, None, None, "Let me see."), (A, None, None, "x")],
+        "another channel began",
+    ),
+    "reasoning inside an answer": Row(
+        f"<|channel|>final<|message|>a<|channel|>analysis{X}",
+        [(F, None, None, "a<|channel|>analysis"), (A, None, None, "x")],
+        "where reasoning began",
+    ),
     "an empty channel": Row(
         f"<|channel|>{X}", [(F, None, None, "x")], "without a channel", "vllm-project/vllm#58384"
     ),
@@ -93,6 +190,9 @@ ROWS = {
     "a message to all": Row(f"<|channel|>commentary to=all{X}", [(C, None, None, "x")], "to=all names no"),
     "a message to the user": Row(f"<|channel|>final to=user{X}", [(F, None, None, "x")], "to=user names no"),
     "a message to nobody": Row(f"<|channel|>commentary to={X}", [(C, None, None, "x")], "to= names no"),
+    "a channel like a recipient": Row(
+        f"<|channel|>commentary to=analysis{X}", [(A, None, None, "x")], "to=analysis names no tool"
+    ),
     "a type glued to the name": Row(
         f" to={WEATHER}json<|channel|>commentary<|message|>x<|call|>",
         [(C, WEATHER, "json", "x")],
@@ -118,8 +218,8 @@ ROWS = {
     ),
     "the assistant, with a marker glued to it, as a tool": Row(
         f"<|channel|>commentary to=assistant<|channel|>analysis{X}",
-        [(C, None, None, "x")],
-        "to=assistant names no tool",
+        [(A, None, None, "x")],
+        "'commentary analysis' was read as analysis",
         "ollama/ollama#11704",
     ),
     "one recipient twice": Row(
@@ -358,6 +458,33 @@ def test_a_header_that_never_ends_becomes_text(read: Reader) -> None:  # vllm-pr
     (closed,) = (piece for piece in pieces if isinstance(piece, Closed))
     assert (closed.message.channel, closed.message.text) == (F, " word" * 3000)
     assert sum(isinstance(piece, Repair) for piece in pieces) == 1
+
+
+def test_a_header_that_never_ends_does_not_swallow_reasoning(read: Reader) -> None:
+    pieces = read("<|channel|>final" + " word" * 3000 + "<|channel|>analysis<|message|>x<|end|>")
+    messages = [piece.message for piece in pieces if isinstance(piece, Closed)]
+    assert [(m.channel, m.text) for m in messages] == [(F, " word" * 3000), (A, "x")]
+
+
+WRITTEN = ["<|channel|>", "<|constrain|>", *Channel, " to=assistant", " to=", " to=python", f" to={WEATHER}"]
+WRITTEN += ["assistant", " code", "json", "?", " ", "\n", "Hello", " well", ":"]
+
+
+@given(
+    st.lists(st.sampled_from(WRITTEN), max_size=12),
+    st.lists(st.sampled_from(["?", " json", " to=all ", " so"])),
+)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_under_no_header_is_reasoning_said_aloud(read: Reader, before: list[str], after: list[str]) -> None:
+    """Whatever stands before the last channel, and whatever means nothing after it."""
+    pieces = read("".join([*before, "<|channel|>analysis", *after, "<|message|>secret<|end|>"]))
+    opened = next(piece for piece in pieces if isinstance(piece, Opened))
+    assert opened.channel is A
+    author, *channels = "".join(before).split("<|channel|>")
+    if opened.recipient is not None and "to=" not in author:
+        spoken = (re.sub(r"to=\S*", "", part.split("<|constrain|>")[0]) for part in channels)
+        changes = (part for part in spoken if re.search(r"(?<!\S)(commentary|final(?![a-z]))", part.lower()))
+        assert all("analysis" in part for part in changes), "a tool named before the channel changed"
 
 
 def test_a_header_that_never_ends_may_break_in_the_middle_of_a_character(read: Reader) -> None:

@@ -32,6 +32,7 @@ START, END, MESSAGE, CHANNEL, CONSTRAIN, CALL, RETURN, END_OF_TEXT = (
     200002,
     199999,
 )
+THOUGHT = [CHANNEL, 35644]
 STOPS = (RETURN, CALL, END_OF_TEXT)
 CONTROL = (START, END, MESSAGE, CHANNEL, CONSTRAIN, *STOPS)
 TEXT_LIMIT = 199_998
@@ -160,6 +161,7 @@ def check(
     _check_order(pieces)
     opening: list[tuple[int, list[Piece]]] = [(MESSAGE, pieces[:1])] if channel else []
     _check_bodies(tokenizer, [*opening, *fed[:read], (RETURN, last)])
+    _check_thoughts(fed[:read])
     _check_calls(tokenizer, ids[:read], pieces)
     _check_nothing_is_lost(tokenizer, ids[:read], pieces)
     return read, pieces
@@ -201,6 +203,16 @@ def _check_bodies(tokenizer: tiktoken.Encoding, fed: list[tuple[int, list[Piece]
             body.append(tokenizer.decode_single_token_bytes(token))
         if token == MESSAGE and pieces and isinstance(pieces[-1], Opened):
             body = []
+
+
+def _check_thoughts(fed: list[tuple[int, list[Piece]]]) -> None:
+    """What follows a header that ends in the channel of reasoning is reasoning, or the body of a call."""
+    opened: Opened | None = None
+    for count, (token, pieces) in enumerate(fed):
+        for piece in pieces:
+            opened = piece if isinstance(piece, Opened) else None if isinstance(piece, Closed) else opened
+        if token == MESSAGE and [token for token, _ in fed[max(count - 2, 0) : count]] == THOUGHT:
+            assert opened is None or opened.recipient or opened.channel is Channel.ANALYSIS
 
 
 def _check_calls(tokenizer: tiktoken.Encoding, ids: list[int], pieces: list[Piece]) -> None:

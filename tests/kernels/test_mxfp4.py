@@ -49,10 +49,18 @@ def test_every_byte_under_every_scale(dtype: torch.dtype) -> None:
     assert np.array_equal(mxfp4.decode(blocks, scales, dtype).double().numpy(), expected)
 
 
-def test_the_last_scale_is_nan() -> None:
-    scales = torch.tensor([127, 255], dtype=torch.uint8)
-    decoded = mxfp4.decode(torch.zeros(2, 16, dtype=torch.uint8), scales)
-    assert decoded.isnan().tolist() == [False] * 32 + [True] * 32
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_last_scale_makes_nan_of_every_byte(dtype: torch.dtype) -> None:
+    """Of zeros alone an infinite scale would make NaN too."""
+    blocks = torch.arange(256, dtype=torch.uint8).view(16, 16)
+    decoded = mxfp4.decode(blocks, torch.full((16,), 255, dtype=torch.uint8), dtype)
+    assert decoded.isnan().all()
+
+
+def test_the_last_scale_spoils_no_neighbour() -> None:
+    blocks = torch.full((3, 16), 0x22, dtype=torch.uint8)
+    decoded = mxfp4.decode(blocks, torch.tensor([127, 255, 127], dtype=torch.uint8))
+    assert decoded.isnan().tolist() == [False] * 32 + [True] * 32 + [False] * 32
 
 
 @given(blocks_of_32)

@@ -98,8 +98,37 @@ def test_forms_of_the_released_file(tmp_path: Path, values: dict[str, Any]) -> N
     assert read(tmp_path, values) == GPT_OSS_20B
 
 
-def test_without_rope_scaling_positions_are_plain(tmp_path: Path) -> None:
-    rope = read(tmp_path, without("rope_scaling")).rope
+UNSAID = without("rope_scaling", "rope_theta")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"rope_scaling": None},
+        {"rope_scaling": {}},
+        {"rope_parameters": None},
+        {"rope_scaling": None, "rope_parameters": None},
+        {"rope_theta": 150_000},
+    ],
+)
+def test_positions_of_which_nothing_is_said_are_those_of_gpt_oss(
+    tmp_path: Path, said: dict[str, Any]
+) -> None:
+    assert read(tmp_path, UNSAID | said) == GPT_OSS_20B
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"rope_scaling": {"rope_type": "default"}},
+        {"rope_scaling": {"type": "default"}},
+        {"rope_parameters": {"rope_theta": 150_000}},
+        {"rope_parameters": {}},
+    ],
+)
+def test_positions_are_plain_where_the_file_says_so(tmp_path: Path, said: dict[str, Any]) -> None:
+    rope = read(tmp_path, UNSAID | said).rope
     assert (rope.theta, rope.factor, rope.concentration) == (150_000, 1, 1)
 
 
@@ -131,8 +160,16 @@ def test_without_rope_scaling_positions_are_plain(tmp_path: Path) -> None:
         ({"rope_theta": 0}, "theta is 0"),
         ({"rope_scaling": {"rope_type": "llama3"}}, "rope_type is 'llama3'; allowed: yarn or default"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": "32"}}, "factor is '32'"),
-        ({"rope_scaling": {"rope_type": "yarn", "mscale": 0.7}}, "rope_scaling.mscale is 0.7"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 32, "mscale": "0.7"}}, "mscale is '0.7'"),
+        ({"rope_scaling": {"rope_type": "yarn"}}, "rope_scaling.factor is missing"),
+        ({"rope_scaling": {"factor": 32.0}}, "rope_scaling.rope_type is None; allowed: yarn or default"),
+        (
+            {"rope_scaling": {"rope_type": "default", "partial_rotary_factor": 0.5}},
+            "partial_rotary_factor is",
+        ),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
         ({"rope_scaling": "yarn"}, "rope_scaling is 'yarn'"),
+        ({"rope_scaling": None, "rope_parameters": [1]}, "rope_parameters is [1]; allowed: an object"),
         ({"tie_word_embeddings": True}, "tie_word_embeddings is True; allowed: false"),
         ({"attention_bias": False}, "attention_bias is False; allowed: true"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quant_method is 'gptq'; allowed: mxfp4"),

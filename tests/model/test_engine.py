@@ -56,6 +56,18 @@ async def engine(checkpoint: Path) -> AsyncIterator[LocalEngine]:
     await engine.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tireless(
+    tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[LocalEngine]:
+    """An engine that, unless it is stopped, writes for longer than any test may take."""
+    folder = tmp_path_factory.mktemp("tireless")
+    tiny_checkpoint(folder, num_hidden_layers=2, max_position_embeddings=1_000_000)
+    engine = LocalEngine(folder, name="tireless", threads=1, log=folder / "engine.log")
+    yield engine
+    await engine.close()
+
+
 async def run(
     engine: LocalEngine,
     prompt: list[int] = PROMPT,
@@ -178,42 +190,46 @@ async def test_cancel_while_reading(engine: LocalEngine) -> None:
     assert (await run(engine))[2].reason == "length"
 
 
-async def test_cancel_while_writing(engine: LocalEngine) -> None:
-    expected = (await run(engine))[0]
+async def test_cancel_while_writing(tireless: LocalEngine) -> None:
+    expected = (await run(tireless))[0]
     tokens: list[Token] = []
-    async for item in engine.generate(PROMPT, ENDLESS, []):
+    async for item in tireless.generate(PROMPT, ENDLESS, []):
         if isinstance(item, Token):
             tokens.append(item)
             if len(tokens) == 3:
-                await engine.cancel()
-                await engine.cancel()
+                await tireless.cancel()
+                await tireless.cancel()
     assert isinstance(item, Finished)
     assert item.reason == "cancelled"
-    assert len(tokens) < 40, "cancelled, but written on and on"
     assert [t.id for t in tokens[:5]] == [t.id for t in expected[: len(tokens)]]
-    await engine.cancel()  # nothing runs: nothing happens, to the next one neither
-    assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
+    await tireless.cancel()  # nothing runs: nothing happens, to the next one neither
+    assert [t.id for t in (await run(tireless))[0]] == [t.id for t in expected]
 
 
-async def test_an_iterator_left_early_cancels(engine: LocalEngine) -> None:
-    expected = (await run(engine))[0]
-    async with aclosing(engine.generate(PROMPT, ENDLESS, [])) as generation:
+async def test_an_iterator_left_early_cancels(tireless: LocalEngine) -> None:
+    expected = (await run(tireless))[0]
+    async with aclosing(tireless.generate(PROMPT, ENDLESS, [])) as generation:
         async for item in generation:
             if isinstance(item, Token):
                 break
-    async with asyncio.timeout(10):  # 4,000 tokens would take longer
-        assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
+    assert [t.id for t in (await run(tireless))[0]] == [t.id for t in expected]
 
 
-async def test_a_cancelled_task_cancels(engine: LocalEngine) -> None:
-    expected = (await run(engine))[0]
-    task = asyncio.create_task(run(engine, sampling=ENDLESS))
-    await asyncio.sleep(0.2)
+async def test_a_cancelled_task_cancels(tireless: LocalEngine) -> None:
+    expected = (await run(tireless))[0]
+    begun = asyncio.Event()
+
+    async def write() -> None:
+        async for item in tireless.generate(PROMPT, ENDLESS, []):
+            if isinstance(item, Token):
+                begun.set()
+
+    task = asyncio.create_task(write())
+    await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(10):
-        assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
+    assert [t.id for t in (await run(tireless))[0]] == [t.id for t in expected]
 
 
 async def test_generations_wait_for_each_other(engine: LocalEngine) -> None:
@@ -363,11 +379,9 @@ asyncio.run(main())
 """
     status, worker, _ = await python(script)
     assert status == -signal.SIGKILL
-    for _ in range(100):
-        if not lives(int(worker)):
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail("the worker outlived the application by 2 seconds")
+    async with asyncio.timeout(60):
+        while lives(int(worker)):  # noqa: ASYNC110 (nothing tells when a process ends)
+            await asyncio.sleep(0.02)
 
 
 async def test_what_libraries_print_does_not_reach_the_application() -> None:

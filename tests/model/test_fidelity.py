@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import GptOssConfig, GptOssForCausalLM
+from transformers.models.gpt_oss.modeling_gpt_oss import GptOssRotaryEmbedding
 
 from gptoss_tui.model import load_model
 from gptoss_tui.model.config import ModelConfig
+from gptoss_tui.model.errors import CheckpointError
+from gptoss_tui.model.rope import inverse_frequencies
 
 SHAPES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -64,11 +69,18 @@ def dequantised(blocks: Tensor, scales: Tensor) -> Tensor:
     return torch.from_numpy(values.reshape(*scales.shape[:-1], -1))
 
 
+@pytest.fixture(scope="module")
+def unsaid(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[..., Path]) -> dict[str, Any]:
+    """A configuration that says nothing of positions."""
+    file = tiny_checkpoint(tmp_path_factory.mktemp("unsaid")) / "config.json"
+    return {key: value for key, value in json.loads(file.read_text()).items() if not key.startswith("rope_")}
+
+
 def reference_model(folder: Path) -> GptOssForCausalLM:
     """transformers' network with the weights of the checkpoint, experts dequantised and transposed."""
-    settings = json.loads((folder / "config.json").read_text())
-    settings.pop("quantization_config")
-    model = GptOssForCausalLM(GptOssConfig(**settings, attn_implementation="eager")).float().eval()
+    values = json.loads((folder / "config.json").read_text())
+    values.pop("quantization_config")
+    model = GptOssForCausalLM(GptOssConfig(**values, attn_implementation="eager")).float().eval()
     weights = load_file(folder / "model.safetensors")
     for name in [name for name in weights if name.endswith("_blocks")]:
         plain = name.removesuffix("_blocks")
@@ -83,17 +95,86 @@ def test_a_configuration_that_transformers_saved_is_read_alike(
 ) -> None:
     file = tiny_checkpoint(tmp_path, **config) / "config.json"
     ours = ModelConfig.from_file(file)
-    settings = json.loads(file.read_text())
-    GptOssConfig(**settings).save_pretrained(tmp_path)
+    GptOssConfig(**json.loads(file.read_text())).save_pretrained(tmp_path)
     assert "rope_parameters" in json.loads(file.read_text())
     assert ModelConfig.from_file(file) == ours
+
+
+YARN = {"rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096, "truncate": False}
+ROPE_OF: dict[str, list[Any]] = {
+    "rope_type": ["yarn", "default", "linear"],
+    "type": ["yarn", "default"],
+    "rope_theta": [10_000, 150_000.0],
+    "factor": [1.0, 8, 32.0],
+    "original_max_position_embeddings": [16, 4096],
+    "beta_fast": [0, 16.0, None],
+    "beta_slow": [2.0, 40.0, None],
+    "truncate": [True, False, None],
+    "attention_factor": [1.0, 1.5, None],
+    "mscale": [0.0, 0.7, 1],
+    "mscale_all_dim": [0.0, 1, 1.3],
+}
+ROPE_KEYS = st.fixed_dictionaries({}, optional={key: st.sampled_from(ROPE_OF[key]) for key in ROPE_OF})
+ROPES: st.SearchStrategy[dict[str, Any] | None] = (
+    st.none() | st.just({}) | st.just(YARN) | ROPE_KEYS | ROPE_KEYS.map(lambda keys: YARN | keys)
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "rope_scaling": ROPES,
+            "rope_parameters": ROPES,
+            "rope_theta": st.sampled_from(ROPE_OF["rope_theta"]),
+            "original_max_position_embeddings": st.just(64),
+            "initial_context_length": st.just(128),
+            "max_position_embeddings": st.just(1024),
+        },
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_positions_are_read_as_transformers_does_or_refused(
+    tmp_path: Path, unsaid: dict[str, Any], said: dict[str, Any]
+) -> None:
+    values = unsaid | said
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    try:
+        ours = ModelConfig.from_file(tmp_path / "config.json")
+    except CheckpointError as error:
+        assert "factor" in str(error) or "rope_type" in str(error)
+        return
+    theirs = GptOssRotaryEmbedding(GptOssConfig(**json.loads(json.dumps(values))))
+    frequencies = inverse_frequencies(ours.rope, ours.head_dim)
+    torch.testing.assert_close(frequencies, theirs.inv_freq, rtol=1e-6, atol=0)
+    assert ours.rope.concentration == pytest.approx(theirs.attention_scaling)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"rope_scaling": None, "rope_parameters": None},
+        {"rope_theta": 10_000},
+        {"rope_parameters": {"rope_theta": 10_000}},
+    ],
+)
+def test_logits_agree_where_the_file_says_little_of_positions(
+    tmp_path: Path, tiny_checkpoint: Callable[..., Path], unsaid: dict[str, Any], said: dict[str, Any]
+) -> None:
+    folder = tiny_checkpoint(tmp_path)
+    (folder / "config.json").write_text(json.dumps(unsaid | said))
+    assert_logits_agree(folder)
 
 
 @pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES.keys())
 def test_logits_agree_in_prefill_and_step_by_step(
     tmp_path: Path, tiny_checkpoint: Callable[..., Path], config: dict[str, Any]
 ) -> None:
-    folder = tiny_checkpoint(tmp_path, seed=len(config), **config)
+    assert_logits_agree(tiny_checkpoint(tmp_path, seed=len(config), **config))
+
+
+def assert_logits_agree(folder: Path) -> None:
     ids = torch.randint(320, (TOKENS,), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = reference_model(folder)(ids[None]).logits[0]

@@ -44,6 +44,9 @@ def tools(kind: str) -> list[dict[str, Any]]:
                 {**good, "name": "größe"},
                 {**good, "name": ""},
             ]
+        case "lists":
+            listed: list[dict[str, Any]] = json.loads(Path(sys.argv[2]).read_text())
+            return listed
         case "changes":
             marker = Path(sys.argv[2])
             if marker.exists():

@@ -75,11 +75,12 @@ def dies(file: str) -> str:
 
 @server.tool()
 async def sleeps(file: str) -> str:
-    """Sleeps, and leaves a trace when it is cancelled."""
+    """Sleeps, and leaves a trace of that, and another when it is cancelled."""
+    Path(file).write_text("called")
     try:
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
     except BaseException:
-        Path(file).write_text("cancelled")
+        Path(file).write_text("called, cancelled")
         raise
     return "slept"
 

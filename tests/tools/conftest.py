@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,7 @@ import pytest_asyncio
 
 from gptoss_tui.tools import Tool
 from gptoss_tui.tools.python import PythonTool
-from gptoss_tui.tools.sandbox import Confinement, Kind, probe
-
-# Set by contributors whose machine forbids namespaces. Without it a sandbox that does not hold is a failure.
-NO_SANDBOX = "GPTOSS_TESTS_WITHOUT_SANDBOX"
+from gptoss_tui.tools.sandbox import Confinement, Kind
 
 
 @dataclass(frozen=True)
@@ -56,24 +54,36 @@ def alive() -> Callable[[int], bool]:
     return _alive
 
 
-async def _holding(kind: Kind) -> Confinement:
-    found = await probe(kinds=[kind])
-    if not found.works and os.environ.get(NO_SANDBOX):
-        pytest.skip(found.reason)
-    assert found.works, f"{found.reason} (set {NO_SANDBOX}=1 to leave these tests out)"
-    return found
+async def _until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to pass"
+        await asyncio.sleep(0.02)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def confinement() -> Confinement:
-    """The strongest sandbox, which must hold."""
-    return await _holding("bubblewrap")
+@pytest.fixture(scope="session")
+def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    """`await until(condition)`: wait for what nothing tells of."""
+    return _until
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["bubblewrap", "landlock"])
-async def rung(request: pytest.FixtureRequest) -> Confinement:
-    """Each sandbox in turn, which must hold."""
-    return await _holding(request.param)
+@pytest.fixture(scope="session")
+def confinement(sandbox: Confinement) -> Confinement:
+    """The strongest sandbox of this machine."""
+    return sandbox
+
+
+@pytest.fixture(scope="session", params=["bubblewrap", "landlock"])
+def rung(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) -> Confinement:
+    """Each sandbox in turn."""
+    return holding(request.param)
+
+
+@pytest.fixture(params=["bubblewrap", "landlock", "none"])
+def kind(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) -> Kind:
+    """Each kind in turn; "none" can always be had."""
+    found: Kind = request.param
+    return found if found == "none" else holding(found).kind
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

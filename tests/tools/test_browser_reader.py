@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -81,10 +80,8 @@ async def test_markup_that_takes_too_long_is_given_up() -> None:
     # libxml2 compares each attribute with all before it.
     slow = b"<p " + b" ".join(b"a%d=1" % number for number in range(300_000)) + b">"
     before = children()
-    began = time.monotonic()
     with pytest.raises(ReadError, match=f"more than {CPU_SECONDS} s"):
         await read(Document(URL, "text/html", None, slow))
-    assert time.monotonic() - began < 60  # the bound is on the processor; the clock's is three times that
     assert children() <= before
 
 

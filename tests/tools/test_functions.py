@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,7 @@ def ends(): os._exit(3)
 def unspeakable(): return object()
 def huge(): return "x" * 10_000_000
 def special(): return "<|end|> \\ud800"
-def sleeps(): time.sleep(60)
+def sleeps(): time.sleep(600)
 def asks(): return input("name?")
 def _private(): pass
 """
@@ -271,11 +270,9 @@ async def test_a_huge_result_is_cut(tools: dict[str, FunctionTool], run: Run) ->
 async def test_a_cancelled_call_is_stopped(tools: dict[str, FunctionTool], run: Run) -> None:
     call = asyncio.create_task(run(tools["sleeps"], "{}"))
     await asyncio.sleep(0.3)
-    start = time.monotonic()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert time.monotonic() - start < 20
     assert (await run(tools["moment"], "{}")).text == '"2024-02-29"'
 
 
@@ -350,7 +347,9 @@ def test_a_file_that_never_finishes_importing_is_given_up(
         load_functions(path)
 
 
-async def test_the_functions_end_with_the_app(tmp_path: Path, alive: Callable[[int], bool]) -> None:
+async def test_the_functions_end_with_the_app(
+    tmp_path: Path, alive: Callable[[int], bool], until: Callable[..., Coroutine[Any, Any, None]]
+) -> None:
     path = tmp_path / "mine.py"
     path.write_text("import os, time\ndef busy(): time.sleep(60)\ndef pid(): return os.getpid()\n")
     arguments = ["-c", OWNER, str(path)]
@@ -358,11 +357,9 @@ async def test_the_functions_end_with_the_app(tmp_path: Path, alive: Callable[[i
     assert owner.stdout is not None
     worker = int(await owner.stdout.readline())
     assert alive(worker)
-    await asyncio.sleep(0.3)
     owner.kill()
     await owner.wait()
-    await asyncio.sleep(1)
-    assert not alive(worker)
+    await until(lambda: not alive(worker))
 
 
 OWNER = """

@@ -7,18 +7,24 @@ import json
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCResponse, ListToolsResult
+from mcp_types.methods import parse_server_result
 
 from gptoss_tui.tools import Reach, Source, SourceError, Tool
 from gptoss_tui.tools.mcp import Server, read_servers
 from gptoss_tui.tools.mcp.config import ConfigError, read_entry
+from gptoss_tui.tools.mcp.sieve import Sieve
 
 SERVERS = Path(__file__).parents[1] / "servers"
 TOY = {"command": sys.executable, "args": [str(SERVERS / "toy.py")]}
@@ -27,7 +33,7 @@ Run = Callable[[Tool, str], Coroutine[Any, Any, Any]]
 Tools = dict[str, Tool]
 
 
-def raw(kind: str, *more: str, limit: float = 10.0) -> dict[str, Any]:
+def raw(kind: str, *more: str, limit: float = 60.0) -> dict[str, Any]:
     arguments = [str(SERVERS / "raw.py"), kind, *more]
     return {"command": sys.executable, "args": arguments, "startup_timeout_sec": limit}
 
@@ -164,13 +170,12 @@ async def test_a_call_that_is_stopped_is_cancelled_at_the_server(
 ) -> None:
     trace = tmp_path / "trace"
     call = asyncio.create_task(run(tools["toy_sleeps"], json.dumps({"file": str(trace)})))
-    await asyncio.sleep(0.5)
+    await until(trace.exists)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     assert (await run(tools["toy_add"], '{"a": 1}')).text == "2"
-    await until(trace.exists)
-    assert trace.read_text() == "cancelled"
+    await until(lambda: trace.read_text() == "called, cancelled")
 
 
 async def test_a_server_that_dies_in_a_call_is_started_again_and_the_call_is_not_repeated(
@@ -257,7 +262,7 @@ asyncio.run(main())
     [
         (raw("silent", limit=0.7), "did not say within 0.7 s what it has"),
         (raw("half", limit=0.7), "did not say within 0.7 s what it has"),
-        (raw("rubbish", limit=0.7), "what it writes on stdout is no message of the protocol"),
+        (raw("rubbish", limit=4.0), "what it writes on stdout is no message of the protocol"),
         (raw("flood", limit=0.7), "did not say within 0.7 s what it has"),
         (raw("exits"), "ended with status 1: cannot find my configuration"),
         (raw("endless_line"), "sent a message of more than 8 MB"),
@@ -274,6 +279,9 @@ asyncio.run(main())
         ({"command": "x", "env": {"A": 1}}, "its env is no table of texts"),
         ({"url": "http://x", "headers": {"A": "b\nc"}}, "its headers have line breaks"),
         ({"type": "sse", "url": "http://x"}, "its type is 'sse'; there are stdio and http"),
+        ({**TOY, "enabled": "false"}, "its enabled is 'false'; that is true or false"),
+        ({**TOY, "disabled": 1}, "its disabled is 1; that is true or false"),
+        ({**TOY, "enabled": None}, "its enabled is None"),
         ({"command": "${NOT_SET_ANYWHERE}"}, "the environment variable NOT_SET_ANYWHERE is not set"),
     ],
 )
@@ -296,14 +304,12 @@ async def test_a_server_that_greets_on_stdout_is_understood_all_the_same(tmp_pat
 
 
 async def test_opening_can_be_given_up_and_nothing_stays(tmp_path: Path) -> None:
-    source = server(raw("silent"), tmp_path)
+    source = server(raw("silent", limit=600), tmp_path)
     opening = asyncio.create_task(source.open())
     await asyncio.sleep(0.3)
     opening.cancel()
-    start = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    assert time.monotonic() - start < 8
     await source.close()
 
 
@@ -325,6 +331,156 @@ async def test_what_a_server_says_of_its_tools_is_bounded(tmp_path: Path, run: R
         assert what in told
     assert not {"toy_deep", "toy_fat"} & set(found)
     await source.close()
+
+
+GOOD = {"name": "good", "description": "Good.", "inputSchema": {"type": "object"}}
+
+
+async def listed(tools: Any, folder: Path) -> tuple[Source, Tools, str]:
+    """The server that lists `tools` and then a good one, its tools, and what the person is told."""
+    (folder / "tools.json").write_text(json.dumps([*tools, GOOD]))
+    source = server(raw("lists", str(folder / "tools.json")), folder)
+    try:
+        found, notices = await opened(source)
+    except BaseException:
+        await source.close()
+        raise
+    return source, found, "\n".join(notices)
+
+
+async def test_one_bad_tool_costs_one_tool(tmp_path: Path, run: Run) -> None:
+    schemas: dict[str, Any] = {
+        "a_text": {"type": "string"},
+        "a_list": [],
+        "nothing": None,
+        "odd_properties": {"type": "object", "properties": ["text"]},
+        "odd_property": {"type": "object", "properties": {"text": "string"}},
+        "odd_required": {"type": "object", "required": True},
+        "odd_name": {"type": "object", "properties": {"\x1b[31m\n": 7}},
+    }
+    bad = [{"name": name, "inputSchema": schema} for name, schema in schemas.items()]
+    nameless = [{"inputSchema": {"type": "object"}}, {**GOOD, "name": 7}, "tool", None]
+    source, found, told = await listed([*bad, {"name": "no_schema"}, *nameless], tmp_path)
+    assert set(found) == {"toy_good"}
+    for name in (*schemas, "no_schema"):
+        assert f"has a tool '{name}' that does not fit the protocol (inputSchema" in told
+    assert told.count("has a tool without a name") == len(nameless)
+    assert "\x1b" not in told and len(told.splitlines()) == len(bad) + 1 + len(nameless)
+    assert (await run(found["toy_good"], "{}")).text == "good ?"
+    await source.close()
+
+
+async def test_a_schema_without_a_type_is_that_of_an_object(tmp_path: Path, run: Run) -> None:
+    text = {"properties": {"text": {"type": "string"}}, "required": ["text"]}
+    schemas: dict[str, Any] = {
+        "plain": text,
+        "empty": {},
+        "null": text | {"type": None},
+        "either": text | {"type": ["object", "null"]},
+    }
+    tools = [{"name": name, "inputSchema": schema} for name, schema in schemas.items()]
+    source, found, told = await listed(tools, tmp_path)
+    assert told == ""
+    assert {name.removeprefix("toy_") for name in found} == {*schemas, "good"}
+    assert all(tool.parameters is not None and tool.parameters["type"] == "object" for tool in found.values())
+    assert "text: is missing" in (await run(found["toy_plain"], "{}")).text
+    assert (await run(found["toy_plain"], '{"text": "x"}')).text == "good ?"
+    await source.close()
+
+
+async def test_what_the_sdk_cannot_read_costs_one_tool(tmp_path: Path, run: Run) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(150):
+        deep = {"type": "object", "properties": {"x": deep}}
+    tools = [
+        {**GOOD, "name": "deep", "inputSchema": deep},
+        {**GOOD, "name": "deep_result", "outputSchema": deep},
+        {**GOOD, "name": "half", "description": "half a character: \ud83d"},
+    ]
+    source, found, told = await listed(tools, tmp_path)
+    assert set(found) == {"toy_deep_result", "toy_half", "toy_good"}
+    assert found["toy_half"].description == "half a character: ?"
+    assert told.startswith("MCP server toy has a tool 'deep' that nests its parameters more than 64 deep")
+    assert "\n" not in told
+    assert (await run(found["toy_deep_result"], "{}")).text == "good ?"
+    await source.close()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"outputSchema": []},
+        {"outputSchema": {"type": "object", "properties": {"x": {"type": "strin"}}}},
+        {"outputSchema": {"type": 7}},
+        {"description": 7},
+        {"title": ["x"]},
+        {"annotations": "read only"},
+        {"icons": {"src": 7}},
+        {"_meta": []},
+    ],
+)
+async def test_what_a_client_can_do_without_costs_nothing(
+    odd: dict[str, Any], tmp_path: Path, run: Run
+) -> None:
+    source, found, told = await listed([{**GOOD, "name": "odd", **odd}], tmp_path)
+    assert (set(found), told) == ({"toy_odd", "toy_good"}, "")
+    assert (await run(found["toy_odd"], "{}")).text == "good ?"
+    await source.close()
+
+
+async def test_bad_tools_without_end_are_not_told_without_end(tmp_path: Path) -> None:
+    source, _, told = await listed([{"name": f"bad{number}"} for number in range(5_000)], tmp_path)
+    assert len(told.splitlines()) < 300
+    assert "too many tools" in told
+    await source.close()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+TOOL = st.fixed_dictionaries(
+    {},
+    optional={
+        key: JSON | st.just(GOOD.get(key, "x"))
+        for key in (
+            "name",
+            "title",
+            "description",
+            "inputSchema",
+            "outputSchema",
+            "annotations",
+            "icons",
+            "_meta",
+        )
+    },
+)
+
+REST = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}  # of which 2026-07-28 wants to hear
+
+
+@given(st.lists(TOOL | JSON, max_size=4), st.sampled_from(["2024-11-05", "2025-11-25", "2026-07-28"]))
+@settings(deadline=None)
+async def test_no_tool_of_a_listing_is_more_than_its_own_trouble(tools: list[Any], version: str) -> None:
+    """Whatever a listing holds, the SDK takes what the sieve lets through, and the good tool is in it."""
+    sieve = Sieve(lambda: version)
+    sending, receiving = anyio.create_memory_object_stream[SessionMessage | Exception](1)
+    answer = JSONRPCResponse(jsonrpc="2.0", id=1, result={"tools": [*tools, GOOD], **REST})
+
+    @asynccontextmanager
+    async def transport() -> AsyncIterator[Any]:
+        yield receiving, None
+
+    async with sending, sieve.before(transport()) as (received, _):
+        await sending.send(SessionMessage(answer))
+        passed = await received.receive()
+    assert isinstance(passed, SessionMessage) and isinstance(passed.message, JSONRPCResponse)
+    result = parse_server_result("tools/list", version, passed.message.result)
+    assert isinstance(result, ListToolsResult)
+    names, refused = sieve.taken()
+    assert [tool.name for tool in result.tools] == names and names[-1] == "good"
+    assert len(names) + len(refused) == len(tools) + 1
 
 
 @pytest.mark.parametrize("kind", ["many", "endless"])
@@ -369,10 +525,17 @@ async def test_a_schema_that_hangs_ends_its_host_only(
     await source.close()
 
 
-async def test_over_http(tmp_path: Path, run: Run) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that nobody is given meanwhile: bound here, where nobody listens, and free to be bound again."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
+
+
+async def test_over_http(tmp_path: Path, run: Run, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gptoss_tui.tools.mcp.server.BACK_OFF", 0.0)
     serving = await serve(port)
     try:
         entry = {"type": "http", "url": f"http://127.0.0.1:{port}/mcp", "headers": {"X-Key": "${HOME}"}}
@@ -405,7 +568,8 @@ async def serve(port: int) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    await until(lambda: listens(port))
+    await until(lambda: serving.returncode is not None or listens(port))
+    assert serving.returncode is None, "the server did not start"
     return serving
 
 
@@ -432,12 +596,17 @@ async def test_a_file_of_servers(tmp_path: Path) -> None:
                     "one": {"command": "x", "alwaysAllow": ["*"]},
                     "two": {"command": "y", "disabled": True},
                     "three": {"url": "https://z.example"},
+                    "five": {"command": "y", "enabled": False},
+                    "six": {"command": "y", "enabled": True, "disabled": True},
+                    "seven": {"command": "y", "enabled": False, "disabled": False},
+                    "eight": {"command": "y", "enabled": True, "disabled": False},
                 }
             }
         )
     )
-    origins = [source.origin for source in read_servers(file, {"four": {"command": "z"}}, tmp_path, tmp_path)]
-    assert origins == ["MCP server one", "MCP server three", "MCP server four"]
+    table = {"four": {"command": "z"}, "nine": {"command": "z", "enabled": False}}
+    origins = [source.origin for source in read_servers(file, table, tmp_path, tmp_path)]
+    assert origins == [f"MCP server {name}" for name in ("one", "three", "eight", "four")]
 
 
 @pytest.mark.parametrize(
@@ -474,12 +643,7 @@ async def test_variables_are_filled_in_as_a_shell_would(tmp_path: Path) -> None:
     assert config.cwd == str(tmp_path / "sub")
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-KEYS = st.sampled_from(["command", "args", "env", "url", "headers", "cwd", "type", "disabled"])
+KEYS = st.sampled_from(["command", "args", "env", "url", "headers", "cwd", "type", "disabled", "enabled"])
 
 
 @given(JSON | st.dictionaries(KEYS, JSON))
@@ -498,7 +662,7 @@ async def test_no_arguments_take_a_server_down(body: str, tools: Tools, run: Run
 
 
 async def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it never came to pass"
         await asyncio.sleep(0.05)

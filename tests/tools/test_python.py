@@ -22,6 +22,7 @@ from gptoss_tui.tools.sandbox import Confinement, bubblewrap
 from gptoss_tui.tools.sandbox.view import environment
 
 Run = Callable[[PythonTool, str], Coroutine[Any, Any, Any]]
+Until = Callable[[Callable[[], object]], Coroutine[Any, Any, None]]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 INSTALLED = tuple(os.path.realpath(prefix) for prefix in (sys.prefix, sys.base_prefix))
@@ -69,13 +70,14 @@ async def test_state_lasts_from_call_to_call(python: PythonTool, run: Run) -> No
     assert (await run(python, "area(2)")).text == "12.566"
 
 
-async def test_output_streams_while_the_cell_runs(python: PythonTool, run: Run) -> None:
-    await run(python, "1")  # up and running
-    start, times = time.monotonic(), []
-    async for _ in python.call("import time\nprint('first')\ntime.sleep(1.5)\nprint('last')"):
-        times.append(time.monotonic() - start)
-    assert times[0] < 1.2
-    assert times[-1] >= 1.5
+async def test_output_streams_while_the_cell_runs(python: PythonTool, files: Path) -> None:
+    # The cell goes on only when what it printed was seen.
+    code = "import pathlib, time\nprint('first')\nwhile not pathlib.Path('seen').exists(): time.sleep(0.01)\n"
+    told = ""
+    async for output in python.call(code + "print('last')"):
+        told += output.text
+        (files / "seen").touch()
+    assert told == "first\nlast\n"
 
 
 async def test_an_error_is_told_with_the_line_that_raised_it(python: PythonTool, run: Run) -> None:
@@ -109,9 +111,7 @@ async def test_a_long_value_is_cut_in_the_middle(python: PythonTool, run: Run) -
 
 async def test_a_flood_is_stopped_and_state_kept(python: PythonTool, run: Run) -> None:
     await run(python, "before = 1")
-    start = time.monotonic()
     answer = await run(python, "while True: print('y' * 1000)")
-    assert time.monotonic() - start < 15
     assert answer.is_error
     assert len(answer.text) < 110_000
     assert "[ERROR] Stopped because it printed too much" in answer.text
@@ -138,6 +138,7 @@ async def test_a_flood_of_small_messages_leaves_the_loop_alive(python: PythonToo
     assert not cell.result().is_error
 
 
+@pytest.mark.usefixtures("with_bubblewrap")
 async def test_files_are_shared_at_the_promised_place(python: PythonTool, run: Run, files: Path) -> None:
     (files / "given.txt").write_text("from outside")
     assert (await run(python, "print(open('/mnt/data/given.txt').read())")).text == "from outside\n"
@@ -166,6 +167,7 @@ async def test_a_picture_does_not_follow_a_link_out(
     assert (files / "picture-9.gif").read_bytes() == PNG
 
 
+@pytest.mark.usefixtures("with_bubblewrap")
 async def test_the_persons_files_are_not_there(python: PythonTool, run: Run, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("key")
@@ -192,6 +194,7 @@ async def test_nothing_outside_the_workspace_can_be_written(python: PythonTool, 
     assert (await run(python, code)).text == "[]"
 
 
+@pytest.mark.usefixtures("with_bubblewrap")
 async def test_the_network_is_out_of_reach(python: PythonTool, run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as canary:
         port = canary.getsockname()[1]
@@ -204,6 +207,7 @@ async def test_the_network_is_out_of_reach(python: PythonTool, run: Run) -> None
             canary.accept()
 
 
+@pytest.mark.usefixtures("with_bubblewrap")
 async def test_it_is_an_ordinary_user_without_privileges(python: PythonTool, run: Run) -> None:
     code = """
     import os
@@ -244,16 +248,16 @@ async def test_a_closed_call_stops_and_state_is_kept(python: PythonTool, run: Ru
     outputs = python.call("kept = 5\nprint('on', flush=True)\nimport time\ntime.sleep(60)\nkept = 6")
     first = await anext(aiter(outputs))
     assert first.text == "on\n"
-    start = time.monotonic()
     await outputs.aclose()
-    assert time.monotonic() - start < 20
     assert (await run(python, "kept")).text == "5"
 
 
-async def test_a_cancelled_task_stops_the_call(python: PythonTool, run: Run) -> None:
-    await run(python, "steps = 0")
-    task = asyncio.create_task(run(python, "import time\nwhile True:\n    time.sleep(0.01)\n    steps += 1"))
-    await asyncio.sleep(0.5)
+async def test_a_cancelled_task_stops_the_call(
+    python: PythonTool, run: Run, files: Path, until: Until
+) -> None:
+    code = "import time\nsteps = 0\nwhile True:\n    time.sleep(0.01)\n    steps += 1\n    open('steps', 'w')"
+    task = asyncio.create_task(run(python, code))
+    await until((files / "steps").exists)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -271,9 +275,7 @@ async def test_a_cell_that_takes_too_long_is_interrupted(hasty: PythonTool, run:
 
 async def test_a_cell_that_cannot_be_interrupted_costs_the_state(hasty: PythonTool, run: Run) -> None:
     await run(hasty, "kept = 7")
-    start = time.monotonic()
     answer = await run(hasty, "sum(range(10**12))")
-    assert time.monotonic() - start < 2 + 2 + 6
     assert answer.is_error
     assert "[ERROR] Timed out after 2 s" in answer.text
     assert "All variables are lost" in answer.text
@@ -292,33 +294,41 @@ async def test_a_cell_that_cannot_be_interrupted_costs_the_state(hasty: PythonTo
 async def test_death_is_noticed_and_the_next_call_runs(
     hasty: PythonTool, run: Run, code: str, how: str
 ) -> None:
-    await run(hasty, "1")  # up and running
-    start = time.monotonic()
     answer = await run(hasty, code)
-    assert time.monotonic() - start < 20
     assert answer.is_error
     assert f"[ERROR] The Python process ended ({how})" in answer.text
     assert (await run(hasty, "1 + 1")).text == "2"
 
 
-async def test_closing_ends_a_running_call(confinement: Confinement, run: Run) -> None:
+async def test_closing_ends_a_running_call(confinement: Confinement) -> None:
     tool = PythonTool(confinement=confinement)
-    call = asyncio.create_task(run(tool, "import time; time.sleep(60)"))
-    await tool.start()
-    await asyncio.sleep(0.5)
+    outputs = aiter(tool.call("import time; print('on', flush=True); time.sleep(600)"))
+    assert (await anext(outputs)).text == "on\n"
     await tool.close()
-    answer = await asyncio.wait_for(call, 5)
-    assert answer.is_error
+    assert [output.is_error async for output in outputs][-1]
 
 
-async def test_death_between_calls_is_told(hasty: PythonTool, run: Run) -> None:
-    await run(hasty, "import threading, os; threading.Timer(0.2, os._exit, [3]).start()")
-    await asyncio.sleep(0.6)
+def children() -> set[int]:
+    """The processes that this one has started and not yet taken leave of."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {int(child) for task in tasks for child in task.read_text().split()}
+
+
+async def test_death_between_calls_is_told(hasty: PythonTool, run: Run, until: Until) -> None:
+    # It dies after the call, when it is told to.
+    code = "import os, pathlib, threading, time\ndef die():\n"
+    code += "    while not pathlib.Path('go').exists(): time.sleep(0.01)\n    os._exit(3)\n"
+    await run(hasty, code + "threading.Thread(target=die).start()")
+    before = children()
+    (hasty.workspace / "go").touch()
+    await until(lambda: before - children())
+    await asyncio.sleep(0.1)  # until the loop has heard of it too
     answer = await run(hasty, "1 + 1")
     told = "[Python had ended (exit status 3) and was started anew: earlier variables are lost.]"
     assert answer.text == f"{told}\n2"
 
 
+@pytest.mark.usefixtures("with_bubblewrap")
 async def test_a_kernel_that_does_not_start_is_an_answer(
     confinement: Confinement, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,7 +371,7 @@ async def test_it_says_where_it_runs_once_that_is_known(confinement: Confinement
     assert "not tried yet" in tool.where
     await tool.start()
     assert tool.risk("1").reach is Reach.BOUNDED
-    assert tool.where == "in a sandbox"
+    assert tool.where == {"bubblewrap": "in a sandbox", "landlock": "in a reduced sandbox"}[confinement.kind]
     await tool.close()
 
 
@@ -417,6 +427,7 @@ async def test_closing_removes_what_was_made_and_allows_a_new_start(
     await tool.close()
 
 
+@pytest.mark.usefixtures("with_bubblewrap")
 async def test_the_files_of_a_conversation_outlive_the_kernel(
     confinement: Confinement, run: Run, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def test_it_is_confined() -> None:
         "--read-only",
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
+        "--log-driver=none",
         "--user=1000:1000",
         f"--pids-limit={limits.TASKS}",
         f"--memory={limits.MEMORY}",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from gptoss_tui.tools.python import PythonTool
 from gptoss_tui.tools.sandbox import Confinement, landlock, limits, probe, watchdog
 
 Run = Callable[[PythonTool, str], Coroutine[Any, Any, Any]]
+Until = Callable[[Callable[[], object]], Coroutine[Any, Any, None]]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FORK_BOMB = """
@@ -157,11 +158,9 @@ async def test_a_flood_is_stopped(ordinary: PythonTool, run: Run) -> None:
 
 async def test_a_hang_costs_the_state_and_no_more(rung: Confinement, run: Run) -> None:
     tool = PythonTool(confinement=rung, time_limit=1)
-    start = time.monotonic()
     answer = await run(tool, "sum(range(10**12))")
     assert answer.is_error
     assert "All variables are lost" in answer.text
-    assert time.monotonic() - start < 30
     assert (await run(tool, "6 * 7")).text == "42"
     await tool.close()
 
@@ -177,6 +176,7 @@ async def test_a_fork_bomb_that_goes_on_is_ended(rung: Confinement, run: Run) ->
 
 
 @pytest.mark.parametrize("version", [3, 4, 5, 6])
+@pytest.mark.usefixtures("with_landlock")
 async def test_an_older_landlock_confines_too(
     run: Run, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
@@ -193,6 +193,7 @@ async def test_an_older_landlock_confines_too(
     await tool.close()
 
 
+@pytest.mark.usefixtures("with_landlock")
 async def test_a_landlock_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(landlock, "abi", lambda: 2)
     (failure,) = (await probe(kinds=["landlock"])).failures
@@ -224,13 +225,18 @@ async def test_what_cannot_be_watched_does_not_run(
 
 
 async def test_what_a_cell_leaves_running_ends_with_the_tool(
-    rung: Confinement, run: Run, alive: Callable[[int], bool]
+    rung: Confinement, run: Run, until: Until
 ) -> None:
     marker = f"{time.time_ns()}"
     tool = PythonTool(confinement=rung)
     code = f"import subprocess; subprocess.Popen(['sleep', '1{marker}'], start_new_session=True).pid > 0"
     assert (await run(tool, code)).text == "True"
     await tool.close()
-    await asyncio.sleep(0.5)
-    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not [command for command in commands if marker.encode() in command]
+    await until(lambda: not [command for command in commands() if marker.encode() in command])
+
+
+def commands() -> Iterator[bytes]:
+    """The command line of every process."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield path.read_bytes()

@@ -18,6 +18,8 @@ from gptoss_tui.training.categories import CATEGORIES, efforts
 from gptoss_tui.training.evaluate import wilson
 from gptoss_tui.training.trial import Trial
 
+pytestmark = pytest.mark.usefixtures("sandbox")
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def trial() -> AsyncIterator[Trial]:

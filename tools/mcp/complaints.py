@@ -6,6 +6,8 @@ import logging
 import re
 import sys
 
+from ..log import readable
+
 _STYLE = re.compile(r"\x1b\[[0-9;:?]*[@-~]")
 
 LONGEST = 1 << 20
@@ -46,8 +48,3 @@ class _ToLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._complaints.say(f"{record.name}: {record.getMessage()[:500]}")
-
-
-def readable(text: str) -> str:
-    """`text` without characters that a terminal would obey or hide."""
-    return "".join(one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text)

@@ -67,8 +67,13 @@ def _servers(entries: Mapping[str, Any], folder: Path, logs: Path) -> list[Sourc
     return [
         Server(name, partial(read_entry, entry, os.environ, folder), logs)
         for name, entry in entries.items()
-        if not (isinstance(entry, dict) and entry.get("disabled") is True)
+        if not (isinstance(entry, dict) and _is_off(entry))
     ]
+
+
+def _is_off(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is switched off, in either of the words that programs have for it."""
+    return entry.get("disabled") is True or entry.get("enabled") is False
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -92,6 +97,11 @@ def read_entry(entry: Any, environment: Mapping[str, str], folder: Path) -> Serv
     kind = filled.get("type", "")
     if kind not in ("", "stdio", "http", "streamable-http", "streamableHttp"):
         raise ConfigError(f"its type is {kind!r}; there are stdio and http")
+    for switch in ("disabled", "enabled"):
+        if not isinstance(entry.get(switch, True), bool):
+            raise ConfigError(
+                f"its {switch} is {entry[switch]!r}; that is true or false, without quotation marks"
+            )
     if ("command" in filled) == ("url" in filled):
         raise ConfigError("its entry needs a command, or else a url")
     limit = filled.get("startup_timeout_sec", START_LIMIT)

@@ -29,6 +29,7 @@ from ..lines import say, take_streams
 from .complaints import Complaints
 from .listing import Listed, list_tools
 from .result import as_text
+from .sieve import Sieve
 from .stdio import Program
 from .validate import check
 
@@ -53,6 +54,8 @@ class Host:
         self._complaints = Complaints()
         self._program = Program(config, self._complaints) if config["command"] else None
         self._status: int | None = None
+        self._sieve = Sieve(lambda: self._version)
+        self._version = ""
         self._tools: dict[str, Listed] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
 
@@ -66,7 +69,8 @@ class Host:
                 client = await stack.enter_async_context(self._client())
                 # Not before: a program that was started inherits it.
                 resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-                self._tools, refused = await list_tools(client)
+                self._version = client.protocol_version
+                self._tools, refused = await list_tools(client, self._sieve)
             except BaseException as error:
                 await self._fail(error)
             late.cancel()
@@ -88,12 +92,13 @@ class Host:
         """Without callbacks for sampling and elicitation: what a server asks of the person is refused."""
         me = Implementation(name="gptoss-chat", version="1")
         if self._program is not None:
-            return Client(self._program.transport(), client_info=me)
+            return Client(self._sieve.before(self._program.transport()), client_info=me)
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
         timeout = httpx2.Timeout(30.0, read=300.0)
         http = httpx2.AsyncClient(headers=self._config["headers"], timeout=timeout)
         http.event_hooks = {"response": [self._heed]}
-        return Client(streamable_http_client(self._config["url"], http_client=http), client_info=me)
+        transport = streamable_http_client(self._config["url"], http_client=http)
+        return Client(self._sieve.before(transport), client_info=me)
 
     async def _heed(self, response: httpx2.Response) -> None:
         """Note a refusal, of which the SDK says nothing."""

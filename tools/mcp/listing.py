@@ -9,6 +9,8 @@ from typing import Any
 from mcp import Client
 from mcp_types import Tool
 
+from .sieve import Sieve, left_out
+
 MOST_TOOLS = 256
 MOST_PAGES = 32
 LONGEST_NAME = 256
@@ -16,7 +18,6 @@ LONGEST_DESCRIPTION = 4_000
 """Characters; what is longer is cut."""
 LONGEST_SCHEMA = 50_000
 LONGEST_IN_ALL = 1_000_000
-DEEPEST_SCHEMA = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +34,23 @@ class Listed:
         return {"name": self.name, "description": self.description, "parameters": self.schema}
 
 
-async def list_tools(client: Client) -> tuple[dict[str, Listed], list[str]]:
-    """The tools by name, and why others are left out."""
+async def list_tools(client: Client, sieve: Sieve) -> tuple[dict[str, Listed], list[str]]:
+    """The tools by name, and why others are left out; `sieve` stands before `client`."""
     found: dict[str, Listed] = {}
     refused: list[str] = []
     cursor: str | None = None
     room = LONGEST_IN_ALL
     for _ in range(MOST_PAGES):
         page = await client.list_tools(cursor=cursor)
+        passed, reasons = sieve.taken()
+        given = {tool.name for tool in page.tools}
+        reasons += [left_out(name, _HEADERS) for name in passed if name not in given]
+        refused += reasons[: MOST_TOOLS - len(refused)]
         for tool in page.tools:
             if len(found) + len(refused) >= MOST_TOOLS or room < 0:
                 return found, [*refused, "has too many tools, or too long ones; the rest is left out."]
             if reason := _objection(tool, found):
-                refused.append(f"has a tool {tool.name[:80]!r} that {reason}. That one is left out.")
+                refused.append(left_out(tool.name, reason))
                 continue
             listed = found[tool.name] = Listed(tool.name, _description(tool), tool.input_schema)
             room -= len(listed.description) + len(json.dumps(listed.schema))
@@ -53,6 +58,10 @@ async def list_tools(client: Client) -> tuple[dict[str, Listed], list[str]]:
         if cursor is None:
             break
     return found, refused
+
+
+_HEADERS = "asks for headers that it must not have"
+"""What the SDK leaves out by itself."""
 
 
 def _description(tool: Tool) -> str:
@@ -65,19 +74,6 @@ def _objection(tool: Tool, found: dict[str, Listed]) -> str:
         return "is there twice"
     if len(tool.name) > LONGEST_NAME:
         return "has too long a name"
-    if _depth(tool.input_schema) > DEEPEST_SCHEMA:
-        return f"nests its parameters more than {DEEPEST_SCHEMA} deep"
     if len(json.dumps(tool.input_schema)) > LONGEST_SCHEMA:
         return f"describes its parameters in more than {LONGEST_SCHEMA:,} characters"
     return ""
-
-
-def _depth(schema: Any) -> int:
-    """How deep `schema` nests, without recursion."""
-    deepest, rest = 0, [(schema, 1)]
-    while rest:
-        value, depth = rest.pop()
-        deepest = max(deepest, depth)
-        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        rest += [(one, depth + 1) for one in inner]
-    return deepest

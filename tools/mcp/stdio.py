@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
-from mcp_types import jsonrpc_message_adapter
+from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
 
 from .complaints import Complaints
 
@@ -58,8 +59,8 @@ class Program:
             async with inbox:
                 async for line in self._lines(process):
                     try:
-                        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-                    except ValueError:
+                        message = _message(line)
+                    except (ValueError, RecursionError):
                         self.wrote_rubbish = True
                         self._complaints.say(f"no message: {line[:200].decode(errors='replace')}")
                         continue
@@ -117,3 +118,15 @@ class Program:
             how = f"ended with status {status}" if status >= 0 else f"was ended by signal {-status}"
             return how + (f": {self._complaints.last}" if self._complaints.last else "")
         return ""
+
+
+def _message(line: bytes) -> JSONRPCMessage:
+    """A message of the protocol; half a character in it becomes a mark. Raises ValueError and RecursionError.
+
+    The SDK's own reader takes neither that nor 200 levels, and one tool's text would cost all of them.
+    """
+    try:
+        return jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValueError:
+        whole = json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8", "replace")
+        return jsonrpc_message_adapter.validate_python(json.loads(whole), by_name=False)

@@ -49,6 +49,8 @@ def main() -> None:
         return serialize(self, {**message, "content": bounded(message.get("content"))}, ident)
 
     Session.serialize = serialize_bounded
+    # It would print how to connect to it; what is printed while it starts is for complaints.
+    IPKernelApp.log_connection_info = lambda self: None  # type: ignore[method-assign]
     # `!command` wants a pseudo-terminal, which not every sandbox has; a pipe will do.
     if not can_open("/dev/ptmx"):
         ZMQInteractiveShell.system = ZMQInteractiveShell.system_raw

@@ -14,16 +14,18 @@ import secrets
 import shutil
 import sys
 import tempfile
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from ..excerpt import excerpt
 from ..sandbox import Confinement, Folder, Program, launch
 from ..sandbox.launch import NOBODY
 from . import inside
+from .start_log import StartLog
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous import AsyncKernelClient
@@ -81,9 +83,10 @@ class KernelError(Exception):
 class Kernel:
     """A running kernel. Made by `start`; after `Died` or `kill` it is of no further use."""
 
-    def __init__(self, program: Program, client: AsyncKernelClient, folder: Path) -> None:
+    def __init__(self, program: Program, client: AsyncKernelClient, folder: Path, log: StartLog) -> None:
         self.folder = folder  # where code finds the workspace
         self._program = program
+        self._log = log
         self._client = client
         # Bounded, so that a flood waits in the sockets instead of in our memory.
         self._inbox: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(maxsize=1000)
@@ -98,11 +101,12 @@ class Kernel:
 
     @classmethod
     async def start(
-        cls, confinement: Confinement, workspace: Path, log: IO[bytes], *, writable: bool = True
+        cls, confinement: Confinement, workspace: Path, log: Path | None, *, writable: bool = True
     ) -> Kernel:
         """Start a kernel in that confinement with `workspace` as its working folder, perhaps only to read.
 
-        Raises KernelError when it does not come up.
+        What it complains of until it is ready goes to the file `log`. Raises KernelError when it does not get
+        that far.
         """
         folder = socket_folder()
         kind = confinement.kind
@@ -118,8 +122,8 @@ class Kernel:
                 kind,
                 folders=[Folder(folder, folder, writable=True), Folder(workspace, cwd, writable=writable)],
                 cwd=cwd,
-                stdout=log,
-                stderr=log,
+                stdout=PIPE,
+                stderr=STDOUT,
                 remove=folder,
                 box=confinement.box,
             )
@@ -127,14 +131,17 @@ class Kernel:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         client.start_channels(stdin=False, hb=False)
-        kernel = cls(process, client, cwd)
+        assert process.stdout is not None
+        kernel = cls(process, client, cwd, StartLog(process.stdout, log))
         try:
             await asyncio.wait_for(kernel._ready(), START_LIMIT)
         except BaseException as error:
             await kernel.kill()
             if isinstance(error, TimeoutError):
-                raise KernelError(f"it was not ready within {START_LIMIT:.0f} s") from error
+                late = f"it was not ready within {START_LIMIT:.0f} s"
+                raise KernelError(late + kernel._log.last()) from error
             raise
+        kernel._log.close()
         return kernel
 
     @property
@@ -186,6 +193,7 @@ class Kernel:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._program.stop()
+        await self._log.ended(LAST_OUTPUT)
         self._client.stop_channels()
         self._client.context.destroy(linger=0)
         # Whoever still waits for the cell learns of its end.
@@ -201,7 +209,8 @@ class Kernel:
                 while silent:
                     source, message = await asyncio.wait_for(self._inbox.get(), 0.5 if len(silent) < 2 else 5)
                     if source == "exit":
-                        raise KernelError(f"it ended at once ({message['how']}); its log may say why")
+                        await self._log.ended(LAST_OUTPUT)
+                        raise KernelError(f"it ended at once, {message['how']}{self._log.last()}")
                     silent.discard(source)
             except TimeoutError:
                 continue

@@ -10,7 +10,7 @@ import stat
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from ..sandbox import Confinement, probe
 from ..tool import Output, Reach, Risk, Tool
@@ -18,7 +18,6 @@ from .cell import Cell
 from .kernel import INSIDE, Kernel, KernelError
 
 TIME_LIMIT = 120.0  # seconds; the model is told so in its prompt
-LONGEST_LOG = 1_000_000  # bytes
 
 Mode = Literal["read-only", "workspace-write", "danger-full-access"]
 """What a cell may write: nothing but temporary files; the workspace as well; whatever the person may."""
@@ -38,7 +37,7 @@ class PythonTool(Tool):
     image to run in, if that can be done here.
     Files live in `workspace`, a folder of this machine, which the sandbox shows as /mnt/data: the one that
     was given, or the conversation's (see `Tool.keep`), or else one that is removed on `close`. What the
-    kernel process itself complains of goes to the file `log`.
+    kernel process itself complains of while it starts goes to the file `log`.
     """
 
     name = "python"
@@ -182,9 +181,8 @@ class PythonTool(Tool):
 
     async def _new_kernel(self) -> Kernel:
         assert self.confinement is not None
-        with _open_log(self._log or Path(os.devnull)) as file:
-            writable = self._mode != "read-only"
-            return await Kernel.start(self.confinement, self.workspace, file, writable=writable)
+        writable = self._mode != "read-only"
+        return await Kernel.start(self.confinement, self.workspace, self._log, writable=writable)
 
     async def _kernel(self) -> tuple[Kernel, str]:
         """The kernel, up and idle, and how an earlier one ended between two calls, if it did."""
@@ -210,14 +208,3 @@ class PythonTool(Tool):
         if self._stopping is not None:
             stopping, self._stopping = self._stopping, None
             await stopping
-
-
-def _open_log(path: Path) -> BinaryIO:
-    """Open `path` to append, mode 0600, begun anew once it is long; the null device if it cannot be."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = os.O_TRUNC if path.exists() and path.stat().st_size > LONGEST_LOG else 0
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | fresh, 0o600)
-        return os.fdopen(descriptor, "ab", buffering=0)
-    except OSError:
-        return Path(os.devnull).open("ab", buffering=0)

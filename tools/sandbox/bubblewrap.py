@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import limits
-from .view import SYSTEM, SYSTEM_FILES, Folder, environment
+from .view import SYSTEM, SYSTEM_FILES, Folder, environment, prefixes
 
 FILTER = 9  # the descriptor from which bwrap reads the seccomp filter
 
@@ -32,8 +32,15 @@ def command(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> lis
             mounts += ["--ro-bind", place, place]
     for place in SYSTEM_FILES:
         mounts += ["--ro-bind-try", place, place]
+    # The folders around the parts of the interpreter: in /tmp, say, they could be written otherwise.
+    filled = [*map(Path, SYSTEM), *(folder.target for folder in folders)]
+    hollow = [str(place) for place in prefixes() if not any(place.is_relative_to(one) for one in filled)]
+    for place in hollow:
+        mounts += ["--tmpfs", place]
     for folder in folders:
         mounts += ["--bind" if folder.writable else "--ro-bind", str(folder.source), str(folder.target)]
+    for place in hollow:
+        mounts += ["--remount-ro", place]
 
     variables = [word for item in environment().items() for word in ("--setenv", *item)]
     # Set by prlimit(1) inside: a task limit set outside would count all the person's other processes as well.

@@ -80,7 +80,7 @@ def escapes(port: int, outside: str, lent: str, hidden: list[str]) -> list[str]:
     places = [f"{outside}/secret", *hidden, "/etc/shadow", "/etc/passwd"]
     found = [f"{path} can be read" for path in places if readable(path)]
     found += written(Path(outside), Path(lent))
-    for folder in ("/", "/usr", "/etc", "/dev", sys.prefix):
+    for folder in ("/", "/usr", "/etc", "/dev", sys.prefix, f"{sys.prefix}/bin", f"{sys.prefix}/lib"):
         place = Path(folder, "canary")
         try:
             place.touch()

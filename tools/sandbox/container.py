@@ -67,6 +67,8 @@ def command(
         *(["--userns=keep-id"] if Path(box.engine).name == "podman" and user else []),
         *("--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
         *(f"--user={user}:{user}", "--hostname=sandbox", "--ipc=private"),
+        # Or the engine keeps in a file of its own whatever is printed.
+        "--log-driver=none",
         *(f"--pids-limit={limits.TASKS}", f"--memory={limits.MEMORY}", f"--memory-swap={limits.MEMORY}"),
         *(f"--shm-size={limits.SHARED_MEMORY}", f"--tmpfs=/tmp:{_temporary()}"),
         *mounts,

@@ -21,9 +21,10 @@ from pathlib import Path
 from . import bubblewrap, canary, container, landlock, syscalls
 from .container import Container
 from .launch import NOBODY, Kind, Program, launch
-from .view import Folder
+from .view import Folder, objection, secrets_at_home
 
 PATIENCE = 10.0  # seconds for one trial, which takes about a tenth of one
+LEAKS = "it does not hold here"
 
 LADDER: tuple[Kind, ...] = ("bubblewrap", "landlock")
 
@@ -71,6 +72,8 @@ async def probe(image: str = "", kinds: Sequence[Kind] = LADDER) -> Confinement:
         return Confinement("none", f"There is no sandbox for {sys.platform} yet.")
     if syscalls.here() is None:
         return Confinement("none", f"There is no sandbox for {os.uname().machine} processors yet.")
+    if why := objection():
+        return Confinement("none", why)
     failures: list[Failure] = []
     rungs: list[tuple[Kind, Container | None]] = [(kind, None) for kind in kinds]
     if image:
@@ -112,7 +115,8 @@ async def _tried(kind: Kind, box: Container | None) -> Failure | None:
         why = f"did not finish its trial within {PATIENCE:.0f} s"
     except OSError as error:
         why = str(error)
-    return Failure(kind, why, _mend(kind)) if why else None
+    # No switch of the system's mends a sandbox that runs and leaks.
+    return Failure(kind, why, "" if why.startswith(LEAKS) else _mend(kind)) if why else None
 
 
 async def _trial(kind: Kind, box: Container | None) -> str:
@@ -168,7 +172,7 @@ async def _report(program: Program, address: Path) -> str:
     except ValueError:
         return f"its trial said something else ({report[:100].decode(errors='replace').strip()})"
     if escapes:
-        return f"it does not hold here: {', '.join(escapes)}"
+        return f"{LEAKS}: {', '.join(escapes)}"
     try:
         _, writer = await asyncio.open_unix_connection(address)
     except OSError as error:
@@ -179,9 +183,8 @@ async def _report(program: Program, address: Path) -> str:
 
 def _private(kind: Kind) -> list[str]:
     """Files of the person's that must be out of reach."""
-    home = [str(path) for path in sorted(Path.home().glob("*")) + sorted(Path.home().glob(".*"))][:20]
     # In a namespace of its own, that number is another process's.
-    return [*home, *([f"/proc/{os.getpid()}/environ"] if kind == "landlock" else [])]
+    return [*secrets_at_home(), *([f"/proc/{os.getpid()}/environ"] if kind == "landlock" else [])]
 
 
 def _mend(kind: Kind) -> str:

@@ -10,10 +10,11 @@ import secrets
 import signal
 import sys
 import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from . import bubblewrap, container, landlock, limits, seccomp
 from .container import Container
@@ -89,8 +90,8 @@ async def launch(
     *,
     folders: Sequence[Folder] = (),
     cwd: Path,
-    stdout: int | IO[bytes],
-    stderr: int | IO[bytes],
+    stdout: int,
+    stderr: int,
     remove: Path | None = None,
     box: Container | None = None,
 ) -> Program:
@@ -101,9 +102,14 @@ async def launch(
     there source and target must be the same. When root starts a confined program, the folders change hands to
     `NOBODY`, whom the program runs as. Its memory, tasks and files are watched.
 
+    `stdout` and `stderr` are pipes, or nothing (PIPE, STDOUT, DEVNULL), never a file: whoever holds a
+    descriptor of one can read it from the beginning, empty it, and open it to others.
+
     `remove` is a folder to delete when the program has ended, be we there to see it or not. The program dies
     with us, however we die. Raises OSError when this kind is impossible here.
     """
+    if not {stdout, stderr} <= {PIPE, STDOUT, DEVNULL}:
+        raise ValueError("code gets no descriptor of ours")
     user = None
     if kind != "none" and os.geteuid() == 0:
         user = NOBODY
@@ -129,9 +135,7 @@ async def launch(
     return await _guarded(spec, environment, stdout, stderr)
 
 
-async def _guarded(
-    spec: dict[str, Any], environment: dict[str, str], stdout: int | IO[bytes], stderr: int | IO[bytes]
-) -> Program:
+async def _guarded(spec: dict[str, Any], environment: dict[str, str], stdout: int, stderr: int) -> Program:
     verdict, told = os.pipe()
     nothing: dict[str, Any] = {"user": None, "expose": [], "cover": [], "filter": None, "watch": None}
     spec = {**nothing, "remove": [], "afterwards": None, "verdict": told, **spec}
@@ -140,7 +144,7 @@ async def _guarded(
         guard = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(warden), json.dumps(spec)),
             env=environment,
-            stdin=asyncio.subprocess.PIPE,
+            stdin=PIPE,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 # The programs and libraries every distribution keeps here; readable by everyone, so never exposed twice.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+# What the system's kernel makes up is not on any disk.
+KERNELS = ("/dev", "/proc", "/sys")
+
+# What an installation of Python consists of, or an environment. Whatever else lies in such a folder is the
+# person's own: the project in which `python -m venv .` was run, say, or conda's other environments.
+INSTALLATION = ("bin", "etc", "include", "lib", "lib32", "lib64", "libexec", "share", "ssl", "pyvenv.cfg")
+# Where the person's own data lie, below the home folder, whichever installation has that folder as well.
+PERSONAL = (".", ".cache", ".config", ".local/share", ".local/state")
+
+ENOUGH = 20  # entries of one folder for the canary to try
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +52,11 @@ def environment(temporary: str = "/tmp") -> dict[str, str]:
 def interpreter() -> list[Folder]:
     """The running Python, each part at its own path: installation, environment, links between them."""
     parts: dict[Path, Path] = {}
-    for prefix in (sys.base_prefix, sys.prefix):
-        real = Path(prefix).resolve()
-        parts |= {real: real, Path(prefix): real}
+    for prefix in prefixes():
+        for name in INSTALLATION:
+            part = prefix / name
+            if part.exists() and not _is_personal(source := part.resolve()):
+                parts |= {source: source, part: source}
     link = Path(sys.executable)
     parts[link] = link.resolve()
     while link.is_symlink():
@@ -54,3 +69,64 @@ def interpreter() -> list[Folder]:
         if not any(target.is_relative_to(place) for place in covered):
             shown.append(Folder(source, target))
     return shown
+
+
+def prefixes() -> list[Path]:
+    """The folders of the running Python, the outer ones first: under the names it knows, and their own."""
+    named = [Path(prefix) for prefix in (sys.base_prefix, sys.prefix)]
+    every = [place for prefix in named for place in (prefix.resolve(), prefix)]
+    return sorted(dict.fromkeys(every), key=lambda place: len(place.parts))
+
+
+def objection() -> str:
+    """Why the running Python cannot be shown without the person's files, and what to do; empty if it can."""
+    home = _home()
+    for prefix, mend in (
+        (sys.base_prefix, "with another Python than that"),
+        (sys.prefix, "with `python3 -m venv ~/.venvs/gptoss-chat`, say"),
+    ):
+        if Path(prefix).resolve() == home:
+            return (
+                f"The Python that gptoss-chat runs in is spread over your home folder itself ({prefix}), and "
+                "code that sees the one would see the other: "
+                f"install gptoss-chat into an environment in a folder of its own, {mend}."
+            )
+    for place in SYSTEM:
+        if home.is_relative_to(Path(place).resolve()):
+            return f"Your home folder, {home}, lies in {place}, which code sees: set HOME to one elsewhere."
+    return ""
+
+
+def secrets_at_home() -> list[str]:
+    """Places in the home folder that confined code must not read: those beside what is lent."""
+    lent = [place for folder in interpreter() for place in (folder.source, folder.target)]
+    lent += [Path(place).resolve() for place in (*SYSTEM, *SYSTEM_FILES, *KERNELS)]
+    return [str(place) for place in _beside(lent, _home())]
+
+
+def _beside(lent: Sequence[Path], folder: Path) -> Iterator[Path]:
+    """Some entries of `folder`, and of those folders in it that lead to what is `lent`."""
+
+    def is_lent(entry: Path) -> bool:
+        real = Path(os.path.realpath(entry))
+        return any(real.is_relative_to(place) for place in lent)
+
+    ways = {folder / place.relative_to(folder).parts[0] for place in lent if folder in place.parents}
+    try:
+        entries = sorted(set(folder.iterdir()) - ways)
+    except OSError:
+        return  # code cannot read more than we can
+    yield from islice((entry for entry in entries if not is_lent(entry)), ENOUGH)
+    for way in sorted(ways):
+        if way.is_dir() and not way.is_symlink() and not is_lent(way):
+            yield from _beside(lent, way)
+
+
+def _home() -> Path:
+    """The home folder by its real name; no folder at all if the person has none."""
+    return Path(os.path.realpath(os.path.expanduser("~")))  # noqa: PTH111  # Path.home raises
+
+
+def _is_personal(part: Path) -> bool:
+    """Whether `part` of an installation holds what is nobody's but the person's: ~/.local/share, say."""
+    return any(Path(_home(), place).is_relative_to(part) for place in PERSONAL)

@@ -129,6 +129,12 @@ def kill(program: int) -> None:
         send(process, signal.SIGKILL)
 
 
+def seal(descriptor: int) -> None:
+    """Keep what is inside from opening our pipe's other end by way of /proc, and waiting there."""
+    if sys.platform == "linux" and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, 0)
+
+
 def kill_with_owner(program: int) -> None:
     while os.read(0, 4096):
         pass
@@ -147,6 +153,8 @@ def watch(most: dict[str, Any], program: int, verdict: int) -> None:
 def main() -> int:
     spec = json.loads(sys.argv[1])
     os.set_inheritable(spec["verdict"], False)
+    for stream in (1, 2):
+        seal(stream)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":

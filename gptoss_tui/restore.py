@@ -1,0 +1,94 @@
+"""The terminal given back by another process, when the one that took it can no longer do it.
+
+No handler runs in a process that is killed with SIGKILL or crashes in native code. So a small process waits
+on a pipe for as long as the screen has the terminal: a word on it says that all is in order, and its end
+without the word says that the screen is gone. It runs this very file, and imports nothing but what it needs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import termios
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+IN_ORDER: Final = b"."
+
+_LONGEST_S: Final = 5
+"""Nobody may be reading at the terminal's other end: no write waits longer."""
+
+# An unfinished string is ended first: it would swallow the rest. Textual and textual-image switch these on.
+_RESTORE: Final = (
+    "\x1b\\"
+    "\x1b[?2026l"  # synchronized output
+    "\x1b[?2004l"  # bracketed paste
+    "\x1b[?7h"  # line wrap
+    "\x1b[?2048l"  # reports of the size
+    "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"  # mouse
+    "\x1b[?1004l"  # reports of the focus
+    "\x1b[<u"  # kitty's keyboard protocol; each screen has its own, so before the screen is left
+    "\x1b[0m"
+    "\x1b[?1049l"  # alternate screen
+    "\x1b[?25h"  # cursor
+)
+
+
+class Watcher:
+    """The process that waits, seen from the one that takes the terminal."""
+
+    def __init__(self, terminal: IO[str]) -> None:
+        """Start to watch over `terminal`, to be restored as it is now; raises OSError and termios.error."""
+        import subprocess
+
+        modes = termios.tcgetattr(terminal)
+        # A session of its own: no key and no hangup reaches it, and it may write whoever has the foreground.
+        self._process: Popen[bytes] = subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__, _packed(modes)],
+            stdin=subprocess.PIPE,
+            stdout=terminal,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        """The terminal has been given back: the watcher ends, and writes nothing."""
+        assert self._process.stdin is not None
+        with suppress(OSError), self._process.stdin as pipe:
+            pipe.write(IN_ORDER)
+        self._process.wait()
+
+
+def _packed(modes: list[Any]) -> str:
+    """What `termios.tcgetattr` gave, as one argument; control characters are numbers in it."""
+    *numbers, characters = modes
+    return " ".join(str(each if isinstance(each, int) else each[0]) for each in (*numbers, *characters))
+
+
+def _unpacked(packed: str) -> list[Any]:
+    numbers = [int(each) for each in packed.split()]
+    # VMIN and VTIME may be bytes as well: they are numbers either way.
+    return [*numbers[:6], [bytes([each]) for each in numbers[6:]]]
+
+
+def _wait_and_restore(packed: str) -> None:
+    """Wait for the word on stdin; without it, restore the terminal that stdout is, as far as it is there."""
+    import signal
+
+    if os.read(0, 1) == IN_ORDER:
+        return
+    signal.alarm(_LONGEST_S)
+    with suppress(OSError):
+        os.write(1, _RESTORE.encode())
+    with suppress(termios.error):
+        termios.tcsetattr(1, termios.TCSANOW, _unpacked(packed))
+        # What the terminal reported to the screen would be read as typed.
+        termios.tcflush(1, termios.TCIFLUSH)
+
+
+if __name__ == "__main__":
+    _wait_and_restore(sys.argv[1])
+    os._exit(0)

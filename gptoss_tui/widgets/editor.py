@@ -1,0 +1,21 @@
+"""What every place to write in has in common."""
+
+from __future__ import annotations
+
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widgets import TextArea
+
+
+class Editor(TextArea):
+    """A text area that is drawn only as long as it belongs to the screen.
+
+    Textual draws what was removed once more when another widget changes before the next layout. By then the
+    removed one has lost the styles that a text area looks up.
+    """
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return super().render_lines(crop) if self.is_attached else [Strip.blank(crop.width)] * crop.height
+
+    def render_line(self, y: int) -> Strip:
+        return super().render_line(y) if self.is_attached else Strip.blank(self.size.width)
