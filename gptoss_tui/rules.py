@@ -7,15 +7,23 @@
 
 `*` stands for any characters, also none; a backslash before a character takes it as it is. What stands for a
 tool without parameters, such as python, is its whole text. A comma before NAME= begins the next parameter.
+Each value is compared as what it is: an address by where it leads, a text by its characters; see `kinds`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
+
+from .kinds import Kind
+from .kinds import text as texts
+from .kinds.glob import fits
+
+KindsOf = Callable[[str], Mapping[str, Kind]]
+"""What the arguments of the tool of that name are, by parameter and for `FIRST`, if more than texts."""
 
 FIRST = ""
 """Stands for the name of a tool's first parameter, or for the whole text of a tool that has none."""
@@ -31,13 +39,23 @@ class RuleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as rules see it: its arguments as text, by parameter; None where they cannot be read."""
+    """A call as rules see it: its arguments as text, by parameter; None where they cannot be read.
+
+    `kinds` says of the arguments that are more than a text what they are.
+    """
 
     tool: str
     arguments: Mapping[str, str] | None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tool: str, parameters: Mapping[str, Any] | None, arguments: str) -> Self:
+    def of(
+        cls,
+        tool: str,
+        parameters: Mapping[str, Any] | None,
+        arguments: str,
+        kinds: Mapping[str, Kind] | None = None,
+    ) -> Self:
         """The call `arguments` of a tool with the JSON Schema `parameters`, whose defaults fill the gaps."""
         if parameters is None:
             return cls(tool, {FIRST: arguments})
@@ -51,13 +69,29 @@ class Call:
         defaults = {name: one["default"] for name, one in properties.items() if _has_default(one)}
         values = {name: _text(value) for name, value in (defaults | given).items()}
         first = next(iter(properties), None)
-        return cls(tool, values | {FIRST: values[first]} if first in values else values)
+        if first in values:
+            values[FIRST] = values[first]
+        return cls(tool, values, with_first(kinds or {}, parameters))
 
     @classmethod
-    def read(cls, text: str) -> Self:
+    def read(cls, text: str, kinds_of: KindsOf) -> Self:
         """A call written down like a rule, as examples are; raises RuleError."""
         tool, arguments = _taken_apart(text)
-        return cls(tool, arguments)
+        return cls(tool, arguments, kinds_of(tool))
+
+    def covered(self, name: str, pattern: str) -> bool | None:
+        """Whether the pattern covers the argument of that name; None where that is in doubt."""
+        if self.arguments is None:
+            return None
+        if name not in self.arguments:
+            return False
+        return self.kinds.get(name, texts.covers)(pattern, self.arguments[name])
+
+
+def with_first(kinds: Mapping[str, Kind], parameters: Mapping[str, Any]) -> Mapping[str, Kind]:
+    """The kinds by the names of parameters, and that of the first one as `FIRST`."""
+    first = next(iter(parameters.get("properties", {})), None)
+    return {**kinds, FIRST: kinds[first]} if first is not None and first in kinds else kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +112,15 @@ class Rule:
         return self.text
 
     def matches(self, call: Call, *, in_doubt: bool = False) -> bool:
-        """Whether the rule is about this call; `in_doubt` is the answer where arguments cannot be read."""
+        """Whether the rule is about this call; `in_doubt` is the answer where that cannot be known."""
         if not fits(self.tool, call.tool):
             return False
         if not self.arguments:
             return True
         if call.arguments is None:
             return in_doubt
-        given = call.arguments
-        return all(name in given and fits(pattern, given[name]) for name, pattern in self.arguments)
+        told = [call.covered(name, pattern) for name, pattern in self.arguments]
+        return False not in told and (in_doubt or None not in told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +132,17 @@ class Rules:
     deny: tuple[Rule, ...] = ()
 
 
-def read_rules(table: Mapping[str, object]) -> Rules:
-    """The rules in a TOML table of the lists `allow`, `ask` and `deny`; raises RuleError."""
+def read_rules(table: Mapping[str, object], kinds_of: KindsOf = lambda tool: {}) -> Rules:
+    """The rules in a TOML table of the lists `allow`, `ask` and `deny`; raises RuleError.
+
+    `kinds_of` a tool are needed for the examples of its rules.
+    """
     if unknown := table.keys() - {"allow", "ask", "deny"}:
         raise RuleError(f"the lists are allow, ask and deny, not {', '.join(sorted(unknown))}")
-    lists = {verb: tuple(map(_entry, _list(verb, entries))) for verb, entries in table.items()}
+    lists = {
+        verb: tuple(_entry(entry, verb != "allow", kinds_of) for entry in _list(verb, entries))
+        for verb, entries in table.items()
+    }
     return Rules(**lists)
 
 
@@ -112,40 +152,7 @@ def _list(verb: str, entries: object) -> list[object]:
     return entries
 
 
-def literal(text: str) -> str:
-    """`text` as a pattern that fits nothing else."""
-    return re.sub(r"([\\*])", r"\\\1", text)
-
-
-def fits(pattern: str, text: str) -> bool:
-    """Whether `pattern` covers the whole of `text`. Takes time linear in `text` for each `*`."""
-    first, *others = _parts(pattern)
-    if not others:
-        return text == first
-    *middle, last = others
-    if not (text.startswith(first) and text.endswith(last)) or len(text) < len(first) + len(last):
-        return False
-    place, end = len(first), len(text) - len(last)
-    for part in middle:
-        found = text.find(part, place, end)
-        if found < 0:
-            return False
-        place = found + len(part)
-    return True
-
-
-def _parts(pattern: str) -> list[str]:
-    """What stands between the stars."""
-    parts = [""]
-    for piece in re.findall(r"\\.|\*|[^\\*]+|\\$", pattern, re.DOTALL):
-        if piece == "*":
-            parts.append("")
-        else:
-            parts[-1] += piece[1:] if piece.startswith("\\") and len(piece) > 1 else piece
-    return parts
-
-
-def _entry(value: object) -> Rule:
+def _entry(value: object, in_doubt: bool, kinds_of: KindsOf) -> Rule:
     """A rule of a list: its text, or a table with examples of what it must match and what it must not."""
     if isinstance(value, str):
         return Rule.read(value)
@@ -158,7 +165,7 @@ def _entry(value: object) -> Rule:
     rule = Rule.read(value["rule"])
     for key, wanted in (("match", True), ("not_match", False)):
         for example in _examples(rule, key, value.get(key, [])):
-            if rule.matches(Call.read(example)) is not wanted:
+            if rule.matches(Call.read(example, kinds_of), in_doubt=in_doubt) is not wanted:
                 raise RuleError(f"{rule}: it {'does not match' if wanted else 'matches'} {example}")
     return rule
 

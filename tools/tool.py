@@ -9,7 +9,10 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+from ..kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,14 @@ class Reach(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """What there is to weigh before a call is run; `why` is a sentence for the person, or empty."""
+    """What there is to weigh before a call is run; `why` is a sentence for the person, or empty.
+
+    `doubt` says in a sentence what cannot be known of the call before it runs, and how it could be.
+    """
 
     reach: Reach
     why: str = ""
+    doubt: str = ""
 
 
 class Tool(ABC):
@@ -51,6 +58,7 @@ class Tool(ABC):
 
     `name` is the recipient the model writes: "python", "browser.search", "functions.get_weather".
     `parameters` is the JSON Schema of the arguments, or None when the call's body is raw text.
+    `kinds` says of the parameters whose arguments are more than a text what they are to the person's rules.
     `where` says in a few words, for the person, where the call runs ("in a sandbox", "on this machine").
     `origin` says who defined it: a file, a server, or nothing when we did.
     `notice` is a sentence for the person, known once it was started: that it is off, and why; or nothing.
@@ -60,6 +68,7 @@ class Tool(ABC):
     name: str
     description: str = ""
     parameters: Mapping[str, Any] | None = None
+    kinds: Mapping[str, Kind] = MappingProxyType({})
     where: str = ""
     origin: str = ""
     notice: str = ""
@@ -75,7 +84,10 @@ class Tool(ABC):
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def meaning(self, arguments: str) -> str:
-        """The arguments spelled in the one way that the person's rules are about."""
+        """The arguments with each spelled as what it is to the person's rules; see `kinds`.
+
+        What cannot be known of one yet is left as the model wrote it, and is in doubt.
+        """
         return arguments
 
     def risk(self, arguments: str) -> Risk:
@@ -108,7 +120,8 @@ class Tool(ABC):
         """Run one call on the raw body the model wrote.
 
         Never raises for what the model did wrong: bad arguments, time-outs and failures are an `Output` with
-        `is_error`. Closing the iterator (or cancelling the task that reads it) stops the call.
+        `is_error`. Closing the iterator (or cancelling the task that reads it) stops the call. Where it comes
+        to more than the arguments say, as with a redirect, it asks `further.objection` first.
         """
 
     async def close(self) -> None:

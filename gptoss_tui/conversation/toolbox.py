@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ..harmony.message import Function, Message, Role
-from ..tools import Output, Reach, Tool
+from ..tools import Output, Reach, Tool, further
 from . import events
 from .approval import Approval, Decision, GoOn, Pause, Person, Question
 from .collected import Collected, OutputFolder
@@ -173,9 +173,17 @@ class Toolbox:
         if allowed != call.arguments:
             yield Output(f"[The user changed the call to: {allowed}]\n")
         clock.start()
-        async with aclosing(guarded(lambda: tool.call(allowed), stop, clock.limit_s)) as outputs:
+        refused: list[str] = []
+
+        def run() -> AsyncGenerator[Output, None]:
+            further.judged_by(partial(self._judge, refused))
+            return tool.call(allowed)
+
+        async with aclosing(guarded(run, stop, clock.limit_s)) as outputs:
             async for output in outputs:
                 yield output
+        for told in refused:
+            yield events.ToolRefused(call.call_id, told)
 
     async def _consent(
         self, call: ToolCall, tool: Tool, stop: asyncio.Event
@@ -217,6 +225,23 @@ class Toolbox:
                     yield events.ToolNote(call.call_id, told)
             yield arguments
             return
+
+    def _judge(self, refused: list[str], name: str, arguments: str, reach: Reach) -> str | None:
+        """Why a running call must not go on to what such a call would do; see `further`.
+
+        Nobody is asked while a call is running: the model may make the call itself, and they are asked then.
+        """
+        tool = self.find(name)
+        if tool is None:
+            return f"there is no {name}"
+        match self.consent.weigh(tool, arguments, reach):
+            case Allowed():
+                return None
+            case Refused(why, remedy):
+                refused.append(f"{name} was not run on {arguments}: {why}. {remedy}")
+                return why
+            case Asked():
+                return f"the user must be asked first, so call {name} for it directly"
 
     def _lay_down(self, answer: Approval, rule: str, tool: Tool, reach: Reach) -> list[str]:
         """Remember a lasting answer; what to tell the person of it."""

@@ -297,8 +297,10 @@ async def test_rules_are_about_the_address_however_it_is_named(browse: Session) 
     for named in (0, "0", f"{SITE}/article", "kap.example/article", "HTTPS://KAP.example/article"):
         meant = json.loads(tool.meaning(json.dumps({"id": named, "loc": 3})))
         assert meant == {"id": f"{SITE}/article", "loc": 3}
-    for other in ('{"loc": 3}', '{"id": 99}', '{"id": 0, "cursor": 7}', '{"id": "no address"}', "{", "[]"):
-        assert tool.meaning(other) == other
+    for nowhere in ('{"loc": 3}', '{"id": 99}', '{"id": 0, "cursor": 7}', '{"id": "no address"}', ""):
+        assert json.loads(tool.meaning(nowhere))["id"] == "", "nothing is connected to"
+    for unreadable in ("{", "[]"):
+        assert tool.meaning(unreadable) == unreadable
 
 
 async def test_a_composed_address_is_weighed_and_shown(browse: Session) -> None:

@@ -2,6 +2,16 @@
 
 from .backend import BackendError, Document, Fetch, Hit, Search
 from .browser import Browser
-from .tools import BrowserTool, browser_tools
+from .tools import BrowserTool, OpenTool, browser_tools
 
-__all__ = ["BackendError", "Browser", "BrowserTool", "Document", "Fetch", "Hit", "Search", "browser_tools"]
+__all__ = [
+    "BackendError",
+    "Browser",
+    "BrowserTool",
+    "Document",
+    "Fetch",
+    "Hit",
+    "OpenTool",
+    "Search",
+    "browser_tools",
+]

@@ -76,15 +76,6 @@ def canonical(url: str) -> str:
         return url
 
 
-def plain(url: str) -> str:
-    """The address with scheme and host in lower case, which is no other."""
-    try:
-        parts = urlsplit(url)
-        return urlunsplit(parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()))
-    except ValueError:
-        return url
-
-
 def within(text: str) -> list[str]:
     """The web addresses written in `text`, those without a scheme included."""
     found = _IN_TEXT.findall(text)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from . import address
+from . import address, hops
 from .arguments import UsageError
 from .backend import BackendError, Document, Fetch, Hit, Search
 from .characters import one_line
@@ -42,6 +42,7 @@ class Browser:
         self._measure = measure
         self._cache: dict[str, Page] = {}
         self._seen: set[str] = set()
+        self._judged: str | None = None  # the address that the running call was judged by
         self._turn = asyncio.Lock()
 
     async def search(self, query: str) -> str:
@@ -71,6 +72,7 @@ class Browser:
         first line shown, `num_lines` how many; `source` shows the markup.
         """
         async with self._turn:
+            self._judged = self.destination(link, cursor, source=source)
             if isinstance(link, str):
                 url = address.complete(link)
                 if url is None:
@@ -98,6 +100,7 @@ class Browser:
     async def find(self, pattern: str, cursor: int = -1) -> str:
         """Look for `pattern` in the page `cursor`, and show where it occurs as a page of links."""
         async with self._turn:
+            self._judged = None
             page = await self._page(cursor)
             if page.is_search or page.found_in is not None:
                 raise UsageError("`find` looks through opened pages, not through results. Open a page first.")
@@ -134,11 +137,25 @@ class Browser:
         """Whether `url` came from a search, a page or the person; else the model put it together itself."""
         return address.canonical(url) in self._seen
 
-    def leads_to(self, link: int, cursor: int) -> str | None:
-        """Where the link of that number on the page `cursor` leads, as far as the page is known."""
-        if not (self.pages and -1 <= cursor < len(self.pages) and 0 <= link < len(self.pages[cursor].links)):
+    def destination(
+        self, link: int | str | None = None, cursor: int = -1, *, source: bool = False
+    ) -> str | None:
+        """The address that `open` would connect to; empty for none, None where that is not known.
+
+        The links of a page that was shown before the conversation was taken up again are not known.
+        """
+        if isinstance(link, str):
+            return address.complete(link) or (link if "://" in link else "")
+        if not (self.pages and -1 <= cursor < len(self.pages)):
+            return ""
+        page = self.pages[cursor]
+        if page.past and link is not None and not page.is_search:
             return None
-        return self.pages[cursor].links[link].url
+        if link is not None:
+            url = page.links[link].url if 0 <= link < len(page.links) else ""
+        else:
+            url = page.url if page.past or source else ""
+        return url.removeprefix("view-source:")
 
     def forget(self) -> None:
         """Start anew, with no pages."""
@@ -178,9 +195,13 @@ class Browser:
 
     async def _fetched(self, url: str, source: bool) -> Page:
         try:
+            if url != self._judged:
+                hops.check(url)
             document: Document = await self._fetch.fetch(url)
             page = await read(document, source=source)
         except (BackendError, ReadError) as error:
+            if isinstance(error, hops.NotFollowedError):
+                self._seen.add(address.canonical(error.url))  # the model did not make it up
             raise BackendError(f"Error fetching URL `{one_line(url, 200)}`: {error}") from error
         if not source:
             self._cache[url] = self._cache[page.url] = page

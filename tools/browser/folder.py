@@ -118,12 +118,16 @@ class Folder:
 
     def _document(self, url: str) -> Document:
         parts = urlsplit(url)
-        if parts.scheme != "doc" or parts.netloc:
+        if parts.scheme != "doc" or parts.netloc or parts.query:
             raise BackendError("Only the documents of this folder can be opened, at doc:/// addresses.")
-        path = unquote(parts.path).lstrip("/")
+        path = unquote(parts.path).removeprefix("/")
         try:
             whole = self.root / path
-            inside = whole.resolve() == whole and whole.is_relative_to(self.root) and whole.is_file()
+            # A document has one path: what a rule says of it is said of no other spelling.
+            plain = str(whole) == f"{str(self.root).rstrip('/')}/{path}"
+            inside = (
+                plain and whole.resolve() == whole and whole.is_relative_to(self.root) and whole.is_file()
+            )
             if not path or not inside or whole.suffix.lower() not in TYPES:
                 raise BackendError("There is no such document in the folder.")
             with whole.open("rb") as file:

@@ -6,10 +6,11 @@ import json
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
+from ...kinds import Kind, address_pattern
+from ...kinds.address import AddressError, read
 from ..tool import Output, Reach, Risk, Tool
-from . import address
+from . import address, hops
 from .arguments import UsageError, parse
 from .backend import BackendError, Fetch, Search
 from .browser import Browser
@@ -111,17 +112,17 @@ class SearchTool(BrowserTool):
 class OpenTool(BrowserTool):
     """browser.open"""
 
-    name = "browser.open"
+    name = hops.TOOL
     description = (
         "Opens the link `id` from the page indicated by `cursor` starting at line number `loc`, showing"
         " `num_lines` lines. A string `id` is a full URL; without `id` it scrolls an opened page."
     )
     parameters = OPEN
+    kinds: Mapping[str, Kind] = {"id": address_pattern.covers}
 
     async def _run(self, given: dict[str, Any]) -> str:
-        link = given.get("id", -1)
         return await self.browser.open(
-            link if isinstance(link, str) or link != -1 else None,
+            _link(given),
             given.get("cursor", -1),
             _set(given.get("loc", -1), least=0),
             _set(given.get("num_lines", -1), least=1),
@@ -129,24 +130,25 @@ class OpenTool(BrowserTool):
         )
 
     def meaning(self, arguments: str) -> str:
-        """With the address in full that is opened, be it written short, or named by the number of a link."""
+        """With the address that is connected to for `id`, however it is named; empty where none is."""
         try:
             given = parse(arguments, self.parameters)
         except UsageError:
             return arguments  # the call will be refused
-        link = given.get("id", -1)
-        url = (
-            address.complete(link)
-            if isinstance(link, str)
-            else self.browser.leads_to(link, given.get("cursor", -1))
-        )
-        return arguments if url is None else json.dumps(given | {"id": address.plain(url)})
+        source = given.get("view_source", False)
+        url = self.browser.destination(_link(given), given.get("cursor", -1), source=source)
+        if url is None:
+            return json.dumps(given)
+        try:
+            return json.dumps(given | {"id": url and str(read(url))})
+        except AddressError:
+            return json.dumps(given | {"id": url})
 
     def risk(self, arguments: str) -> Risk:
         """Outside for an address the model composed, which can carry away what it knows; see `Tool.risk`."""
         url = self.composed(arguments)
         if url is None:
-            return Risk(Reach.BOUNDED)
+            return Risk(Reach.BOUNDED, doubt=self._doubt(arguments))
         why = f"The model put this address together itself, and it can carry away what the model knows: {url}"
         return Risk(Reach.OUTSIDE, one_line(why, 2500))
 
@@ -155,17 +157,36 @@ class OpenTool(BrowserTool):
         if (wrong := await super().objection(arguments)) is not None:
             return wrong
         url = self._address(arguments)
-        if url is None or urlsplit(url).scheme.lower() in self.browser.schemes:
+        if url is None:
             return None
-        kinds = " and ".join(f"{scheme}://" for scheme in self.browser.schemes)
-        return f"[ERROR] Only {kinds} addresses can be opened, and `{one_line(url, 200)}` is none."
+        shown = one_line(url, 200)
+        if _scheme(url) not in self.browser.schemes:
+            kinds = " and ".join(f"{scheme}://" for scheme in self.browser.schemes)
+            return f"[ERROR] Only {kinds} addresses can be opened, and `{shown}` is none."
+        try:
+            read(url)
+        except AddressError as error:
+            return f"[ERROR] `{shown}` cannot be opened: {error}"
+        return None
 
     def composed(self, arguments: str) -> str | None:
         """See `BrowserTool.composed`. What leads nowhere but to documents of this machine carries nothing."""
         url = self._address(arguments)
-        if url is None or self.browser.seen(url) or urlsplit(url).scheme.lower() not in ("http", "https"):
+        if url is None or self.browser.seen(url) or _scheme(url) not in ("http", "https"):
             return None
         return url
+
+    def _doubt(self, arguments: str) -> str:
+        """What there is to say of a link on a page of which little but the address is known."""
+        try:
+            given = parse(arguments, self.parameters)
+        except UsageError:
+            return ""  # the call will be refused
+        cursor = given.get("cursor", -1)
+        if self.browser.destination(_link(given), cursor) is not None:
+            return ""
+        page = one_line(self.browser.destination(cursor=cursor) or "", 2500)
+        return f"Where this link leads is known only once its page is opened again, at {page}"
 
     def _address(self, arguments: str) -> str | None:
         """The address that is to be opened, if it is one that the arguments name."""
@@ -184,11 +205,24 @@ class FindTool(BrowserTool):
     parameters = FIND
 
     def risk(self, arguments: str) -> Risk:
-        """It looks through what was opened before."""
-        return Risk(Reach.SESSION)
+        """It looks through what was opened before; a page of an old conversation is fetched anew."""
+        try:
+            cursor = parse(arguments, self.parameters).get("cursor", -1)
+        except UsageError:
+            cursor = -1  # the call will be refused
+        return Risk(Reach.BOUNDED if self.browser.destination(cursor=cursor) else Reach.SESSION)
 
     async def _run(self, given: dict[str, Any]) -> str:
         return await self.browser.find(given["pattern"], given.get("cursor", -1))
+
+
+def _link(given: Mapping[str, Any]) -> int | str | None:
+    link: int | str = given.get("id", -1)
+    return None if link == -1 else link
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0].lower()
 
 
 def _set(number: int, least: int) -> int | None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from ...kinds import address
+from . import hops
 from .backend import BackendError, Document, Hit
 
 LARGEST = 5_000_000  # bytes
@@ -36,7 +38,10 @@ class Zim:
     async def fetch(self, url: str) -> Document:
         """The article at a zim:// address of this file; see `Fetch`."""
         async with self._turn:
-            return await asyncio.to_thread(self._document, url)
+            document = await asyncio.to_thread(self._document, url)
+        if address.read(document.url) != address.read(url):
+            hops.check(document.url, url)
+        return document
 
     async def close(self) -> None:
         """Let go of the file."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal, get_args
-from urllib.parse import urlsplit
 
-from ...rules import FIRST, Call, Rule, RuleError, Rules, literal
+from ...kinds.address import AddressError, read
+from ...kinds.glob import literal
+from ...rules import FIRST, Call, Rule, RuleError, Rules
 from ...settings import Policy
-from ...tools import Reach, Tool
+from ...tools import Reach, Risk, Tool
 from .kept import Kept, KeptRules
 
 _ASKS_FROM: dict[Policy, Reach] = {
@@ -78,15 +79,21 @@ class Consent:
     bypass: bool = False
     _session: list[Kept] = field(default_factory=list)
 
-    def weigh(self, tool: Tool, arguments: str) -> Verdict:
-        """Decide on the call `arguments` of `tool`."""
-        call = Call.of(tool.name, tool.parameters, tool.meaning(arguments))
+    def weigh(self, tool: Tool, arguments: str, further: Reach | None = None) -> Verdict:
+        """Decide on the call `arguments` of `tool`.
+
+        With `further` it is no call, but what a running one comes to, and how far that reaches. A rule that
+        asks about every call has asked about that one.
+        """
+        call = Call.of(tool.name, tool.parameters, tool.meaning(arguments), tool.kinds)
+        risk = tool.risk(arguments) if further is None else Risk(further)
         if denied := _first(self.rules.deny, call, in_doubt=True):
-            return Refused(f"your rule deny {denied} forbids it", "Take the rule out of config.toml.")
+            forbids = f"may forbid it. {risk.doubt}" if risk.doubt else "forbids it"
+            return Refused(f"your rule deny {denied} {forbids}", "Take the rule out of config.toml.")
         if self.bypass:
             return Allowed()
-        risk = tool.risk(arguments)
-        asked = _first(self.rules.ask, call, in_doubt=True)
+        asking = tuple(rule for rule in self.rules.ask if rule.arguments or further is None)
+        asked = _first(asking, call, in_doubt=True)
         every_time = asked is not None or risk.reach is Reach.UNCONFINED
         proposal = None if every_time else _proposal(tool, call)
         answered = [] if every_time else self._answered(call)
@@ -99,7 +106,9 @@ class Consent:
         if self.policy == "never":
             return Refused("it would need approval, which --ask-for-approval never refuses", remedy)
         changed = "Its definition is not the one that you allowed." if answered and not unchanged else ""
-        return Asked(f"{risk.why} {changed}".strip(), proposal, remedy, risk.reach)
+        doubt = f"{risk.doubt}." if risk.doubt else ""
+        why = " ".join(filter(None, (risk.why, doubt, changed)))
+        return Asked(why, proposal, remedy, risk.reach)
 
     def allow_for_session(self, rule: str, tool: Tool, reach: Reach) -> None:
         """What fits `rule` is not asked again until the program ends.
@@ -165,8 +174,8 @@ def _proposal(tool: Tool, call: Call) -> Rule | None:
     """The rule that a lasting answer would make: for a web address that host, else the tool."""
     first = (call.arguments or {}).get(FIRST, "")
     texts = [literal(tool.name)]
-    if "://" in first:
-        texts = [f"{literal(tool.name)}({pattern})" for pattern in _host(first)]
+    if first and (FIRST in call.kinds or "://" in first):
+        texts = [f"{literal(tool.name)}({pattern})" for pattern in _around(first)]
     for text in texts:
         try:
             rule = Rule.read(text)
@@ -177,18 +186,13 @@ def _proposal(tool: Tool, call: Call) -> Rule | None:
     return None
 
 
-def _host(address: str) -> list[str]:
-    """Patterns for the addresses of the same host, or for this one alone; none where the host is strange."""
+def _around(first: str) -> list[str]:
+    """Patterns for the addresses of the same host, and for this one alone."""
     try:
-        parts = urlsplit(address)
-    except ValueError:
-        return []
-    # A user name, or a character that browsers read as another, would make the pattern lie.
-    if any(character in parts.netloc for character in "@\\"):
-        return []
-    if not parts.netloc:
-        return [literal(address)]
-    return [f"{literal(f'{parts.scheme}://{parts.netloc}')}/*", literal(address)]
+        address = read(first)
+    except AddressError:
+        return [literal(first)]
+    return [f"{literal(address.site)}/*", literal(str(address))]
 
 
 def _remedy(proposal: Rule | None, asked: Rule | None, reach: Reach, policy: Policy) -> str:

@@ -7,8 +7,10 @@ import re
 import ssl
 from http import HTTPStatus
 
-from httpx2 import URL, InvalidURL
+from httpx2 import URL
 
+from ....kinds import address
+from .. import hops
 from ..backend import BackendError, Document
 from .client import Answer, Client, port_of
 from .policy import Policy
@@ -66,32 +68,26 @@ class Web:
             if answer.status not in _REDIRECTS or not location:
                 return _document(url, answer)
             try:
-                target = self._checked(location, url)
-            except BackendError as error:
+                target = self._checked(address.joined(url, location))
+            except (BackendError, address.AddressError) as error:
                 raise BackendError(
                     f"It redirects to {location[:200]!a}, which is refused. {error}"
                 ) from error
             if url.scheme == "https" and target.scheme != "https":
                 raise BackendError("It redirects from https to http, which is not safe.")
+            hops.check(str(target), str(url))
             url = target
         raise BackendError(f"It redirects more than {MOST_REDIRECTS} times.")
 
-    def _checked(self, text: str, base: URL | None = None) -> URL:
+    def _checked(self, text: str) -> URL:
         """The address, if it may be asked for at all; raises BackendError."""
         try:
-            url = base.join(text) if base is not None else URL(text)
-            host, port = url.raw_host.decode("ascii"), port_of(url)
-        except (InvalidURL, ValueError) as error:
-            raise BackendError("It is no valid address.") from error
-        if url.scheme not in self.schemes:
-            raise BackendError("Only http and https addresses can be opened.")
-        if not host or "\\" in text:
-            raise BackendError("It is no valid address.")
-        if url.userinfo:
-            raise BackendError("An address with a user name or password in it is not opened.")
-        if objection := self._policy.objection_to_port(host, port):
+            url = address.parsed(text)
+        except address.AddressError as error:
+            raise BackendError(str(error)) from error
+        if objection := self._policy.objection_to_port(url.raw_host.decode("ascii"), port_of(url)):
             raise BackendError(objection)
-        return url.copy_with(fragment=None)
+        return url
 
 
 def _document(url: URL, answer: Answer) -> Document:
