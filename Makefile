@@ -41,11 +41,11 @@ token-streams: dev
 	$(BIN)/python docs/draw_token_streams.py
 
 demo-model: dev
-	$(BIN)/python -m gptoss_tui.model.demo.train
-	$(BIN)/python -m gptoss_tui.model.demo.evaluate
+	$(BIN)/python -m gptoss_tui.training.train
+	$(BIN)/python -m gptoss_tui.training.evaluate
 
 demo-eval: dev
-	$(BIN)/python -m gptoss_tui.model.demo.evaluate
+	$(BIN)/python -m gptoss_tui.training.evaluate
 
 wheel: dev
 	$(BIN)/python -m build

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from .conversation.printable import printable
+from .workers.log import log_path
 
 LARGEST: Final = 1 << 20
 """Bytes of a file; two older ones are kept beside it."""
@@ -39,15 +40,8 @@ class ScreenLog(RotatingFileHandler):
         self.is_whole = False
 
 
-def screen_log_path() -> Path:
-    """`screen.log` in the platform's log folder."""
-    from platformdirs import user_log_path
-
-    return user_log_path("gptoss-chat", appauthor=False) / "screen.log"
-
-
 def keep_log() -> ScreenLog:
     """Write there what the process logs from now on."""
-    log = ScreenLog(screen_log_path())
+    log = ScreenLog(log_path("screen"))
     logging.getLogger().addHandler(log)
     return log

@@ -1,41 +1,49 @@
 """Rendering in a process of its own, so that a long text never makes the screen wait.
 
 Byte-pair encoding holds the interpreter lock, and a real checkpoint's tokenizer takes seconds to read. The
-child owns the tokenizer and renders; the parent only keeps a table of the tokens' bytes, to parse with.
+child owns the tokenizer and renders; this side only keeps a table of the tokens' bytes, to parse with.
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
-import signal
-import threading
+from array import array
+from base64 import b64decode
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..harmony.message import Channel, Conversation
 from ..harmony.vocabulary import ControlTokens
+from ..model.engine import EngineError
+from ..model.errors import CheckpointError
+from ..workers.calls import Calls
+from ..workers.child import Child, ChildError
+from ..workers.log import log_path
+from .rendering import WIRE, Count, Open, Render, Table, Unusable
 
-if TYPE_CHECKING:
-    import tiktoken
+LONGEST_LINE = 64 << 20
+"""Bytes: the table of a vocabulary of millions of tokens, or a prompt that fills the largest context."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenTable:
-    """Every token's bytes by id, and the ids of the control tokens by name: all that parsing needs."""
+    """Every token's bytes by id, and the ids of the control tokens by name: all that parsing needs.
 
-    tokens: tuple[bytes | None, ...]
+    The bytes of token i are those of `tokens` from `starts[i]` to `starts[i + 1]`; `missing` are ids without
+    a token.
+    """
+
+    tokens: bytes
+    starts: array[int]
+    missing: frozenset[int]
     special: dict[str, int]
 
     @property
     def n_vocab(self) -> int:
         """One more than the highest token id."""
-        return len(self.tokens)
+        return len(self.starts) - 1
 
     def encode_single_token(self, text_or_bytes: str | bytes, /) -> int:
         """The id of a control token; raises KeyError for any other text."""
@@ -43,10 +51,9 @@ class TokenTable:
 
     def decode_single_token_bytes(self, token: int, /) -> bytes:
         """The bytes of a token; raises KeyError for an unknown id."""
-        raw = self.tokens[token] if 0 <= token < len(self.tokens) else None
-        if raw is None:
+        if not 0 <= token < self.n_vocab or token in self.missing:
             raise KeyError(token)
-        return raw
+        return self.tokens[self.starts[token] : self.starts[token + 1]]
 
 
 class Codec:
@@ -54,8 +61,14 @@ class Codec:
 
     def __init__(self, checkpoint: Path) -> None:
         self._checkpoint = checkpoint
-        self._pool: ProcessPoolExecutor | None = None
+        self._child: Child | None = None
+        self._calls: Calls | None = None
         self._table: TokenTable | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, while there is one."""
+        return self._child.pid if self._child is not None else None
 
     @property
     def table(self) -> TokenTable:
@@ -71,86 +84,61 @@ class Codec:
 
     async def start(self) -> None:
         """Read the tokenizer; raises CheckpointError when the checkpoint has none that can be used."""
-        if self._pool is not None:
+        if self._child is not None:
             return
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, mp_context=context)
-        opened = self._pool.submit(_open, self._checkpoint)
         try:
-            self._table = await asyncio.wrap_future(opened)
+            module = "gptoss_tui.conversation.rendering"
+            self._child = Child.start("the renderer", module, log=log_path("renderer"), longest=LONGEST_LINE)
+            self._calls = Calls(self._child, WIRE)
+            opened = await self._calls.ask(Open(str(self._checkpoint)))
+        except ChildError as error:
+            await self.close()
+            raise CheckpointError(f"The tokenizer cannot be read: {error}.") from error
         except BaseException:
             await self.close()
             raise
+        if isinstance(opened, Unusable):
+            await self.close()
+            raise CheckpointError(opened.message)
+        self._table = await asyncio.to_thread(_table, opened)
 
     async def render(self, conversation: Conversation, channel: Channel | None = None) -> list[int]:
         """The prompt for the model's next message; see `harmony.render`."""
-        try:
-            return await self._render(conversation, channel)
-        except BrokenProcessPool:
-            await self.close()
-            return await self._render(conversation, channel)
-
-    async def _render(self, conversation: Conversation, channel: Channel | None) -> list[int]:
-        await self.start()
-        assert self._pool is not None
-        return await asyncio.wrap_future(self._pool.submit(_render, conversation, channel))
+        ids: list[int] = await self._ask(Render(conversation, channel))
+        return ids
 
     async def count(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has."""
-        try:
-            return await self._count(texts)
-        except BrokenProcessPool:
-            await self.close()
-            return await self._count(texts)
+        counts: list[int] = await self._ask(Count(list(texts)))
+        return counts
 
-    async def _count(self, texts: Sequence[str]) -> list[int]:
-        await self.start()
-        assert self._pool is not None
-        return await asyncio.wrap_future(self._pool.submit(_count, list(texts)))
+    async def _ask(self, request: Render | Count) -> Any:
+        """The answer of the child, which is started again once if it has ended; raises EngineError then."""
+        for attempt in (1, 2):
+            await self.start()
+            assert self._calls is not None
+            child = self._child
+            try:
+                answer = await self._calls.ask(request)
+            except ChildError as error:
+                if self._child is child:  # another call may have started the next one
+                    await self.close()
+                if attempt == 2:
+                    raise EngineError(f"The conversation cannot be put into tokens: {error}.") from error
+            else:
+                if isinstance(answer, Unusable):
+                    raise EngineError(f"The conversation cannot be put into tokens: {answer.message}.")
+                return answer
+        raise AssertionError("unreachable")
 
     async def close(self) -> None:
-        """End the child. It is waited for: a pool left behind quarrels with the interpreter's own exit."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        """End the child."""
+        child, self._child, self._calls = self._child, None, None
+        if child is not None:
+            await child.end()
 
 
-# What follows runs in the child.
-
-_tokenizer: tiktoken.Encoding | None = None
-
-
-def _open(checkpoint: Path) -> TokenTable:
-    from ..model.tokenizer import load_tokenizer
-
-    global _tokenizer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _tokenizer = load_tokenizer(checkpoint)
-    tokens: list[bytes | None] = []
-    for token in range(_tokenizer.n_vocab):
-        try:
-            tokens.append(_tokenizer.decode_single_token_bytes(token))
-        except KeyError:
-            tokens.append(None)
-    special = {name: _tokenizer.encode_single_token(name) for name in _tokenizer.special_tokens_set}
-    return TokenTable(tuple(tokens), special)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(0)
-
-
-def _render(conversation: Conversation, channel: Channel | None) -> list[int]:
-    from ..harmony.render import render
-
-    assert _tokenizer is not None
-    return render(conversation, _tokenizer, channel=channel)
-
-
-def _count(texts: Sequence[str]) -> list[int]:
-    assert _tokenizer is not None
-    return [len(tokens) for tokens in _tokenizer.encode_ordinary_batch(list(texts), num_threads=1)]
+def _table(told: Table) -> TokenTable:
+    starts = array("Q")
+    starts.frombytes(b64decode(told.starts))
+    return TokenTable(b64decode(told.tokens), starts, frozenset(told.missing), told.special)

@@ -8,6 +8,7 @@ from ..model.engine import Sampling
 from ..model.errors import CheckpointError
 from ..settings import TOOLS, Settings, SettingsError
 from ..tools import Source, Tool
+from ..workers.log import log_folder, log_path
 from .approval import Person
 from .chat import Chat, ChatError
 from .codec import Codec
@@ -75,8 +76,6 @@ def open_chat(
 
 
 def _tools(settings: Settings, codec: Codec) -> list[Tool]:
-    from platformdirs import user_log_path
-
     from ..tools.python import PythonTool
 
     tools: list[Tool] = []
@@ -86,7 +85,7 @@ def _tools(settings: Settings, codec: Codec) -> list[Tool]:
                 mode=settings.sandbox,
                 container=settings.container,
                 bypass=settings.bypass,
-                log=user_log_path("gptoss-chat", appauthor=False) / "python.log",
+                log=log_path("python"),
             )
         )
     if "browser" in settings.tools:
@@ -100,12 +99,9 @@ def _tools(settings: Settings, codec: Codec) -> list[Tool]:
 
 
 def _sources(settings: Settings) -> list[Source]:
-    from platformdirs import user_log_path
-
     from ..tools.functions import Functions
     from ..tools.mcp import read_servers
 
-    logs = user_log_path("gptoss-chat", appauthor=False)
-    functions = [Functions(named, log=logs / "functions.log") for named in settings.functions]
+    functions = [Functions(named, log=log_path("functions")) for named in settings.functions]
     table = settings.mcpServers
-    return [*functions, *read_servers(settings.mcp, table.entries, table.folder, logs)]
+    return [*functions, *read_servers(settings.mcp, table.entries, table.folder, log_folder())]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..tools import child
+from ..workers.child import ChildError
+from ..workers.task import result_of
 
 TIME_LIMIT = 15.0  # seconds; the worker's own limit counts only while it is running
 LARGEST = 1024  # pixels of a side; a picture is scaled down to it
@@ -27,20 +27,16 @@ class PictureError(Exception):
 
 async def read(path: Path) -> Pixels:
     """The picture in the file at `path`, scaled to at most LARGEST on a side. Raises PictureError."""
-    arguments = str(path), str(LARGEST)
-    process = await child.start(f"{__package__}.worker", *arguments, stdin=asyncio.subprocess.DEVNULL)
-    assert process.stdout is not None
-    output = b""
+    most = 64 + 3 * LARGEST * LARGEST
+    worker = f"{__package__}.worker"
     try:
-        async with asyncio.timeout(TIME_LIMIT):
-            while piece := await process.stdout.read(2**18):
-                output += piece
-                if len(output) > 64 + 3 * LARGEST * LARGEST:
-                    break
-    except TimeoutError:
-        output = b"error it takes too long to read\n"
-    finally:
-        await child.end(process)
+        output = await result_of(
+            "the picture reader", worker, str(path), str(LARGEST), most=most, seconds=TIME_LIMIT
+        )
+    except TimeoutError as error:
+        raise PictureError("it takes too long to read") from error
+    except ChildError as error:
+        raise PictureError(f"it cannot be read: {error}") from error
     header, _, data = output.partition(b"\n")
     match header.split():
         case [b"pixels", width, height] if len(data) == 3 * int(width) * int(height):

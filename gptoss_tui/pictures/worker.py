@@ -11,7 +11,8 @@ import os
 import stat
 import sys
 
-from ..tools.child import limit
+from ..workers.limits import limit
+from ..workers.parent import end_with_parent
 
 CPU_SECONDS = 5
 MEMORY = 1024 * 2**20  # bytes of address space
@@ -59,7 +60,8 @@ def pixels(data: bytes, largest: int) -> tuple[int, int, bytes]:
 
 
 def main() -> None:
-    limit(CPU_SECONDS, MEMORY)
+    end_with_parent()
+    limit(memory=MEMORY, cpu_seconds=CPU_SECONDS)
     path, largest = sys.argv[1], int(sys.argv[2])
     try:
         width, height, data = pixels(contents(path), largest)

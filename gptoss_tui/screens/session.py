@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager, redirect_stderr, suppress
-from multiprocessing import resource_tracker
+from contextlib import aclosing, contextmanager, suppress
 from time import monotonic
 from typing import Final
 
@@ -159,7 +157,7 @@ class Session:
         try:
             if self.chat is None:
                 # In a thread: opening may import a lot, and the person is typing already.
-                self.chat = await asyncio.to_thread(self._open)
+                self.chat = await asyncio.to_thread(self._open_chat, self)
                 self.chat.effort = self._effort
                 self._watching = asyncio.create_task(self._watch(self.chat))
             async for event in self.chat.load():
@@ -194,12 +192,6 @@ class Session:
                         await self._transcript.add(Notice(event.message, "warning"))
 
         self._telling = asyncio.create_task(tell())
-
-    def _open(self) -> Chat:
-        # multiprocessing hands the file number of stderr to its helper; Textual's stand-in for it has none.
-        with redirect_stderr(sys.__stderr__):
-            resource_tracker.ensure_running()
-        return self._open_chat(self)
 
     async def _show_past(self, chat: Chat) -> None:
         """Show the stored conversation that the person goes on with."""

@@ -19,14 +19,13 @@ from pathlib import Path
 from .. import __version__
 from ..conversation.printable import printable
 from ..conversation.store import default_file, files_folder
-from ..log import screen_log_path
 from ..model.checkpoint.find import find_checkpoint
-from ..model.engine.log import log_path
 from ..model.engine.survey import survey
 from ..model.errors import CheckpointError
 from ..plain import complain
 from ..settings import Settings, config_file, read_settings
 from ..tools.sandbox import Confinement, probe
+from ..workers.log import log_path
 
 Lines = Iterator[tuple[str, str]]
 
@@ -107,7 +106,7 @@ def _runtime(settings: Settings, complaints: list[str]) -> Lines:
         checkpoint = find_checkpoint(settings.model)
     except CheckpointError as error:
         refused = str(error)
-    found = survey(checkpoint, settings.device)
+    found = asyncio.run(survey(checkpoint, settings.device))
     if found.torch:
         yield "torch", found.torch
     if found.device:
@@ -130,8 +129,8 @@ def _files() -> Lines:
     yield "settings", _there(config_file(os.environ), "not there, so the defaults hold")
     yield "conversations", _there(default_file(), "none yet")
     yield "their files", _there(files_folder(), "none yet")
-    yield "log", _there(log_path(), "none yet")
-    yield "", _there(screen_log_path(), "none yet")
+    yield "log", _there(log_path("engine"), "none yet")
+    yield "", _there(log_path("screen"), "none yet")
     yield "cache", _there(user_cache_path("gptoss-chat"), "none yet")
 
 

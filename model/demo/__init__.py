@@ -1,4 +1,4 @@
-"""The embedded demo model: where its checkpoint lies. The recipe beside it is never imported at run time."""
+"""The embedded demo model: its weights, their card, and where they lie. `training/` makes them."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
 """LocalEngine: the Engine whose weights live in a worker process on this machine.
 
-Free of torch: this is the application's side. Calls are numbered, and what the worker still answers to a call
-that was left is skipped, so an iterator may be closed, or its task cancelled, at any moment.
+Free of torch: this is the application's side. What the worker still answers to a call that was left goes to
+nobody, so an iterator may be closed, or its task cancelled, at any moment.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ from gptoss_tui.model.engine.engine import (
     Loading,
     Sampling,
 )
-from gptoss_tui.model.engine.log import log_path
-from gptoss_tui.model.engine.process import WorkerProcess
-from gptoss_tui.model.engine.wire import Cancel, Command, Failed, Generate, Load
+from gptoss_tui.model.engine.wire import WIRE, Cancel, Failed, Generate, Load
 from gptoss_tui.model.sampling import check
+from gptoss_tui.workers.calls import Call, Calls
+from gptoss_tui.workers.child import Child, ChildError
+from gptoss_tui.workers.log import log_path
+
+_WORKER = "gptoss_tui.model.engine.worker"
 
 
 class LocalEngine:
@@ -50,13 +54,13 @@ class LocalEngine:
     ) -> None:
         self._load_command = Load(str(checkpoint.absolute()), name, device, dtype, context)
         self._threads = threads or default_threads()
-        self._log = log or log_path()
-        self._worker: WorkerProcess | None = None
+        self._log = log or log_path("engine")
+        self._worker: Child | None = None
+        self._calls: Calls | None = None
         self._info: EngineInfo | None = None
         self._loaded = False
-        self._calls = 0
-        self._load_call: int | None = None
-        self._generation: int | None = None
+        self._load_call: Call | None = None
+        self._generation: Call | None = None
         self._cancelled = False
         self._turn = asyncio.Lock()
 
@@ -91,27 +95,29 @@ class LocalEngine:
         except ValueError as error:
             raise EngineError(f"{error}.") from None
         async with self._turn:
-            self._generation = call = self._next_call()
             self._cancelled = False
             try:
                 while await self._load_step():
                     if self._cancelled:
                         yield Finished("cancelled", 0.0, 0.0)
                         return
-                self._send(call, Generate(list(prompt_ids), sampling, list(stop_ids), constraint))
+                command = Generate(list(prompt_ids), sampling, list(stop_ids), constraint)
+                self._generation = self._call(command)
                 answer = None
                 while not isinstance(answer, Finished):
-                    answer = await self._receive(call)
+                    answer = await self._answer(self._generation)
                     yield answer
             finally:
-                self._generation = None
-                self._send(call, Cancel())  # without effect on a call that has ended
+                if self._generation is not None:
+                    self._generation.send(Cancel())  # without effect on a call that has ended
+                    self._generation.leave()
+                    self._generation = None
 
     async def cancel(self) -> None:
         """Stop the running generation, if there is one: `Engine.cancel`."""
         self._cancelled = True
         if self._generation is not None:
-            self._send(self._generation, Cancel())
+            self._generation.send(Cancel())
 
     def info(self) -> EngineInfo | None:
         """What was loaded last, or None before the first load."""
@@ -120,20 +126,18 @@ class LocalEngine:
     async def close(self) -> None:
         """End the worker. A running generation ends with EngineDied."""
         if self._worker:
-            await self._worker.kill()
+            await self._worker.end()
 
     async def _load_step(self) -> Loading | None:
         """Take loading one step further; None once the weights are there."""
-        if self._worker is None or not self._worker.alive:
-            self._worker = await WorkerProcess.start(self._threads, self._log)
-            self._loaded, self._load_call = False, None
+        if self._worker is None or not self._worker.is_alive:
+            self._start()
         if self._loaded:
             return None
         if self._load_call is None:
-            self._load_call = self._next_call()
-            self._send(self._load_call, self._load_command)
+            self._load_call = self._call(self._load_command)
         try:
-            answer = await self._receive(self._load_call)
+            answer = await self._answer(self._load_call)
         except EngineError:
             self._load_call = None
             raise
@@ -142,22 +146,35 @@ class LocalEngine:
         self._info, self._loaded = answer, True
         return None
 
-    def _next_call(self) -> int:
-        self._calls += 1
-        return self._calls
-
-    def _send(self, call: int, command: Command) -> None:
-        if self._worker:
-            self._worker.send(call, command)
-
-    async def _receive(self, call: int) -> Any:
-        """The next answer to `call`. Raises EngineError for a failure, EngineDied for the worker's end."""
-        assert self._worker is not None
+    def _start(self) -> None:
+        # Idle OpenMP threads sleep: spinning was measured 10x slower beside neighbours on the same cores.
+        environment = {
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+            "OMP_NUM_THREADS": str(self._threads),
+        }
         try:
-            answer = await self._worker.receive(call)
-        except EngineDied:
+            self._worker = Child.start("engine", _WORKER, log=self._log, environment=environment)
+        except ChildError as error:
+            raise EngineError(f"The {error}.") from error
+        self._calls = Calls(self._worker, WIRE)
+        self._loaded, self._load_call = False, None
+
+    def _call(self, command: Load | Generate) -> Call:
+        """Hand over a command. Raises EngineDied when the worker has ended."""
+        assert self._calls is not None
+        try:
+            return self._calls.call(command)
+        except ChildError as error:
             self._worker = None
-            raise
+            raise EngineDied(str(error)) from error
+
+    async def _answer(self, call: Call) -> Any:
+        """The next answer to `call`. Raises EngineError for a failure, EngineDied for the worker's end."""
+        try:
+            answer = await call.answer()
+        except ChildError as error:
+            self._worker = None
+            raise EngineDied(str(error)) from error
         if isinstance(answer, Failed):
             raise EngineError(answer.message)
         return answer

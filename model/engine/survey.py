@@ -7,16 +7,20 @@ A process of its own, because it imports torch. SPEC is JSON with `checkpoint` (
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from gptoss_tui.model.config import ModelConfig
 from gptoss_tui.model.engine.engine import EngineError
 from gptoss_tui.model.errors import CheckpointError
+from gptoss_tui.workers.child import ChildError
+from gptoss_tui.workers.parent import end_with_parent
+from gptoss_tui.workers.task import result_of
 
 PATIENCE = 120.0  # seconds; importing torch from a slow disk takes its time
+_LONGEST_ANSWER = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +35,26 @@ class Survey:
     failure: str = ""
 
 
-def survey(checkpoint: Path | None, device: str) -> Survey:
+async def survey(checkpoint: Path | None, device: str) -> Survey:
     """Ask a process that may import torch. Never raises."""
-    spec = json.dumps({"checkpoint": checkpoint and str(checkpoint.absolute()), "device": device})
-    words = [sys.executable, "-P", "-m", "gptoss_tui.model.engine.survey", spec]
-    try:
-        done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
-        return Survey(**json.loads(done.stdout))
-    except subprocess.TimeoutExpired:
-        return Survey(failure=f"PyTorch was not imported within {PATIENCE:.0f} s.")
-    except OSError as error:
-        return Survey(failure=f"No process can be started: {error.strerror}.")
-    except (ValueError, TypeError):
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        return Survey(failure=f"PyTorch does not start here: {said[-1]}")
+    spec = json.dumps({"checkpoint": checkpoint and str(checkpoint), "device": device})
+    with TemporaryDirectory() as folder:
+        log = Path(folder, "survey.log")
+        try:
+            found = await result_of(
+                "the survey", __name__, spec, most=_LONGEST_ANSWER, seconds=PATIENCE, log=log
+            )
+            return Survey(**json.loads(found))
+        except TimeoutError:
+            return Survey(failure=f"PyTorch was not imported within {PATIENCE:.0f} s.")
+        except ChildError as error:
+            return Survey(failure=f"{error}.")
+        except (ValueError, TypeError):
+            return Survey(failure=f"PyTorch does not start here: {_last_line(log)}")
+
+
+def _last_line(log: Path) -> str:
+    return (log.read_text(errors="replace").strip().splitlines() or ["its process ended"])[-1]
 
 
 def _find(checkpoint: str | None, device: str) -> Survey:
@@ -67,10 +75,11 @@ def _find(checkpoint: str | None, device: str) -> Survey:
     if checkpoint is None:
         return Survey(build, str(place), free=free)
     try:
-        config = ModelConfig.from_file(Path(checkpoint, "config.json"))
+        folder = Path(checkpoint).absolute()
+        config = ModelConfig.from_file(folder / "config.json")
         dtype = choose_dtype("auto", config)
         found = Survey(build, describe(place, dtype), config.total_parameters, estimate(config, dtype), free)
-        require(Path(checkpoint).name, config, place, dtype)
+        require(folder.name, config, place, dtype)
     except CheckpointError as error:
         return Survey(build, str(place), free=free, failure=str(error))
     return found
@@ -83,4 +92,5 @@ def _built_for() -> str:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     print(json.dumps(asdict(_find(**json.loads(sys.argv[1])))))

@@ -1,80 +1,56 @@
 """The process that imports torch and holds the weights: `python -m gptoss_tui.model.engine.worker`.
 
-Commands come in on stdin and answers leave on stdout, as `wire` writes them; stderr is the log. One thread
-listens, so that a cancellation is seen at once, one writes, so that a slow reader holds up nothing, and the
-main thread works. The process ends with the one that started it.
+Commands come in and answers leave as `wire.py` has them; a cancellation is heard while the main thread works.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
-import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
+from queue import SimpleQueue
 from time import monotonic
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from gptoss_tui.model.config import ModelConfig
 from gptoss_tui.model.engine.engine import Constraint, EngineError, EngineInfo, Loading
-from gptoss_tui.model.engine.wire import Answer, Cancel, Command, Failed, Generate, Load, decode, encode
+from gptoss_tui.model.engine.wire import WIRE, Answer, Cancel, Command, Failed, Generate, Load
 from gptoss_tui.model.errors import CheckpointError
+from gptoss_tui.workers.parent import Parent
 
 if TYPE_CHECKING:
     from gptoss_tui.model.constraint.automaton import Automaton
     from gptoss_tui.model.constraint.json_body import Schemas
     from gptoss_tui.model.engine.decoder import Decoder
 
-PR_SET_PDEATHSIG = 1
 PROGRESS_INTERVAL_S = 0.05
 
 
 class Worker:
     """Does what the commands ask, one after another."""
 
-    def __init__(self, commands: BinaryIO, answers: BinaryIO) -> None:
-        self._incoming = commands
-        self._outgoing = answers
+    def __init__(self) -> None:
         self._commands: SimpleQueue[tuple[int, Command]] = SimpleQueue()
-        self._answers: SimpleQueue[bytes] = SimpleQueue()
         self._cancelled = 0
         self._device = "cpu"
         self._decoder: Decoder | None = None
         self._schemas: Future[Schemas] | None = None
+        self._parent = Parent(WIRE, self._hear)
 
     def run(self) -> None:
         """Serve until the application goes away."""
-        for work in (self._listen, self._write):
-            Thread(target=_end_with, args=(work,), daemon=True).start()
         while True:
             self._serve(*self._commands.get())
 
-    def _listen(self) -> None:
-        for line in self._incoming:
-            call, command = decode(line)
-            if isinstance(command, Cancel):
-                self._cancelled = call
-            else:
-                self._commands.put((call, command))
-
-    def _write(self) -> None:
-        """Send what has gathered since the last time in one piece."""
-        while True:
-            lines = [self._answers.get()]
-            with suppress(Empty):
-                while True:
-                    lines.append(self._answers.get_nowait())
-            self._outgoing.write(b"".join(lines))
-            self._outgoing.flush()
+    def _hear(self, call: int, command: Command) -> None:
+        if isinstance(command, Cancel):
+            self._cancelled = call
+        else:
+            self._commands.put((call, command))
 
     def _answer(self, call: int, answer: Answer) -> None:
-        self._answers.put(encode(call, answer))
+        self._parent.answer(call, answer)
 
     def _serve(self, call: int, command: Command) -> None:
         try:
@@ -161,16 +137,6 @@ class Worker:
         return Automaton(constraint, schemas)
 
 
-def _end_with(work: Callable[[], None]) -> None:
-    """Do `work`, and end the process with it: even if the main thread is deep in torch."""
-    try:
-        work()
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-
-
 def _read_vocabulary(folder: Path, rows: int) -> Schemas:
     """The tokens that constraints are about. Raises CheckpointError."""
     from gptoss_tui.model.constraint.json_body import Schemas
@@ -187,32 +153,5 @@ def _context(wanted: int | None, most: int) -> int:
     return wanted or most
 
 
-def take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Commands and answers, on descriptors of their own: what libraries print on stdout goes to the log."""
-    commands, answers = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return os.fdopen(commands, "rb"), os.fdopen(answers, "wb")
-
-
-def end_with_parent() -> None:
-    """Have Linux kill this process when the thread that started it ends, however that comes about.
-
-    Elsewhere the end of stdin does it, unless a native call never lets the listening thread run.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def main() -> None:
-    """Run a worker on the standard streams."""
-    commands, answers = take_pipes()
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the application's to interpret
-    Worker(commands, answers).run()
-
-
 if __name__ == "__main__":
-    main()
+    Worker().run()

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest_asyncio
@@ -19,49 +16,39 @@ from gptoss_tui.harmony import Conversation, Message, Role
 HELLO = Conversation(messages=[Message(Role.USER, "Hello there.")])
 
 
-@dataclass
-class Mortal:
-    """A codec of the test's own, and the process behind it."""
-
-    codec: Codec
-    process: BaseProcess
-
-    def kill(self) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, signal.SIGKILL)
-
-
 @pytest_asyncio.fixture
-async def mortal(checkpoint: Path) -> AsyncIterator[Mortal]:
-    codec, others = Codec(checkpoint), set(multiprocessing.active_children())
+async def mortal(checkpoint: Path) -> AsyncIterator[Codec]:
+    """A codec of the test's own."""
+    codec = Codec(checkpoint)
     await codec.start()
-    (process,) = set(multiprocessing.active_children()) - others
-    yield Mortal(codec, process)
+    yield codec
     await codec.close()
 
 
-async def test_a_renderer_that_died_is_started_again(mortal: Mortal) -> None:
-    rendered, counted = await mortal.codec.render(HELLO), await mortal.codec.count(["a b", ""])
-    mortal.kill()
-    mortal.process.join()
-    assert await mortal.codec.render(HELLO) == rendered
-    assert await mortal.codec.count(["a b", ""]) == counted
+def send(codec: Codec, number: signal.Signals) -> None:
+    assert codec.pid is not None
+    os.kill(codec.pid, number)
 
 
-async def test_a_counter_that_died_is_started_again(mortal: Mortal) -> None:
-    counted = await mortal.codec.count(["a b", ""])
-    mortal.kill()
-    mortal.process.join()
-    assert await mortal.codec.count(["a b", ""]) == counted
+async def test_a_renderer_that_died_is_started_again(mortal: Codec) -> None:
+    rendered, counted = await mortal.render(HELLO), await mortal.count(["a b", ""])
+    send(mortal, signal.SIGKILL)
+    assert await mortal.render(HELLO) == rendered
+    assert await mortal.count(["a b", ""]) == counted
 
 
-async def test_a_death_at_work_costs_nobody_who_waits(mortal: Mortal) -> None:
-    rendered = await mortal.codec.render(HELLO)
-    assert mortal.process.pid is not None
-    os.kill(mortal.process.pid, signal.SIGSTOP)
-    waiting = [asyncio.create_task(mortal.codec.render(HELLO)) for _ in range(3)]
-    counting = asyncio.create_task(mortal.codec.count(["a b"]))
+async def test_a_counter_that_died_is_started_again(mortal: Codec) -> None:
+    counted = await mortal.count(["a b", ""])
+    send(mortal, signal.SIGKILL)
+    assert await mortal.count(["a b", ""]) == counted
+
+
+async def test_a_death_at_work_costs_nobody_who_waits(mortal: Codec) -> None:
+    rendered = await mortal.render(HELLO)
+    send(mortal, signal.SIGSTOP)
+    waiting = [asyncio.create_task(mortal.render(HELLO)) for _ in range(3)]
+    counting = asyncio.create_task(mortal.count(["a b"]))
     await asyncio.sleep(0)  # all have asked
-    mortal.kill()
+    send(mortal, signal.SIGKILL)
     assert await asyncio.gather(*waiting) == [rendered] * 3
-    assert await counting == await mortal.codec.count(["a b"])
+    assert await counting == await mortal.count(["a b"])

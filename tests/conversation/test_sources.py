@@ -154,7 +154,7 @@ async def test_bad_files_and_servers_are_told_and_the_others_work(
 async def test_a_file_that_imports_for_ever_does_not_keep_the_turn(
     stage: StageMaker, file: Callable[..., Functions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gptoss_tui.tools.functions.load.IMPORT_LIMIT", 5.0)
+    monkeypatch.setattr("gptoss_tui.tools.functions.process.IMPORT_LIMIT", 5.0)
     s = stage(ANSWER, sources=[file("while True: pass\n", "endless"), file("def works(): ...\n")])
     events = await s.play("go")
     assert isinstance(events[-1], Completed)

@@ -26,7 +26,7 @@ from gptoss_tui.model.constraint.json_body import Schemas
 from gptoss_tui.model.constraint.vocabulary import Vocabulary
 from gptoss_tui.model.engine import END, Constraint, Edge, EngineError, Finished, Sampling, State, Token
 from gptoss_tui.model.engine.decoder import Decoder
-from gptoss_tui.model.engine.wire import Generate, decode, encode
+from gptoss_tui.model.engine.wire import WIRE, Generate
 
 ROWS = 320
 FIRST_CONTROL = 268
@@ -449,7 +449,7 @@ assert unsupported({{"type": "object"}}) == [] and "llguidance" in sys.modules a
 @given(constraint=constraints(), prompt=st.lists(st.integers(0, 10**6)))
 def test_a_constraint_arrives_as_it_was_sent(constraint: Constraint, prompt: list[int]) -> None:
     sent = Generate(prompt, Sampling(seed=3), [1], constraint)
-    call, received = decode(encode(7, sent))
+    call, received = WIRE.decode(WIRE.encode(7, sent))
     assert (call, received) == (7, sent)
 
 

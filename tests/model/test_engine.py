@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import signal
-import stat
 import sys
 from asyncio import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -32,8 +31,6 @@ from gptoss_tui.model.engine import (
     Token,
 )
 from gptoss_tui.model.engine.device import choose_device, choose_dtype
-from gptoss_tui.model.engine.log import LARGEST, open_log
-from gptoss_tui.model.engine.process import WorkerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -254,24 +251,6 @@ async def test_death_is_told_and_survived(engine: LocalEngine) -> None:
     assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
 
 
-@pytest.mark.parametrize(
-    ("last_words", "told"),
-    [
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "engine stopped (signal 11, a crash in native code)"),
-        ("os.kill(os.getpid(), signal.SIGTERM)", "engine stopped (signal 15, sent from outside)"),
-        ("sys.exit(3)", "engine stopped (exit status 3); the reason is in engine.log"),
-        ("print('[1, {', end='')", "engine stopped (exit status 0); the reason is in engine.log"),
-    ],
-)
-async def test_the_cause_of_death_is_in_words(last_words: str, told: str) -> None:
-    process = await subprocess.create_subprocess_exec(
-        sys.executable, "-c", f"import os, signal, sys; {last_words}", stdout=subprocess.PIPE
-    )
-    with pytest.raises(EngineDied) as caught:
-        await WorkerProcess(process, Path("engine.log")).receive(1)
-    assert str(caught.value) == told
-
-
 async def test_refusals_leave_the_engine_usable(engine: LocalEngine) -> None:
     for prompt, sampling, complaint in (
         ([], GREEDY, "empty"),
@@ -384,21 +363,6 @@ asyncio.run(main())
             await asyncio.sleep(0.02)
 
 
-async def test_what_libraries_print_does_not_reach_the_application() -> None:
-    script = """
-import os
-from gptoss_tui.model.engine.worker import take_pipes
-
-commands, answers = take_pipes()
-print("from Python", flush=True)
-os.write(1, b"from C")
-answers.write(commands.readline().upper())
-answers.flush()
-assert os.read(0, 10) == b""
-"""
-    assert await python(script, b"command\nrest") == (0, b"COMMAND\n", b"from Python\nfrom C")
-
-
 async def test_the_applications_side_is_free_of_torch() -> None:
     script = """
 import sys
@@ -421,22 +385,3 @@ os.environ["OMP_NUM_THREADS"] = "3"
 assert default_threads() == 3
 """
     assert await python(script) == (0, b"", b"")
-
-
-async def test_the_log_is_private_and_bounded(tmp_path: Path) -> None:
-    log = tmp_path / "state" / "engine.log"
-    for _ in range(5):
-        with open_log(log) as file:
-            file.truncate(LARGEST + 1)
-    assert stat.S_IMODE(log.stat().st_mode) == 0o600
-    assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
-    assert sorted(file.name for file in log.parent.iterdir()) == [
-        "engine.log",
-        "engine.log.1",
-        "engine.log.2",
-    ]
-
-
-async def test_without_a_place_for_the_log_the_engine_still_starts() -> None:
-    with open_log(Path("/proc/nowhere/engine.log")) as file:
-        file.write(b"lost")

@@ -340,7 +340,7 @@ async def test_all_decides_what_is_offered(tmp_path: Path, run: Run) -> None:
 def test_a_file_that_never_finishes_importing_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gptoss_tui.tools.functions.load.IMPORT_LIMIT", 1.0)
+    monkeypatch.setattr("gptoss_tui.tools.functions.process.IMPORT_LIMIT", 1.0)
     path = tmp_path / "mine.py"
     path.write_text("while True: pass\n")
     with pytest.raises(FunctionsError, match="was still being imported after 1 s"):

@@ -178,6 +178,23 @@ async def test_a_call_that_is_stopped_is_cancelled_at_the_server(
     await until(lambda: trace.read_text() == "called, cancelled")
 
 
+async def test_calls_are_open_side_by_side_and_each_is_cancelled_alone(
+    tools: Tools, run: Run, tmp_path: Path
+) -> None:
+    traces = [tmp_path / name for name in ("one", "two")]
+    calls = [
+        asyncio.create_task(run(tools["toy_sleeps"], json.dumps({"file": str(trace)}))) for trace in traces
+    ]
+    await until(lambda: all(trace.exists() for trace in traces))
+    assert (await run(tools["toy_add"], '{"a": 1}')).text == "2"
+    calls[0].cancel()
+    await until(lambda: traces[0].read_text() == "called, cancelled")
+    assert traces[1].read_text() == "called"
+    calls[1].cancel()
+    await until(lambda: traces[1].read_text() == "called, cancelled")
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
 async def test_a_server_that_dies_in_a_call_is_started_again_and_the_call_is_not_repeated(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.tools.log import LARGEST, open_log
 from gptoss_tui.tools.python import PythonTool
 from gptoss_tui.tools.python.start_log import LONGEST
 from gptoss_tui.tools.sandbox import Confinement, bubblewrap, landlock, launch
@@ -130,13 +129,3 @@ async def test_why_a_kernel_does_not_start_is_told_and_kept_within_bounds(
 async def test_no_file_can_be_handed_to_code(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as file, pytest.raises(ValueError, match="no descriptor"):
         await launch(["/bin/true"], "none", cwd=tmp_path, stdout=file.fileno(), stderr=file.fileno())
-
-
-def test_a_log_that_was_opened_to_others_is_closed_again(tmp_path: Path) -> None:
-    log = tmp_path / "python.log"
-    log.write_text("x" * (LARGEST + 1))
-    log.chmod(0o666)
-    with open_log(log) as file:
-        file.write(b"new")
-    assert log.read_text() == "new"
-    assert mode(log) == mode(tmp_path / "python.log.1") == 0o600

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from .. import child
+from gptoss_tui.workers.child import Child, ChildError
+
 from .backend import BackendError, Document, Hit
 from .indexer import LARGEST, TYPES
 
@@ -81,21 +82,28 @@ class Folder:
 
     async def _indexer(self, progress: Progress | None) -> tuple[bool, str | None]:
         """Run the indexer once: whether it came to its end, and the last file it began to read."""
-        arguments = (str(self.root), str(self.index))
-        process = await child.start(f"{__package__}.indexer", *arguments, stdin=asyncio.subprocess.DEVNULL)
-        assert process.stdout is not None
+        try:
+            child = Child.start("the indexer", f"{__package__}.indexer", str(self.root), str(self.index))
+        except ChildError as error:
+            raise BackendError(f"The folder cannot be indexed: {error}.") from error
         last = None
         try:
-            while line := await asyncio.wait_for(process.stdout.readline(), _PATIENCE):
-                told = json.loads(line)
-                last = told["path"]
-                if progress is not None:
-                    progress(told["done"], told["of"], last)
-            return await process.wait() == 0, last
+            async with asyncio.timeout(_PATIENCE) as patience:
+
+                def hear(line: bytes) -> None:
+                    nonlocal last
+                    patience.reschedule(asyncio.get_running_loop().time() + _PATIENCE)
+                    told = json.loads(line)
+                    last = told["path"]
+                    if progress is not None:
+                        progress(told["done"], told["of"], last)
+
+                await child.listen(hear)
+                return await child.wait() == 0, last
         except TimeoutError:
             return False, last
         finally:
-            await child.end(process)
+            await child.end()
 
     def _hits(self, query: str, topn: int) -> list[Hit]:
         # Quoted, so that nothing in it is an operator of FTS5.

@@ -7,7 +7,6 @@ at any time: what it has done is kept. It prints one line of JSON for each file 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sqlite3
@@ -16,6 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lxml import etree
+
+from gptoss_tui.workers.limits import limit
+from gptoss_tui.workers.parent import end_with_parent
 
 from .characters import decoded, one_line, visible
 from .walker import walk
@@ -144,10 +146,8 @@ def _remove(connection: sqlite3.Connection, number: int) -> None:
 
 
 def main() -> None:
-    with contextlib.suppress(ImportError):  # Windows
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    end_with_parent()
+    limit(memory=_MEMORY, writes=True)
     for done, of, path in update(Path(sys.argv[1]), Path(sys.argv[2])):
         print(json.dumps({"done": done, "of": of, "path": path}), flush=True)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
+from contextlib import suppress
 from urllib.parse import unquote
 
-from .. import child
+from gptoss_tui.workers.child import ChildError
+from gptoss_tui.workers.task import result_of
+
 from .address import domain
 from .backend import Document
 from .bounds import CPU_SECONDS, MEMORY
@@ -65,7 +66,19 @@ async def read(document: Document, *, source: bool = False) -> Page:
         "source": source,
     }
     # ASCII only: an address may hold characters that no encoding takes.
-    output = await _worker(json.dumps(request).encode() + b"\n" + document.body)
+    given = json.dumps(request).encode() + b"\n" + document.body
+    output = b""
+    try:
+        with suppress(TimeoutError):
+            output = await result_of(
+                "the page reader",
+                f"{__package__}.worker",
+                given=given,
+                most=_MOST_OUTPUT,
+                seconds=TIME_LIMIT,
+            )
+    except ChildError as error:
+        raise ReadError(f"It could not be read: {error}.") from error
     try:
         page = json.loads(output)
     except ValueError:
@@ -76,35 +89,3 @@ async def read(document: Document, *, source: bool = False) -> Page:
     file = unquote(document.url.rpartition("/")[2])
     title = page["title"] or domain(document.url) or one_line(file or document.url, 80)
     return Page(prefix + document.url, title, page["lines"], [Link(url) for url in page["links"]])
-
-
-async def _worker(request: bytes) -> bytes:
-    """What a fresh worker answers; nothing if it died of its limits or was too late."""
-    process = await child.start(f"{__package__}.worker", stdin=asyncio.subprocess.PIPE)
-    try:
-        async with asyncio.timeout(TIME_LIMIT):
-            _, output = await asyncio.gather(_feed(process, request), _answer(process))
-            await process.wait()
-            return output
-    except TimeoutError:
-        return b""
-    finally:
-        await child.end(process)
-
-
-async def _feed(process: asyncio.subprocess.Process, request: bytes) -> None:
-    assert process.stdin is not None
-    with contextlib.suppress(ConnectionError):  # it died; the missing answer tells
-        process.stdin.write(request)
-        await process.stdin.drain()
-    process.stdin.close()
-
-
-async def _answer(process: asyncio.subprocess.Process) -> bytes:
-    assert process.stdout is not None
-    answer = bytearray()
-    while piece := await process.stdout.read(2**18):
-        answer += piece
-        if len(answer) > _MOST_OUTPUT:
-            return b""
-    return bytes(answer)

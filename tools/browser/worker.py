@@ -11,7 +11,9 @@ import json
 import sys
 from typing import Any
 
-from ..child import limit
+from gptoss_tui.workers.limits import limit
+from gptoss_tui.workers.parent import end_with_parent
+
 from .bounds import CPU_SECONDS, MEMORY
 from .characters import decoded, visible
 from .lines import LONGEST_TEXT
@@ -64,7 +66,8 @@ def indented(text: str) -> str:
 
 
 def main() -> None:
-    limit(CPU_SECONDS, MEMORY)
+    end_with_parent()
+    limit(memory=MEMORY, cpu_seconds=CPU_SECONDS)
     request = json.loads(sys.stdin.buffer.readline())
     page = read(request, sys.stdin.buffer.read())
     sys.stdout.buffer.write(json.dumps(page).encode())

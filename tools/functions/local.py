@@ -11,7 +11,8 @@ from ..arguments import ArgumentsError
 from ..excerpt import excerpt
 from ..tool import Output, Risk, Tool
 from .errors import SignatureError, what
-from .load import TIME_LIMIT, FunctionsError, vouched_risk
+from .load import TIME_LIMIT, vouched_risk
+from .process import FunctionsError
 from .result import as_text
 
 

@@ -2,27 +2,25 @@
 
 A process of its own, so that what the functions print, crash, block or hold the interpreter for is not the
 screen's trouble, and so that a call can be ended. TARGET is what `offer` takes; with NAME it offers that
-function alone. It speaks JSON lines on what were its standard streams: first `{"functions": [...],
-"refused": [...]}` or `{"error", "file", "line"}`, then one `{"text", "is_error"}` for each request
-`{"name", "arguments"}`, with the `"type"` of a result or an error. A request with `"check"` runs nothing: the
-text says what is wrong with the arguments. It ends when its standard input does.
+function alone. It is asked first `{"do": "offer"}`, and answers `{"functions": [...], "refused": [...]}` or
+`{"error", "file", "line"}`; then `{"do": "call" or "check", "name", "arguments"}`, and answers `{"text",
+"is_error"}`, with the `"type"` of a result or an error. A check runs nothing: the text says what is wrong
+with the arguments.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import json
-import os
-import queue
 import sys
-import threading
 import traceback
-from typing import Any, TextIO
+from typing import Any
+
+from gptoss_tui.workers.parent import serve
+from gptoss_tui.workers.wire import Wire
 
 from ..arguments import ArgumentsError
 from ..excerpt import excerpt
-from ..lines import say, take_streams
 from .errors import what
 from .offer import BadTarget, offer
 from .result import as_text
@@ -64,41 +62,50 @@ async def _await(result: Any) -> Any:
     return await result
 
 
-def _listen(requests: TextIO, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
-    for line in requests:
-        inbox.put(json.loads(line))
-    os._exit(0)  # the app is gone, whatever a function may be doing
-
-
 def _refusal(reason: BadTarget) -> dict[str, Any]:
     return {"error": str(reason), "file": reason.file, "line": reason.line}
 
 
+class Imported:
+    """The functions of TARGET, once they were asked for, and the event loop that the async ones run in."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+        self._signatures: dict[str, Signature] = {}
+
+    def work(self, request: dict[str, str]) -> dict[str, Any]:
+        """The answer to a request."""
+        if request["do"] == "offer":
+            return self._offer()
+        signature = self._signatures.get(request["name"])
+        if signature is None:
+            gone = f"[ERROR] {request['name']} is not defined any more."
+            return {"text": gone, "is_error": True, "type": "NameError"}
+        if request["do"] == "check":
+            return check(signature, request["arguments"])
+        return answer(signature, request["arguments"], self._runner)
+
+    def _offer(self) -> dict[str, Any]:
+        try:
+            offered = offer(*sys.argv[1:])
+        except BadTarget as error:
+            return _refusal(error)
+        self._signatures = offered.signatures
+        functions = [
+            {
+                "name": one.name,
+                "description": one.description,
+                "parameters": one.schema,
+                "vouched": one.vouched,
+            }
+            for one in offered.signatures.values()
+        ]
+        return {"functions": functions, "refused": [_refusal(one) for one in offered.refused]}
+
+
 def main() -> None:
-    requests, replies = take_streams()
-    inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(requests, inbox), daemon=True).start()
-    try:
-        offered = offer(*sys.argv[1:])
-    except BadTarget as error:
-        say(replies, _refusal(error))
-        return
-    functions = [
-        {"name": one.name, "description": one.description, "parameters": one.schema, "vouched": one.vouched}
-        for one in offered.signatures.values()
-    ]
-    say(replies, {"functions": functions, "refused": [_refusal(one) for one in offered.refused]})
     with asyncio.Runner() as runner:
-        while True:
-            request = inbox.get()
-            signature = offered.signatures.get(request["name"])
-            if signature is None:
-                gone = f"[ERROR] {request['name']} is not defined any more."
-                say(replies, {"text": gone, "is_error": True, "type": "NameError"})
-            elif request.get("check"):
-                say(replies, check(signature, request["arguments"]))
-            else:
-                say(replies, answer(signature, request["arguments"], runner))
+        serve(Wire(), Imported(runner).work)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 
-from ..log import readable
+from gptoss_tui.workers.log import readable
 
 _STYLE = re.compile(r"\x1b\[[0-9;:?]*[@-~]")
 

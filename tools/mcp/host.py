@@ -2,30 +2,31 @@
 
 A process of its own, so that neither the SDK (a second to import) nor what a server sends (floods, lines
 without end) is the screen's trouble. It leads a session that has no terminal; the server is started inside
-of it, and both end together. It speaks JSON lines on what were its standard streams: first the configuration
-comes in, and what the server has goes out, `{"tools", "refused"}` or `{"error"}`. Then each `{"id", "tool",
-"arguments", "check"}` is answered by `{"id", "text", "is_error"}`; `{"cancel": id}` gives one up. It ends
-when its input does.
+of it, and both end together. The first call is the configuration, and is answered with what the server has,
+`{"tools", "refused"}`, or with `{"error"}`. Then each `{"tool", "arguments", "check"}` is answered by
+`{"text", "is_error"}`; an empty message gives up the call of its number. It ends when its input does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import resource
 import signal
-import threading
+import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Any, TextIO
+from typing import Any
 
 import httpx2
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CONNECTION_CLOSED, Implementation
 
+from gptoss_tui.workers.parent import Parent
+from gptoss_tui.workers.wire import Wire
+
 from ..arguments import ArgumentsError, json_object
-from ..lines import say, take_streams
 from .complaints import Complaints
 from .listing import Listed, list_tools
 from .result import as_text
@@ -42,15 +43,16 @@ LAST_WORDS_S = 0.8
 _SESSION_GONE = 404
 """What a server over HTTP says that has been started again since."""
 
-_Request = dict[str, Any]
+_Message = dict[str, Any]
+_Heard = tuple[int, _Message]
 
 
 class Host:
     """One server, from its start to the end of the app's requests."""
 
-    def __init__(self, config: _Request, replies: TextIO) -> None:
+    def __init__(self, config: _Message, answer: Callable[[int, _Message], None]) -> None:
         self._config = config
-        self._replies = replies
+        self._answer = answer
         self._complaints = Complaints()
         self._program = Program(config, self._complaints) if config["command"] else None
         self._status: int | None = None
@@ -59,11 +61,10 @@ class Host:
         self._tools: dict[str, Listed] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
 
-    async def serve(self, requests: TextIO) -> None:
-        """Start the server, say what it has, answer requests."""
+    async def serve(self, first: int, heard: asyncio.Queue[_Heard | None]) -> None:
+        """Start the server, answer the call `first` with what it has, then those that are heard."""
         loop = asyncio.get_running_loop()
-        inbox = _listen(requests, loop)
-        late = loop.call_later(self._config["start_limit"], self._too_late)
+        late = loop.call_later(self._config["start_limit"], self._too_late, first)
         async with AsyncExitStack() as stack:
             try:
                 client = await stack.enter_async_context(self._client())
@@ -72,13 +73,13 @@ class Host:
                 self._version = client.protocol_version
                 self._tools, refused = await list_tools(client, self._sieve)
             except BaseException as error:
-                await self._fail(error)
+                await self._fail(first, error)
             late.cancel()
             tools = [listed.told for listed in self._tools.values()]
-            say(self._replies, {"tools": tools, "refused": refused})
+            self._answer(first, {"tools": tools, "refused": refused})
             watch = asyncio.create_task(self._watch())
-            while (request := await inbox.get()) is not None:
-                self._obey(request, client)
+            while (call := await heard.get()) is not None:
+                self._obey(*call, client)
             watch.cancel()
 
     async def _watch(self) -> None:
@@ -104,16 +105,16 @@ class Host:
         """Note a refusal, of which the SDK says nothing."""
         self._status = response.status_code if response.is_error else None
 
-    def _obey(self, request: _Request, client: Client) -> None:
-        if "cancel" in request:
-            if task := self._running.get(request["cancel"]):
+    def _obey(self, call: int, request: _Message, client: Client) -> None:
+        if not request:
+            if task := self._running.get(call):
                 task.cancel()
             return
-        task = asyncio.create_task(self._answer(request, client))
-        self._running[request["id"]] = task
-        task.add_done_callback(lambda _: self._running.pop(request["id"], None))
+        task = asyncio.create_task(self._carry_out(call, request, client))
+        self._running[call] = task
+        task.add_done_callback(lambda _: self._running.pop(call, None))
 
-    async def _answer(self, request: _Request, client: Client) -> None:
+    async def _carry_out(self, call: int, request: _Message, client: Client) -> None:
         text, is_error = "", False
         listed = self._tools[request["tool"]]
         try:
@@ -130,44 +131,27 @@ class Host:
         except Exception as error:
             self._complaints.say(f"{type(error).__name__}: {error}")
             text, is_error = f"[ERROR] {_leaf(error)}", True
-        say(self._replies, {"id": request["id"], "text": text, "is_error": is_error})
+        self._answer(call, {"text": text, "is_error": is_error})
 
-    def _too_late(self) -> None:
+    def _too_late(self, first: int) -> None:
+        """Say so; the app then ends this process."""
         why = f"did not say within {self._config['start_limit']:g} s what it has"
         if self._program is not None and self._program.wrote_rubbish:
             why += "; what it writes on stdout is no message of the protocol"
         if self._complaints.last:
             why += f"; its last words: {self._complaints.last}"
-        try:
-            say(self._replies, {"error": why})
-        finally:
-            end()
+        self._answer(first, {"error": why})
 
-    async def _fail(self, error: BaseException) -> None:
-        """Say why there is nothing to serve, and end."""
+    async def _fail(self, first: int, error: BaseException) -> None:
+        """Say why there is nothing to serve, and wait for the app to end this process."""
         self._complaints.say(f"{type(error).__name__}: {error}")
         fate = await self._program.fate() if self._program is not None else ""
         if self._status is not None:
             fate = f"answered with HTTP status {self._status}"
         if isinstance(error, OSError) and error.filename:
             fate = f"cannot be started: {error.strerror}: {error.filename!r}"
-        say(self._replies, {"error": fate or f"cannot be used: {_leaf(error)}"})
-        end()
-
-
-def _listen(requests: TextIO, loop: asyncio.AbstractEventLoop) -> asyncio.Queue[_Request | None]:
-    """The app's requests, and None at their end; read by a thread, as their end counts whatever goes on."""
-    inbox: asyncio.Queue[_Request | None] = asyncio.Queue()
-
-    def listen() -> None:
-        for line in requests:
-            loop.call_soon_threadsafe(inbox.put_nowait, json.loads(line))
-        loop.call_soon_threadsafe(inbox.put_nowait, None)
-        threading.Event().wait(LAST_WORDS_S)
-        end()
-
-    threading.Thread(target=listen, daemon=True).start()
-    return inbox
+        self._answer(first, {"error": fate or f"cannot be used: {_leaf(error)}"})
+        await asyncio.Event().wait()
 
 
 def _leaf(error: BaseException) -> str:
@@ -183,10 +167,27 @@ def end() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
+async def serve() -> None:
+    """Be the host of the server that the first call describes, until the app goes away."""
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Queue[_Heard | None] = asyncio.Queue()
+
+    def hear(call: int, message: _Message) -> None:
+        loop.call_soon_threadsafe(heard.put_nowait, (call, message))
+
+    def leave() -> None:
+        loop.call_soon_threadsafe(heard.put_nowait, None)
+        time.sleep(LAST_WORDS_S)
+        end()
+
+    parent = Parent(Wire(), hear, leave)
+    if (started := await heard.get()) is not None:
+        first, config = started
+        await Host(config, parent.answer).serve(first, heard)
+
+
 def main() -> None:
-    requests, replies = take_streams()
-    config = json.loads(requests.readline())
-    asyncio.run(Host(config, replies).serve(requests))
+    asyncio.run(serve())
     end()
 
 

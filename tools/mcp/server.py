@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
-import itertools
-import json
-import os
 import re
-import signal
-import sys
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..log import open_log
+from gptoss_tui.workers.calls import Calls
+from gptoss_tui.workers.child import Child, ChildError
+from gptoss_tui.workers.wire import Wire
+
 from ..names import carried
 from ..source import Opened, Source, SourceError
 from ..tool import Output, Reach, Risk, Tool
@@ -56,9 +54,9 @@ class Server(Source):
         self.where = ""
         self.log = logs / f"mcp-{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:64]}.log"
         self._configured = configured
-        self._host: asyncio.subprocess.Process | None = None
-        self._turn = asyncio.Lock()
-        self._ids = itertools.count(1)
+        self._host: Child | None = None
+        self._calls: Calls | None = None
+        self._starting = asyncio.Lock()
         self._restarts = 0
         self._started = 0.0
         self._trouble: Down | None = None
@@ -80,21 +78,20 @@ class Server(Source):
 
     async def close(self) -> None:
         """Let the server end in order, and end it where it does not."""
-        host, self._host = self._host, None
-        if host is None or host.stdin is None:
+        host, self._host, self._calls = self._host, None, None
+        if host is None:
             return
+        host.close_input()
         try:
-            host.stdin.close()
-            await asyncio.wait_for(host.wait(), CLOSE_LIMIT)
-        except TimeoutError:
-            pass
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(host.wait(), CLOSE_LIMIT)
         finally:
-            await _end(host)
+            await host.end()
 
     async def ready(self) -> None:
         """Start the server again if it has ended; raises Down."""
-        async with self._turn:
-            if self._host is not None and self._host.returncode is None:
+        async with self._starting:
+            if self._host is not None and self._host.is_alive:
                 return
             if self._restarts >= MOST_RESTARTS:
                 raise Down(f"{self.origin} ended {self._restarts + 1} times; a new chat starts it again.")
@@ -113,30 +110,32 @@ class Server(Source):
         return tool in self._defined
 
     async def ask(self, request: dict[str, Any], limit: float) -> dict[str, Any]:
-        """Send a request and wait for its reply; one that is given up is cancelled. Raises Down."""
-        async with self._turn:
-            number = next(self._ids)
-            host = self._host
-            if host is None or host.stdin is None or host.stdout is None:
-                raise Down(f"{self.origin} is not running.")
+        """Send a request and wait for its reply; one that is given up is cancelled. Raises Down.
+
+        Several may be open at once.
+        """
+        host, calls = self._host, self._calls
+        if host is None or calls is None:
+            raise Down(f"{self.origin} is not running.")
+        try:
+            call = calls.call(request)
             try:
                 async with asyncio.timeout(limit):
-                    await _send(host, request | {"id": number})
-                    while (reply := await _receive(host)) is not None:
-                        if reply.get("id") == number:
-                            return reply
+                    reply: dict[str, Any] = await call.answer()
+                    return reply
             except (TimeoutError, asyncio.CancelledError):
-                with contextlib.suppress(OSError):
-                    await asyncio.shield(_send(host, {"cancel": number}))
+                call.send({})
                 raise
+            finally:
+                call.leave()
+        except ChildError as error:
             await self._forget(host)
-            raise Down(f"{self.origin} ended while it was asked; the request is not sent again.")
+            raise Down(f"{self.origin} ended while it was asked; the request is not sent again.") from error
 
     async def stop(self) -> None:
         """End a host that does not answer."""
-        host, self._host = self._host, None
-        if host is not None:
-            await _end(host)
+        if self._host is not None:
+            await self._forget(self._host)
 
     async def _start(self) -> dict[str, Any]:
         """Start the host and let it start the server; returns what that has. Raises Down."""
@@ -146,36 +145,33 @@ class Server(Source):
             raise Down(f"{self.origin} cannot be started: {error}.") from error
         self.where = config.where
         self._started = monotonic()
-        with open_log(self.log) as log:
-            host = self._host = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "gptoss_tui.tools.mcp.host"),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                limit=_LONGEST_REPLY,
-                start_new_session=True,
-            )
+        try:
+            host = Child.start("its host", f"{__package__}.host", log=self.log, longest=_LONGEST_REPLY)
+        except ChildError as error:
+            raise Down(f"{self.origin} cannot be started: {error}.") from error
+        self._host, self._calls = host, Calls(host, Wire())
         try:
             async with asyncio.timeout(config.start_limit + HOST_LIMIT):
-                await _send(host, asdict(config))
-                found = await _receive(host)
+                found: dict[str, Any] = await self._calls.ask(asdict(config))
         except TimeoutError:
             found = {"error": "did not start in time"}
+        except ChildError:
+            found = {"error": "ended when it was started"}
         except BaseException:
             await self._forget(host)
             raise
-        if found is None or "error" in found:
+        if "error" in found:
             await self._forget(host)
-            why = found["error"] if found else "ended when it was started"
-            self._trouble = Down(f"{self.origin} {why} (its log: {self.log}).")
+            self._trouble = Down(f"{self.origin} {found['error']} (its log: {self.log}).")
             raise self._trouble
         self._trouble = None
         return found
 
-    async def _forget(self, host: asyncio.subprocess.Process) -> None:
+    async def _forget(self, host: Child) -> None:
+        """End the host, and with it the server it has started."""
         if self._host is host:
-            self._host = None
-        await _end(host)
+            self._host = self._calls = None
+        await host.end()
 
 
 class ServerTool(Tool):
@@ -242,23 +238,3 @@ def _has_library() -> bool:
         return int(importlib.metadata.version("mcp").split(".")[0]) >= 2
     except importlib.metadata.PackageNotFoundError:
         return False
-
-
-async def _send(host: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
-    assert host.stdin is not None
-    with contextlib.suppress(ConnectionError):  # it has ended; whoever waits for a reply will see that
-        host.stdin.write(json.dumps(message).encode() + b"\n")
-        await host.stdin.drain()
-
-
-async def _receive(host: asyncio.subprocess.Process) -> dict[str, Any] | None:
-    assert host.stdout is not None
-    line = await host.stdout.readline()
-    return json.loads(line) if line.endswith(b"\n") else None
-
-
-async def _end(host: asyncio.subprocess.Process) -> None:
-    """End the host, and with it the server it has started."""
-    with contextlib.suppress(OSError):
-        os.killpg(host.pid, signal.SIGKILL)
-    await host.wait()

@@ -7,7 +7,7 @@ import codecs
 import contextlib
 from pathlib import Path
 
-from ..log import open_log, readable
+from gptoss_tui.workers.log import open_log, readable
 
 LONGEST = 1 << 16
 """Characters that are logged of one start."""

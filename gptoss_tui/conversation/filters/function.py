@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...model.engine import Loading
-from ...tools.functions import FunctionsError, Worker
+from ...tools.functions import FunctionsError, FunctionsProcess
 from .filter import FilterError
 
 
@@ -24,7 +23,7 @@ class FunctionFilter:
     def __init__(self, path: Path, function: str, patience: float = 10.0) -> None:
         self.patience = patience
         self._function = function
-        self._worker = Worker(path.resolve(), None, function)
+        self._process = FunctionsProcess(path.resolve(), None, function)
         self._parameters: list[str] = []
 
     async def load(self) -> AsyncIterator[Loading]:
@@ -33,29 +32,24 @@ class FunctionFilter:
             return
         yield Loading("importing the reasoning filter", 0, 0)
         try:
-            [offered] = (await asyncio.to_thread(self._worker.start)).functions
+            [offered] = (await self._process.start()).functions
         except FunctionsError as error:
             raise FilterError(str(error)) from error
         parameters = list(offered["parameters"]["properties"])
         if not 1 <= len(parameters) <= 2:
             await self.close()
             wants = "one parameter, the passage, and may have a second, what came before it"
-            raise FilterError(f"{self._worker.target}: {self._function} must have {wants}.")
+            raise FilterError(f"{self._process.target}: {self._function} must have {wants}.")
         self._parameters = parameters
 
     async def look(self, text: str, before: str) -> str | None:
         """What the function returns for `text`: `ReasoningFilter.look`."""
         arguments = json.dumps(dict(zip(self._parameters, (text, before), strict=False)))
-        try:
-            reply = await asyncio.to_thread(self._worker.ask, self._function, arguments)
-        except asyncio.CancelledError:
-            self._worker.kill()
-            raise
-        return _verdict(reply)
+        return _verdict(await self._process.request(self._function, arguments))
 
     async def close(self) -> None:
         """End the process; the next passage would start it again."""
-        await asyncio.to_thread(self._worker.kill)
+        await self._process.end()
 
 
 def _verdict(reply: dict[str, Any]) -> str | None:

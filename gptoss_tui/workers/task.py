@@ -1,0 +1,31 @@
+"""A child process that does one thing: it is given its input, and what it writes is the result."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from .child import Child
+
+
+async def result_of(
+    name: str,
+    module: str,
+    *arguments: str,
+    given: bytes = b"",
+    most: int,
+    seconds: float,
+    log: Path | None = None,
+) -> bytes:
+    """All that the module writes after it has read `given`; nothing if that is more than `most` bytes.
+
+    Raises ChildError if it cannot be started, TimeoutError if it takes longer than `seconds`.
+    """
+    child = Child.start(name, module, *arguments, log=log)
+    try:
+        async with asyncio.timeout(seconds):
+            child.write(given)
+            child.close_input()
+            return await child.output(most)
+    finally:
+        await child.end()

@@ -1,0 +1,25 @@
+"""Children of a test's own: each is a module that the test writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptoss_tui.workers.child import Child
+
+StartChild = Callable[..., Child]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> StartChild:
+    """A function `(program) -> Child` that runs the text of a module."""
+
+    def start(program: str, **options: Any) -> Child:
+        (tmp_path / "child_of_the_test.py").write_text(program)
+        environment = {"PYTHONPATH": str(tmp_path)}
+        return Child.start("the toy", "child_of_the_test", environment=environment, **options)
+
+    return start

@@ -1,0 +1,17 @@
+"""Synthetic harmony dialogues, one file a skill. All texts are made here; nothing is downloaded."""
+
+from .dialogue import SKILLS, Dialogue, Setting, invent_dialogue, invent_setting
+from .phrasing import COPY_BEGIN, COPY_END, plain
+from .turn import Turn
+
+__all__ = [
+    "COPY_BEGIN",
+    "COPY_END",
+    "SKILLS",
+    "Dialogue",
+    "Setting",
+    "Turn",
+    "invent_dialogue",
+    "invent_setting",
+    "plain",
+]

@@ -1,0 +1,62 @@
+"""The scene of a turn: what a skill may look at, how it picks a phrasing, and a turn without tools."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gptoss_tui.harmony.message import Effort, Message, ResponseFormat
+
+from .declared import Declared
+from .phrasing import Grid, is_unseen
+from .turn import answer, think
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a skill may look at while it writes its turn.
+
+    `name` and `facts` are what the person said so far, `pages` how many pages the browser has shown.
+    `unseen` is the share of phrasings that training never sees, for evaluation.
+    """
+
+    rng: random.Random
+    effort: Effort
+    python: bool
+    browser: bool = False
+    functions: tuple[Declared, ...] = ()
+    response_format: ResponseFormat | None = None
+    held_out: bool = False
+    unseen: float = 0.0
+    name: str | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+    pages: int = 0
+    turns: int = 0
+
+
+def pick(scene: Scene, phrasings: Sequence[str]) -> str:
+    """One of the phrasings that training sees, or, for the share `unseen`, one that it does not."""
+    unseen = scene.rng.random() < scene.unseen
+    side = [phrasing for phrasing in phrasings if is_unseen(phrasing) is unseen]
+    return scene.rng.choice(side or list(phrasings))
+
+
+def phrase(scene: Scene, written: Sequence[str], grids: Sequence[Grid]) -> str:
+    """A phrasing: one of those written by hand or, in half of training, one that a grid puts together.
+
+    Evaluation draws from those written by hand alone, which no grid gives on the side that training sees.
+    """
+    rng = scene.rng
+    if scene.held_out or rng.random() < 0.5:
+        return pick(scene, written)
+    unseen = rng.random() < scene.unseen
+    while True:
+        composed = "".join(rng.choice(pieces) for pieces in rng.choice(grids))
+        if is_unseen(composed) is unseen:
+            return composed
+
+
+def respond(scene: Scene, thoughts: dict[Effort, str], final: str) -> tuple[Message, ...]:
+    """A turn without tools: the thought of the scene's effort, then the answer."""
+    return think(thoughts[scene.effort]), answer(final)
