@@ -7,14 +7,32 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from gptoss_tui.model.engine.engine import Sampling
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn.
+
+    `temperature` 0 is greedy; `top_p` in (0, 1]; `seed` None draws a fresh one; `max_tokens` bounds one
+    sample, None leaves it to the checkpoint and the context. The defaults are those gpt-oss was released
+    with.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    max_tokens: int | None = None
+
+    def bound(self, longest_answer: int | None) -> int | None:
+        """The most tokens of a sample by a checkpoint of that `longest_answer`; None for no bound."""
+        return longest_answer if self.max_tokens is None else self.max_tokens
 
 
 class NumericalFault(ArithmeticError):

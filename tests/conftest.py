@@ -19,8 +19,8 @@ import pytest
 import pytest_asyncio
 import tiktoken
 
+from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine import (
-    Constraint,
     EngineDied,
     EngineInfo,
     Finished,

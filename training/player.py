@@ -11,8 +11,7 @@ from gptoss_tui.harmony import Parser, render
 from gptoss_tui.harmony.message import Channel, Conversation, Message, Role
 from gptoss_tui.harmony.parse import Closed
 from gptoss_tui.harmony.vocabulary import ControlTokens
-from gptoss_tui.model.engine.engine import Sampling
-from gptoss_tui.model.sampling import Sampler
+from gptoss_tui.model.sampling import Sampler, Sampling
 from gptoss_tui.model.transformer import Transformer
 
 from .dialogues.arithmetic import evaluate, is_expression, traceback

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from ..harmony.message import Channel, Message
 from ..harmony.parse import Closed, Opened, Parser, Piece, Repair, Text
 from ..harmony.vocabulary import ControlTokens
-from ..model.engine import Constraint, Engine, Finished, Prefill, Sampling, Token
+from ..model.constraint import Constraint
+from ..model.engine import Engine, Finished, Prefill, Sampling, Token
 from . import events
 from .events import Event, Events
 from .loops import REASONING, SPEECH, LoopDetector

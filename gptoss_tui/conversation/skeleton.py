@@ -16,7 +16,7 @@ from enum import IntEnum, auto
 
 from ..harmony.message import Channel, ResponseFormat
 from ..harmony.vocabulary import ControlTokens
-from ..model.engine import END, Constraint, Edge, State
+from ..model.constraint import END, Constraint, Edge, State
 
 _CALL_CHANNELS = (Channel.ANALYSIS, Channel.COMMENTARY)
 _CALL_TYPES = ("", " code", " json")

@@ -5,6 +5,7 @@ Importing this package costs nothing: llguidance is imported with the first JSON
 
 from __future__ import annotations
 
+from .constraint import END, Constraint, Edge, State
 from .schema import unsupported
 
-__all__ = ["unsupported"]
+__all__ = ["END", "Constraint", "Edge", "State", "unsupported"]

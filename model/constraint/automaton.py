@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gptoss_tui.model.constraint.constraint import END, Constraint, Edge, State
 from gptoss_tui.model.constraint.json_body import JsonBody, Schemas
-from gptoss_tui.model.engine.engine import END, Constraint, Edge, EngineError, State
+from gptoss_tui.model.errors import EngineError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

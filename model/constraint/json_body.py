@@ -76,11 +76,6 @@ class JsonBody:
         """Whether the document may end here."""
         return not self._ending if self._closing else self._matcher.is_accepting()
 
-    @property
-    def is_broken(self) -> bool:
-        """Whether llguidance gave up: a limit of its own, which a schema may reach in the middle."""
-        return self._matcher.is_error()
-
     def allowed(self) -> NDArray[np.bool_]:
         """True [rows] for the tokens that go on with the document."""
         rows = self._vocabulary.rows

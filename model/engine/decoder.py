@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from gptoss_tui.model.constraint.automaton import Automaton
-from gptoss_tui.model.engine.engine import EngineError, Finished, Prefill, Sampling, Token
+from gptoss_tui.model.engine.engine import Finished, Prefill, Token
 from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
-from gptoss_tui.model.sampling import Sampler
+from gptoss_tui.model.errors import EngineError
+from gptoss_tui.model.sampling import Sampler, Sampling
 from gptoss_tui.model.transformer import Transformer
 
 LARGEST_CHUNK = 512

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gptoss_tui.model.config import ModelConfig
-from gptoss_tui.model.engine.engine import EngineError
+from gptoss_tui.model.errors import EngineError
 
 SMALL = 1 << 30
 """Bytes of dense weights up to which float32 costs little; beyond, decoding is bound by reading them."""

@@ -9,24 +9,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is drawn.
-
-    `temperature` 0 is greedy; `top_p` in (0, 1]; `seed` None draws a fresh one; `max_tokens` bounds one
-    sample, None leaves it to the checkpoint and the context. The defaults are those gpt-oss was released
-    with.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    seed: int | None = None
-    max_tokens: int | None = None
-
-    def bound(self, longest_answer: int | None) -> int | None:
-        """The most tokens of a sample by a checkpoint of that `longest_answer`; None for no bound."""
-        return longest_answer if self.max_tokens is None else self.max_tokens
+from gptoss_tui.model.constraint import Constraint
+from gptoss_tui.model.errors import EngineError
+from gptoss_tui.model.sampling import Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,48 +49,6 @@ class Finished:
     decode_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """A way on from a state to state `to`: exactly `text`, in any tokens, then the token `control`."""
-
-    text: str
-    control: int
-    to: int
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Where a sample stands, and how it may go on.
-
-    Before the edges' control tokens come the edges' own texts (`body` "none"), any ordinary tokens ("any"),
-    or a JSON document that is valid against the JSON Schema `schema` ("json"). No two edges of a state have
-    the same text and control token; those of a state with a body have no text.
-    """
-
-    edges: tuple[Edge, ...]
-    body: Literal["none", "any", "json"] = "none"
-    schema: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """Which tokens may be sampled: an automaton of control tokens with texts between them.
-
-    The sample begins in state `start`. When `strict`, nothing can be sampled that no edge allows. Otherwise
-    only the "json" bodies are enforced: the rest is followed, and what follows no edge is let through until
-    the next `restart` token, after which the sample is in state `restarted`. After an edge to END nothing is
-    enforced.
-    """
-
-    states: tuple[State, ...]
-    start: int
-    strict: bool
-    restart: int
-    restarted: int
-
-
-END = -1
-
 Generation = AsyncGenerator[Prefill | Token | Finished, None]
 
 
@@ -123,10 +66,6 @@ class EngineInfo:
     parameters: int
     load_s: float
     longest_answer: int | None = None
-
-
-class EngineError(Exception):
-    """The engine refused or failed; the message is for a person. The engine is still usable."""
 
 
 class EngineDied(EngineError):

@@ -12,19 +12,12 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine.cores import default_threads
-from gptoss_tui.model.engine.engine import (
-    Constraint,
-    EngineDied,
-    EngineError,
-    EngineInfo,
-    Finished,
-    Generation,
-    Loading,
-    Sampling,
-)
+from gptoss_tui.model.engine.engine import EngineDied, EngineInfo, Finished, Generation, Loading
 from gptoss_tui.model.engine.wire import WIRE, Cancel, Failed, Generate, Load
-from gptoss_tui.model.sampling import check
+from gptoss_tui.model.errors import EngineError
+from gptoss_tui.model.sampling import Sampling, check
 from gptoss_tui.workers.calls import Call, Calls
 from gptoss_tui.workers.child import Child, ChildError
 from gptoss_tui.workers.log import log_path

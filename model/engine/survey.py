@@ -13,8 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gptoss_tui.model.config import ModelConfig
-from gptoss_tui.model.engine.engine import EngineError
-from gptoss_tui.model.errors import CheckpointError
+from gptoss_tui.model.errors import CheckpointError, EngineError
 from gptoss_tui.workers.child import ChildError
 from gptoss_tui.workers.parent import end_with_parent
 from gptoss_tui.workers.task import result_of

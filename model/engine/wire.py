@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gptoss_tui.model.engine.engine import (
-    Constraint,
-    Edge,
-    EngineInfo,
-    Finished,
-    Loading,
-    Prefill,
-    Sampling,
-    State,
-    Token,
-)
+from gptoss_tui.model.constraint import Constraint, Edge, State
+from gptoss_tui.model.engine.engine import EngineInfo, Finished, Loading, Prefill, Token
+from gptoss_tui.model.sampling import Sampling
 from gptoss_tui.workers.wire import Wire
 
 

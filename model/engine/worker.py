@@ -14,9 +14,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from gptoss_tui.model.config import ModelConfig
-from gptoss_tui.model.engine.engine import Constraint, EngineError, EngineInfo, Loading
+from gptoss_tui.model.constraint import Constraint
+from gptoss_tui.model.engine.engine import EngineInfo, Loading
 from gptoss_tui.model.engine.wire import WIRE, Answer, Cancel, Command, Failed, Generate, Load
-from gptoss_tui.model.errors import CheckpointError
+from gptoss_tui.model.errors import CheckpointError, EngineError
 from gptoss_tui.workers.parent import Parent
 
 if TYPE_CHECKING:

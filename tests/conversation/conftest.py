@@ -22,9 +22,7 @@ from gptoss_tui.conversation.store import Store
 from gptoss_tui.conversation.terms import Terms
 from gptoss_tui.harmony import ResponseFormat
 from gptoss_tui.model import load_tokenizer
-from gptoss_tui.model.engine import (
-    Sampling,
-)
+from gptoss_tui.model.engine import Sampling
 from gptoss_tui.tools import Output, Reach, Risk, Source, Tool
 
 

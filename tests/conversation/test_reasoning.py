@@ -33,7 +33,7 @@ from gptoss_tui.conversation.reasoning import NOT_JUDGED, WITHHELD, ReasoningPol
 from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import Channel
 from gptoss_tui.model.checkpoint.find import find_checkpoint
-from gptoss_tui.model.engine import LocalEngine
+from gptoss_tui.model.engine.local import LocalEngine
 from gptoss_tui.settings import Settings
 
 StageMaker = Callable[..., Any]

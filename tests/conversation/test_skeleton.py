@@ -16,7 +16,7 @@ from gptoss_tui.conversation.skeleton import skeleton
 from gptoss_tui.harmony import Channel, Closed, Conversation, Message, Parser, Repair, ResponseFormat, Role
 from gptoss_tui.harmony.render import render, render_message
 from gptoss_tui.harmony.vocabulary import ControlTokens
-from gptoss_tui.model.engine import END, Constraint, Edge
+from gptoss_tui.model.constraint import END, Constraint, Edge
 from gptoss_tui.training.dialogues import invent_dialogue, invent_setting
 from gptoss_tui.training.dialogues.turn import unmarked
 

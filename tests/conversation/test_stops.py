@@ -25,7 +25,9 @@ from gptoss_tui.conversation.events import (
 from gptoss_tui.conversation.terms import Terms
 from gptoss_tui.conversation.turn import MOST_UNKNOWN
 from gptoss_tui.harmony import Channel, Role
-from gptoss_tui.model.engine import Constraint, Generation, LocalEngine, Sampling
+from gptoss_tui.model.constraint import Constraint
+from gptoss_tui.model.engine import Generation, Sampling
+from gptoss_tui.model.engine.local import LocalEngine
 from gptoss_tui.plain import AsText
 
 E = TypeVar("E", bound=Event)

@@ -20,11 +20,11 @@ from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 
 from gptoss_tui.model import load_model, load_tokenizer
-from gptoss_tui.model.constraint import unsupported
+from gptoss_tui.model.constraint import END, Constraint, Edge, State, unsupported
 from gptoss_tui.model.constraint.automaton import Automaton
 from gptoss_tui.model.constraint.json_body import Schemas
 from gptoss_tui.model.constraint.vocabulary import Vocabulary
-from gptoss_tui.model.engine import END, Constraint, Edge, EngineError, Finished, Sampling, State, Token
+from gptoss_tui.model.engine import EngineError, Finished, Sampling, Token
 from gptoss_tui.model.engine.decoder import Decoder
 from gptoss_tui.model.engine.wire import WIRE, Generate
 
@@ -436,7 +436,7 @@ from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.constraint.automaton import Automaton
 from gptoss_tui.model.constraint.json_body import Schemas
 from gptoss_tui.model.constraint.vocabulary import Vocabulary
-from gptoss_tui.model.engine import END, Constraint, Edge, State
+from gptoss_tui.model.constraint import END, Constraint, Edge, State
 schemas = Schemas(Vocabulary(load_tokenizer({str(checkpoint)!r}), 320))
 automaton = Automaton(Constraint((State((Edge("the", 270, END),)),), 0, True, 273, 0), schemas)
 assert automaton.allowed().sum() == 2

@@ -20,17 +20,9 @@ import torch
 
 from gptoss_tui.model import load_model
 from gptoss_tui.model.config import GPT_OSS_20B
-from gptoss_tui.model.engine import (
-    EngineDied,
-    EngineError,
-    Finished,
-    Loading,
-    LocalEngine,
-    Prefill,
-    Sampling,
-    Token,
-)
+from gptoss_tui.model.engine import EngineDied, EngineError, Finished, Loading, Prefill, Sampling, Token
 from gptoss_tui.model.engine.device import choose_device, choose_dtype
+from gptoss_tui.model.engine.local import LocalEngine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -344,7 +336,8 @@ async def test_the_worker_dies_with_the_application(checkpoint: Path) -> None:
     script = f"""
 import asyncio, os
 from pathlib import Path
-from gptoss_tui.model.engine import LocalEngine, Sampling, Token
+from gptoss_tui.model.engine import Sampling, Token
+from gptoss_tui.model.engine.local import LocalEngine
 
 async def main():
     folder = Path({str(checkpoint)!r})

@@ -14,18 +14,8 @@ from typing import Final
 from ...harmony.message import Channel, Conversation, DeveloperPrompt, Effort, Message, Role, SystemPrompt
 from ...harmony.parse import Closed, Parser
 from ...harmony.vocabulary import ControlTokens
-from ...model.engine import (
-    END,
-    Constraint,
-    Edge,
-    Engine,
-    EngineError,
-    Finished,
-    Loading,
-    Sampling,
-    State,
-    Token,
-)
+from ...model.constraint import END, Constraint, Edge, State
+from ...model.engine import Engine, EngineError, Finished, Loading, Sampling, Token
 from ...model.errors import CheckpointError
 from ..codec import Codec
 from .filter import FilterError
