@@ -220,7 +220,7 @@ def _danger(settings: Settings) -> str:
 
 def _hopeless(settings: Settings) -> str:
     """What can be known at once to fail, said before the screen is taken; empty if nothing."""
-    from .model.checkpoint.find import find_checkpoint
+    from .model.checkpoint import open_checkpoint
     from .model.errors import CheckpointError
 
     if "browser" in settings.tools:
@@ -229,7 +229,7 @@ def _hopeless(settings: Settings) -> str:
         if why := no_browser(settings):
             return why
     try:
-        find_checkpoint(settings.model)
+        open_checkpoint(settings.model)
     except CheckpointError as error:
         return str(error)
     if settings.reasoning_filter:

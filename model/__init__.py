@@ -1,26 +1,46 @@
 """The runtime: token ids in, token ids out. Knows no roles and no screen.
 
-Importing this package costs nothing: torch is only imported with `load_model`.
+Importing this package costs nothing: torch is only imported with the first call of `load_model`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .checkpoint.load import load_model
-    from .tokenizer import load_tokenizer
+    import tiktoken
+    import torch
+
+    from .load import OnProgress
+    from .transformer import Transformer
 
 __all__ = ["load_model", "load_tokenizer"]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "load_model":
-        from .checkpoint.load import load_model
+def load_model(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    on_progress: OnProgress | None = None,
+) -> Transformer:
+    """The network of the checkpoint `path`, dense weights and activations in `dtype` (default: bfloat16).
 
-        return load_model
-    if name == "load_tokenizer":
-        from .tokenizer import load_tokenizer
+    `on_progress(stage, done, total)` counts bytes. On the CPU weights stay mapped to their files, which must
+    not change while the network is in use.
+    Raises CheckpointError, and ValueError for a dtype other than bfloat16 and float32.
+    """
+    from .checkpoint import checkpoint_at
+    from .load import load_network
 
-        return load_tokenizer
-    raise AttributeError(name)
+    return load_network(checkpoint_at(path), device, dtype, on_progress)
+
+
+def load_tokenizer(path: str | Path) -> tiktoken.Encoding:
+    """The tokenizer of the checkpoint `path`, with as many ids as the network has rows.
+
+    Ids without a token become `<|reserved_ID|>`. Raises CheckpointError.
+    """
+    from .checkpoint import checkpoint_at
+
+    return checkpoint_at(path).tokenizer()

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gptoss_tui.kernels.mxfp4 import decode, encode
+from gptoss_tui.model.checkpoint.hub import CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS
 
 from .network import Attention, DemoNetwork, Experts, Shape
 from .vocabulary import control_id
@@ -31,12 +32,12 @@ def write_checkpoint(folder: Path, network: DemoNetwork, tokenizer: Path) -> Non
 
 def copy_tokenizer(source: Path, target: Path) -> None:
     """Copy the tokenizer's files from one folder to another."""
-    for name in ("tokenizer.json", "tokenizer_config.json"):
+    for name in (TOKENIZER, TOKENIZER_CONFIG):
         (target / name).write_bytes((source / name).read_bytes())
 
 
 def write_config(folder: Path, shape: Shape) -> None:
-    """config.json and generation_config.json, with the keys of the released checkpoints."""
+    """The configuration and the one of generation, with the keys of the released checkpoints."""
     pad, end = control_id("endoftext"), control_id("return")
     config: dict[str, Any] = {
         "architectures": ["GptOssForCausalLM"],
@@ -94,12 +95,12 @@ def write_config(folder: Path, shape: Shape) -> None:
         "pad_token_id": pad,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (("config.json", config), ("generation_config.json", generation)):
+    for name, content in ((CONFIG, config), (GENERATION_CONFIG, generation)):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n")
 
 
 def write_weights(folder: Path, network: DemoNetwork) -> None:
-    """model.safetensors, with the Hub's names, shapes and types."""
+    """The weights in one file, with the Hub's names, shapes and types."""
     tensors = {
         "model.embed_tokens.weight": network.embedding,
         "model.norm.weight": network.norm.weight * SHARPNESS,
@@ -112,7 +113,7 @@ def write_weights(folder: Path, network: DemoNetwork) -> None:
         name: (tensor if tensor.dtype == torch.uint8 else tensor.detach().bfloat16()).contiguous()
         for name, tensor in tensors.items()
     }
-    file = folder / "model.safetensors"
+    file = folder / WEIGHTS
     save_file(stored, file, metadata={"format": "pt"})
     file.chmod(0o644)  # safetensors lets only the owner read
 
@@ -148,7 +149,7 @@ def _expert_tensors(experts: Experts) -> dict[str, Tensor]:
 @torch.no_grad()
 def read_weights(folder: Path, network: DemoNetwork) -> None:
     """Set the network to the weights of an exported checkpoint of its shape, to train on from there."""
-    stored = load_file(folder / "model.safetensors")
+    stored = load_file(folder / WEIGHTS)
     network.embedding.copy_(stored["model.embed_tokens.weight"])
     network.norm.weight.copy_(stored["model.norm.weight"] / SHARPNESS)
     network.unembedding.copy_(stored["lm_head.weight"])

@@ -31,7 +31,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gptoss_tui.model.config import ModelConfig
+from gptoss_tui.model.checkpoint import checkpoint_at
+from gptoss_tui.model.checkpoint.hub import TOKENIZER
 from gptoss_tui.model.demo import checkpoint_path
 
 from .examples import SPAN_START, Batch, batches
@@ -114,7 +115,7 @@ class Run:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.folder, self.seed, self.schedule = folder, seed, schedule
         self.device = torch.device(device)
-        if not (folder / "tokenizer.json").exists():
+        if not (folder / TOKENIZER).exists():
             write_config(folder, shape)
             if start:
                 copy_tokenizer(start, folder)
@@ -329,9 +330,9 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=None, help="processes that write batches")
     arguments = parser.parse_args()
-    begun = (arguments.run / "tokenizer.json").exists()
+    begun = (arguments.run / TOKENIZER).exists()
     if arguments.start and not begun:
-        had = ModelConfig.from_file(arguments.start / "config.json").vocab_size
+        had = checkpoint_at(arguments.start).config.vocab_size
         has = Shape().vocabulary
         if had != has:
             parser.error(

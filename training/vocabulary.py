@@ -1,4 +1,4 @@
-"""The demo model's own byte-level BPE: learned from its dialogues, written as a Hub tokenizer.json.
+"""The demo model's own byte-level BPE: learned from its dialogues, written as the Hub has it.
 
 Layout as in the gpt-oss checkpoints: the o200k split pattern, ids equal to merge ranks, the control tokens
 of harmony after the last merge. Digits never merge, so that numbers are copied digit by digit. A blank joins
@@ -21,7 +21,8 @@ import tiktoken
 
 from gptoss_tui.harmony.message import DeveloperPrompt, Effort, SystemPrompt
 from gptoss_tui.harmony.render import prompt_messages
-from gptoss_tui.model.tokenizer import load_tokenizer
+from gptoss_tui.model import load_tokenizer
+from gptoss_tui.model.checkpoint.hub import TOKENIZER, TOKENIZER_CONFIG
 
 from .dialogues import invent_dialogue, invent_setting, plain
 from .dialogues.dialogue import Setting
@@ -101,7 +102,7 @@ def corpus(seed: int) -> Iterator[str]:
 
 
 def train_tokenizer(folder: Path, seed: int) -> None:
-    """Learn the merges and write `folder`/tokenizer.json and tokenizer_config.json."""
+    """Learn the merges, and write the tokenizer's files into `folder`."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
     def pre_tokenizer(*, digits: bool) -> pre_tokenizers.PreTokenizer:
@@ -136,14 +137,14 @@ def _write(folder: Path, content: dict[str, Any], texts: list[str]) -> None:
     tokenizer = Tokenizer.from_str(json.dumps(content))
     tokenizer.add_special_tokens([f"<|{name}|>" for name in CONTROL])
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    tokenizer.save(str(folder / TOKENIZER), pretty=False)
     config = {
         "bos_token": "<|startoftext|>",
         "eos_token": "<|return|>",
         "pad_token": "<|endoftext|>",
         "tokenizer_class": "PreTrainedTokenizerFast",
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / TOKENIZER_CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
 
 def _led(texts: list[str], vocabulary: dict[str, int]) -> list[str]:

@@ -26,24 +26,24 @@ def open_chat(
     settings: Settings, person: Person, *, resume: str | None = None, tools: Sequence[Tool] = ()
 ) -> Chat:
     """A chat as the settings ask for it and with `tools` besides, nothing loaded yet; raises ChatError."""
-    from ..model.checkpoint.find import find_checkpoint
+    from ..model.checkpoint import open_checkpoint
     from ..model.engine.local import LocalEngine
     from .filters.open import open_filter
 
     try:
         response_format = read_response_format(settings.schema) if settings.schema else None
-        checkpoint = find_checkpoint(settings.model)
+        checkpoint = open_checkpoint(settings.model)
         judge = open_filter(settings)
     except (SettingsError, CheckpointError, FilterError) as error:
         raise ChatError(str(error)) from error
     engine = LocalEngine(
-        checkpoint,
+        checkpoint.path,
         name=settings.model,
         device=settings.device,
         context=settings.context,
         threads=settings.threads,
     )
-    codec = Codec(checkpoint)
+    codec = Codec(checkpoint.path)
     return Chat(
         engine,
         codec,

@@ -9,7 +9,6 @@ import traceback
 from array import array
 from base64 import b64encode
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..harmony.message import (
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Read the tokenizer of the checkpoint in this folder: a Table, or Unusable."""
+    """Read the tokenizer of the checkpoint that lies at this path: a Table, or Unusable."""
 
     checkpoint: str
 
@@ -82,11 +81,11 @@ class Renderer:
     def work(self, request: Open | Render | Count) -> Table | Unusable | list[int]:
         """The answer to a request."""
         from ..harmony.render import render
-        from ..model.tokenizer import load_tokenizer
+        from ..model import load_tokenizer
 
         try:
             if isinstance(request, Open):
-                self._tokenizer = load_tokenizer(Path(request.checkpoint))
+                self._tokenizer = load_tokenizer(request.checkpoint)
                 return _table(self._tokenizer)
             assert self._tokenizer is not None
             if isinstance(request, Render):

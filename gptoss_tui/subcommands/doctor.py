@@ -19,7 +19,7 @@ from pathlib import Path
 from .. import __version__
 from ..conversation.printable import printable
 from ..conversation.store import default_file, files_folder
-from ..model.checkpoint.find import find_checkpoint
+from ..model.checkpoint import open_checkpoint
 from ..model.engine.survey import survey
 from ..model.errors import CheckpointError
 from ..plain import complain
@@ -103,7 +103,7 @@ def _runtime(settings: Settings, complaints: list[str]) -> Lines:
     checkpoint = None
     refused = ""
     try:
-        checkpoint = find_checkpoint(settings.model)
+        checkpoint = open_checkpoint(settings.model).path
     except CheckpointError as error:
         refused = str(error)
     found = asyncio.run(survey(checkpoint, settings.device))

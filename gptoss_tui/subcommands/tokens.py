@@ -13,9 +13,8 @@ from ..conversation.chat import ChatError
 from ..conversation.store import default_file
 from ..harmony.render import render
 from ..harmony.vocabulary import Tokenizer
-from ..model.checkpoint.find import find_checkpoint
+from ..model.checkpoint import open_checkpoint
 from ..model.errors import CheckpointError
-from ..model.tokenizer import load_tokenizer
 from ..plain import complain
 from ..settings import KEYS, SettingsError, read_settings
 from .anatomy import dissect
@@ -61,7 +60,7 @@ def run(given: Namespace) -> int:
             held = begin(settings, given.prompt)
         else:
             held = take_up(Archive(default_file()).read(given.id), settings, frozenset(flags))
-        tokenizer = load_tokenizer(find_checkpoint(held.model))
+        tokenizer = open_checkpoint(held.model).tokenizer()
     except (ArchiveError, ChatError, CheckpointError) as error:
         complain(str(error))
         return 1

@@ -1,1 +1,8 @@
-""""""
+"""The checkpoint: where it lies, what is in it, and whether it fits. Importing this package costs nothing."""
+
+from __future__ import annotations
+
+from .checkpoint import Checkpoint, StoredTensor
+from .find import DEMO, RELEASED, checkpoint_at, open_checkpoint
+
+__all__ = ["DEMO", "RELEASED", "Checkpoint", "StoredTensor", "checkpoint_at", "open_checkpoint"]

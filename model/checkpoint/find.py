@@ -1,4 +1,4 @@
-"""find_checkpoint: from the name or path a person gives to the folder of the weights. Free of torch."""
+"""open_checkpoint: from the name or path that a person gives to the checkpoint. Free of torch."""
 
 from __future__ import annotations
 
@@ -8,27 +8,35 @@ from pathlib import Path
 import platformdirs
 
 from gptoss_tui.model import demo
+from gptoss_tui.model.checkpoint.checkpoint import Checkpoint
+from gptoss_tui.model.checkpoint.hub import CONFIG, HubCheckpoint
 from gptoss_tui.model.errors import CheckpointError
 
 DEMO = "demo"
 RELEASED = ("gpt-oss-20b", "gpt-oss-120b")
 
 
-def find_checkpoint(name_or_path: str) -> Path:
-    """The folder of "demo", of a released model by name, or of a path. Raises CheckpointError.
+def open_checkpoint(name_or_path: str) -> Checkpoint:
+    """The checkpoint called "demo", a released model by name, or one by path. Raises CheckpointError.
 
-    A released model is looked for in the data folder of gptoss-chat, then in the Hugging Face cache.
+    A released model is looked for in the data folder of gptoss-chat, then in the Hugging Face cache. What is
+    found is only known to be there; nothing of it is read.
     """
     if name_or_path == DEMO:
-        return demo.checkpoint_path()
+        return checkpoint_at(demo.checkpoint_path())
     name = name_or_path.removeprefix("openai/")
     if name in RELEASED:
-        return _released(name)
+        return checkpoint_at(_released(name))
     try:
-        return _given(Path(name_or_path).expanduser())
+        return checkpoint_at(_given(Path(name_or_path).expanduser()))
     except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user who is unknown
         reason = error.strerror if isinstance(error, OSError) else error
         raise CheckpointError(f"{name_or_path}: cannot be looked at ({reason}).") from None
+
+
+def checkpoint_at(path: str | Path) -> Checkpoint:
+    """The checkpoint that lies at `path`, in its layout; what is wrong with it shows when it is read."""
+    return HubCheckpoint(Path(path))
 
 
 def _given(folder: Path) -> Path:
@@ -39,7 +47,7 @@ def _given(folder: Path) -> Path:
         )
     if not folder.is_dir():
         raise CheckpointError(_refusal(folder))
-    if not (folder / "config.json").is_file():
+    if not (folder / CONFIG).is_file():
         raise CheckpointError(
             f"{folder}: holds no config.json.\n"
             "Name a folder that holds config.json, tokenizer.json and *.safetensors."
@@ -50,7 +58,7 @@ def _given(folder: Path) -> Path:
 def _released(name: str) -> Path:
     home = platformdirs.user_data_path("gptoss-chat") / "models" / name
     for folder in (home, *_hub_snapshots(name)):
-        if (folder / "config.json").is_file():
+        if (folder / CONFIG).is_file():
             return folder
     raise CheckpointError(
         f"{name}: not on this machine. Put its config.json, tokenizer.json and *.safetensors into\n"

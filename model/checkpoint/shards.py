@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gptoss_tui.model.checkpoint.checkpoint import StoredTensor
 from gptoss_tui.model.errors import CheckpointError
 
 INDEX = "model.safetensors.index.json"
@@ -21,16 +21,6 @@ SINGLE = "model.safetensors"
 _LARGEST_HEADER = 16 << 20  # the 120b's headers are well under 1 MB
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """A tensor as its shard's header describes it; `nbytes` of data."""
-
-    shard: Path
-    dtype: str
-    shape: tuple[int, ...]
-    nbytes: int
 
 
 def read_shards(folder: Path) -> dict[str, StoredTensor]:
@@ -56,7 +46,7 @@ def _indexed(folder: Path, weight_map: Mapping[str, str]) -> dict[str, StoredTen
     for shard in shards:
         stored |= _read_header(folder / shard)
     for name, shard in weight_map.items():
-        if name not in stored or stored[name].shard.name != shard:
+        if name not in stored or stored[name].file.name != shard:
             raise CheckpointError(
                 f"{folder / shard}: lacks tensor {name}, which {INDEX} places there.\nFetch both files again."
             )
@@ -129,7 +119,7 @@ def _described(shard: Path, header: dict[str, Any]) -> tuple[dict[str, StoredTen
     for name, entry in header.items():
         begin, end = map(int, entry["data_offsets"])
         shape = tuple(int(side) for side in entry["shape"])
-        tensors[name] = StoredTensor(shard, str(entry["dtype"]), shape, end - begin)
+        tensors[name] = StoredTensor(shard, name, str(entry["dtype"]), shape, end - begin)
         spans.append((begin, end))
     position = 0
     for begin, end in sorted(spans):

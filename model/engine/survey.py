@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gptoss_tui.model.config import ModelConfig
+from gptoss_tui.model.checkpoint import checkpoint_at
 from gptoss_tui.model.errors import CheckpointError, EngineError
 from gptoss_tui.workers.child import ChildError
 from gptoss_tui.workers.parent import end_with_parent
@@ -75,7 +75,7 @@ def _find(checkpoint: str | None, device: str) -> Survey:
         return Survey(build, str(place), free=free)
     try:
         folder = Path(checkpoint).absolute()
-        config = ModelConfig.from_file(folder / "config.json")
+        config = checkpoint_at(folder).config
         dtype = choose_dtype("auto", config)
         found = Survey(build, describe(place, dtype), config.total_parameters, estimate(config, dtype), free)
         require(folder.name, config, place, dtype)

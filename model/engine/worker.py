@@ -8,12 +8,11 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from gptoss_tui.model.config import ModelConfig
+from gptoss_tui.model.checkpoint import Checkpoint, checkpoint_at
 from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine.engine import EngineInfo, Loading
 from gptoss_tui.model.engine.wire import WIRE, Answer, Cancel, Command, Failed, Generate, Load
@@ -72,27 +71,25 @@ class Worker:
 
     def _load(self, call: int, command: Load) -> None:
         started = monotonic()
-        folder = Path(command.checkpoint)
-        config = ModelConfig.from_file(folder / "config.json")
+        checkpoint = checkpoint_at(command.checkpoint)
+        config = checkpoint.config
         context = _context(command.context, config.max_position_embeddings)
         self._answer(call, Loading("Starting PyTorch", 0, 0))
         try:
             import torch  # noqa: F401
         except (ImportError, OSError) as error:
             raise EngineError(f"PyTorch cannot be imported: {error}.\nInstall gptoss-chat again.") from error
-        from gptoss_tui.model.checkpoint.generation import longest_answer
-        from gptoss_tui.model.checkpoint.load import load_model
         from gptoss_tui.model.engine import device
         from gptoss_tui.model.engine.decoder import Decoder
+        from gptoss_tui.model.load import load_network
 
         place = device.choose_device(command.device)
         dtype = device.choose_dtype(command.dtype, config)
         self._device = str(place)
         # Beside the weights, so that the first answer need not wait for it.
-        self._schemas = ThreadPoolExecutor(1).submit(_read_vocabulary, folder, config.vocab_size)
-        model = load_model(folder, place, dtype, self._progress(call))
-        longest = longest_answer(folder)
-        self._decoder = Decoder(model, context, longest)
+        self._schemas = ThreadPoolExecutor(1).submit(_read_vocabulary, checkpoint)
+        model = load_network(checkpoint, place, dtype, self._progress(call))
+        self._decoder = Decoder(model, context, checkpoint.longest_answer)
         self._answer(
             call,
             EngineInfo(
@@ -102,7 +99,7 @@ class Worker:
                 vocabulary=config.vocab_size,
                 parameters=config.total_parameters,
                 load_s=monotonic() - started,
-                longest_answer=longest,
+                longest_answer=checkpoint.longest_answer,
             ),
         )
 
@@ -138,13 +135,12 @@ class Worker:
         return Automaton(constraint, schemas)
 
 
-def _read_vocabulary(folder: Path, rows: int) -> Schemas:
+def _read_vocabulary(checkpoint: Checkpoint) -> Schemas:
     """The tokens that constraints are about. Raises CheckpointError."""
     from gptoss_tui.model.constraint.json_body import Schemas
     from gptoss_tui.model.constraint.vocabulary import Vocabulary
-    from gptoss_tui.model.tokenizer import load_tokenizer
 
-    return Schemas(Vocabulary(load_tokenizer(folder), rows))
+    return Schemas(Vocabulary(checkpoint.tokenizer(), checkpoint.config.vocab_size))
 
 
 def _context(wanted: int | None, most: int) -> int:

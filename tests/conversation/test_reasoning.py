@@ -32,7 +32,7 @@ from gptoss_tui.conversation.opening import open_chat
 from gptoss_tui.conversation.reasoning import NOT_JUDGED, WITHHELD, ReasoningPolicy
 from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import Channel
-from gptoss_tui.model.checkpoint.find import find_checkpoint
+from gptoss_tui.model.checkpoint import open_checkpoint
 from gptoss_tui.model.engine.local import LocalEngine
 from gptoss_tui.settings import Settings
 
@@ -365,7 +365,7 @@ async def test_the_demo_model_as_the_judge_gives_some_verdict() -> None:
     """No part replaced: the demo model answers, and the demo model judges what it thought."""
 
     settings = Settings(tools=(), seed=1, device="cpu", threads=1)
-    chat: Chat = open_chat(replace(settings, reasoning_filter=str(find_checkpoint("demo"))), Nobody())
+    chat: Chat = open_chat(replace(settings, reasoning_filter=str(open_checkpoint("demo").path)), Nobody())
     try:
         events = [event async for event in chat.send("What is the capital of France?")]
     finally:

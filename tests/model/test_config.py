@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from gptoss_tui.model.checkpoint.config_json import read_config
 from gptoss_tui.model.config import GPT_OSS_20B, GPT_OSS_120B, ModelConfig
 from gptoss_tui.model.errors import CheckpointError
 from gptoss_tui.model.transformer import Transformer
@@ -58,12 +59,12 @@ def without(*keys: str) -> dict[str, Any]:
 
 def read(folder: Path, values: dict[str, Any]) -> ModelConfig:
     (folder / "config.json").write_text(json.dumps(values))
-    return ModelConfig.from_file(folder / "config.json")
+    return read_config(folder / "config.json")
 
 
-@pytest.mark.parametrize(("config", "total", "active"), COUNTS)
-def test_parameter_counts_are_those_of_the_model_card(config: ModelConfig, total: int, active: int) -> None:
-    assert (config.total_parameters, config.active_parameters) == (total, active)
+@pytest.mark.parametrize(("config", "total", "_"), COUNTS)
+def test_the_parameter_count_is_that_of_the_model_card(config: ModelConfig, total: int, _: int) -> None:
+    assert config.total_parameters == total
 
 
 @pytest.mark.parametrize(("config", "total", "active"), COUNTS)
@@ -207,15 +208,15 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(CheckpointError) as caught:
-        ModelConfig.from_file(tmp_path / "config.json")
+        read_config(tmp_path / "config.json")
     assert words in str(caught.value)
 
 
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(RELEASED_20B).encode())
-    assert ModelConfig.from_file(tmp_path / "config.json") == GPT_OSS_20B
+    assert read_config(tmp_path / "config.json") == GPT_OSS_20B
 
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
-        ModelConfig.from_file(tmp_path / "config.json")
+        read_config(tmp_path / "config.json")

@@ -18,7 +18,7 @@ from transformers import GptOssConfig, GptOssForCausalLM
 from transformers.models.gpt_oss.modeling_gpt_oss import GptOssRotaryEmbedding
 
 from gptoss_tui.model import load_model
-from gptoss_tui.model.config import ModelConfig
+from gptoss_tui.model.checkpoint.config_json import read_config
 from gptoss_tui.model.errors import CheckpointError
 from gptoss_tui.model.rope import inverse_frequencies
 
@@ -94,10 +94,10 @@ def test_a_configuration_that_transformers_saved_is_read_alike(
     tmp_path: Path, tiny_checkpoint: Callable[..., Path], config: dict[str, Any]
 ) -> None:
     file = tiny_checkpoint(tmp_path, **config) / "config.json"
-    ours = ModelConfig.from_file(file)
+    ours = read_config(file)
     GptOssConfig(**json.loads(file.read_text())).save_pretrained(tmp_path)
     assert "rope_parameters" in json.loads(file.read_text())
-    assert ModelConfig.from_file(file) == ours
+    assert read_config(file) == ours
 
 
 YARN = {"rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096, "truncate": False}
@@ -140,7 +140,7 @@ def test_any_positions_are_read_as_transformers_does_or_refused(
     values = unsaid | said
     (tmp_path / "config.json").write_text(json.dumps(values))
     try:
-        ours = ModelConfig.from_file(tmp_path / "config.json")
+        ours = read_config(tmp_path / "config.json")
     except CheckpointError as error:
         assert "factor" in str(error) or "rope_type" in str(error)
         return

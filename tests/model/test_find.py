@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gptoss_tui.model import demo
-from gptoss_tui.model.checkpoint.find import find_checkpoint
+from gptoss_tui.model.checkpoint import open_checkpoint
 from gptoss_tui.model.errors import CheckpointError
 
 
@@ -30,28 +30,28 @@ def checkpoint(folder: Path) -> Path:
 
 def refusal(name: str) -> str:
     with pytest.raises(CheckpointError) as caught:
-        find_checkpoint(name)
+        open_checkpoint(name)
     message = str(caught.value)
     assert name.removeprefix("~") in message and message.count("\n") < 3
     return message
 
 
 def test_the_embedded_model() -> None:
-    assert find_checkpoint("demo") == demo.checkpoint_path()
+    assert open_checkpoint("demo").path == demo.checkpoint_path()
 
 
 def test_a_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = checkpoint(home / "mine")
     monkeypatch.chdir(home)
-    assert find_checkpoint(str(folder)) == find_checkpoint("~/mine") == folder
-    assert find_checkpoint("mine").resolve() == folder.resolve()
+    assert open_checkpoint(str(folder)).path == open_checkpoint("~/mine").path == folder
+    assert open_checkpoint("mine").path.resolve() == folder.resolve()
 
 
 @pytest.mark.parametrize("name", ["gpt-oss-20b", "openai/gpt-oss-20b"])
 def test_a_released_model_in_the_data_folder(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
     folder = checkpoint(home / "data/gptoss-chat/models/gpt-oss-20b")
-    assert find_checkpoint(name) == folder
+    assert open_checkpoint(name).path == folder
 
 
 def test_a_released_model_in_the_hugging_face_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,10 +61,10 @@ def test_a_released_model_in_the_hugging_face_cache(home: Path, monkeypatch: pyt
     refs = cache / "models--openai--gpt-oss-120b/refs"
     refs.mkdir()
     (refs / "main").write_text("bbbb")
-    assert find_checkpoint("gpt-oss-120b").name == "bbbb"
+    assert open_checkpoint("gpt-oss-120b").path.name == "bbbb"
     cache.rename(home / "moved")
     monkeypatch.setenv("HF_HUB_CACHE", str(home / "moved"))
-    assert find_checkpoint("gpt-oss-120b").parent.parent.parent == home / "moved"
+    assert open_checkpoint("gpt-oss-120b").path.parent.parent.parent == home / "moved"
 
 
 def test_a_released_model_that_is_not_here() -> None:
@@ -102,6 +102,6 @@ def test_a_path_that_the_system_refuses(name: str) -> None:
 
 
 def test_finding_and_the_tokenizer_do_not_import_torch() -> None:
-    rooms = "gptoss_tui.model.checkpoint.find, gptoss_tui.model.tokenizer"
+    rooms = "gptoss_tui.model.checkpoint, gptoss_tui.model.tokenizer"
     code = f"import sys, {rooms}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -13,11 +13,11 @@ from jsonschema import Draft202012Validator
 
 from gptoss_tui.harmony import render
 from gptoss_tui.harmony.message import Conversation, Message, Role, SystemPrompt
+from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.constraint import END, Constraint, Edge, State, unsupported
 from gptoss_tui.model.demo import checkpoint_path
 from gptoss_tui.model.engine import EngineError, Finished, Sampling, Token
 from gptoss_tui.model.engine.local import LocalEngine
-from gptoss_tui.model.tokenizer import load_tokenizer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

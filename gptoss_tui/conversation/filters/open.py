@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...model.checkpoint.find import find_checkpoint
+from ...model.checkpoint import open_checkpoint
 from ...model.errors import CheckpointError
 from ...settings import Settings
 from .filter import FilterError, ReasoningFilter
@@ -24,7 +24,7 @@ def open_filter(settings: Settings) -> ReasoningFilter | None:
         raise FilterError(reason)
     if function := _function(named):
         return FunctionFilter(*function)
-    checkpoint = find_checkpoint(named)
+    checkpoint = open_checkpoint(named).path
     engine = LocalEngine(checkpoint, name=named, device=settings.device, threads=settings.threads)
     return Judge(engine, Codec(checkpoint), settings.reasoning_policy)
 
@@ -36,7 +36,7 @@ def hopeless(named: str) -> str:
     if named.endswith(".py"):
         return f"{named}: name the function as well, as in {named}:look"
     try:
-        find_checkpoint(named)
+        open_checkpoint(named)
     except CheckpointError as error:
         return f"The reasoning filter is neither FILE.py:FUNCTION nor a checkpoint: {error}"
     return ""

@@ -1,0 +1,140 @@
+"""The Hub layout: a checkpoint's files as transformers writes them. No other room knows their names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gptoss_tui.model.checkpoint.checkpoint import StoredTensor
+from gptoss_tui.model.checkpoint.config_json import read_config
+from gptoss_tui.model.checkpoint.shards import read_shards
+from gptoss_tui.model.config import ModelConfig
+from gptoss_tui.model.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import tiktoken
+    from torch import Tensor
+
+CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+WEIGHTS = "model.safetensors"
+
+_DENSE = ("BF16", "F32")
+_SAMPLES, _SAMPLE = 64, 4096  # places of a shard that `identity` looks at, and bytes at each
+
+
+class HubCheckpoint:
+    """The checkpoint in `folder`: see `Checkpoint`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """config.json."""
+        return read_config(self.path / CONFIG)
+
+    @cached_property
+    def longest_answer(self) -> int | None:
+        """`max_new_tokens` of generation_config.json, an optional file that nothing else depends on.
+
+        Stop tokens are never taken from it (early downloads of gpt-oss lack one), and sampling is the
+        person's.
+        """
+        try:
+            stated = json.loads((self.path / GENERATION_CONFIG).read_bytes())
+            limit = stated.get("max_new_tokens")
+        except (OSError, ValueError, AttributeError):
+            return None
+        return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else None
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of the configuration, and of each shard: its tensors, size, time, and samples of it.
+
+        The time of the last change alone would do, were it not that some ways to install files set it to one
+        and the same; so a shard is looked at in 64 places as well, and training changes all of them. A copy
+        that did not keep the time has another identity, which costs a prefill and no wrong number.
+        """
+        digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
+        described = sorted((name, tensor.dtype, tensor.shape) for name, tensor in self._stored.items())
+        digest.update(json.dumps(described).encode())
+        try:
+            for file in sorted({tensor.file for tensor in self._stored.values()}):
+                status = file.stat()
+                digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+                with file.open("rb") as shard:
+                    for place in range(_SAMPLES):
+                        shard.seek(max(0, status.st_size - _SAMPLE) * place // (_SAMPLES - 1))
+                        digest.update(shard.read(_SAMPLE))
+        except OSError as error:
+            raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror}).") from None
+        return digest.hexdigest()
+
+    def tokenizer(self) -> tiktoken.Encoding:
+        """tokenizer.json."""
+        from gptoss_tui.model.checkpoint.tokenizer_json import read_tokenizer
+
+        return read_tokenizer(self.path / TOKENIZER, self.config.vocab_size)
+
+    def tensors(self, network: Mapping[str, Tensor]) -> dict[str, StoredTensor]:
+        """Compare the headers of the shards with `network`, which config.json asked for."""
+        if any(name.endswith(("experts.gate_up_proj", "experts.down_proj")) for name in self._stored):
+            raise CheckpointError(
+                f"{self.path}: its experts were saved dequantised (bfloat16), "
+                "and gptoss-chat runs MXFP4 experts.\n"
+                "Use the checkpoint with *_blocks and *_scales tensors, or quantise this one to MXFP4."
+            )
+        for name, tensor in network.items():
+            dtypes = _DENSE if tensor.is_floating_point() else ("U8",)
+            self._check(_stored_name(name), tuple(tensor.shape), dtypes)
+        return {name: self._stored[_stored_name(name)] for name in network}
+
+    def read(self, tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[str, Tensor]]:
+        """Shard after shard, each opened once."""
+        from safetensors import SafetensorError, safe_open
+
+        done, total = 0, sum(tensor.nbytes for tensor in tensors.values())
+        for shard in sorted({tensor.file for tensor in tensors.values()}):
+            try:
+                with safe_open(shard, framework="pt", device="cpu") as file:
+                    for name, tensor in tensors.items():
+                        if tensor.file == shard:
+                            yield name, file.get_tensor(tensor.name)
+                            done += tensor.nbytes
+            except (SafetensorError, OSError) as error:
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                raise CheckpointError(
+                    f"{shard}: cannot be read, {100 * done // total} % loaded ({reason}).\nFetch it again."
+                ) from None
+
+    @cached_property
+    def _stored(self) -> dict[str, StoredTensor]:
+        return read_shards(self.path)
+
+    def _check(self, name: str, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> None:
+        found = self._stored.get(name)
+        if found is None:
+            raise CheckpointError(f"{self.path}: tensor {name} is missing, {CONFIG} expects it.")
+        if found.shape != shape:
+            raise CheckpointError(
+                f"{found.file}: tensor {name} has shape {list(found.shape)}, "
+                f"{CONFIG} expects {list(shape)}.\nFetch {CONFIG} and weights from one source."
+            )
+        if found.dtype not in dtypes:
+            raise CheckpointError(
+                f"{found.file}: tensor {name} is {found.dtype}, not {' or '.join(dtypes)}.\n"
+                "Use the checkpoint as released: experts in MXFP4, the rest in bfloat16."
+            )
+
+
+def _stored_name(name: str) -> str:
+    """The checkpoint's name for a weight of the Transformer."""
+    return name if name.startswith("lm_head.") else f"model.{name}"

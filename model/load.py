@@ -1,0 +1,76 @@
+"""load_network: a checkpoint becomes a Transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gptoss_tui.kernels import mxfp4
+from gptoss_tui.model.checkpoint import Checkpoint, StoredTensor, memory
+from gptoss_tui.model.errors import CheckpointError
+from gptoss_tui.model.transformer import Transformer
+
+OnProgress = Callable[[str, int, int], None]
+
+
+def load_network(
+    checkpoint: Checkpoint,
+    device: str | torch.device,
+    dtype: torch.dtype | None = None,
+    on_progress: OnProgress | None = None,
+) -> Transformer:
+    """Load `checkpoint` in `dtype`, bfloat16 unless given; `on_progress(stage, done, total)` counts bytes.
+
+    Files, shapes, dtypes and memory are checked before any weight is read, dense weights and scales for NaN
+    as they are. Experts stay MXFP4; on the CPU they, and dense weights already in `dtype`, stay mapped to
+    their files, which must not change while the model is in use.
+    Raises CheckpointError, and ValueError for a dtype other than bfloat16 and float32.
+    """
+    dtype = dtype or torch.bfloat16
+    if dtype not in (torch.bfloat16, torch.float32):
+        raise ValueError(f"dtype must be bfloat16 or float32, not {dtype}: float16 overflows in gpt-oss")
+    device = torch.device(device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise CheckpointError(
+            f"{checkpoint.path}: cannot be loaded on {device}: PyTorch finds no CUDA GPU. Use the CPU."
+        )
+    config = checkpoint.config
+    with torch.device("meta"):
+        model = Transformer(config).to(dtype)
+    stored = checkpoint.tensors(model.state_dict())
+    memory.require(str(checkpoint.path), config, device, dtype)
+    weights: dict[str, Tensor] = {}
+    done, total = 0, sum(tensor.nbytes for tensor in stored.values())
+    for name, weight in checkpoint.read(stored):
+        _check_values(stored[name], weight)
+        weights[name] = weight.to(device, _kept_dtype(name, weight, dtype))
+        done += stored[name].nbytes
+        if on_progress is not None:
+            on_progress("Loading weights", done, total)
+    model.load_state_dict(weights, assign=True)
+    return model.requires_grad_(False).eval()
+
+
+def _kept_dtype(name: str, weight: Tensor, dtype: torch.dtype) -> torch.dtype:
+    """Blocks and scales as stored; norms and sinks, which act in float32, in float32; the rest in `dtype`."""
+    if weight.dtype == torch.uint8:
+        return torch.uint8
+    return torch.float32 if name.endswith(("norm.weight", ".sinks")) else dtype
+
+
+def _check_values(stored: StoredTensor, weight: Tensor) -> None:
+    """Refuse what a damaged file holds: NaN or infinity, or a scale tensor of nothing but zeros.
+
+    Blocks have no wrong value, and reading them all would forgo the mapping's quick start.
+    """
+    fault = None
+    if stored.name.endswith("_scales"):
+        fault = {mxfp4.SCALE_NAN: "NaN", 0: "nothing but zeros"}.get(int(weight.amax()))
+    elif not stored.name.endswith("_blocks") and not all(bound.isfinite() for bound in weight.aminmax()):
+        fault = "NaN or infinity"
+    if fault:
+        raise CheckpointError(
+            f"{stored.file}: tensor {stored.name} holds {fault}.\nThe file is damaged; fetch it again."
+        )
