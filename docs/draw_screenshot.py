@@ -17,7 +17,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from gptoss_tui.app import ChatApp
-from gptoss_tui.conversation.opening import open_chat
+from gptoss_tui.assemble import open_chat
 from gptoss_tui.settings import Settings
 
 PICTURE = Path(__file__).with_name("screenshot.svg")

@@ -146,8 +146,10 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
             return _wrong(f"{name} is no terminal to draw on; ask one question with -p, or talk with --plain")
     if os.environ.get("TERM", "dumb") == "dumb":
         return _wrong("this terminal (TERM=dumb) cannot be drawn on; gptoss-chat --plain works in it")
-    if hopeless := _hopeless(settings):
-        return _complain(hopeless, FAILED)
+    from .preflight import preflight
+
+    if why := preflight(settings):
+        return _complain(why, FAILED)
     from .app import ChatApp
     from .draft import Draft, drafts_folder
     from .log import keep_log
@@ -218,32 +220,11 @@ def _danger(settings: Settings) -> str:
     return "full access" if settings.sandbox == "danger-full-access" else ""
 
 
-def _hopeless(settings: Settings) -> str:
-    """What can be known at once to fail, said before the screen is taken; empty if nothing."""
-    from .model.checkpoint import open_checkpoint
-    from .model.errors import CheckpointError
-
-    if "browser" in settings.tools:
-        from .conversation.browsing import hopeless as no_browser
-
-        if why := no_browser(settings):
-            return why
-    try:
-        open_checkpoint(settings.model)
-    except CheckpointError as error:
-        return str(error)
-    if settings.reasoning_filter:
-        from .conversation.filters.open import hopeless
-
-        return hopeless(settings.reasoning_filter)
-    return ""
-
-
 def _opener(settings: Settings, resume: str | bool | None) -> Opener:
     """What opens the chat when a front end asks: the screen wants its first frame before heavy imports."""
 
     def opener(person: Person) -> Chat:
-        from .conversation.opening import open_chat
+        from .assemble import open_chat
 
         return open_chat(settings, person, resume=resume if isinstance(resume, str) else None)
 

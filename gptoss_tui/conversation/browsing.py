@@ -24,8 +24,7 @@ def open_browser(
     """The browser's tools; `measure` counts tokens. Raises SettingsError for what cannot work."""
     from ..tools.browser import browser_tools
 
-    if why := hopeless(settings, environment):
-        raise SettingsError(why)
+    check_browser(settings, environment)
     searcher = who_searches(settings)
     if searcher == "offline":
         from ..tools.browser.folder import Folder
@@ -53,26 +52,23 @@ def who_searches(settings: Settings) -> Searcher:
     return "searxng" if settings.searxng else "duckduckgo"
 
 
-def hopeless(settings: Settings, environment: Mapping[str, str] = os.environ) -> str:
-    """What can be known at once to fail, with the mend; empty if nothing."""
+def check_browser(settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
+    """Raise SettingsError, with the mend, for what can be known at once to fail."""
     searcher = who_searches(settings)
     match searcher:
         case "offline" if not settings.documents and not settings.zim:
-            return "search = offline needs documents to search: --documents FOLDER, or --zim FILE"
+            wanted = "--documents FOLDER, or --zim FILE"
+            raise SettingsError(f"search = offline needs documents to search: {wanted}")
         case "offline" if settings.documents and not settings.documents.is_dir():
-            return f"{settings.documents}: there is no such folder of documents"
+            raise SettingsError(f"{settings.documents}: there is no such folder of documents")
         case "offline" if settings.zim and not settings.zim.is_file():
-            return f"{settings.zim}: there is no such ZIM file"
+            raise SettingsError(f"{settings.zim}: there is no such ZIM file")
         case "offline" if settings.zim and importlib.util.find_spec("libzim") is None:
-            return "ZIM files need libzim: pip install 'gptoss-chat[zim]'"
+            raise SettingsError("ZIM files need libzim: pip install 'gptoss-chat[zim]'")
         case "searxng" if not settings.searxng:
-            return "search = searxng needs its address: --searxng http://127.0.0.1:8888"
+            raise SettingsError("search = searxng needs its address: --searxng http://127.0.0.1:8888")
         case "searxng" | "exa" | "you" | "brave":
-            try:
-                _search(searcher, settings, environment)
-            except SettingsError as error:
-                return str(error)
-    return ""
+            _search(searcher, settings, environment)
 
 
 def _search(searcher: Searcher, settings: Settings, environment: Mapping[str, str]) -> tuple[Search, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
+from ..assemble import open_chat
 from ..conversation.approval import Nobody
 from ..conversation.archive import Kept
 from ..conversation.events import ToolsNotice
-from ..conversation.opening import open_chat
 from ..conversation.record import Record
 from ..conversation.sampled import Sampled
 from ..harmony.message import Conversation, DeveloperPrompt, Message, Role, SystemPrompt

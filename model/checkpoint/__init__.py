@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .checkpoint import Checkpoint, StoredTensor
-from .find import DEMO, RELEASED, checkpoint_at, open_checkpoint
+from .find import checkpoint_at, open_checkpoint
 
-__all__ = ["DEMO", "RELEASED", "Checkpoint", "StoredTensor", "checkpoint_at", "open_checkpoint"]
+__all__ = ["Checkpoint", "StoredTensor", "checkpoint_at", "open_checkpoint"]

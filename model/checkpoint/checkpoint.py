@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from gptoss_tui.model.config import ModelConfig
-
 if TYPE_CHECKING:
     import tiktoken
     from torch import Tensor
+
+    from gptoss_tui.model.config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)

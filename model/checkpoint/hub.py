@@ -1,4 +1,7 @@
-"""The Hub layout: a checkpoint's files as transformers writes them. No other room knows their names."""
+"""The Hub layout: a checkpoint's files as transformers writes them. No other room knows their names.
+
+What reads a file is imported with its first use: the screen only wants to know that a checkpoint is there.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gptoss_tui.model.checkpoint.checkpoint import StoredTensor
-from gptoss_tui.model.checkpoint.config_json import read_config
-from gptoss_tui.model.checkpoint.shards import read_shards
-from gptoss_tui.model.config import ModelConfig
 from gptoss_tui.model.errors import CheckpointError
 
 if TYPE_CHECKING:
     import tiktoken
     from torch import Tensor
+
+    from gptoss_tui.model.checkpoint.checkpoint import StoredTensor
+    from gptoss_tui.model.config import ModelConfig
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
@@ -39,6 +41,8 @@ class HubCheckpoint:
     @cached_property
     def config(self) -> ModelConfig:
         """config.json."""
+        from gptoss_tui.model.checkpoint.config_json import read_config
+
         return read_config(self.path / CONFIG)
 
     @cached_property
@@ -117,6 +121,8 @@ class HubCheckpoint:
 
     @cached_property
     def _stored(self) -> dict[str, StoredTensor]:
+        from gptoss_tui.model.checkpoint.shards import read_shards
+
         return read_shards(self.path)
 
     def _check(self, name: str, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gptoss_tui.app import ChatApp
-from gptoss_tui.conversation.opening import open_chat
+from gptoss_tui.assemble import open_chat
 from gptoss_tui.settings import Settings
 from gptoss_tui.widgets.reasoning import Reasoning
 

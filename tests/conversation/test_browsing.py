@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gptoss_tui.conversation.approval import Approval
-from gptoss_tui.conversation.browsing import hopeless, open_browser, who_searches
+from gptoss_tui.conversation.browsing import check_browser, open_browser, who_searches
 from gptoss_tui.conversation.citing import as_link, cite, linked, pages_of
 from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.conversation.events import (
@@ -308,14 +308,17 @@ def test_the_browser_is_as_the_settings_ask(chosen: dict[str, str], who: str, wh
 )
 def test_what_cannot_work_is_told_before_anything_is_loaded(chosen: dict[str, str], told: str) -> None:
     settings = read_settings({"tools": "browser", **chosen}, {})
-    assert told in hopeless(settings, {})
-    with pytest.raises(SettingsError):
-        open_browser(settings, estimate, {})
+    for attempt in (lambda: check_browser(settings, {}), lambda: open_browser(settings, estimate, {})):
+        with pytest.raises(SettingsError) as caught:
+            attempt()
+        assert told in str(caught.value)
 
 
 def test_a_bad_key_is_not_shown() -> None:
     settings = Settings(search="brave", tools=("browser",))
-    told = hopeless(settings, {"BRAVE_API_KEY": "my secret\nkey"})
+    with pytest.raises(SettingsError) as caught:
+        check_browser(settings, {"BRAVE_API_KEY": "my secret\nkey"})
+    told = str(caught.value)
     assert "BRAVE_API_KEY holds no key" in told and "secret" not in told
 
 

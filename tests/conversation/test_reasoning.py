@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gptoss_tui.assemble import open_chat
 from gptoss_tui.conversation.approval import Nobody
 from gptoss_tui.conversation.chat import Chat, ChatError
 from gptoss_tui.conversation.codec import Codec
@@ -28,7 +29,6 @@ from gptoss_tui.conversation.events import (
 from gptoss_tui.conversation.filters.filter import ReasoningFilter
 from gptoss_tui.conversation.filters.function import FunctionFilter
 from gptoss_tui.conversation.filters.judge import POLICY, Judge
-from gptoss_tui.conversation.opening import open_chat
 from gptoss_tui.conversation.reasoning import NOT_JUDGED, WITHHELD, ReasoningPolicy
 from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import Channel

@@ -68,12 +68,11 @@ def _verdict(reply: dict[str, Any]) -> str | None:
             raise FilterError("it gave no answer")
 
 
-def missing(path: Path, function: str) -> str:
-    """What can be said at once against the function, before anything is imported; empty if nothing."""
+def check_function(path: Path, function: str) -> None:
+    """Raise FilterError for what can be said at once against the function, before anything is imported."""
     try:
         source = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        return f"{path}: there is no such file with a reasoning filter"
+        raise FilterError(f"{path}: there is no such file with a reasoning filter") from None
     if "import *" not in source and not re.search(rf"\b{function}\b", source):
-        return f"{path}: the reasoning filter {function} is not in this file"
-    return ""
+        raise FilterError(f"{path}: the reasoning filter {function} is not in this file")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...model.checkpoint import open_checkpoint
+from ...model.checkpoint import Checkpoint, open_checkpoint
 from ...model.errors import CheckpointError
 from ...settings import Settings
 from .filter import FilterError, ReasoningFilter
-from .function import FunctionFilter, missing
+from .function import FunctionFilter, check_function
 
 
 def open_filter(settings: Settings) -> ReasoningFilter | None:
@@ -20,26 +20,31 @@ def open_filter(settings: Settings) -> ReasoningFilter | None:
     named = settings.reasoning_filter
     if named is None:
         return None
-    if reason := hopeless(named):
-        raise FilterError(reason)
     if function := _function(named):
+        check_function(*function)
         return FunctionFilter(*function)
-    checkpoint = open_checkpoint(named).path
+    checkpoint = _judging(named).path
     engine = LocalEngine(checkpoint, name=named, device=settings.device, threads=settings.threads)
     return Judge(engine, Codec(checkpoint), settings.reasoning_policy)
 
 
-def hopeless(named: str) -> str:
-    """What can be said at once against the filter `named`; empty if nothing."""
+def check_filter(named: str) -> None:
+    """Raise FilterError for what can be said at once against the filter `named`."""
     if function := _function(named):
-        return missing(*function)
+        check_function(*function)
+    else:
+        _judging(named)
+
+
+def _judging(named: str) -> Checkpoint:
+    """The checkpoint of the model that judges; raises FilterError if there is none."""
     if named.endswith(".py"):
-        return f"{named}: name the function as well, as in {named}:look"
+        raise FilterError(f"{named}: name the function as well, as in {named}:look")
     try:
-        open_checkpoint(named)
+        return open_checkpoint(named)
     except CheckpointError as error:
-        return f"The reasoning filter is neither FILE.py:FUNCTION nor a checkpoint: {error}"
-    return ""
+        why = "The reasoning filter is neither FILE.py:FUNCTION nor a checkpoint"
+        raise FilterError(f"{why}: {error}") from None
 
 
 def _function(named: str) -> tuple[Path, str] | None:

@@ -1,34 +1,34 @@
-"""A chat as the settings ask for it: its engine, its tools, and where it is kept."""
+"""A chat as the settings ask for it: its engine, its tools and where it is kept, put together here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..model.engine import Sampling
-from ..model.errors import CheckpointError
-from ..settings import TOOLS, Settings, SettingsError
-from ..tools import Source, Tool
-from ..workers.log import log_folder, log_path
-from .approval import Person
-from .chat import Chat, ChatError
-from .codec import Codec
-from .collected import outputs_folder
-from .consent.consent import Consent
-from .consent.kept import KeptRules, permissions_file
-from .filters.filter import FilterError
-from .reasoning import ReasoningPolicy
-from .response_format import read_response_format
-from .store import Store, default_file, files_folder
-from .terms import Terms
+from .conversation.approval import Person
+from .conversation.chat import Chat, ChatError
+from .conversation.codec import Codec
+from .conversation.collected import outputs_folder
+from .conversation.consent.consent import Consent
+from .conversation.consent.kept import KeptRules, permissions_file
+from .conversation.filters.filter import FilterError
+from .conversation.reasoning import ReasoningPolicy
+from .conversation.response_format import read_response_format
+from .conversation.store import Store, default_file, files_folder
+from .conversation.terms import Terms
+from .model.engine import Sampling
+from .model.errors import CheckpointError
+from .settings import TOOLS, Settings, SettingsError
+from .tools import Source, Tool
+from .workers.log import log_folder, log_path
 
 
 def open_chat(
     settings: Settings, person: Person, *, resume: str | None = None, tools: Sequence[Tool] = ()
 ) -> Chat:
     """A chat as the settings ask for it and with `tools` besides, nothing loaded yet; raises ChatError."""
-    from ..model.checkpoint import open_checkpoint
-    from ..model.engine.local import LocalEngine
-    from .filters.open import open_filter
+    from .conversation.filters.open import open_filter
+    from .model.checkpoint import open_checkpoint
+    from .model.engine.local import LocalEngine
 
     try:
         response_format = read_response_format(settings.schema) if settings.schema else None
@@ -76,7 +76,7 @@ def open_chat(
 
 
 def _tools(settings: Settings, codec: Codec) -> list[Tool]:
-    from ..tools.python import PythonTool
+    from .tools.python import PythonTool
 
     tools: list[Tool] = []
     if "python" in settings.tools:
@@ -89,7 +89,7 @@ def _tools(settings: Settings, codec: Codec) -> list[Tool]:
             )
         )
     if "browser" in settings.tools:
-        from .browsing import open_browser
+        from .conversation.browsing import open_browser
 
         try:
             tools += open_browser(settings, codec.count)
@@ -99,8 +99,8 @@ def _tools(settings: Settings, codec: Codec) -> list[Tool]:
 
 
 def _sources(settings: Settings) -> list[Source]:
-    from ..tools.functions import Functions
-    from ..tools.mcp import read_servers
+    from .tools.functions import Functions
+    from .tools.mcp import read_servers
 
     functions = [Functions(named, log=log_path("functions")) for named in settings.functions]
     table = settings.mcpServers
