@@ -1,1 +1,1 @@
-"""Numerics: MXFP4 and the expert layer. Knows no config and no checkpoint."""
+"""Numerics: what the layers of a network are computed by. Knows no config and no checkpoint."""

@@ -1,29 +1,144 @@
-"""The expert layer and the attention of gpt-oss in plain PyTorch: readable, and the oracle of fast paths.
+"""gpt-oss in plain PyTorch, on any device: readable, and the oracle of fast backends.
 
-Works in the dtype of its inputs, float32 or bfloat16; softmax is always taken in float32.
+Works in the dtype of the weights, float32 or bfloat16; norms and softmax are always taken in float32.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gptoss_tui.kernels import mxfp4
+from gptoss_tui.kernels.cache import KVCache
+from gptoss_tui.kernels.kernels import ExpertWeights, NetworkWeights
 
+_FIRST_CAPACITY = 256  # tokens
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32: bounds the memory of a long prompt
 
 
-class ExpertWeights(NamedTuple):
-    """The experts of one layer: E experts, hidden size H, inner size I. Gate rows are even, up rows odd."""
+class Reference:
+    """`Kernels` whose weights stay as they are given.
 
-    gate_up_blocks: Tensor  # uint8 [E, 2I, H/32, 16]
-    gate_up_scales: Tensor  # uint8 [E, 2I, H/32]
-    gate_up_bias: Tensor  # [E, 2I]
-    down_blocks: Tensor  # uint8 [E, H, I/32, 16]
-    down_scales: Tensor  # uint8 [E, H, I/32]
-    down_bias: Tensor  # [E, H]
+    Buffer i of a cache is layer i's: keys and values [2, kv_heads, slots, head_dim], in a ring of `window`
+    slots, or in a buffer that doubles when it is full.
+    """
+
+    def __init__(self, weights: NetworkWeights) -> None:
+        self.layers = list(weights.layers)
+        self._weights = weights
+        self._rotation_at: tuple[int, int] | None = None
+
+    def new_cache(self, capacity: int | None = None) -> KVCache:
+        """Grows beyond `capacity`; as every method here, otherwise as `Kernels` says."""
+        rings = [index for index, layer in enumerate(self.layers) if layer.window is not None]
+        buffers = []
+        for layer in self.layers:
+            slots, head_dim = layer.window or capacity or _FIRST_CAPACITY, self._weights.head_dim
+            heads = len(layer.k.bias) // head_dim
+            buffers.append(layer.k.bias.new_empty(2, heads, slots, head_dim))
+        return KVCache(buffers, rings)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Look up the stream."""
+        return F.embedding(ids, self._weights.embedding)
+
+    def attend(self, layer: int, x: Tensor, cache: KVCache) -> Tensor:
+        """Add grouped-query attention with sinks; heads * head_dim need not be the hidden size."""
+        weights = self.layers[layer]
+        normed = self._norm(x, weights.attention_norm)
+        turn = self._rotation(cache, len(x))
+        q = rotate(self._heads(F.linear(normed, *weights.q)), *turn)
+        k = rotate(self._heads(F.linear(normed, *weights.k)), *turn)
+        kv = torch.stack([k, self._heads(F.linear(normed, *weights.v))])
+        keys, values = (_append if weights.window is None else _append_to_ring)(cache, layer, kv)
+        mixed = attention(q, keys, values, weights.sinks, weights.window)
+        return x + F.linear(mixed.transpose(0, 1).flatten(1), *weights.o)
+
+    def mix(self, layer: int, x: Tensor) -> Tensor:
+        """Add a mixture of experts."""
+        weights, whole = self.layers[layer], self._weights
+        normed = self._norm(x, weights.experts_norm)
+        chosen, shares = route(F.linear(normed, *weights.router), whole.experts_per_token)
+        alpha, limit = whole.swiglu_alpha, whole.swiglu_limit
+        return x + experts(normed, chosen, shares, weights.experts, alpha=alpha, limit=limit)
+
+    def unembed(self, x: Tensor) -> Tensor:
+        """Norm and multiply with the unembedding."""
+        return F.linear(self._norm(x, self._weights.norm), self._weights.unembedding).float()
+
+    def sample(
+        self, x: Tensor, temperature: float, top_p: float, uniform: float, allowed: Tensor | None = None
+    ) -> Tensor:
+        """Draw from the logits."""
+        return sample(self.unembed(x)[0], temperature, top_p, uniform, allowed)
+
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The root-mean-square norm, weight included in float32; the result takes the dtype of x last."""
+        return F.rms_norm(x.float(), weight.shape, weight, self._weights.norm_eps).to(x.dtype)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """[tokens, heads * head_dim] -> [heads, tokens, head_dim]."""
+        return x.view(len(x), -1, self._weights.head_dim).transpose(0, 1)
+
+    def _rotation(self, cache: KVCache, tokens: int) -> tuple[Tensor, Tensor]:
+        """Of the `tokens` that follow, computed once for all layers."""
+        if self._rotation_at != (cache.length, tokens):
+            whole = self._weights
+            cos, sin = rotation(whole.frequencies, cache.position, tokens, whole.concentration)
+            dtype = whole.embedding.dtype
+            self._turn = cos.to(dtype), sin.to(dtype)
+            self._rotation_at = cache.length, tokens
+        return self._turn
+
+
+def _append(cache: KVCache, layer: int, kv: Tensor) -> Tensor:
+    """Add kv [2, kv_heads, tokens, head_dim] to a layer that sees everything; return all, oldest first."""
+    buffer, length = cache.buffers[layer], cache.length
+    end = length + kv.shape[2]
+    if end > buffer.shape[2]:
+        _, heads, capacity, head_dim = buffer.shape
+        grown = buffer.new_empty(2, heads, max(end, 2 * capacity), head_dim)
+        grown[:, :, :length] = buffer[:, :, :length]
+        buffer = cache.buffers[layer] = grown
+    buffer[:, :, length:end] = kv
+    return buffer[:, :, :end]
+
+
+def _append_to_ring(cache: KVCache, layer: int, kv: Tensor) -> Tensor:
+    """Add kv [2, kv_heads, tokens, head_dim], token t in slot t % window; return all that these may see.
+
+    Oldest first for several tokens. A single one sees the ring in any order: keys carry their position.
+    """
+    ring, length = cache.buffers[layer], cache.length
+    window, tokens = ring.shape[2], kv.shape[2]
+    if tokens == 1:
+        ring[:, :, length % window] = kv[:, :, 0]
+        return ring[:, :, : min(length + 1, window)]
+    kept = min(length, window)
+    order = torch.arange(length - kept, length, device=kv.device) % window
+    seen = torch.cat([ring[:, :, order], kv], dim=2)
+    last = min(tokens, window)
+    slots = torch.arange(length + tokens - last, length + tokens, device=kv.device) % window
+    ring[:, :, slots] = kv[:, :, -last:]
+    return seen
+
+
+def rotation(
+    frequencies: Tensor, start: Tensor | int, tokens: int, concentration: float
+) -> tuple[Tensor, Tensor]:
+    """Cosine and signed sine [tokens, head_dim] of the positions from `start`, for `rotate`."""
+    positions = start + torch.arange(tokens, device=frequencies.device)
+    angles = torch.outer(positions.to(frequencies.dtype), frequencies)
+    cos, sin = angles.cos() * concentration, angles.sin() * concentration
+    return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn x [heads, tokens, head_dim]: value i of the first half pairs with value i of the second."""
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)
 
 
 def route(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -113,3 +228,61 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None) 
     sink = sinks.float().view(heads, 1, 1).expand(heads, tokens, 1)
     share = torch.cat([scores, sink], dim=-1).softmax(dim=-1)[..., :-1].to(v.dtype)
     return (share.reshape(kv_heads, -1, keys) @ v).view(heads, tokens, head_dim)
+
+
+def sample(
+    logits: Tensor, temperature: float, top_p: float, uniform: float, allowed: Tensor | None = None
+) -> Tensor:
+    """Draw from `logits` [vocab] float32 as `Kernels.sample` does."""
+    greedy = temperature == 0
+    # Bounded, so that a temperature too small for float32 means greedy and not 0 * infinity.
+    sharpness = 1.0 if greedy else min(1 / temperature, 1e30)
+    bad = logits.numel() - logits.isfinite().count_nonzero()
+    peak = logits.max()
+    weights = _unnormalised(logits, peak, sharpness)
+    total = weights.sum()
+    candidates, best = logits, peak
+    if allowed is not None:
+        candidates = logits.masked_fill(~allowed, -math.inf)
+        best = candidates.max()
+        # Anew from the best allowed one, beside which the others may not vanish.
+        weights = _unnormalised(candidates, best, sharpness)
+    token = candidates.argmax() if greedy else _invert(weights, top_p, uniform)
+    logprob = (logits.take(token).double() - peak.double()) * sharpness - total.log()
+    return torch.stack([token.where(best != -math.inf, -1).double(), logprob, bad.double()])
+
+
+def _unnormalised(logits: Tensor, peak: Tensor, sharpness: float) -> Tensor:
+    """Probabilities [vocab] float64, 1 where the logits are at their `peak`."""
+    return (logits - peak).mul_(sharpness).exp_().double()
+
+
+def _invert(weights: Tensor, top_p: float, uniform: float) -> Tensor:
+    """The id at which the cumulative distribution of `weights` [vocab], after top-p, passes `uniform`."""
+    if top_p == 1:
+        cumulative = weights.cumsum(0)
+        return (cumulative <= uniform * cumulative[-1]).sum()
+    ids, size = nucleus(weights, top_p)
+    cumulative = weights[ids].cumsum(0)
+    return ids.take((cumulative <= uniform * cumulative.take(size - 1)).sum())
+
+
+def nucleus(weights: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """The smallest set that holds at least `p` of the mass of `weights` [vocab]: ids, and how many of them.
+
+    Ids come largest weight first, and go on beyond the set. At least one is in it.
+    Holtzman et al., "The Curious Case of Neural Text Degeneration" (2020), section 3.1.
+    """
+    goal = p * weights.sum()
+    # Sorting a window of the largest is quicker, but whether it was wide enough is known only by waiting.
+    window = 256 if weights.is_cpu else len(weights)
+    while True:
+        top, ids = weights.topk(min(window, len(weights)))
+        size = (top.cumsum(0) < goal).sum() + 1
+        # Equal weights at the edge go to the lowest ids, so all of them must lie inside the window.
+        if len(top) == len(weights) or (size < len(top) and top[size - 1] > top[-1]):
+            break
+        window *= 16
+    ids = ids.sort().values
+    ids = ids[weights[ids].sort(descending=True, stable=True).indices]
+    return ids, size.clamp(max=len(ids))

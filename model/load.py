@@ -11,6 +11,7 @@ from gptoss_tui.kernels import mxfp4
 from gptoss_tui.model.checkpoint import Checkpoint, StoredTensor, memory
 from gptoss_tui.model.errors import CheckpointError
 from gptoss_tui.model.transformer import Transformer
+from gptoss_tui.model.weights import layout
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -37,9 +38,7 @@ def load_network(
             f"{checkpoint.path}: cannot be loaded on {device}: PyTorch finds no CUDA GPU. Use the CPU."
         )
     config = checkpoint.config
-    with torch.device("meta"):
-        model = Transformer(config).to(dtype)
-    stored = checkpoint.tensors(model.state_dict())
+    stored = checkpoint.tensors(layout(config))
     memory.require(str(checkpoint.path), config, device, dtype)
     weights: dict[str, Tensor] = {}
     done, total = 0, sum(tensor.nbytes for tensor in stored.values())
@@ -49,8 +48,7 @@ def load_network(
         done += stored[name].nbytes
         if on_progress is not None:
             on_progress("Loading weights", done, total)
-    model.load_state_dict(weights, assign=True)
-    return model.requires_grad_(False).eval()
+    return Transformer(config, weights)
 
 
 def _kept_dtype(name: str, weight: Tensor, dtype: torch.dtype) -> torch.dtype:

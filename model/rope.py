@@ -32,16 +32,3 @@ def inverse_frequencies(rope: Rope, head_dim: int) -> Tensor:
     pairs = torch.arange(head_dim // 2, dtype=torch.float32)
     kept = 1 - ((pairs - low) / (high - low if high != low else 1e-3)).clamp(0, 1)
     return 1 / (rope.factor * periods) * (1 - kept) + plain * kept
-
-
-def rotation(frequencies: Tensor, start: int, tokens: int, concentration: float) -> tuple[Tensor, Tensor]:
-    """Cosine and signed sine [tokens, head_dim] of the positions from `start`, for `rotate`."""
-    positions = torch.arange(start, start + tokens, device=frequencies.device, dtype=frequencies.dtype)
-    angles = torch.outer(positions, frequencies)
-    cos, sin = angles.cos() * concentration, angles.sin() * concentration
-    return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn x [heads, tokens, head_dim]: value i of the first half pairs with value i of the second."""
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gptoss_tui.kernels.mxfp4 import decode, encode
+from gptoss_tui.kernels.reference import rotation
 from gptoss_tui.model.config import Rope
-from gptoss_tui.model.rope import inverse_frequencies, rotation
+from gptoss_tui.model.rope import inverse_frequencies
 
 from .attention import Layout, attend, layouts
 from .examples import FARTHEST, Batch

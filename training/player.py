@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import tiktoken
 import torch
@@ -52,8 +53,8 @@ class Player:
         ids = render(conversation, self.encoding)
         closed: list[Message] = []
         for _ in range(LIMIT):
-            logits = self.network(torch.tensor(ids), cache, last_only=True)[0]
-            ids = [sampler.sample(logits)[0]]
+            stream = self.network.read(torch.tensor(ids), cache)[-1:]
+            ids = [sampler.sample(partial(self.network.kernels.sample, stream))[0]]
             self.generated += 1
             closed += [piece.message for piece in parser.feed(ids[0]) if isinstance(piece, Closed)]
             if ids[0] in stops or parser.ended:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 from typing import Literal
 
@@ -22,7 +22,7 @@ LARGEST_CHUNK = 512
 Reason = Literal["stop", "length", "context", "cancelled"]
 
 Drawing = Callable[[Tensor, int], tuple[int, float]]
-"""From logits [vocab] and the number of tokens left, the next token and its logarithmic probability."""
+"""From the stream [1, hidden] and the number of tokens left, a token and its logarithmic probability."""
 
 
 class Cancelled(Exception):
@@ -57,17 +57,17 @@ class Decoder:
         NumericalFault, and what torch raises for lack of memory. The decoder is usable after all of them.
         """
         self._check(prompt)
-        draw = _drawing(Sampler(sampling), constraint)
+        draw = self._drawing(Sampler(sampling), constraint)
         try:
             started = monotonic()
-            logits = yield from self._read(prompt, cancelled)
+            stream = yield from self._read(prompt, cancelled)
             read = monotonic()
             reason: Reason = "cancelled"
-            if logits is not None:
+            if stream is not None:
                 limit = sampling.bound(self._longest)
                 room = self._context - len(prompt)
                 most = room if limit is None else min(room, limit)
-                reason = yield from self._write(logits, draw, most, stop_ids, cancelled)
+                reason = yield from self._write(stream, draw, most, stop_ids, cancelled)
                 if reason == "length" and most != limit:
                     reason = "context"
             yield Finished(reason, read - started, monotonic() - read)
@@ -92,31 +92,37 @@ class Decoder:
     def _read(
         self, prompt: Sequence[int], cancelled: Callable[[], bool]
     ) -> Generator[Prefill, None, Tensor | None]:
-        """Read what is new in `prompt`; returns the logits [vocab] after it, or None if cancelled.
+        """Read what is new in `prompt`; returns the stream [1, hidden] after it, or None if cancelled.
 
+        Cancelled between two layers: a chunk of a long prompt may take many seconds on a CPU, a layer of it
+        does not.
         The last token is read alone, so that the place before it is marked and the same prompt, asked once
         more, costs a single step.
         """
+
+        def leave_if_cancelled() -> None:
+            if cancelled():
+                raise Cancelled
+
         total = len(prompt)
         done = cached = self._prefix.rewind(prompt)
         yield Prefill(done, total, cached)
         try:
-            with _leaving_if(cancelled, self._model):
-                while done < total - 1:
-                    end = min(_chunk_end(done), total - 1)
-                    self._prefix.read(prompt[done:end])
-                    done = end
-                    yield Prefill(done, total, cached)
-                self._prefix.mark()
-                logits = self._prefix.read(prompt[-1:])
+            while done < total - 1:
+                end = min(_chunk_end(done), total - 1)
+                self._prefix.read(prompt[done:end], leave_if_cancelled)
+                done = end
+                yield Prefill(done, total, cached)
+            self._prefix.mark()
+            stream = self._prefix.read(prompt[-1:], leave_if_cancelled)
         except Cancelled:
             return None
         yield Prefill(total, total, cached)
-        return logits
+        return stream
 
     def _write(
         self,
-        logits: Tensor,
+        stream: Tensor,
         draw: Drawing,
         most: int,
         stop_ids: Sequence[int],
@@ -124,7 +130,7 @@ class Decoder:
     ) -> Generator[Token, None, Reason]:
         """Draw and read tokens, `most` at most."""
         while True:
-            token = Token(*draw(logits, most))
+            token = Token(*draw(stream, most))
             yield token
             if token.id in stop_ids:
                 return "stop"
@@ -133,23 +139,23 @@ class Decoder:
                 return "length"
             if cancelled():
                 return "cancelled"
-            logits = self._prefix.read([token.id])
+            stream = self._prefix.read([token.id])
 
+    def _drawing(self, sampler: Sampler, constraint: Automaton | None) -> Drawing:
+        """How tokens are drawn: by `sampler`, within `constraint`."""
+        sample, device = self._model.kernels.sample, self._model.device
+        if constraint is None:
+            return lambda stream, _: sampler.sample(partial(sample, stream))
 
-def _drawing(sampler: Sampler, constraint: Automaton | None) -> Drawing:
-    """How tokens are drawn: by `sampler`, within `constraint`."""
-    if constraint is None:
-        return lambda logits, _: sampler.sample(logits)
+        def draw(stream: Tensor, room: int) -> tuple[int, float]:
+            return constraint.draw(
+                lambda mask: sampler.sample(
+                    partial(sample, stream), None if mask is None else torch.from_numpy(mask).to(device)
+                ),
+                room,
+            )
 
-    def draw(logits: Tensor, room: int) -> tuple[int, float]:
-        return constraint.draw(
-            lambda mask: sampler.sample(
-                logits, None if mask is None else torch.from_numpy(mask).to(logits.device)
-            ),
-            room,
-        )
-
-    return draw
+        return draw
 
 
 def _chunk_end(start: int) -> int:
@@ -160,22 +166,3 @@ def _chunk_end(start: int) -> int:
     """
     size = min(LARGEST_CHUNK, max(FIRST_MILESTONE, 1 << (start.bit_length() - 1) if start else 0))
     return start // size * size + size
-
-
-@contextmanager
-def _leaving_if(cancelled: Callable[[], bool], model: Transformer) -> Iterator[None]:
-    """Within, any layer of `model` raises Cancelled before it starts if `cancelled()`.
-
-    A chunk of a long prompt may take many seconds on a CPU, a layer of it does not.
-    """
-
-    def check(*_: object) -> None:
-        if cancelled():
-            raise Cancelled
-
-    hooks = [layer.register_forward_pre_hook(check) for layer in model.layers]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

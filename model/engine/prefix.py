@@ -8,12 +8,12 @@ so that at least half of what two prompts share is always kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from gptoss_tui.model.kv_cache import Snapshot
+from gptoss_tui.kernels.cache import Snapshot
 from gptoss_tui.model.transformer import Transformer
 
 SNAPSHOTS = 32
@@ -39,7 +39,7 @@ class Prefix:
     def rewind(self, prompt: Sequence[int]) -> int:
         """Go back as far as `prompt` demands; returns how many of its tokens are read already.
 
-        Never all of them: the last one is to be read for the logits that follow it.
+        Never all of them: the last one is to be read for what follows it.
         """
         shared = _shared(self._ids, prompt[:-1])
         if shared < len(self._ids):
@@ -48,22 +48,23 @@ class Prefix:
             self._return_to(self._deepest)
         return len(self._ids)
 
-    def read(self, ids: Sequence[int]) -> Tensor:
-        """Read `ids` too; logits [vocab] float32 of the last.
+    def read(self, ids: Sequence[int], before_layer: Callable[[], None] = lambda: None) -> Tensor:
+        """Read `ids` too; the stream [1, hidden] of the last, for `Kernels.sample`.
 
-        If this raises, what was read before remains, or after a single token at least up to the last mark.
+        If this or `before_layer` raises, what was read before remains, or after a single token at least up to
+        the last mark.
         """
         place = self._cache.snapshot() if len(ids) > 1 else self._deepest
         try:
             tokens = torch.tensor(ids, device=self._model.device)
-            logits: Tensor = self._model(tokens, cache=self._cache, last_only=True)[0]
+            stream = self._model.read(tokens, self._cache, before_layer)
         except BaseException:
             self._return_to(place)
             raise
         self._ids += ids
         if is_milestone(len(self._ids)):
             self.mark()
-        return logits
+        return stream[-1:]
 
     def mark(self) -> None:
         """Make this a place to come back to, in exchange for the oldest such place if there are too many."""

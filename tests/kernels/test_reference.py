@@ -1,14 +1,18 @@
-"""The expert layer and attention against the numbers of the model's description and against plain loops."""
+"""Plain PyTorch against the numbers of the model's description and against plain loops."""
 
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from gptoss_tui.kernels import mxfp4, reference
+from gptoss_tui.kernels.kernels import ExpertWeights
 
 SWIGLU = [
     ((1, 1), 1.691592),
@@ -40,12 +44,10 @@ def test_route_takes_the_softmax_of_the_chosen_alone() -> None:
     assert weights.sum().item() == pytest.approx(1)
 
 
-def random_layer(experts: int, hidden: int, inner: int) -> reference.ExpertWeights:
+def random_layer(experts: int, hidden: int, inner: int) -> ExpertWeights:
     up = mxfp4.encode(normal(experts, 2 * inner, hidden, seed=1) * 0.2)
     down = mxfp4.encode(normal(experts, hidden, inner, seed=2) * 0.2)
-    return reference.ExpertWeights(
-        *up, normal(experts, 2 * inner, seed=3), *down, normal(experts, hidden, seed=4)
-    )
+    return ExpertWeights(*up, normal(experts, 2 * inner, seed=3), *down, normal(experts, hidden, seed=4))
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 17])
@@ -94,3 +96,33 @@ def test_attention_is_the_definition_per_query(
             weights = (keys @ q[head, i] / math.sqrt(head_dim)).exp()
             expected = weights @ values / (weights.sum() + sinks[head].exp())
             torch.testing.assert_close(found[head, i], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_halves_of_a_head_are_paired() -> None:
+    cos, sin = reference.rotation(torch.tensor([torch.pi / 2, 0.0]), 1, 1, concentration=1.0)
+    turned = reference.rotate(torch.tensor([[[1.0, 2.0, 3.0, 4.0]]]), cos, sin)
+    torch.testing.assert_close(turned, torch.tensor([[[-3.0, 2.0, 1.0, 4.0]]]), atol=1e-6, rtol=0)
+
+
+@given(
+    size=st.integers(1, 5000),
+    largest=st.sampled_from([1, 3, 1000]),
+    sixty_fourths=st.integers(1, 64),
+    seed=st.integers(0, 2**32),
+)
+def test_top_p_keeps_the_smallest_set_that_reaches_p(
+    size: int, largest: int, sixty_fourths: int, seed: int
+) -> None:
+    """In whole numbers, so that ties and masses that are met exactly are decided without rounding."""
+    generator = random.Random(seed)
+    weights = [generator.randint(0, largest) for _ in range(size)]
+    weights[0] += 1
+    expected: list[int] = []
+    mass = 0
+    for token in sorted(range(size), key=lambda token: (-weights[token], token)):
+        expected.append(token)
+        mass += weights[token]
+        if mass * 64 >= sixty_fourths * sum(weights):
+            break
+    ids, count = reference.nucleus(torch.tensor(weights, dtype=torch.float64), sixty_fourths / 64)
+    assert ids[:count].tolist() == expected

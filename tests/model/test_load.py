@@ -17,14 +17,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from gptoss_tui.kernels.reference import Reference
 from gptoss_tui.model import load_model
 from gptoss_tui.model.checkpoint import memory
 from gptoss_tui.model.config import GPT_OSS_20B, GPT_OSS_120B
 from gptoss_tui.model.errors import CheckpointError
+from gptoss_tui.model.weights import layout
 
 SCALES = "model.layers.2.mlp.experts.down_proj_scales"
 BLOCKS = "model.layers.2.mlp.experts.down_proj_blocks"
 QUERY = "model.layers.1.self_attn.q_proj.weight"
+NORM = "model.layers.1.input_layernorm.weight"
 GATE_UP = "model.layers.0.mlp.experts.gate_up_proj"
 
 
@@ -80,13 +83,18 @@ def test_experts_stay_mxfp4_and_the_rest_takes_the_dtype(pristine: Path) -> None
     stored = load_file(shard(pristine))
     for dtype in (torch.bfloat16, torch.float32):
         model = load_model(pristine, dtype=dtype)
-        weights = model.state_dict()
-        assert len(weights) == len(stored)
-        for name in (BLOCKS, SCALES, QUERY):
-            assert torch.equal(weights[name.removeprefix("model.")], stored[name].to(weights[name[6:]].dtype))
-        assert weights[BLOCKS[6:]].dtype == weights[SCALES[6:]].dtype == torch.uint8
-        assert weights[QUERY[6:]].dtype == model.dtype == dtype
-        assert weights["norm.weight"].dtype == torch.float32
+        assert len(layout(model.config)) == len(stored)
+        assert isinstance(model.kernels, Reference)
+        layers = model.kernels.layers
+        for name, weight, kept in (
+            (BLOCKS, layers[2].experts.down_blocks, torch.uint8),
+            (SCALES, layers[2].experts.down_scales, torch.uint8),
+            (QUERY, layers[1].q.weight, dtype),
+            (NORM, layers[1].attention_norm, torch.float32),
+        ):
+            assert weight.dtype == kept
+            assert torch.equal(weight, stored[name].to(kept))
+        assert model.dtype == dtype
         assert model.device == torch.device("cpu")
 
 

@@ -1,4 +1,7 @@
-"""However a prompt is cut, remembered or taken back, the logits are those of reading it at once."""
+"""However a prompt is cut, remembered or taken back, the logits are those of reading it at once.
+
+What they should be is for test_fidelity.py to say.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from gptoss_tui.model import load_model
 from gptoss_tui.model.transformer import Transformer
+from gptoss_tui.model.weights import layout
 
 
 def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
@@ -88,3 +92,26 @@ def test_last_only_is_the_last_row(model: Transformer) -> None:
 def test_ids_must_be_one_row(model: Transformer, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="one row of at least one token"):
         model(torch.zeros(shape, dtype=torch.int64))
+
+
+def test_a_step_waits_for_no_device(model: Transformer) -> None:
+    """On the meta device there are no values, so whatever asks for one raises."""
+    network = Transformer(model.config, layout(model.config))
+    cache, rows = network.new_cache(), model.config.vocab_size
+    for _ in range(10):  # beyond the window
+        stream = network.read(torch.zeros(1, dtype=torch.int64, device="meta"), cache)
+        for temperature, top_p in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.9)):
+            for allowed in (None, torch.ones(rows, dtype=torch.bool, device="meta")):
+                assert network.kernels.sample(stream, temperature, top_p, 0.5, allowed).shape == (3,)
+
+
+def test_the_length_is_on_the_device_too(model: Transformer) -> None:
+    cache = model.new_cache()
+    place = cache.position.data_ptr()
+    model(prompt(7), cache)
+    snapshot = cache.snapshot()
+    model(prompt(1), cache)
+    assert (cache.length, int(cache.position)) == (8, 8)
+    cache.restore(snapshot)
+    assert (cache.length, int(cache.position)) == (7, 7)
+    assert cache.position.data_ptr() == place
