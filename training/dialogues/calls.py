@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from gptoss_tui.harmony.message import Channel, Message, Role
 
-from .phrasing import copied, plain
+from .phrasing import copied
 
 Value = str | int | float | bool | list[str]
 
@@ -55,8 +55,3 @@ def _marked(value: Value) -> str:
     if isinstance(value, str):
         return f'"{copied(json.dumps(value, ensure_ascii=False)[1:-1])}"'
     return copied(json.dumps(value))
-
-
-def read_json(text: str) -> object:
-    """What the marked text says."""
-    return json.loads(plain(text))
