@@ -35,7 +35,7 @@ class TerminalDriver(LinuxDriver):
         # wait there for a lock that it holds itself. The loop does so between two things.
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTSTP, self._sigtstp_application)
-        loop.add_signal_handler(signal.SIGCONT, self._sigcont_application)
+        loop.add_signal_handler(signal.SIGCONT, self._go_on)
 
     def start_application_mode(self) -> None:
         if self._watcher is None and self._file is not None:
@@ -43,6 +43,13 @@ class TerminalDriver(LinuxDriver):
             with suppress(OSError, termios.error):
                 self._watcher = Watcher(self._file)
         super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def _go_on(self) -> None:
+        """Take the terminal again, if it was given back: whoever was stopped with SIGSTOP has it still."""
+        if self._must_signal_resume:
+            self._sigcont_application()
+        else:
+            self._app.refresh(layout=True)
 
     def close(self) -> None:
         super().close()

@@ -53,8 +53,10 @@ def plain_reports(sequence: str) -> list[str]:
 
 def _text(code: int, shifted: int, modifiers: int) -> list[int]:
     """The code point that a key stands for when it is reported without text, if any."""
-    if modifiers & _COMMANDS or code in _PRIVATE_USE:
-        return [] if modifiers & _COMMANDS else [ord(_KEYPAD[code])] * (code in _KEYPAD)
+    if modifiers & _COMMANDS:
+        return []
+    if code in _PRIVATE_USE:
+        return [ord(_KEYPAD[code])] if code in _KEYPAD else []
     if not _is_character(code):
         return []
     if modifiers & _SHIFT and shifted:

@@ -34,7 +34,7 @@ class LineEditor(Editor):
             soft_wrap=True,
             compact=True,
             highlight_cursor_line=False,
-            tab_behavior="focus",
+            tab_behavior="indent",
         )
         self.cursor_blink = False
         self.border_title = hint

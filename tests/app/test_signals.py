@@ -94,6 +94,19 @@ def test_a_program_that_goes_on_has_its_screen_and_gives_it_back(
     assert [mode for mode in RESTORED if b"\x1b[" + mode not in (terminal.before or b"")] == []
 
 
+def test_a_program_that_was_stopped_from_outside_goes_on_and_leaves(terminal: pexpect.spawn[Any]) -> None:
+    """It never gave the terminal back, so it must not take it a second time."""
+    program = _program(terminal)
+    os.kill(program, signal.SIGSTOP)
+    _wait_until_stopped(program)
+    os.kill(program, signal.SIGCONT)
+    terminal.expect_exact(b"RuntimeError")
+    terminal.send("\x11")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
+
+
 def _wait_until_stopped(program: int) -> None:
     """Wait until the kernel says so."""
     state = b""

@@ -49,6 +49,11 @@ FRAGMENTS = st.one_of(
             *(START, END),
         ]
     ),
+    # Key reports of any code, modifiers and text.
+    st.tuples(st.integers(0, 70_000), st.integers(0, 300), st.integers(0, 70_000)).map(
+        lambda numbers: b"\x1b[%d;%d;%du" % numbers
+    ),
+    st.integers(57_300, 57_500).map(lambda code: b"\x1b[%du" % code),
 )
 STREAMS = st.lists(FRAGMENTS, max_size=30).map(b"".join)
 CUTS = st.lists(st.integers(1, 9), min_size=1, max_size=20)
@@ -196,3 +201,11 @@ def test_a_sequence_that_comes_in_halves_is_not_taken_for_keys() -> None:
     assert not list(reader.feed(b"\x1b[1;"))
     assert not list(reader.silence())
     assert described(reader.feed(b"5C")) == [("ctrl+right", None)]
+
+
+def test_every_numbered_key_is_a_key_or_nothing() -> None:
+    """F13, the keypad and the media keys have numbers in kitty's protocol, and no character."""
+    for code in range(57_344, 57_455):
+        for modifiers in (b"", b";1", b";2", b";5"):
+            events_of_one = list(Reader().feed(b"\x1b[%d%su" % (code, modifiers)))
+            assert len(events_of_one) <= 1
