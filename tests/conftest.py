@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import tiktoken
+from hypothesis import HealthCheck, settings
 
 from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine import (
@@ -31,6 +32,10 @@ from gptoss_tui.model.engine import (
     Token,
 )
 from gptoss_tui.tools.sandbox import Confinement, Kind, probe
+
+# A machine that is busy with something else is slow, and that is no fault of ours.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 TINY: dict[str, Any] = {
     "architectures": ["GptOssForCausalLM"],

@@ -228,7 +228,7 @@ GAPS = st.sampled_from([" ", " ", " ", "\n", "\n\n"])
 STEPS = st.lists(st.integers(1, 30), min_size=1, max_size=5).map(tuple)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(WORDS | COMMANDS | FORMULAS, GAPS), max_size=12), STEPS)
 def test_words_and_formulas_are_shown_as_written(
     reader: Reader, pieces: list[tuple[str, str]], steps: tuple[int, ...]
@@ -237,7 +237,7 @@ def test_words_and_formulas_are_shown_as_written(
     assert ink(reader.shown(text, steps)) == ink(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(WORDS | COMMANDS | LONE, GAPS), max_size=16), STEPS)
 def test_marks_without_a_partner_are_shown_as_written(
     reader: Reader, pieces: list[tuple[str, str]], steps: tuple[int, ...]
@@ -266,7 +266,7 @@ BLOCKS = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(BLOCKS, max_size=4), STEPS)
 def test_between_markdown_every_formula_and_word_survives(
     reader: Reader, parts: list[str], steps: tuple[int, ...]

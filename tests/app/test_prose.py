@@ -94,7 +94,7 @@ def growing(text: str) -> Iterator[str]:
         yield text[:end]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(PIECES)
 def test_what_is_settled_never_changes(pieces: list[str]) -> None:
     text = "".join(pieces)

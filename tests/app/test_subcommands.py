@@ -214,7 +214,7 @@ SPOKEN = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(messages=SPOKEN)
 @example([Message(Role.ASSISTANT, "- ```\n<div>", channel=Channel.FINAL), Message(Role.USER, "x")])
 def test_no_text_pretends_to_be_another_part(messages: list[Message]) -> None:
@@ -349,7 +349,7 @@ def test_conversations_from_before_samples_were_kept(run: Run, checkpoint: Path)
     assert run("tokens", "-m", "/no/such/model")[0] == 1
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_sample_can_be_shown(tokenizer: tiktoken.Encoding, data: st.DataObject) -> None:
     special = st.sampled_from(sorted(tokenizer._special_tokens.values()))
@@ -366,7 +366,7 @@ def test_any_sample_can_be_shown(tokenizer: tiktoken.Encoding, data: st.DataObje
     assert _ids("\n".join(lines)) == ids
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(st.characters(), max_size=30))
 def test_what_is_visible_is_harmless(text: str) -> None:
     shown = visible(text)
@@ -374,7 +374,7 @@ def test_what_is_visible_is_harmless(text: str) -> None:
     assert cells(shown) >= len([one for one in text if unicodedata.category(one) not in ("Mn", "Me")])
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=80), width=st.integers(20, 120))
 def test_rows_fit_the_page(tokenizer: tiktoken.Encoding, text: str, width: int) -> None:
     ids = render(Conversation(messages=[Message(Role.USER, text)]), tokenizer)

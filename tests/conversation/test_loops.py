@@ -28,7 +28,7 @@ def repeated(passage: list[int], before: int = 0) -> Iterator[int]:
         yield from passage
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     period=st.integers(1, LONGEST_PERIOD),
     before=st.integers(0, 2000),
@@ -54,7 +54,7 @@ def test_a_stream_that_is_never_cut_has_the_usual_limits() -> None:
     assert REASONING.within(None) == REASONING == REASONING.within(100_000)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, LONGEST_PERIOD), st.sampled_from([REASONING, SPEECH]))
 def test_fewer_copies_than_the_limit_are_no_loop(period: int, limits: Limits) -> None:
     passage, copies = list(range(period)), min(limits.copies, limits.before)
@@ -176,7 +176,7 @@ def test_what_somebody_asked_to_be_repeated_may_be_said(o200k: tiktoken.Encoding
     assert ended_at(songs, SPEECH) is None
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.sampled_from([REASONING, SPEECH]))
 def test_random_text_is_no_loop(seed: int, limits: Limits) -> None:
     dice = random.Random(seed)

@@ -89,7 +89,7 @@ ANSWER = st.builds(
     channel=st.just(Channel.FINAL),
     content_type=st.sampled_from([None, "json", "<|constrain|>json"]),
 )
-RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RELAXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def sampled(tokenizer: tiktoken.Encoding, messages: list[Message]) -> list[int]:

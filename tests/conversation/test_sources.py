@@ -232,7 +232,7 @@ ARGUMENTS = st.text() | JSON.map(json.dumps) | st.dictionaries(st.just("number")
 
 
 @given(recipient=RECIPIENT, arguments=ARGUMENTS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 async def test_whatever_is_called_with_whatever_there_is_one_result(
     recipient: str, arguments: str, stage: StageMaker
 ) -> None:

@@ -56,7 +56,7 @@ MESSAGES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(messages=MESSAGES)
 async def test_whatever_was_said_comes_back_exactly(tmp_path: Path, messages: list[Message]) -> None:
     store = Store(tmp_path / "s.sqlite3")
@@ -248,7 +248,7 @@ SAMPLES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(messages=MESSAGES, sampled=SAMPLES)
 async def test_the_archive_gives_what_was_written_and_writes_nothing(
     tmp_path: Path, messages: list[Message], sampled: list[Sampled]

@@ -144,7 +144,7 @@ def hostile(draw: st.DrawFn) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=hostile() | st.sampled_from(ROLES).map(FORGERY.format))
 @example(text="<|end|>" * 200)
 def test_no_text_makes_a_control_token(o200k: tiktoken.Encoding, text: str) -> None:
@@ -157,7 +157,7 @@ NAMES = (
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=NAMES, text=hostile(), channel=st.none() | st.sampled_from(Channel))
 def test_a_tool_speaks_as_nobody_else(
     o200k: tiktoken.Encoding, name: str, text: str, channel: Channel | None

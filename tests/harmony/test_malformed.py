@@ -474,7 +474,7 @@ WRITTEN += ["assistant", " code", "json", "?", " ", "\n", "Hello", " well", ":"]
     st.lists(st.sampled_from(WRITTEN), max_size=12),
     st.lists(st.sampled_from(["?", " json", " to=all ", " so"])),
 )
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_under_no_header_is_reasoning_said_aloud(read: Reader, before: list[str], after: list[str]) -> None:
     """Whatever stands before the last channel, and whatever means nothing after it."""
     pieces = read("".join([*before, "<|channel|>analysis", *after, "<|message|>secret<|end|>"]))

@@ -174,7 +174,7 @@ def _pieces(parser: Parser, ids: list[int]) -> list[Piece]:
     return [piece for token in ids for piece in parser.feed(token)] + parser.finish()
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sample=SAMPLE)
 def test_parsing_undoes_rendering_as_the_official_parser_does(
     o200k: tiktoken.Encoding, official: Any, judge: Judge, sample: list[Message]
@@ -183,7 +183,7 @@ def test_parsing_undoes_rendering_as_the_official_parser_does(
 
 
 @pytest.mark.slow
-@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sample=SAMPLE)
 def test_parsing_undoes_rendering_ten_thousand_times(
     o200k: tiktoken.Encoding, official: Any, judge: Judge, sample: list[Message]
@@ -191,7 +191,7 @@ def test_parsing_undoes_rendering_ten_thousand_times(
     check_sample(o200k, official, judge, sample)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(call=CALLED)
 def test_a_recipient_may_stand_on_either_side(o200k: tiktoken.Encoding, judge: Judge, call: Message) -> None:
     ids = written_otherwise(call, o200k)[2:]
@@ -214,7 +214,7 @@ ANY_MESSAGE = st.builds(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(message=ANY_MESSAGE)
 def test_whatever_the_assistant_is_made_to_say_is_read_back(
     o200k: tiktoken.Encoding, message: Message
@@ -233,7 +233,7 @@ PIECES_OF_CHARACTERS = st.text(max_size=12).map(lambda text: list(text.encode())
 BYTES = st.lists(st.integers(0, 255), max_size=8)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(PIECES_OF_CHARACTERS | BYTES, max_size=5))
 @example(parts=[[0xED, 0xA0]])  # the start of half a surrogate pair, which is no character's
 @example(parts=[[0xED, 0xBF, 0xBF, 0xED, 0xA0, 0x41]])

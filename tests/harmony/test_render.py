@@ -153,7 +153,7 @@ def test_control_tokens_in_any_text_are_only_text(o200k: tiktoken.Encoding) -> N
     assert head == "<|start|>a_to_b__start__ to=assistant<|message|><|end|>"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(st.text(st.characters(exclude_categories=["Zs", "Cs"]), max_size=60), max_size=60))
 @example(words=["00000000000\x1f"] * 3 + ["00000000000"])
 def test_encoding_in_pieces_changes_no_token(o200k: tiktoken.Encoding, words: list[str]) -> None:

@@ -306,27 +306,27 @@ def _check_schema(official: Any, schema: dict[str, Any]) -> None:
     assert f"\ntype f = (_: {typescript(schema)}) => any;\n" in text
 
 
-@settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
 @given(conversation=CONVERSATIONS)
 def test_conversations(o200k: tiktoken.Encoding, official: Any, conversation: Conversation) -> None:
     _check_conversation(o200k, official, conversation)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(schema=SCHEMAS)
 def test_schemas(official: Any, schema: dict[str, Any]) -> None:
     _check_schema(official, schema)
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20_000, suppress_health_check=list(HealthCheck))
 @given(conversation=CONVERSATIONS)
 def test_very_many_conversations(o200k: tiktoken.Encoding, official: Any, conversation: Conversation) -> None:
     _check_conversation(o200k, official, conversation)
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20_000, suppress_health_check=list(HealthCheck))
 @given(schema=SCHEMAS)
 def test_very_many_schemas(official: Any, schema: dict[str, Any]) -> None:
     _check_schema(official, schema)

@@ -265,14 +265,14 @@ def _brackets(code: str) -> str:
     return code
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(schema=SCHEMAS)
 def test_any_schema_has_a_type_that_no_text_in_it_escapes(schema: dict[str, Any]) -> None:
     code = TOKENS.sub("", typescript(schema) + " END")
     assert CODE.fullmatch(code) and code.endswith(" END") and not _brackets(code)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(schema=JSON.filter(lambda value: isinstance(value, dict)))
 def test_no_object_raises(schema: dict[str, Any]) -> None:
     assert typescript(schema)
@@ -339,7 +339,7 @@ def test_the_compiler_accepts_every_type(compiler: Path) -> None:
         m.model_json_schema() for m in (Everything, Node, Leg, RootModel[list[Cat | Dog]])
     ]
 
-    @settings(max_examples=3_000, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=3_000, database=None, suppress_health_check=list(HealthCheck))
     @given(schema=SCHEMAS)
     def collect(schema: dict[str, Any]) -> None:
         schemas.append(schema)

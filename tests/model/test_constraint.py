@@ -139,7 +139,7 @@ def going_on(constraint: Constraint, tokenizer: tiktoken.Encoding, sample: list[
     ]
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(constraint=constraints(("none", "none", "any")), seed=st.integers(0, 2**32))
 def test_exactly_what_can_be_gone_on_with_is_allowed(
     tokenizer: tiktoken.Encoding, schemas: Schemas, constraint: Constraint, seed: int
@@ -152,7 +152,7 @@ def test_exactly_what_can_be_gone_on_with_is_allowed(
         automaton.advance(sample[-1])
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(constraint=constraints(("none", "json", "json")), seed=st.integers(0, 2**32))
 def test_in_documents_nothing_else_is_allowed(
     tokenizer: tiktoken.Encoding, schemas: Schemas, constraint: Constraint, seed: int
@@ -176,7 +176,7 @@ def test_every_document_can_be_written(tokenizer: tiktoken.Encoding, schemas: Sc
         automaton.advance(token)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(constraint=constraints(), seed=st.integers(0, 2**32))
 def test_what_a_network_writes_at_random_is_in_the_language(
     tokenizer: tiktoken.Encoding, schemas: Schemas, network: Decoder, constraint: Constraint, seed: int
@@ -236,7 +236,7 @@ CLOSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=st.sampled_from(CLOSED), spare=st.integers(0, 60), seed=st.integers(0, 2**32))
 def test_a_document_that_fits_is_ended_in_time(
     tokenizer: tiktoken.Encoding, schemas: Schemas, case: tuple[dict[str, Any], str], spare: int, seed: int
@@ -295,7 +295,6 @@ SCHEMAS = st.recursive(
 
 
 @settings(
-    deadline=None,
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )

@@ -133,7 +133,7 @@ ROPES: st.SearchStrategy[dict[str, Any] | None] = (
         },
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_positions_are_read_as_transformers_does_or_refused(
     tmp_path: Path, unsaid: dict[str, Any], said: dict[str, Any]
 ) -> None:

@@ -100,7 +100,7 @@ def test_the_released_vocabulary_is_o200k_harmony(tiny: Path, cache: Path, o200k
 
 
 @given(texts=st.lists(st.text(), min_size=20, max_size=20))
-@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_survives_the_tiny_vocabulary(tiny: Path, texts: list[str]) -> None:
     tokenizer = load_tokenizer(tiny)
     for text in (*SAMPLES, *texts):

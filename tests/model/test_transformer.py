@@ -33,7 +33,7 @@ def prompt(tokens: int, seed: int = 0) -> torch.Tensor:
 
 
 @given(cuts=st.lists(st.integers(1, 20), min_size=1, max_size=8))
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 def test_any_chunks_equal_one_shot(model: Transformer, cuts: list[int]) -> None:
     ids = prompt(sum(cuts))
     cache = model.new_cache(capacity=1)
@@ -43,7 +43,7 @@ def test_any_chunks_equal_one_shot(model: Transformer, cuts: list[int]) -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 14)), min_size=1, max_size=10))
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 def test_restoring_forgets_all_that_came_after(model: Transformer, moves: list[tuple[bool, int]]) -> None:
     """Walk: read some tokens, or go back to the last snapshot and take another way."""
     cache = model.new_cache()

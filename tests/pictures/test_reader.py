@@ -85,7 +85,7 @@ async def test_only_files_are_opened(tmp_path: Path) -> None:
         await read(tmp_path / "huge.png")
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edits=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8))
 def test_no_damage_does_more_than_be_told(edits: list[tuple[int, int]]) -> None:
     for whole in WHOLE:

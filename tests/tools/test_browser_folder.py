@@ -139,7 +139,7 @@ async def test_nothing_else_can_be_opened(documents: Folder, url: str) -> None:
 
 
 @given(st.text(max_size=40))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_address_leads_out(documents: Folder, tail: str) -> None:
     try:
         document = documents._document(f"doc:///{tail}")

@@ -100,7 +100,7 @@ def test_what_cannot_be_followed_is_no_link(href: str) -> None:
 
 
 @given(SOUP)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_markup_gives_sound_marks(markup: str) -> None:
     page = walk(markup, URL)
     assert visible(re.sub("[【】]", "", page.text)) == re.sub("[【】]", "", page.text)
@@ -121,7 +121,7 @@ def test_any_markup_gives_sound_marks(markup: str) -> None:
     ),
     st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_become_lines_of_the_page(
     body: bytes, kind: str, charset: str | None, source: bool
 ) -> None:

@@ -327,7 +327,7 @@ STATUS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.binary(max_size=80)
     | st.builds(
@@ -360,7 +360,7 @@ def test_whatever_a_server_sends_there_is_an_answer_or_a_sentence(sent: bytes) -
 ODD = st.text(alphabet="a0.:/@?#[]%\\ \t\0é。-_~", max_size=20)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.builds("{}{}".format, st.sampled_from(["", "http://", "https://", "http:", "//"]), ODD | st.text()))
 def test_whatever_is_called_an_address_there_is_a_sentence(url: str) -> None:
     async def nowhere(host: str, port: int) -> Sequence[Address]:

@@ -672,7 +672,7 @@ async def test_any_entry_is_read_or_refused(entry: Any) -> None:
 
 
 @given(body=st.text() | JSON.map(json.dumps))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 async def test_no_arguments_take_a_server_down(body: str, tools: Tools, run: Run) -> None:
     answer = await run(tools["toy_add"], body)
     assert answer.is_error == (await tools["toy_add"].objection(body) is not None)
