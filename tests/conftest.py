@@ -81,6 +81,15 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the kind of sandbox may change: what asks for one, and all that drives the command."""
+    asking = {"holding", "sandbox", "with_bubblewrap", "with_landlock"}
+    for item in items:
+        if "end_to_end" in item.path.parts or asking & set(getattr(item, "fixturenames", ())):
+            item.add_marker("sandbox")
+
+
 @cache
 def _probed(*kinds: Kind) -> Confinement:
     return asyncio.run(probe(kinds=kinds))
