@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_asyncio
 import tiktoken
@@ -31,6 +32,12 @@ from gptoss_tui.model.engine import (
     Token,
 )
 from gptoss_tui.tools.sandbox import Confinement, Kind, probe
+
+# Hypothesis measures time by the clock, which a busy machine makes long.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 TINY: dict[str, Any] = {
     "architectures": ["GptOssForCausalLM"],
