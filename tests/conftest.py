@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_asyncio
 import tiktoken
-from hypothesis import HealthCheck, settings
 
 from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine import (
@@ -33,9 +33,11 @@ from gptoss_tui.model.engine import (
 )
 from gptoss_tui.tools.sandbox import Confinement, Kind, probe
 
-# A machine that is busy with something else is slow, and that is no fault of ours.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+# Hypothesis measures time by the clock, which a busy machine makes long.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 TINY: dict[str, Any] = {
     "architectures": ["GptOssForCausalLM"],
@@ -84,6 +86,15 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for kind in ("CONFIG", "DATA", "CACHE", "STATE"):
             patch.setenv(f"XDG_{kind}_HOME", str(tmp_path_factory.mktemp(kind.lower())))
         yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the kind of sandbox may change: what asks for one, and all that drives the command."""
+    asking = {"holding", "sandbox", "with_bubblewrap", "with_landlock"}
+    for item in items:
+        if "end_to_end" in item.path.parts or asking & set(getattr(item, "fixturenames", ())):
+            item.add_marker("sandbox")
 
 
 @cache
