@@ -65,7 +65,7 @@ class Call:
             return cls(tool, None)
         if not isinstance(given, dict):
             return cls(tool, None)
-        properties = parameters.get("properties", {})
+        properties = properties_of(parameters)
         defaults = {name: one["default"] for name, one in properties.items() if _has_default(one)}
         values = {name: _text(value) for name, value in (defaults | given).items()}
         first = next(iter(properties), None)
@@ -88,9 +88,15 @@ class Call:
         return self.kinds.get(name, texts.covers)(pattern, self.arguments[name])
 
 
+def properties_of(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The properties of a JSON Schema that others wrote; none where it says nothing readable of them."""
+    found = parameters.get("properties")
+    return found if isinstance(found, Mapping) else {}
+
+
 def with_first(kinds: Mapping[str, Kind], parameters: Mapping[str, Any]) -> Mapping[str, Kind]:
     """The kinds by the names of parameters, and that of the first one as `FIRST`."""
-    first = next(iter(parameters.get("properties", {})), None)
+    first = next(iter(properties_of(parameters)), None)
     return {**kinds, FIRST: kinds[first]} if first is not None and first in kinds else kinds
 
 

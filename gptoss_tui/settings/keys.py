@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from ..harmony.message import Effort
-from ..kinds import Kind
-from ..rules import RuleError, Rules, read_rules, with_first
+from ..rules import RuleError, Rules
+from .permissions import read_permissions
 from .settings import TOOLS, Pictures, Policy, Reasoning, Sandbox, Search, Servers, SettingsError
 
 _FILE = re.compile(r"/|\.py(:\w+)?$")
@@ -134,16 +134,9 @@ def _permissions(value: Any, _: Path) -> Rules:
     if not isinstance(value, dict):
         raise ValueError
     try:
-        return read_rules(value, _kinds)
+        return read_permissions(value)
     except RuleError as error:
         raise Unfit(str(error)) from error
-
-
-def _kinds(tool: str) -> Mapping[str, Kind]:
-    """What the arguments of our own tools are, in the examples of a rule."""
-    from ..tools.browser import OpenTool
-
-    return with_first(OpenTool.kinds, OpenTool.parameters) if tool == OpenTool.name else {}
 
 
 def _not_as_text(text: str) -> Any:

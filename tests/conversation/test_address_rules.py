@@ -375,6 +375,21 @@ async def test_an_address_that_cannot_be_is_not_asked_about() -> None:
     for address in ("https://u@a.example/", "https://a\\b/", "https://a..example/", "https://[::1"):
         objection = await tool.objection(json.dumps({"id": address}))
         assert objection is not None and "cannot be opened" in objection
+    for neither in ("view-source:http://a.example/", "a example", "javascript:x", "http:/a.example", "", "x"):
+        objection = await tool.objection(json.dumps({"id": neither}))
+        assert objection is not None and "is neither" in objection
+
+
+async def test_what_is_no_address_is_refused_before_anybody_is_asked(
+    stage: StageMaker, serve: Any, somebody: Any
+) -> None:
+    net, person = await Net.start(serve), somebody(Approval.ONCE)
+    opened = call("browser.open", id=f"view-source:{net.at('evil.example')}/")
+    consent = Consent(rules=read_rules({"ask": ["browser.open"]}))
+    s = stage(opened, ANSWER, tools=net.tools(), person=person, consent=consent)
+    (output,) = of(ToolOutput, await s.play("go"))
+    assert output.is_error and "is neither" in output.output
+    assert person.asked == [] and net.reached == []
 
 
 def test_examples_are_judged_as_calls_are(tmp_path: Path) -> None:
@@ -393,3 +408,57 @@ def test_examples_are_judged_as_calls_are(tmp_path: Path) -> None:
     ):
         with pytest.raises(SettingsError):
             read(verb, key, example)
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("browser.open(url=https://evil.example/*)", "has no parameter url; it has id, cursor"),
+        ("browser.open(https://h.example/x?a=1,b=2)", "has no parameter b; .* write \\*"),
+        ("browser.open(https://h.example/x?a=1,id=2)", "speaks of id twice"),
+        ("browser.search(q=x)", "it has query"),
+        ("python(code=import os*)", r"write python\(VALUE\)"),
+        ("browser.open(//evil.example/*)", "Write SCHEME://HOST/PATH"),
+        ("browser.open(id=//evil.example/*)", "Write SCHEME://HOST/PATH"),
+        ('browser.open("https://evil.example/*")', "without quotes"),
+        ("browser.open(https://u@evil.example/*)", "without them"),
+        ("browser.open(https://evil.example:443*/*)", "the port is a number"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["allow", "ask", "deny"])
+def test_a_rule_that_fits_no_call_is_an_error(tmp_path: Path, verb: str, rule: str, told: str) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f"[permissions]\n{verb} = ['{rule}']\n")
+    with pytest.raises(SettingsError, match=told):
+        read_settings({}, {"GPTOSS_CHAT_CONFIG": str(config)})
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *("browser.open( https://evil.example/* )", "browser.open(id= https://evil.example:443* )"),
+        *("browser.open(https://evil.example/*, cursor=-1)", "browser.open(*evil*)", "browser.open"),
+    ],
+)
+def test_what_is_written_otherwise_denies(tmp_path: Path, rule: str) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f"[permissions]\ndeny = ['{rule}']\n")
+    rules = read_settings({}, {"GPTOSS_CHAT_CONFIG": str(config)}).permissions
+    shelf = Shelf()
+    weighed = Consent(rules=rules).weigh(browser_tools(shelf, shelf)[1], '{"id": "https://evil.example/x"}')
+    assert isinstance(weighed, Refused)
+
+
+async def test_a_denied_path_is_not_reached_escaped(stage: StageMaker, serve: Any) -> None:
+    net = await Net.start(serve)
+    paths = ["/%40evil/x", "/a/..%2f@evil/x", "//@evil/", f"/to/{net.at('good.example', '/%40evil/x')}"]
+    hosts = ["good.example"] * 3 + ["other.example"]
+    net.links = [net.at(host, path) for host, path in zip(hosts, paths, strict=True)]
+    opened = [call("browser.open", id=number, cursor=0) for number in range(len(paths))]
+    consent = Consent(
+        rules=read_rules({"deny": ["browser.open(http://good.example:*/@evil/*)"]}), bypass=True
+    )
+    s = stage(call("browser.search", query="x"), *opened, ANSWER, tools=net.tools(), consent=consent)
+    _, *denied = of(ToolOutput, await s.play("go"))
+    assert [output.is_error for output in denied] == [True] * len(paths)
+    assert [request.target for request in net.server.requests] == [paths[-1]]

@@ -78,6 +78,13 @@ def test_what_a_rule_is_about(rule: str, tool: str, arguments: str, matches: boo
     assert Rule.read(rule).matches(Call.of(tool, SEND, arguments)) is matches
 
 
+@pytest.mark.parametrize("properties", [None, [], "x", 3])
+def test_a_schema_without_readable_properties_has_none(properties: object) -> None:
+    call = Call.of("f", {"type": "object", "properties": properties}, '{"to": "a"}')
+    assert Rule.read("f(to=a)").matches(call)
+    assert not Rule.read("f(a)").matches(call)
+
+
 def test_code_is_matched_as_a_whole() -> None:
     rule = Rule.read("python(import math*)")
     assert rule.matches(Call.of("python", None, "import math\nprint(1)"))

@@ -150,6 +150,33 @@ def test_where_nothing_is_connected_to_no_address_fits() -> None:
         ("*.good.example", "https://www.good.example/", True),
         ("*.good.example", "https://www.good.example/x", None),
         ("*.good.example", "https://good.evil.example/", False),
+        # A path that a server may read as another.
+        ("https://good.example/@evil/*", "https://good.example/%40evil/x", None),
+        ("https://good.example/@evil/*", "https://good.example/%2540evil/x", None),
+        ("https://good.example/@evil/*", "https://good.example/a/..%2f@evil/x", None),
+        ("https://good.example/@evil/*", "https://good.example/a/..%5C@evil/x", None),
+        ("https://good.example/%40evil/*", "https://good.example/@evil/x", None),
+        ("https://good.example/@evil/*", "https://good.example/evil/x", False),
+        ("https://good.example/a:b", "https://good.example/a%3Ab", None),
+        ("https://good.example/(!'+)*", "https://good.example/%28%21%27%2B%29", None),
+        ("https://good.example/x?a=(*", "https://good.example/x?a=%28b", None),
+        ("https://good.example/admin*", "https://good.example//admin", None),
+        ("https://good.example/admin/*", "https://good.example/x%2F..%2Fadmin%2Fy", None),
+        ("https://good.example/a//b", "https://good.example/a/b", None),
+        ("https://good.example/*", "https://good.example//a%2F..%2Fb?c=%40", True),
+        ("https://good.example/public/*", "https://good.example/public/..%2Fprivate", None),
+        ("*@evil*", "https://good.example/%40evil/x", None),
+        ("*%40evil*", "https://good.example/@evil/x", None),
+        # Blanks, ports and IPv6.
+        (" https://good.example/* ", "https://good.example/x", True),
+        ("https://good.example:443*", "https://good.example/x?q", True),
+        ("https://good.example:443*", "https://good.example:4430/", None),
+        ("http://[2001:db8::1]:80*", "http://[2001:db8::1]/x", True),
+        ("http://[2001:0DB8:*]/*", "http://[2001:db8::1]/x", True),
+        ("http://[2001:db8:0:0:*]/*", "http://[2001:db8::1]/x", True),
+        ("http://[2001:db8::*]:*/*", "http://[2001:db8::1]:8080/x", True),
+        ("http://[2001:0db8:*]", "http://[2001:db9::1]/", False),
+        ("http://[*]/*", "http://good.example/", False),
         # Read by the same parser.
         ("https://bücher.example/*", "https://xn--bcher-kva.example/", True),
         ("https://*.bücher.example/*", "https://www.xn--bcher-kva.example/x", True),
@@ -165,6 +192,29 @@ def test_where_nothing_is_connected_to_no_address_fits() -> None:
 )
 def test_what_a_pattern_covers(pattern: str, address: str, covered: bool | None) -> None:
     assert address_pattern.covers(pattern, address) is covered
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("//evil.example/*", '"https://evil.example/*"', "'https://evil.example/*'", "/admin/*"),
+        *("https://u@evil.example/*", "u@evil.example/*", "*://u@evil.example/*", "https://evil.example:x/*"),
+        *("https://evil.example:443*/*", "http://[2001:0db8*/*", "http://1.2.3.256/*", "https://a..example/"),
+    ],
+)
+def test_what_no_address_can_fit_has_a_fault(pattern: str) -> None:
+    assert "rite " in address_pattern.fault(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("", "*", "*@evil*", "*:8080/*", "evil.example", "3", " https://evil.example/* ", "http*"),
+        *("https://*ücher.example/*", "http://[2001:0db8:*]/*", "https://evil.example:443*", "doc:///a/*"),
+    ],
+)
+def test_what_may_fit_has_none(pattern: str) -> None:
+    assert address_pattern.fault(pattern) == ""
 
 
 @pytest.mark.parametrize(
@@ -256,3 +306,12 @@ def test_an_allowed_host_never_lends_itself_to_another(allowed: str, address: st
 @given(st.text(st.sampled_from("*\\:/?#@.[]%ae0\0é "), max_size=14), WEB.filter(is_address))
 def test_reading_a_pattern_never_fails(pattern: str, address: str) -> None:
     assert address_pattern.covers(pattern, address) in (True, False, None)
+
+
+@given(WEB.filter(is_address), st.text(":/?#[]@!$&'()*+,;=%a", max_size=8))
+def test_a_denied_path_is_in_doubt_however_it_is_escaped(address: str, path: str) -> None:
+    site = read(address).site
+    escaped = "".join(f"%{ord(character):02X}" for character in path)
+    pattern = f"{site}/{literal(path.replace('%', '%25'))}*"
+    if "?" not in path and "#" not in path:
+        assert address_pattern.covers(pattern, f"{site}/{escaped}") is not False

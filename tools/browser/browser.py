@@ -74,11 +74,7 @@ class Browser:
         async with self._turn:
             self._judged = self.destination(link, cursor, source=source)
             if isinstance(link, str):
-                url = address.complete(link)
-                if url is None:
-                    what = "the number of a link, shown as 【id†…】, or a full URL"
-                    raise UsageError(f"`id` must be {what}, and `{one_line(link, 100)}` is neither.")
-                page = await self._fetched(url, source)
+                page = await self._fetched(written(link), source)
                 return await self._show(page, loc or 0, num_lines)
             page = await self._page(cursor)
             if link is None:
@@ -216,6 +212,15 @@ class Browser:
         self._seen.update(address.canonical(link.url) for link in page.links)
         self._seen.add(address.canonical(page.url))
         return text
+
+
+def written(link: str) -> str:
+    """The full address that the model means by `link`; raises UsageError where it can be none."""
+    url = address.complete(link)
+    if url is None:
+        what = "the number of a link, shown as 【id†…】, or a full URL"
+        raise UsageError(f"`id` must be {what}, and `{one_line(link, 100)}` is neither.")
+    return url
 
 
 def _results(query: str, hits: Sequence[Hit]) -> Page:

@@ -13,7 +13,7 @@ from ..tool import Output, Reach, Risk, Tool
 from . import address, hops
 from .arguments import UsageError, parse
 from .backend import BackendError, Fetch, Search
-from .browser import Browser
+from .browser import Browser, written
 from .characters import one_line
 from .shown import shown
 from .viewport import Measure, estimate
@@ -153,12 +153,16 @@ class OpenTool(BrowserTool):
         return Risk(Reach.OUTSIDE, one_line(why, 2500))
 
     async def objection(self, arguments: str) -> str | None:
-        """The same for addresses of a kind that cannot be opened here."""
+        """The same for what is no address, and for addresses of a kind that cannot be opened here."""
         if (wrong := await super().objection(arguments)) is not None:
             return wrong
-        url = self._address(arguments)
-        if url is None:
+        link = parse(arguments, self.parameters).get("id")
+        if not isinstance(link, str):
             return None
+        try:
+            url = written(link)
+        except UsageError as error:
+            return f"[ERROR] {error}"
         shown = one_line(url, 200)
         if _scheme(url) not in self.browser.schemes:
             kinds = " and ".join(f"{scheme}://" for scheme in self.browser.schemes)
