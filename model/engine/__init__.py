@@ -8,8 +8,10 @@ from gptoss_tui.model.engine.engine import (
     EngineInfo,
     Finished,
     Generation,
+    Item,
     Loading,
     Prefill,
+    Request,
     Token,
 )
 from gptoss_tui.model.errors import EngineError
@@ -22,8 +24,10 @@ __all__ = [
     "EngineInfo",
     "Finished",
     "Generation",
+    "Item",
     "Loading",
     "Prefill",
+    "Request",
     "Sampling",
     "Token",
 ]

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from gptoss_tui.model.constraint.automaton import Automaton
-from gptoss_tui.model.engine.engine import Finished, Prefill, Token
+from gptoss_tui.model.engine.engine import Finished, Item, Prefill, Request, Token
 from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
 from gptoss_tui.model.errors import EngineError
-from gptoss_tui.model.sampling import Sampler, Sampling
+from gptoss_tui.model.sampling import Sampler
 from gptoss_tui.model.transformer import Transformer
 
 LARGEST_CHUNK = 512
@@ -42,20 +42,16 @@ class Decoder:
         self._prefix = Prefix(model)
 
     def generate(
-        self,
-        prompt: Sequence[int],
-        sampling: Sampling,
-        stop_ids: Sequence[int],
-        cancelled: Callable[[], bool],
-        constraint: Automaton | None = None,
-    ) -> Iterator[Prefill | Token | Finished]:
-        """Continue `prompt` as `Engine.generate` promises, until `cancelled()` is true at the latest.
+        self, request: Request, cancelled: Callable[[], bool], constraint: Automaton | None = None
+    ) -> Iterator[Item]:
+        """Do what `request` asks as `Engine.generate` promises, until `cancelled()` is true at the latest.
 
-        `constraint` stands at its start, and follows what is written.
+        `constraint` is that of the request: it stands at its start, and follows what is written.
 
         Raises EngineError for a prompt that cannot be read, ValueError for sampling out of range,
         NumericalFault, and what torch raises for lack of memory. The decoder is usable after all of them.
         """
+        prompt, sampling = request.prompt_ids, request.sampling
         self._check(prompt)
         draw = self._drawing(Sampler(sampling), constraint)
         try:
@@ -67,7 +63,7 @@ class Decoder:
                 limit = sampling.bound(self._longest)
                 room = self._context - len(prompt)
                 most = room if limit is None else min(room, limit)
-                reason = yield from self._write(stream, draw, most, stop_ids, cancelled)
+                reason = yield from self._write(stream, draw, most, request.stop_ids, cancelled)
                 if reason == "length" and most != limit:
                     reason = "context"
             yield Finished(reason, read - started, monotonic() - read)

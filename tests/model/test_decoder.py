@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gptoss_tui.model import load_model
-from gptoss_tui.model.engine import EngineError, Finished, Prefill, Sampling, Token
+from gptoss_tui.model.engine import EngineError, Finished, Prefill, Request, Sampling, Token
 from gptoss_tui.model.engine.decoder import Decoder
 from gptoss_tui.model.engine.prefix import SNAPSHOTS, Prefix
 from gptoss_tui.model.transformer import Transformer
@@ -35,7 +35,7 @@ def run(
     cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Token], Prefill, Finished]:
     """Everything a generation yields: its tokens, the last word on the prompt, and the end."""
-    items = list(decoder.generate(prompt, sampling, [], cancelled))
+    items = list(decoder.generate(Request(tuple(prompt), sampling), cancelled))
     tokens = [item for item in items if isinstance(item, Token)]
     prefills = [item for item in items if isinstance(item, Prefill)]
     assert [type(item) for item in items] == [Prefill] * len(prefills) + [Token] * len(tokens) + [Finished]
@@ -133,7 +133,7 @@ def test_the_ends(network: Transformer) -> None:
     tokens_of_two, _, end = run(bounded, prompt, free)
     assert (tokens_of_two, end.reason) == (tokens[:2], "length")
     assert len(run(bounded, prompt, Sampling(0, max_tokens=3))[0]) == 3, "what is asked for counts more"
-    last = list(decoder.generate(prompt, free, [tokens[3].id], lambda: False))[-2:]
+    last = list(decoder.generate(Request(tuple(prompt), free, (tokens[3].id,)), lambda: False))[-2:]
     assert [type(item) for item in last] == [Token, Finished]
     assert isinstance(last[1], Finished)
     assert last[1].reason == "stop"
@@ -150,4 +150,4 @@ def test_the_ends(network: Transformer) -> None:
 )
 def test_prompts_that_cannot_be_read(network: Transformer, prompt: list[int], complaint: str) -> None:
     with pytest.raises(EngineError, match=complaint):
-        next(Decoder(network, 64).generate(prompt, GREEDY, [], lambda: False))
+        next(Decoder(network, 64).generate(Request(tuple(prompt), GREEDY), lambda: False))
