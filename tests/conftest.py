@@ -21,6 +21,7 @@ import tiktoken
 
 from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine import (
+    Abilities,
     EngineDied,
     EngineInfo,
     Finished,
@@ -178,7 +179,10 @@ class ScriptedEngine:
         yield Finished("length", 0.1, 0.1)
 
     def info(self) -> EngineInfo | None:
-        info = EngineInfo("scripted", "paper", self.context, 320, 0, 0.1, self.longest_answer)
+        able = Abilities(
+            constrains=False, token_ids=True, logprobs=False, alternatives=False, experts=False, parallel=True
+        )
+        info = EngineInfo("scripted", "paper", self.context, 320, 0, 0.1, able, self.longest_answer)
         return info if self._loaded else None
 
     async def close(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from gptoss_tui.model.engine.engine import (
+    Abilities,
+    Detail,
     Engine,
     EngineDied,
     EngineInfo,
@@ -18,6 +20,8 @@ from gptoss_tui.model.errors import EngineError
 from gptoss_tui.model.sampling import Sampling
 
 __all__ = [
+    "Abilities",
+    "Detail",
     "Engine",
     "EngineDied",
     "EngineError",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
+from enum import IntFlag
 from typing import Literal, Protocol
 
 from gptoss_tui.model.constraint import Constraint
@@ -24,6 +25,14 @@ class Loading:
     total: int
 
 
+class Detail(IntFlag):
+    """What a Token tells besides its probability. It costs time for each token."""
+
+    NONE = 0
+    ALTERNATIVES = 1
+    EXPERTS = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is to be generated: `prompt_ids` continued within `constraint`, until one of `stop_ids` comes."""
@@ -32,6 +41,7 @@ class Request:
     sampling: Sampling
     stop_ids: tuple[int, ...] = ()
     constraint: Constraint | None = None
+    detail: Detail = Detail.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +55,16 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One sampled token with the natural logarithm of its probability."""
+    """One sampled token with the natural logarithm of its probability, before top-p and a constraint cut in.
+
+    If the request asks for them: `alternatives` are the few most likely tokens of this step, whether allowed
+    or not, and `experts`, by layer, those that fired while the token before was read; both best first.
+    """
 
     id: int
     logprob: float
+    alternatives: tuple[Token, ...] = ()
+    experts: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,23 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Abilities:
+    """What an engine can do.
+
+    `constrains`: it keeps to a request's constraint. `token_ids`: prompts and answers are exact ids.
+    `logprobs`, `alternatives`, `experts`: its tokens tell them. `parallel`: generations that are open at once
+    are written at once, and do not wait for each other.
+    """
+
+    constrains: bool
+    token_ids: bool
+    logprobs: bool
+    alternatives: bool
+    experts: bool
+    parallel: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
     """What was loaded: `model` by name, `device` in words, `context` in tokens, `parameters` in all.
 
@@ -101,6 +134,7 @@ class EngineInfo:
     vocabulary: int
     parameters: int
     load_s: float
+    abilities: Abilities
     longest_answer: int | None = None
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gptoss_tui.model.constraint import Constraint, Edge, State
-from gptoss_tui.model.engine.engine import EngineInfo, Finished, Loading, Prefill, Request, Token
+from gptoss_tui.model.engine.engine import (
+    Abilities,
+    EngineInfo,
+    Finished,
+    Loading,
+    Prefill,
+    Request,
+    Token,
+)
 from gptoss_tui.model.sampling import Sampling
 from gptoss_tui.workers.wire import Wire
 
@@ -40,5 +48,5 @@ Answer = Loading | EngineInfo | Prefill | Token | Finished | Failed
 
 WIRE = Wire(
     *(Load, Request, Cancel, Sampling, Constraint, State, Edge),
-    *(Loading, EngineInfo, Prefill, Token, Finished, Failed),
+    *(Loading, EngineInfo, Abilities, Prefill, Token, Finished, Failed),
 )

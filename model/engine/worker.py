@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from gptoss_tui.model.checkpoint import Checkpoint, checkpoint_at
 from gptoss_tui.model.constraint import Constraint
-from gptoss_tui.model.engine.engine import EngineInfo, Finished, Loading, Request
+from gptoss_tui.model.engine.engine import Abilities, EngineInfo, Finished, Loading, Request
 from gptoss_tui.model.engine.wire import WIRE, Answer, Cancel, Command, Failed, Load
 from gptoss_tui.model.errors import CheckpointError, EngineError
 from gptoss_tui.workers.parent import Parent
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from gptoss_tui.model.engine.decoder import Decoder
 
 PROGRESS_INTERVAL_S = 0.05
+
+ABILITIES = Abilities(
+    constrains=True, token_ids=True, logprobs=True, alternatives=True, experts=True, parallel=False
+)
 
 
 class Worker:
@@ -107,6 +111,7 @@ class Worker:
                 vocabulary=config.vocab_size,
                 parameters=config.total_parameters,
                 load_s=monotonic() - started,
+                abilities=ABILITIES,
                 longest_answer=checkpoint.longest_answer,
             ),
         )

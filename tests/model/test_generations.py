@@ -6,12 +6,23 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from gptoss_tui.model.engine import EngineDied, Finished, Generation, Item, Request, Sampling, Token
+from gptoss_tui.model.engine import (
+    Abilities,
+    Detail,
+    EngineDied,
+    Finished,
+    Generation,
+    Item,
+    Request,
+    Sampling,
+    Token,
+)
 from gptoss_tui.model.engine.local import LocalEngine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -125,6 +136,24 @@ async def test_one_that_is_cancelled_before_it_begins(engine: LocalEngine) -> No
     generation = engine.generate(ENDLESS)
     generation.cancel()
     assert await items_of(generation) == [Finished("cancelled", 0.0, 0.0)]
+
+
+async def test_what_it_can_do_is_told_and_done(engine: LocalEngine) -> None:
+    async for _ in engine.load():
+        pass
+    info = engine.info()
+    assert info is not None
+    assert info.abilities == Abilities(
+        constrains=True, token_ids=True, logprobs=True, alternatives=True, experts=True, parallel=False
+    )
+    everything = replace(SHORT[0], detail=Detail.ALTERNATIVES | Detail.EXPERTS)
+    tokens = [item for item in await items_of(engine.generate(everything)) if isinstance(item, Token)]
+    assert [token.id for token in tokens] == await alone(engine, SHORT[0])
+    for token in tokens:
+        assert [type(one) for one in token.alternatives] == [Token] * 5
+        assert [len(layer) for layer in token.experts] == [2, 2]
+        assert all(isinstance(layer, tuple) for layer in (token.experts, *token.experts))
+        assert {expert for layer in token.experts for expert in layer} <= set(range(4))
 
 
 async def test_a_death_is_told_to_all_that_are_open(engine: LocalEngine) -> None:
