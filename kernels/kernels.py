@@ -97,8 +97,11 @@ class Kernels(Protocol):
         """
         ...
 
-    def mix(self, layer: int, x: Tensor) -> Tensor:
-        """Add the experts to the stream: norm, router, the best `experts_per_token` of them."""
+    def mix(self, layer: int, x: Tensor, fired: Tensor | None = None) -> Tensor:
+        """Add the experts to the stream: norm, router, the best `experts_per_token` of them.
+
+        Which they are is written into `fired` int64 [tokens, experts_per_token], best first, if it is given.
+        """
         ...
 
     def unembed(self, x: Tensor) -> Tensor:

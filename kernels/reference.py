@@ -57,11 +57,13 @@ class Reference:
         mixed = attention(q, keys, values, weights.sinks, weights.window)
         return x + F.linear(mixed.transpose(0, 1).flatten(1), *weights.o)
 
-    def mix(self, layer: int, x: Tensor) -> Tensor:
+    def mix(self, layer: int, x: Tensor, fired: Tensor | None = None) -> Tensor:
         """Add a mixture of experts."""
         weights, whole = self.layers[layer], self._weights
         normed = self._norm(x, weights.experts_norm)
         chosen, shares = route(F.linear(normed, *weights.router), whole.experts_per_token)
+        if fired is not None:
+            fired.copy_(chosen)
         alpha, limit = whole.swiglu_alpha, whole.swiglu_limit
         return x + experts(normed, chosen, shares, weights.experts, alpha=alpha, limit=limit)
 

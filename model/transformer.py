@@ -39,10 +39,17 @@ class Transformer:
         x = self.read(ids, self.new_cache(len(ids)) if cache is None else cache)
         return self.kernels.unembed(x[-1:] if last_only else x)
 
-    def read(self, ids: Tensor, cache: KVCache, before_layer: Callable[[], None] = lambda: None) -> Tensor:
+    def read(
+        self,
+        ids: Tensor,
+        cache: KVCache,
+        before_layer: Callable[[], None] = lambda: None,
+        fired: Tensor | None = None,
+    ) -> Tensor:
         """Add ids int64 [tokens], at least one, to `cache`; the stream [tokens, hidden] after the last layer.
 
         `before_layer` is called before each layer. It may raise to leave early; `cache` needs a restore then.
+        The experts that fired are written into `fired` int64 [layers, tokens, experts per token], best first.
         """
         if ids.dim() != 1 or not len(ids):
             raise ValueError(f"ids must be one row of at least one token, not of shape {list(ids.shape)}")
@@ -50,6 +57,6 @@ class Transformer:
         for layer in range(self.config.num_hidden_layers):
             before_layer()
             x = self.kernels.attend(layer, x, cache)
-            x = self.kernels.mix(layer, x)
+            x = self.kernels.mix(layer, x, None if fired is None else fired[layer])
         cache.advance(len(ids))
         return x

@@ -9,9 +9,9 @@ import importlib.util
 import json
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,15 @@ import tiktoken
 
 from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine import (
+    Abilities,
     EngineDied,
     EngineInfo,
     Finished,
     Generation,
+    Item,
     Loading,
     Prefill,
-    Sampling,
+    Request,
     Token,
 )
 from gptoss_tui.tools.sandbox import Confinement, Kind, probe
@@ -157,7 +159,6 @@ class ScriptedEngine:
     constraints: list[Constraint | None] = field(default_factory=list)
     loads: int = 0
     _loaded: bool = False
-    _cancelled: bool = False
 
     async def load(self) -> AsyncIterator[Loading]:
         if self._loaded:
@@ -168,40 +169,36 @@ class ScriptedEngine:
         self._loaded = True
         self.loads += 1
 
-    async def generate(
-        self,
-        prompt_ids: Sequence[int],
-        sampling: Sampling,
-        stop_ids: Sequence[int],
-        constraint: Constraint | None = None,
-    ) -> Generation:
-        self._cancelled = False
-        self.constraints.append(constraint)
-        self.prompts.append(self.tokenizer.decode(list(prompt_ids)))
-        self.seeds.append(sampling.seed)
-        yield Prefill(len(prompt_ids), len(prompt_ids), 0)
+    def generate(self, request: Request) -> Generation:
+        return Generation(partial(self._play, request))
+
+    async def _play(self, request: Request, stop: asyncio.Future[None]) -> AsyncGenerator[Item, None]:
+        self.constraints.append(request.constraint)
+        self.prompts.append(self.tokenizer.decode(list(request.prompt_ids)))
+        self.seeds.append(request.sampling.seed)
+        yield Prefill(len(request.prompt_ids), len(request.prompt_ids), 0)
         alive, death, _ = self.scripts.pop(0).partition("DIE")
         for count, token in enumerate(self.tokenizer.encode(alive, allowed_special="all"), 1):
             await asyncio.sleep(self.pause)
-            if self._cancelled:
+            if stop.done():
                 yield Finished("cancelled", 0.1, 0.1)
                 return
             yield Token(token, -0.1)
-            if token in stop_ids:
+            if token in request.stop_ids:
                 yield Finished("stop", 0.1, 0.1)
                 return
-            if count == sampling.max_tokens:
+            if count == request.sampling.max_tokens:
                 break
         if death:
             self._loaded = False
             raise EngineDied("engine stopped (signal 9)")
         yield Finished("length", 0.1, 0.1)
 
-    async def cancel(self) -> None:
-        self._cancelled = True
-
     def info(self) -> EngineInfo | None:
-        info = EngineInfo("scripted", "paper", self.context, 320, 0, 0.1, self.longest_answer)
+        able = Abilities(
+            constrains=False, token_ids=True, logprobs=False, alternatives=False, experts=False, parallel=True
+        )
+        info = EngineInfo("scripted", "paper", self.context, 320, 0, 0.1, able, self.longest_answer)
         return info if self._loaded else None
 
     async def close(self) -> None:
@@ -337,7 +334,7 @@ def tokenizer_json() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Request:
+class Asked:
     """What a server of the tests was asked."""
 
     method: str
@@ -352,23 +349,23 @@ class Server:
 
     port: int = 0
     connections: int = 0
-    requests: list[Request] = field(default_factory=list)
+    requests: list[Asked] = field(default_factory=list)
 
     def __call__(self, path: str = "/", scheme: str = "http", host: str = "127.0.0.1") -> str:
         """The address of a path."""
         return f"{scheme}://{host}:{self.port}{path}"
 
 
-Handler = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
+Handler = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
 Serve = Callable[..., Awaitable[Server]]
 
 
-async def _read(reader: asyncio.StreamReader) -> Request:
+async def _read(reader: asyncio.StreamReader) -> Asked:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.strip().split("\r\n")
     method, target, _ = first.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return Request(method, target, headers, await reader.readexactly(int(headers.get("content-length", 0))))
+    return Asked(method, target, headers, await reader.readexactly(int(headers.get("content-length", 0))))
 
 
 @pytest_asyncio.fixture

@@ -283,8 +283,7 @@ class Chat:
     async def stop(self) -> None:
         """End the turn soon; what was said is kept. Does nothing when no turn is under way."""
         if self._turn is not None:
-            self._turn.stop.set()
-            await self._engine.cancel()
+            self._turn.cancel()
 
     async def new(self) -> None:
         """Begin another conversation; this one stays in the store, and the tools forget their state."""

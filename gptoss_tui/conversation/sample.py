@@ -10,7 +10,7 @@ from ..harmony.message import Channel, Message
 from ..harmony.parse import Closed, Opened, Parser, Piece, Repair, Text
 from ..harmony.vocabulary import ControlTokens
 from ..model.constraint import Constraint
-from ..model.engine import Engine, Finished, Prefill, Sampling, Token
+from ..model.engine import Engine, Finished, Generation, Item, Prefill, Request, Sampling, Token
 from . import events
 from .events import Event, Events
 from .loops import REASONING, SPEECH, LoopDetector
@@ -40,6 +40,7 @@ class Sample:
     reasoning_tokens: int = 0
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    _generation: Generation | None = field(default=None, repr=False)
     _open: Opened | None = None
     _call_id: str = ""
     _thought: LoopDetector = field(init=False, repr=False)
@@ -60,23 +61,30 @@ class Sample:
         info = engine.info()
         bound = sampling.bound(info.longest_answer if info else None)
         self._thought = LoopDetector(REASONING.within(bound))
-        async with aclosing(engine.generate(prompt, sampling, control.stops, constraint)) as generation:
+        request = Request(tuple(prompt), sampling, control.stops, constraint)
+        self._generation = engine.generate(request)
+        async with aclosing(self._generation) as generation:
             try:
                 async for item in generation:
                     if isinstance(item, Token) and not self.reason:
                         self.reason = self._why_end(item.id, control)
                         if self.reason:
-                            await engine.cancel()
+                            generation.cancel()
                             for event in self._finish(parser):
                                 yield event
                     if isinstance(item, Token) and self.reason:
-                        continue  # this one, and those on their way when the engine was stopped
+                        continue  # this one, and those on their way when it was cancelled
                     for event in self._read(item, parser):
                         yield event
                     if parser.ended and isinstance(item, Token) and item.id not in control.stops:
                         break
             finally:
                 self._finish(parser)
+
+    def cancel(self) -> None:
+        """End the sampling soon, if it has not ended; `run` goes on to its end."""
+        if self._generation is not None:
+            self._generation.cancel()
 
     def _finish(self, parser: Parser) -> list[Event]:
         """Whatever happens, what was said so far is kept."""
@@ -96,7 +104,7 @@ class Sample:
         self.reasoning_closed = bool(why) and thinks
         return why
 
-    def _read(self, item: Prefill | Token | Finished, parser: Parser) -> list[Event]:
+    def _read(self, item: Item, parser: Parser) -> list[Event]:
         match item:
             case Prefill(done, total, cached):
                 self.cached_tokens = cached

@@ -44,7 +44,7 @@ class Turn:
 
     Every message the model or a tool finishes is appended to the conversation as soon as it is whole, and
     before the event that shows it as finished: whoever reads the events can commit it in between, and
-    nothing is lost however the turn ends. `stop` may be set at any time. The answer is kept to the
+    nothing is lost however the turn ends. `cancel` ends it soon, at any time. The answer is kept to the
     conversation's response format whether or not `terms` constrain the headers.
     """
 
@@ -101,6 +101,12 @@ class Turn:
             self._channel = Channel.FINAL if why_asked or choice is GoOn.ANSWER else None
             if why_asked is not None:
                 yield why_asked
+
+    def cancel(self) -> None:
+        """End the turn soon: its sample, or the call that runs, ends early, and no other begins."""
+        self.stop.set()
+        if self.samples:
+            self.samples[-1].cancel()
 
     async def _sample(self, sample: Sample, channel: Channel | None) -> Events:
         prompt = await self.codec.render(self.conversation, channel)

@@ -69,10 +69,16 @@ def _restorers(kind: type) -> list[tuple[str, Restore]]:
 def _restorer(hint: Any) -> Restore | None:
     kind = get_origin(hint) or hint
     if kind is tuple:
-        return tuple
+        return _of_each(get_args(hint))
     if kind in (dict, Mapping):
         return json.loads
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind
     either = get_args(hint) if type(None) in get_args(hint) else ()
     return next(filter(None, map(_restorer, either)), None)
+
+
+def _of_each(hints: tuple[Any, ...]) -> Restore:
+    """Of a tuple; what one of many alike holds is restored too."""
+    restore = _restorer(hints[0]) if hints[1:] == (...,) else None
+    return tuple if restore is None else lambda values: tuple(map(restore, values))

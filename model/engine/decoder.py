@@ -11,13 +11,16 @@ import torch
 from torch import Tensor
 
 from gptoss_tui.model.constraint.automaton import Automaton
-from gptoss_tui.model.engine.engine import Finished, Prefill, Token
+from gptoss_tui.model.engine.engine import Detail, Finished, Item, Prefill, Request, Token
 from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
 from gptoss_tui.model.errors import EngineError
-from gptoss_tui.model.sampling import Sampler, Sampling
+from gptoss_tui.model.sampling import Sampler
 from gptoss_tui.model.transformer import Transformer
 
 LARGEST_CHUNK = 512
+
+ALTERNATIVES = 5
+"""How many a token is told with."""
 
 Reason = Literal["stop", "length", "context", "cancelled"]
 
@@ -42,32 +45,29 @@ class Decoder:
         self._prefix = Prefix(model)
 
     def generate(
-        self,
-        prompt: Sequence[int],
-        sampling: Sampling,
-        stop_ids: Sequence[int],
-        cancelled: Callable[[], bool],
-        constraint: Automaton | None = None,
-    ) -> Iterator[Prefill | Token | Finished]:
-        """Continue `prompt` as `Engine.generate` promises, until `cancelled()` is true at the latest.
+        self, request: Request, cancelled: Callable[[], bool], constraint: Automaton | None = None
+    ) -> Iterator[Item]:
+        """Do what `request` asks as `Engine.generate` promises, until `cancelled()` is true at the latest.
 
-        `constraint` stands at its start, and follows what is written.
+        `constraint` is that of the request: it stands at its start, and follows what is written.
 
         Raises EngineError for a prompt that cannot be read, ValueError for sampling out of range,
         NumericalFault, and what torch raises for lack of memory. The decoder is usable after all of them.
         """
+        prompt, sampling = request.prompt_ids, request.sampling
         self._check(prompt)
         draw = self._drawing(Sampler(sampling), constraint)
+        fired = self._fired() if Detail.EXPERTS in request.detail else None
         try:
             started = monotonic()
-            stream = yield from self._read(prompt, cancelled)
+            stream = yield from self._read(prompt, cancelled, fired)
             read = monotonic()
             reason: Reason = "cancelled"
             if stream is not None:
                 limit = sampling.bound(self._longest)
                 room = self._context - len(prompt)
                 most = room if limit is None else min(room, limit)
-                reason = yield from self._write(stream, draw, most, stop_ids, cancelled)
+                reason = yield from self._write(stream, draw, most, request, cancelled, fired=fired)
                 if reason == "length" and most != limit:
                     reason = "context"
             yield Finished(reason, read - started, monotonic() - read)
@@ -90,7 +90,7 @@ class Decoder:
             )
 
     def _read(
-        self, prompt: Sequence[int], cancelled: Callable[[], bool]
+        self, prompt: Sequence[int], cancelled: Callable[[], bool], fired: Tensor | None
     ) -> Generator[Prefill, None, Tensor | None]:
         """Read what is new in `prompt`; returns the stream [1, hidden] after it, or None if cancelled.
 
@@ -114,7 +114,7 @@ class Decoder:
                 done = end
                 yield Prefill(done, total, cached)
             self._prefix.mark()
-            stream = self._prefix.read(prompt[-1:], leave_if_cancelled)
+            stream = self._prefix.read(prompt[-1:], leave_if_cancelled, fired)
         except Cancelled:
             return None
         yield Prefill(total, total, cached)
@@ -125,21 +125,38 @@ class Decoder:
         stream: Tensor,
         draw: Drawing,
         most: int,
-        stop_ids: Sequence[int],
+        request: Request,
         cancelled: Callable[[], bool],
+        *,
+        fired: Tensor | None,
     ) -> Generator[Token, None, Reason]:
         """Draw and read tokens, `most` at most."""
+        tell = Detail.ALTERNATIVES in request.detail
         while True:
-            token = Token(*draw(stream, most))
-            yield token
-            if token.id in stop_ids:
+            token, logprob = draw(stream, most)
+            alternatives = self._alternatives(stream, request.sampling.temperature) if tell else ()
+            yield Token(token, logprob, alternatives, _by_layer(fired))
+            if token in request.stop_ids:
                 return "stop"
             most -= 1
             if most == 0:
                 return "length"
             if cancelled():
                 return "cancelled"
-            stream = self._prefix.read([token.id])
+            stream = self._prefix.read([token], fired=fired)
+
+    def _alternatives(self, stream: Tensor, temperature: float) -> tuple[Token, ...]:
+        """The most likely tokens after the stream [1, hidden], by the softmax of `Kernels.sample`."""
+        sharpness = min(1 / temperature, 1e30) if temperature else 1.0
+        logits = self._model.kernels.unembed(stream)[0].double()
+        top = (logits * sharpness).log_softmax(0).topk(min(ALTERNATIVES, len(logits)))
+        return tuple(map(Token, top.indices.tolist(), top.values.tolist()))
+
+    def _fired(self) -> Tensor:
+        """Where a step of one token leaves its experts."""
+        config = self._model.config
+        shape = config.num_hidden_layers, 1, config.num_experts_per_tok
+        return torch.zeros(shape, dtype=torch.int64, device=self._model.device)
 
     def _drawing(self, sampler: Sampler, constraint: Automaton | None) -> Drawing:
         """How tokens are drawn: by `sampler`, within `constraint`."""
@@ -156,6 +173,11 @@ class Decoder:
             )
 
         return draw
+
+
+def _by_layer(fired: Tensor | None) -> tuple[tuple[int, ...], ...]:
+    """The experts of the last step; none if they are not asked for."""
+    return () if fired is None else tuple(map(tuple, fired[:, 0].tolist()))
 
 
 def _chunk_end(start: int) -> int:

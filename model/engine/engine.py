@@ -5,8 +5,10 @@ Plain data and a protocol, free of torch, so that the process that draws the scr
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
+from enum import IntFlag
 from typing import Literal, Protocol
 
 from gptoss_tui.model.constraint import Constraint
@@ -23,6 +25,25 @@ class Loading:
     total: int
 
 
+class Detail(IntFlag):
+    """What a Token tells besides its probability. It costs time for each token."""
+
+    NONE = 0
+    ALTERNATIVES = 1
+    EXPERTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be generated: `prompt_ids` continued within `constraint`, until one of `stop_ids` comes."""
+
+    prompt_ids: tuple[int, ...]
+    sampling: Sampling
+    stop_ids: tuple[int, ...] = ()
+    constraint: Constraint | None = None
+    detail: Detail = Detail.NONE
+
+
 @dataclass(frozen=True, slots=True)
 class Prefill:
     """Progress through the prompt, in tokens; `cached` of them were remembered from before."""
@@ -34,10 +55,16 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One sampled token with the natural logarithm of its probability."""
+    """One sampled token with the natural logarithm of its probability, before top-p and a constraint cut in.
+
+    If the request asks for them: `alternatives` are the few most likely tokens of this step, whether allowed
+    or not, and `experts`, by layer, those that fired while the token before was read; both best first.
+    """
 
     id: int
     logprob: float
+    alternatives: tuple[Token, ...] = ()
+    experts: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +76,49 @@ class Finished:
     decode_s: float
 
 
-Generation = AsyncGenerator[Prefill | Token | Finished, None]
+Item = Prefill | Token | Finished
+
+
+class Generation:
+    """One request under way: Prefill items, then Tokens, then one Finished. It begins when it is first read.
+
+    `cancel` ends it within one token, and it is still read to its Finished("cancelled"). Closing it, or
+    cancelling the task that reads it, ends it too, and nothing more is told. Neither touches another one.
+    """
+
+    def __init__(self, run: Callable[[asyncio.Future[None]], AsyncGenerator[Item, None]]) -> None:
+        """`run` writes the items, and ends them soon after the future it is given is done."""
+        self._stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._items = run(self._stop)
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        return self._items
+
+    def cancel(self) -> None:
+        """End it early, if it has not ended; it need not have begun."""
+        if not self._stop.done():
+            self._stop.set_result(None)
+
+    async def aclose(self) -> None:
+        """Leave it."""
+        await self._items.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What an engine can do.
+
+    `constrains`: it keeps to a request's constraint. `token_ids`: prompts and answers are exact ids.
+    `logprobs`, `alternatives`, `experts`: its tokens tell them. `parallel`: generations that are open at once
+    are written at once, and do not wait for each other.
+    """
+
+    constrains: bool
+    token_ids: bool
+    logprobs: bool
+    alternatives: bool
+    experts: bool
+    parallel: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +134,7 @@ class EngineInfo:
     vocabulary: int
     parameters: int
     load_s: float
+    abilities: Abilities
     longest_answer: int | None = None
 
 
@@ -73,29 +143,21 @@ class EngineDied(EngineError):
 
 
 class Engine(Protocol):
-    """The runtime as the application sees it. One generation at a time."""
+    """The runtime as the application sees it. Several generations may be open at once."""
 
     def load(self) -> AsyncIterator[Loading]:
         """Load the weights, yielding progress; returns at once when loaded already.
 
+        Whoever asks while they are being loaded waits for the same weights.
+
         Raises EngineError (a checkpoint that cannot be used) or EngineDied.
         """
 
-    def generate(
-        self,
-        prompt_ids: Sequence[int],
-        sampling: Sampling,
-        stop_ids: Sequence[int],
-        constraint: Constraint | None = None,
-    ) -> Generation:
-        """Continue `prompt_ids`, within `constraint`: Prefill items, then Tokens, then one Finished.
+    def generate(self, request: Request) -> Generation:
+        """Do what `request` asks; a stop id is yielded as the last Token.
 
-        A stop id is yielded as the last Token. Raises EngineError, or EngineDied if the process ends.
-        Closing the iterator early cancels the generation.
+        Reading it raises EngineError, or EngineDied if the process ends: then all that are open do.
         """
-
-    async def cancel(self) -> None:
-        """Stop the running generation within one token; it still ends with Finished("cancelled")."""
 
     def info(self) -> EngineInfo | None:
         """What is loaded, or None before the first load."""

@@ -1,23 +1,31 @@
 """LocalEngine: the Engine whose weights live in a worker process on this machine.
 
 Free of torch: this is the application's side. What the worker still answers to a call that was left goes to
-nobody, so an iterator may be closed, or its task cancelled, at any moment.
+nobody, so a generation may be closed, or its task cancelled, at any moment.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine.cores import default_threads
-from gptoss_tui.model.engine.engine import EngineDied, EngineInfo, Finished, Generation, Loading
-from gptoss_tui.model.engine.wire import WIRE, Cancel, Failed, Generate, Load
+from gptoss_tui.model.engine.engine import (
+    EngineDied,
+    EngineInfo,
+    Finished,
+    Generation,
+    Item,
+    Loading,
+    Request,
+)
+from gptoss_tui.model.engine.wire import WIRE, Cancel, Failed, Load
 from gptoss_tui.model.errors import EngineError
-from gptoss_tui.model.sampling import Sampling, check
+from gptoss_tui.model.sampling import check
 from gptoss_tui.workers.calls import Call, Calls
 from gptoss_tui.workers.child import Child, ChildError
 from gptoss_tui.workers.log import log_path
@@ -27,6 +35,8 @@ _WORKER = "gptoss_tui.model.engine.worker"
 
 class LocalEngine:
     """One checkpoint in one worker process, which is started by the first `load()` or `generate()`.
+
+    Generations that are open at once are served one after the other, in the order in which they began.
 
     `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto", "float32" or "bfloat16"; `context` bounds
     prompt and answer in tokens (default: what the model was made for); `threads` the CPU threads (default:
@@ -53,73 +63,71 @@ class LocalEngine:
         self._info: EngineInfo | None = None
         self._loaded = False
         self._load_call: Call | None = None
-        self._generation: Call | None = None
-        self._cancelled = False
-        self._turn = asyncio.Lock()
+        self._loading = asyncio.Lock()
 
     @property
     def pid(self) -> int | None:
         """The worker's process id, while there is one."""
-        return self._worker.pid if self._worker else None
+        return self._worker.pid if self._worker and self._worker.is_alive else None
 
     async def load(self) -> AsyncIterator[Loading]:
         """Start the worker if need be and load the checkpoint: `Engine.load`.
 
-        Waits for another load or generation to end. Left early, the loading goes on, and the next call
-        joins it.
+        Left early, the loading goes on, and the next call joins it. Of several only one is told the progress.
         """
-        async with self._turn:
+        async with self._loading:
             while progress := await self._load_step():
                 yield progress
 
-    async def generate(
-        self,
-        prompt_ids: Sequence[int],
-        sampling: Sampling,
-        stop_ids: Sequence[int],
-        constraint: Constraint | None = None,
-    ) -> Generation:
-        """Continue `prompt_ids`, loading first if need be: `Engine.generate`.
+    def generate(self, request: Request) -> Generation:
+        """Do what `request` asks, loading first if need be: `Engine.generate`."""
+        return Generation(partial(self._run, request))
 
-        One at a time: a second call waits until the first has ended or its iterator is closed.
-        """
+    async def _run(self, request: Request, stop: asyncio.Future[None]) -> AsyncGenerator[Item, None]:
         try:
-            check(sampling)
+            check(request.sampling)
         except ValueError as error:
             raise EngineError(f"{error}.") from None
-        async with self._turn:
-            self._cancelled = False
-            try:
-                while await self._load_step():
-                    if self._cancelled:
-                        yield Finished("cancelled", 0.0, 0.0)
-                        return
-                command = Generate(list(prompt_ids), sampling, list(stop_ids), constraint)
-                self._generation = self._call(command)
-                answer = None
-                while not isinstance(answer, Finished):
-                    answer = await self._answer(self._generation)
-                    yield answer
-            finally:
-                if self._generation is not None:
-                    self._generation.send(Cancel())  # without effect on a call that has ended
-                    self._generation.leave()
-                    self._generation = None
-
-    async def cancel(self) -> None:
-        """Stop the running generation, if there is one: `Engine.cancel`."""
-        self._cancelled = True
-        if self._generation is not None:
-            self._generation.send(Cancel())
+        if not await self._is_loaded_before(stop):
+            yield Finished("cancelled", 0.0, 0.0)
+            return
+        call = self._call(request)
+        stop.add_done_callback(lambda _: call.send(Cancel()))  # without effect on a call that has ended
+        answer = None
+        try:
+            while not isinstance(answer, Finished):
+                answer = await self._answer(call)
+                yield answer
+        finally:
+            if not isinstance(answer, Finished):
+                call.send(Cancel())
+            call.leave()
 
     def info(self) -> EngineInfo | None:
         """What was loaded last, or None before the first load."""
         return self._info
 
     async def close(self) -> None:
-        """End the worker. A running generation ends with EngineDied."""
+        """End the worker. Generations that are open end with EngineDied."""
         if self._worker:
             await self._worker.end()
+
+    async def _is_loaded_before(self, stop: asyncio.Future[None]) -> bool:
+        """Load if need be; False if `stop` is done first."""
+        loading = asyncio.ensure_future(self._load())
+        try:
+            await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
+            if not stop.done():
+                await loading
+            return not stop.done()
+        finally:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+
+    async def _load(self) -> None:
+        async with self._loading:
+            while await self._load_step():
+                pass
 
     async def _load_step(self) -> Loading | None:
         """Take loading one step further; None once the weights are there."""
@@ -152,13 +160,12 @@ class LocalEngine:
         self._calls = Calls(self._worker, WIRE)
         self._loaded, self._load_call = False, None
 
-    def _call(self, command: Load | Generate) -> Call:
+    def _call(self, command: Load | Request) -> Call:
         """Hand over a command. Raises EngineDied when the worker has ended."""
         assert self._calls is not None
         try:
             return self._calls.call(command)
         except ChildError as error:
-            self._worker = None
             raise EngineDied(str(error)) from error
 
     async def _answer(self, call: Call) -> Any:
@@ -166,7 +173,6 @@ class LocalEngine:
         try:
             answer = await call.answer()
         except ChildError as error:
-            self._worker = None
             raise EngineDied(str(error)) from error
         if isinstance(answer, Failed):
             raise EngineError(answer.message)

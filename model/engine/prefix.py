@@ -48,8 +48,13 @@ class Prefix:
             self._return_to(self._deepest)
         return len(self._ids)
 
-    def read(self, ids: Sequence[int], before_layer: Callable[[], None] = lambda: None) -> Tensor:
-        """Read `ids` too; the stream [1, hidden] of the last, for `Kernels.sample`.
+    def read(
+        self,
+        ids: Sequence[int],
+        before_layer: Callable[[], None] = lambda: None,
+        fired: Tensor | None = None,
+    ) -> Tensor:
+        """Read `ids` too, as `Transformer.read` does; the stream [1, hidden] of the last.
 
         If this or `before_layer` raises, what was read before remains, or after a single token at least up to
         the last mark.
@@ -57,7 +62,7 @@ class Prefix:
         place = self._cache.snapshot() if len(ids) > 1 else self._deepest
         try:
             tokens = torch.tensor(ids, device=self._model.device)
-            stream = self._model.read(tokens, self._cache, before_layer)
+            stream = self._model.read(tokens, self._cache, before_layer, fired)
         except BaseException:
             self._return_to(place)
             raise

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gptoss_tui.model.constraint import Constraint, Edge, State
-from gptoss_tui.model.engine.engine import EngineInfo, Finished, Loading, Prefill, Token
+from gptoss_tui.model.engine.engine import (
+    Abilities,
+    EngineInfo,
+    Finished,
+    Loading,
+    Prefill,
+    Request,
+    Token,
+)
 from gptoss_tui.model.sampling import Sampling
 from gptoss_tui.workers.wire import Wire
 
@@ -22,18 +30,8 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Generate:
-    """Continue a prompt: Prefill and Token items, then Finished or Failed."""
-
-    prompt_ids: list[int]
-    sampling: Sampling
-    stop_ids: list[int]
-    constraint: Constraint | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Cancel:
-    """End the call of the same number early. It still ends with Finished, unless it has ended already."""
+    """End the request of the same number early. It still ends with Finished, unless it has ended already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +41,12 @@ class Failed:
     message: str
 
 
-Command = Load | Generate | Cancel
+Command = Load | Request | Cancel
+"""A Request is answered with Prefill and Token items, then Finished or Failed."""
+
 Answer = Loading | EngineInfo | Prefill | Token | Finished | Failed
 
 WIRE = Wire(
-    *(Load, Generate, Cancel, Sampling, Constraint, State, Edge),
-    *(Loading, EngineInfo, Prefill, Token, Finished, Failed),
+    *(Load, Request, Cancel, Sampling, Constraint, State, Edge),
+    *(Loading, EngineInfo, Abilities, Prefill, Token, Finished, Failed),
 )

@@ -1,6 +1,7 @@
 """The process that imports torch and holds the weights: `python -m gptoss_tui.model.engine.worker`.
 
-Commands come in and answers leave as `wire.py` has them; a cancellation is heard while the main thread works.
+Commands come in and answers leave as `wire.py` has them. They wait for each other; a cancellation is heard
+while the main thread works.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from gptoss_tui.model.checkpoint import Checkpoint, checkpoint_at
 from gptoss_tui.model.constraint import Constraint
-from gptoss_tui.model.engine.engine import EngineInfo, Loading
-from gptoss_tui.model.engine.wire import WIRE, Answer, Cancel, Command, Failed, Generate, Load
+from gptoss_tui.model.engine.engine import Abilities, EngineInfo, Finished, Loading, Request
+from gptoss_tui.model.engine.wire import WIRE, Answer, Cancel, Command, Failed, Load
 from gptoss_tui.model.errors import CheckpointError, EngineError
 from gptoss_tui.workers.parent import Parent
 
@@ -26,13 +27,18 @@ if TYPE_CHECKING:
 
 PROGRESS_INTERVAL_S = 0.05
 
+ABILITIES = Abilities(
+    constrains=True, token_ids=True, logprobs=True, alternatives=True, experts=True, parallel=False
+)
+
 
 class Worker:
     """Does what the commands ask, one after another."""
 
     def __init__(self) -> None:
-        self._commands: SimpleQueue[tuple[int, Command]] = SimpleQueue()
-        self._cancelled = 0
+        self._order: SimpleQueue[int] = SimpleQueue()
+        self._waiting: dict[int, Load | Request] = {}
+        self._running = self._cancelled = 0
         self._device = "cpu"
         self._decoder: Decoder | None = None
         self._schemas: Future[Schemas] | None = None
@@ -41,23 +47,29 @@ class Worker:
     def run(self) -> None:
         """Serve until the application goes away."""
         while True:
-            self._serve(*self._commands.get())
+            # It runs before it is taken, so that a cancellation finds it at one place or the other.
+            self._running = self._order.get()
+            if command := self._waiting.pop(self._running, None):
+                self._serve(self._running, command)
 
     def _hear(self, call: int, command: Command) -> None:
-        if isinstance(command, Cancel):
+        if not isinstance(command, Cancel):
+            self._waiting[call] = command
+            self._order.put(call)
+        elif self._waiting.pop(call, None):
+            self._answer(call, Finished("cancelled", 0.0, 0.0))
+        elif call == self._running:
             self._cancelled = call
-        else:
-            self._commands.put((call, command))
 
     def _answer(self, call: int, answer: Answer) -> None:
         self._parent.answer(call, answer)
 
-    def _serve(self, call: int, command: Command) -> None:
+    def _serve(self, call: int, command: Load | Request) -> None:
         try:
             match command:
                 case Load():
                     self._load(call, command)
-                case Generate():
+                case Request():
                     self._generate(call, command)
         except (CheckpointError, EngineError) as error:
             self._answer(call, Failed(str(error)))
@@ -99,6 +111,7 @@ class Worker:
                 vocabulary=config.vocab_size,
                 parameters=config.total_parameters,
                 load_s=monotonic() - started,
+                abilities=ABILITIES,
                 longest_answer=checkpoint.longest_answer,
             ),
         )
@@ -114,16 +127,11 @@ class Worker:
 
         return tell
 
-    def _generate(self, call: int, command: Generate) -> None:
+    def _generate(self, call: int, request: Request) -> None:
         if self._decoder is None:
             raise EngineError("No model is loaded.")
-        for item in self._decoder.generate(
-            command.prompt_ids,
-            command.sampling,
-            command.stop_ids,
-            lambda: self._cancelled == call,
-            self._automaton(command.constraint),
-        ):
+        constraint = self._automaton(request.constraint)
+        for item in self._decoder.generate(request, lambda: self._cancelled == call, constraint):
             self._answer(call, item)
 
     def _automaton(self, constraint: Constraint | None) -> Automaton | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from gptoss_tui.app import ChatApp
@@ -11,7 +11,7 @@ from gptoss_tui.conversation.approval import Person
 from gptoss_tui.conversation.chat import Chat, ChatError
 from gptoss_tui.conversation.codec import Codec
 from gptoss_tui.harmony import Effort
-from gptoss_tui.model.engine import EngineDied, EngineError, Generation, Loading, Token
+from gptoss_tui.model.engine import EngineDied, EngineError, Generation, Item, Loading, Token
 
 ANSWER = "<|channel|>final<|message|>Hello there.<|return|>"
 
@@ -54,13 +54,13 @@ async def test_the_death_of_the_engine_is_told_and_survived(stage: Any) -> None:
         await s.ready()
         generate = s.engine.generate
 
-        async def die(*arguments: Any) -> Generation:
+        async def die(*arguments: Any) -> AsyncGenerator[Item, None]:
             s.engine.generate = generate
             for token in s.engine.tokenizer.encode("<|channel|>final<|message|>So", allowed_special="all"):
                 yield Token(token, 0.0)
             raise EngineDied("The engine was killed (signal 9).")
 
-        s.engine.generate = die
+        s.engine.generate = lambda request: Generation(die)
         await s.say("hi")
         await s.until_shown("The engine was killed (signal 9).")
         await s.ready()
@@ -73,12 +73,12 @@ async def test_a_mistake_of_ours_does_not_end_the_chat(stage: Any) -> None:
         await s.ready()
         generate = s.engine.generate
 
-        async def stumble(*arguments: Any) -> Generation:
+        async def stumble(*arguments: Any) -> AsyncGenerator[Item, None]:
             s.engine.generate = generate
             raise ZeroDivisionError("[red]oops")
             yield
 
-        s.engine.generate = stumble
+        s.engine.generate = lambda request: Generation(stumble)
         await s.say("hi")
         await s.until_shown("ZeroDivisionError: [red]oops")
         await s.ready()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import Button, Input
 
-from gptoss_tui.model.engine import Finished, Generation, Token
+from gptoss_tui.model.engine import Finished, Generation, Item, Token
 from gptoss_tui.screens.help import HelpScreen
 from gptoss_tui.terminal.reader import Reader
 from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
@@ -257,7 +257,7 @@ async def test_a_flood_of_tokens_lets_every_key_through(stage: StageMaker) -> No
         )
         written = 0
 
-        async def flood(*arguments: Any) -> Generation:
+        async def flood(*arguments: Any) -> AsyncGenerator[Item, None]:
             nonlocal written
             for token in begin:
                 yield Token(token, -0.1)
@@ -269,7 +269,7 @@ async def test_a_flood_of_tokens_lets_every_key_through(stage: StageMaker) -> No
             yield Token(end, -0.1)
             yield Finished("stop", 0.1, 0.1)
 
-        s.engine.generate = flood
+        s.engine.generate = lambda request: Generation(flood)
         await s.say("Go on for ever.")
         await s.until_shown("effort medium ·")
         assert 0 < written < MOST

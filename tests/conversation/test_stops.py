@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,8 +26,7 @@ from gptoss_tui.conversation.events import (
 from gptoss_tui.conversation.terms import Terms
 from gptoss_tui.conversation.turn import MOST_UNKNOWN
 from gptoss_tui.harmony import Channel, Role
-from gptoss_tui.model.constraint import Constraint
-from gptoss_tui.model.engine import Generation, Sampling
+from gptoss_tui.model.engine import Generation, Request, Sampling
 from gptoss_tui.model.engine.local import LocalEngine
 from gptoss_tui.plain import AsText
 
@@ -76,14 +76,9 @@ async def test_the_files_of_a_checkpoint_have_no_say_in_it(
 @pytest.mark.parametrize("stop", STOPS)
 async def test_an_engine_that_runs_past_a_stop_is_not_listened_to(stage: StageMaker, stop: str) -> None:
     s = stage("<|channel|>final<|message|>4" + stop + " more<|start|>assistant<|channel|>final<|message|>5")
-    generate: Callable[..., Generation] = s.engine.generate
+    generate: Callable[[Request], Generation] = s.engine.generate
 
-    def deaf(
-        prompt: Sequence[int], sampling: Sampling, stops: Sequence[int], constraint: Constraint | None = None
-    ) -> Generation:
-        return generate(prompt, sampling, (), constraint)
-
-    s.engine.generate = deaf
+    s.engine.generate = lambda request: generate(replace(request, stop_ids=()))
     end = (await s.play("2+2?"))[-1]
     assert isinstance(end, Completed)
     assert end.output_text == "4"

@@ -24,9 +24,9 @@ from gptoss_tui.model.constraint import END, Constraint, Edge, State, unsupporte
 from gptoss_tui.model.constraint.automaton import Automaton
 from gptoss_tui.model.constraint.json_body import Schemas
 from gptoss_tui.model.constraint.vocabulary import Vocabulary
-from gptoss_tui.model.engine import EngineError, Finished, Sampling, Token
+from gptoss_tui.model.engine import EngineError, Finished, Request, Sampling, Token
 from gptoss_tui.model.engine.decoder import Decoder
-from gptoss_tui.model.engine.wire import WIRE, Generate
+from gptoss_tui.model.engine.wire import WIRE
 
 ROWS = 320
 FIRST_CONTROL = 268
@@ -182,7 +182,8 @@ def test_what_a_network_writes_at_random_is_in_the_language(
     tokenizer: tiktoken.Encoding, schemas: Schemas, network: Decoder, constraint: Constraint, seed: int
 ) -> None:
     sampling = Sampling(temperature=20.0, seed=seed, max_tokens=16)
-    items = network.generate([1, 2, 3], sampling, [], lambda: False, Automaton(constraint, schemas))
+    request = Request((1, 2, 3), sampling)
+    items = network.generate(request, lambda: False, Automaton(constraint, schemas))
     ids = [item.id for item in items if isinstance(item, Token)]
     assert len(ids) == 16
     assert is_prefix(constraint, constraint.start, symbols(tokenizer, ids))
@@ -418,7 +419,7 @@ def test_a_constraint_that_leads_nowhere_is_refused(schemas: Schemas, constraint
 )
 def test_a_dead_end_lets_the_sample_go_on(network: Decoder, schemas: Schemas, state: State) -> None:
     automaton = Automaton(one_state(state), schemas)
-    items = list(network.generate([1], Sampling(max_tokens=8), [], lambda: False, automaton))
+    items = list(network.generate(Request((1,), Sampling(max_tokens=8)), lambda: False, automaton))
     assert isinstance(items[-1], Finished)
     assert sum(isinstance(item, Token) for item in items) == 8
 
@@ -447,7 +448,7 @@ assert unsupported({{"type": "object"}}) == [] and "llguidance" in sys.modules a
 
 @given(constraint=constraints(), prompt=st.lists(st.integers(0, 10**6)))
 def test_a_constraint_arrives_as_it_was_sent(constraint: Constraint, prompt: list[int]) -> None:
-    sent = Generate(prompt, Sampling(seed=3), [1], constraint)
+    sent = Request(tuple(prompt), Sampling(seed=3), (1,), constraint)
     call, received = WIRE.decode(WIRE.encode(7, sent))
     assert (call, received) == (7, sent)
 

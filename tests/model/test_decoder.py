@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from gptoss_tui.kernels.reference import Reference
 from gptoss_tui.model import load_model
-from gptoss_tui.model.engine import EngineError, Finished, Prefill, Sampling, Token
+from gptoss_tui.model.engine import Detail, EngineError, Finished, Prefill, Request, Sampling, Token
 from gptoss_tui.model.engine.decoder import Decoder
 from gptoss_tui.model.engine.prefix import SNAPSHOTS, Prefix
 from gptoss_tui.model.transformer import Transformer
@@ -20,7 +22,7 @@ GREEDY = Sampling(temperature=0, max_tokens=4)
 
 @pytest.fixture(scope="module")
 def network(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Transformer:
-    shape = {"num_hidden_layers": 2, "num_local_experts": 2, "num_experts_per_tok": 1}
+    shape = {"num_hidden_layers": 2, "num_local_experts": 4, "num_experts_per_tok": 2}
     return load_model(tiny_checkpoint(tmp_path_factory.mktemp("tiny"), **shape), dtype=torch.float32)
 
 
@@ -35,7 +37,7 @@ def run(
     cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Token], Prefill, Finished]:
     """Everything a generation yields: its tokens, the last word on the prompt, and the end."""
-    items = list(decoder.generate(prompt, sampling, [], cancelled))
+    items = list(decoder.generate(Request(tuple(prompt), sampling), cancelled))
     tokens = [item for item in items if isinstance(item, Token)]
     prefills = [item for item in items if isinstance(item, Prefill)]
     assert [type(item) for item in items] == [Prefill] * len(prefills) + [Token] * len(tokens) + [Finished]
@@ -63,6 +65,57 @@ def test_greedy_is_the_argmax_of_the_network(network: Transformer) -> None:
         assert token.id == int(logits.argmax())
         assert token.logprob == pytest.approx(float(logits.log_softmax(0)[token.id]), abs=1e-4)
         context.append(token.id)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0, 1e-40])
+def test_alternatives_are_the_top_of_the_softmax(network: Transformer, temperature: float) -> None:
+    prompt = tuple(ids(150, 0))
+    sampling = Sampling(temperature, seed=3, max_tokens=4)
+    plain = list(Decoder(network, 4096).generate(Request(prompt, sampling), lambda: False))
+    request = Request(prompt, sampling, detail=Detail.ALTERNATIVES)
+    told = list(Decoder(network, 4096).generate(request, lambda: False))
+    tokens = [item for item in told if isinstance(item, Token)]
+    assert [token.id for token in tokens] == [item.id for item in plain if isinstance(item, Token)]
+    context = list(prompt)
+    for token in tokens:
+        scores = [score / (temperature or 1) for score in network(torch.tensor(context))[-1].tolist()]
+        peak = max(scores)
+        total = math.log(sum(math.exp(score - peak) for score in scores))
+        best = sorted(range(320), key=lambda id_: -scores[id_])[:5]
+        assert [one.id for one in token.alternatives] == best
+        expected = [scores[id_] - peak - total for id_ in best]
+        if temperature > 1e-6:
+            assert [one.logprob for one in token.alternatives] == pytest.approx(expected, abs=1e-3)
+        assert token.alternatives[0].logprob <= 0
+        assert token.experts == ()
+        for one in token.alternatives:
+            if one.id == token.id:
+                assert token.logprob == pytest.approx(one.logprob, abs=1e-4)
+        context.append(token.id)
+
+
+def test_experts_are_those_of_the_token_that_was_read(network: Transformer) -> None:
+    """By the router's own scores, for each token of the whole text read at once."""
+    prompt = tuple(ids(150, 0))
+    request = Request(prompt, Sampling(0, max_tokens=6), detail=Detail.EXPERTS)
+    told = list(Decoder(network, 4096).generate(request, lambda: False))
+    tokens = [item for item in told if isinstance(item, Token)]
+    kernels, text = network.kernels, [*prompt, *(token.id for token in tokens[:-1])]
+    assert isinstance(kernels, Reference)
+    x, cache, expected = kernels.embed(torch.tensor(text)), network.new_cache(len(text)), []
+    for layer, weights in enumerate(kernels.layers):
+        x = kernels.attend(layer, x, cache)
+        normed = x / (x.square().mean(-1, keepdim=True) + network.config.rms_norm_eps).sqrt()
+        scores = (normed * weights.experts_norm) @ weights.router.weight.T + weights.router.bias
+        expected.append(scores.argsort(dim=-1, descending=True)[:, :2].tolist())
+        x = kernels.mix(layer, x)
+    first = len(prompt) - 1
+    assert len(tokens) == 6
+    assert [token.experts for token in tokens] == [
+        tuple(tuple(layer[first + step]) for layer in expected) for step in range(6)
+    ]
+    assert len({token.experts for token in tokens}) > 1
+    assert not any(token.alternatives for token in tokens)
 
 
 def test_the_next_turn_goes_on_from_the_end_of_the_last_prompt(network: Transformer) -> None:
@@ -133,7 +186,7 @@ def test_the_ends(network: Transformer) -> None:
     tokens_of_two, _, end = run(bounded, prompt, free)
     assert (tokens_of_two, end.reason) == (tokens[:2], "length")
     assert len(run(bounded, prompt, Sampling(0, max_tokens=3))[0]) == 3, "what is asked for counts more"
-    last = list(decoder.generate(prompt, free, [tokens[3].id], lambda: False))[-2:]
+    last = list(decoder.generate(Request(tuple(prompt), free, (tokens[3].id,)), lambda: False))[-2:]
     assert [type(item) for item in last] == [Token, Finished]
     assert isinstance(last[1], Finished)
     assert last[1].reason == "stop"
@@ -150,4 +203,4 @@ def test_the_ends(network: Transformer) -> None:
 )
 def test_prompts_that_cannot_be_read(network: Transformer, prompt: list[int], complaint: str) -> None:
     with pytest.raises(EngineError, match=complaint):
-        next(Decoder(network, 64).generate(prompt, GREEDY, [], lambda: False))
+        next(Decoder(network, 64).generate(Request(tuple(prompt), GREEDY), lambda: False))

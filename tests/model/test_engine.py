@@ -20,7 +20,16 @@ import torch
 
 from gptoss_tui.model import load_model
 from gptoss_tui.model.config import GPT_OSS_20B
-from gptoss_tui.model.engine import EngineDied, EngineError, Finished, Loading, Prefill, Sampling, Token
+from gptoss_tui.model.engine import (
+    EngineDied,
+    EngineError,
+    Finished,
+    Loading,
+    Prefill,
+    Request,
+    Sampling,
+    Token,
+)
 from gptoss_tui.model.engine.device import choose_device, choose_dtype
 from gptoss_tui.model.engine.local import LocalEngine
 
@@ -30,6 +39,7 @@ PROMPT = [(7 * n) % 320 for n in range(40)]
 LONG = [(11 * n) % 320 for n in range(4000)]
 GREEDY = Sampling(temperature=0, max_tokens=5)
 ENDLESS = Sampling(temperature=0)
+ASKED = Request(tuple(PROMPT), ENDLESS)
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +73,12 @@ async def run(
     sampling: Sampling = GREEDY,
     stop_ids: tuple[int, ...] = (),
 ) -> tuple[list[Token], list[Prefill], Finished]:
-    items = [item async for item in engine.generate(prompt, sampling, stop_ids)]
+    items = [item async for item in engine.generate(Request(tuple(prompt), sampling, stop_ids))]
     prefills = [item for item in items if isinstance(item, Prefill)]
     tokens = [item for item in items if isinstance(item, Token)]
     assert isinstance(items[-1], Finished)
     assert [*prefills, *tokens, items[-1]] == items
     return tokens, prefills, items[-1]
-
-
-async def cancel_soon(engine: LocalEngine) -> None:
-    await asyncio.sleep(0.05)
-    await engine.cancel()
 
 
 async def python(script: str, given: bytes = b"") -> tuple[int | None, bytes, bytes]:
@@ -169,10 +174,11 @@ async def test_what_was_read_before_is_not_read_again(engine: LocalEngine, check
 
 async def test_cancel_while_reading(engine: LocalEngine) -> None:
     items = []
-    async for item in engine.generate(LONG, ENDLESS, []):
+    generation = engine.generate(Request(tuple(LONG), ENDLESS))
+    async for item in generation:
         items.append(item)
         if isinstance(item, Prefill) and item.done:
-            await engine.cancel()
+            generation.cancel()
     assert isinstance(items[-1], Finished)
     assert items[-1].reason == "cancelled"
     assert not any(isinstance(item, Token) for item in items)
@@ -182,22 +188,23 @@ async def test_cancel_while_reading(engine: LocalEngine) -> None:
 async def test_cancel_while_writing(tireless: LocalEngine) -> None:
     expected = (await run(tireless))[0]
     tokens: list[Token] = []
-    async for item in tireless.generate(PROMPT, ENDLESS, []):
+    generation = tireless.generate(ASKED)
+    async for item in generation:
         if isinstance(item, Token):
             tokens.append(item)
             if len(tokens) == 3:
-                await tireless.cancel()
-                await tireless.cancel()
+                generation.cancel()
+                generation.cancel()
     assert isinstance(item, Finished)
     assert item.reason == "cancelled"
     assert [t.id for t in tokens[:5]] == [t.id for t in expected[: len(tokens)]]
-    await tireless.cancel()  # nothing runs: nothing happens, to the next one neither
+    generation.cancel()  # it has ended: nothing happens, to the next one neither
     assert [t.id for t in (await run(tireless))[0]] == [t.id for t in expected]
 
 
 async def test_an_iterator_left_early_cancels(tireless: LocalEngine) -> None:
     expected = (await run(tireless))[0]
-    async with aclosing(tireless.generate(PROMPT, ENDLESS, [])) as generation:
+    async with aclosing(tireless.generate(ASKED)) as generation:
         async for item in generation:
             if isinstance(item, Token):
                 break
@@ -209,7 +216,7 @@ async def test_a_cancelled_task_cancels(tireless: LocalEngine) -> None:
     begun = asyncio.Event()
 
     async def write() -> None:
-        async for item in tireless.generate(PROMPT, ENDLESS, []):
+        async for item in tireless.generate(ASKED):
             if isinstance(item, Token):
                 begun.set()
 
@@ -237,7 +244,7 @@ async def test_ctrl_c_is_not_the_workers_business(engine: LocalEngine) -> None:
 async def test_death_is_told_and_survived(engine: LocalEngine) -> None:
     expected = (await run(engine))[0]
     with pytest.raises(EngineDied, match=r"engine stopped \(signal 9, probably out of memory\)"):
-        async for item in engine.generate(PROMPT, ENDLESS, []):
+        async for item in engine.generate(ASKED):
             if isinstance(item, Token) and engine.pid is not None:
                 os.kill(engine.pid, signal.SIGKILL)
     assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
@@ -273,12 +280,9 @@ async def test_closing_ends_the_process_and_the_next_call_starts_one(checkpoint:
     await engine.close()
     async for _ in engine.load():  # left while PyTorch starts
         break
-    items = []
-    async with asyncio.TaskGroup() as group:
-        group.create_task(cancel_soon(engine))
-        async for item in engine.generate(PROMPT, ENDLESS, []):
-            items.append(item)
-    assert items == [Finished("cancelled", 0, 0)]
+    generation = engine.generate(ASKED)
+    asyncio.get_running_loop().call_later(0.05, generation.cancel)
+    assert [item async for item in generation] == [Finished("cancelled", 0, 0)]
     first = engine.pid
     assert first is not None
     await engine.close()
@@ -336,13 +340,13 @@ async def test_the_worker_dies_with_the_application(checkpoint: Path) -> None:
     script = f"""
 import asyncio, os
 from pathlib import Path
-from gptoss_tui.model.engine import Sampling, Token
+from gptoss_tui.model.engine import Request, Sampling, Token
 from gptoss_tui.model.engine.local import LocalEngine
 
 async def main():
     folder = Path({str(checkpoint)!r})
     engine = LocalEngine(folder, name="tiny", threads=1, log=folder / "engine.log")
-    async for item in engine.generate([1, 2, 3], Sampling(), []):
+    async for item in engine.generate(Request((1, 2, 3), Sampling())):
         if isinstance(item, Token):
             print(engine.pid, flush=True)
             os.kill(os.getpid(), 9)

@@ -16,7 +16,7 @@ from gptoss_tui.harmony.message import Conversation, Message, Role, SystemPrompt
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.constraint import END, Constraint, Edge, State, unsupported
 from gptoss_tui.model.demo import checkpoint_path
-from gptoss_tui.model.engine import EngineError, Finished, Sampling, Token
+from gptoss_tui.model.engine import EngineError, Finished, Request, Sampling, Token
 from gptoss_tui.model.engine.local import LocalEngine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -213,7 +213,7 @@ async def generate(
     constraint = Constraint(states, start=0, strict=strict, restart=control("start"), restarted=0)
     prompt = render(Conversation(SystemPrompt(), messages=[Message(Role.USER, "Hello.")]), TOKENIZER)
     tokens, end = [], None
-    async for item in engine.generate(prompt, sampling, [RETURN], constraint):
+    async for item in engine.generate(Request(tuple(prompt), sampling, (RETURN,), constraint)):
         if isinstance(item, Token):
             tokens.append(item.id)
         elif isinstance(item, Finished):

@@ -15,7 +15,7 @@ from ...harmony.message import Channel, Conversation, DeveloperPrompt, Effort, M
 from ...harmony.parse import Closed, Parser
 from ...harmony.vocabulary import ControlTokens
 from ...model.constraint import END, Constraint, Edge, State
-from ...model.engine import Engine, EngineError, Finished, Loading, Sampling, Token
+from ...model.engine import Engine, EngineError, Finished, Loading, Request, Sampling, Token
 from ...model.errors import CheckpointError
 from ..codec import Codec
 from .filter import FilterError
@@ -80,8 +80,8 @@ class Judge:
         parser = Parser(self._codec.table, channel=Channel.FINAL)
         said: list[str] = []
         ended = False
-        generation = self._engine.generate(prompt, _SAMPLING, control.stops, _one_word(control))
-        async with aclosing(generation):
+        request = Request(tuple(prompt), _SAMPLING, control.stops, _one_word(control))
+        async with aclosing(self._engine.generate(request)) as generation:
             async for item in generation:
                 match item:
                     case Token(id=token):
