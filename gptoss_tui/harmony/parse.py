@@ -79,8 +79,9 @@ class Parser:
     """Reads one sample, token by token.
 
     It begins where `render` ends: after `<|start|>assistant`, or inside a message on `channel` when the
-    prompt already wrote that header. `recipients` are the tools on offer; they only help to mend a name with
-    a content type glued to it, and to choose where a header names two tools. Attributes: `ids`, every id fed;
+    prompt already wrote that header. `recipients` are the tools on offer: a message on analysis to anybody
+    else is reasoning; they also help to mend a name with a content type glued to it, and to choose where a
+    header names two tools. Attributes: `ids`, every id fed;
     `ended`, True when nothing more will be read.
     """
 

@@ -111,6 +111,11 @@ async def test_what_is_hidden_stays_so_when_a_turn_ends_early(stage: StageMaker)
         "<|channel|>final<|channel|>commentary<|channel|>analysis",
         "<|channel|>commentary to=functions.echo<|channel|>analysis",
         "<|channel|>analysis<|channel|>final",
+        "<|channel|>analysis to=Assistant",
+        "<|channel|>analysis to=someone",
+        "<|channel|>commentary to=Analysis",
+        "<|channel|>commentary (analysis)",
+        "<|channel|>final<|constrain|>analysis",
         "<|channel|>commentary<|message|>Let me see.<|channel|>analysis",
     ],
 )
