@@ -40,6 +40,14 @@ ROLE = re.compile(rf"\s*assistant(\s*assistant)*(?={_CHANNELS}|to=|(?![.-]?\w))"
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """Something was malformed; `what` says how it was read, and `quote` is what of it the model wrote."""
+
+    what: str
+    quote: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A stretch of a header and the control token before it; "" for the author part, which comes first."""
 
@@ -58,7 +66,7 @@ class Header:
     channel: Channel
     recipient: str | None = None
     content_type: str | None = None
-    repairs: tuple[str, ...] = ()
+    repairs: tuple[Repair, ...] = ()
     forged: str | None = None
     names_analysis: bool = False
 
@@ -68,7 +76,7 @@ def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[st
 
     `preset` says that the prompt had already written the role; `recipients` are the tools on offer.
     """
-    repairs: list[str] = []
+    repairs: list[Repair] = []
     forged, author = _role(parts[0].text, preset, repairs)
     if forged is not None:
         return Header(Channel.COMMENTARY, forged=forged)
@@ -83,7 +91,7 @@ def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[st
         if names:
             named[place] = names
             if part.marker == "constrain":
-                repairs.append("a channel in the place of a content type was read")
+                repairs.append(Repair("a channel in the place of a content type was read"))
         if part.marker == "channel":
             is_doubtful = not names and (is_doubtful or not {*_BARE_TYPES}.issuperset(others))
     thinks = any(_shown_least(names) is Channel.ANALYSIS for names in named.values())
@@ -91,7 +99,9 @@ def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[st
     recipient = _recipient(tools, recipients, repairs)
     called = (name for name, counts in tools.items() if counts)
     if thinks and recipient is not None and not any(_is_on_offer(name, recipients) for name in called):
-        repairs.append(f"a call of what is not on offer was read as reasoning: {recipient}")
+        repairs.append(
+            Repair(f"a call of what is not on offer was read as reasoning: {recipient}", recipient)
+        )
         recipient = None
     is_doubtful |= bool(tools) and recipient is None
     is_built_in = recipient in recipients and recipient.split(".", maxsplit=1)[0] in _BUILT_IN
@@ -100,14 +110,14 @@ def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[st
     markers = [part.marker for part in parts]
     for marker in ("channel", "constrain"):
         if markers.count(marker) > 1:
-            repairs.append(f"a doubled <|{marker}|> was ignored")
+            repairs.append(Repair(f"a doubled <|{marker}|> was ignored"))
     content_type = _content_type(words, "constrain" in markers, repairs) or glued
     if extra := " ".join(word for group in words.values() for word in group):
-        repairs.append(f"extra words in a header were ignored: {extra}")
+        repairs.append(Repair(f"extra words in a header were ignored: {extra}", extra))
     return Header(channel, recipient, content_type, tuple(repairs), names_analysis=thinks)
 
 
-def _note_disorder(parts: Sequence[Part], repairs: list[str]) -> None:
+def _note_disorder(parts: Sequence[Part], repairs: list[Repair]) -> None:
     """Name what stands in an odd place, or at an odd distance."""
     is_late = is_spaced = False
     for part in parts:
@@ -115,9 +125,9 @@ def _note_disorder(parts: Sequence[Part], repairs: list[str]) -> None:
         is_late |= bool(_LATE_TO.search(part.text)) or (is_constraint and rest != part.text)
         is_spaced |= bool(_ODD_BLANKS.search(part.text)) or (is_constraint and rest.startswith(" "))
     if is_late:
-        repairs.append("a recipient after the content type was read")
+        repairs.append(Repair("a recipient after the content type was read"))
     if is_spaced:
-        repairs.append("blanks in a header were ignored")
+        repairs.append(Repair("blanks in a header were ignored"))
 
 
 def _divided(part: Part) -> tuple[list[str], list[str]]:
@@ -165,7 +175,7 @@ def _withdrawn(named: Mapping[int, list[str]]) -> range:
     return range(0 if 0 in named else 1, max(named)) if changes else range(0)
 
 
-def _role(text: str, preset: bool, repairs: list[str]) -> tuple[str | None, str]:
+def _role(text: str, preset: bool, repairs: list[Repair]) -> tuple[str | None, str]:
     """The forged role (None when the assistant speaks) and what follows the role words."""
     role = ROLE.match(text)
     if role is None:
@@ -173,15 +183,15 @@ def _role(text: str, preset: bool, repairs: list[str]) -> tuple[str | None, str]
         if not preset and first and not first[0].startswith("to=") and not _begins(first[0]):
             return (first[0].split(":")[0] or first[0])[:40], ""
         if not preset:
-            repairs.append("a message without an author was read as the assistant's")
+            repairs.append(Repair("a message without an author was read as the assistant's"))
         return None, text
     if preset or role[0].strip() != "assistant":
-        repairs.append("a doubled role was ignored")
+        repairs.append(Repair("a doubled role was ignored"))
     return None, text[role.end() :]
 
 
 def _tools(
-    parts: Sequence[Part], withdrawn: Container[int], offered: frozenset[str], repairs: list[str]
+    parts: Sequence[Part], withdrawn: Container[int], offered: frozenset[str], repairs: list[Repair]
 ) -> tuple[dict[str, bool], str | None]:
     """The tools named, each with whether that still counts, and a content type that was glued to a name."""
     glued: str | None = None
@@ -193,31 +203,33 @@ def _tools(
         name = cut if is_glued else written
         if name != written:
             glued = written.removeprefix(name)
-            repairs.append(f"a content type glued to the name {name} was split off")
+            repairs.append(Repair(f"a content type glued to the name {name} was split off", name))
         if name not in offered and _is_nobody(name):
-            repairs.append(f"to={name} names no tool and was ignored")
+            repairs.append(Repair(f"to={name} names no tool and was ignored", name))
             continue
         if name in tools:
-            repairs.append(f"{name} was named twice")
+            repairs.append(Repair(f"{name} was named twice", name))
         tools[name] = tools.get(name, False) or place not in withdrawn
     return tools, glued
 
 
-def _recipient(tools: Mapping[str, bool], offered: frozenset[str], repairs: list[str]) -> str | None:
+def _recipient(tools: Mapping[str, bool], offered: frozenset[str], repairs: list[Repair]) -> str | None:
     """The tool called; the names of several, where it is not known which."""
     named = [*tools]
     if tools and not any(tools.values()):
-        repairs.append(f"a call before the channel changed was ignored: {' '.join(named)}")
+        before = " ".join(named)
+        repairs.append(Repair(f"a call before the channel changed was ignored: {before}", before))
         return None
     if len(named) > 1:
         on_offer = [name for name in named if name in offered]
         if len(on_offer) != 1 or not tools[on_offer[0]]:
-            repairs.append("a call to more than one tool")
+            repairs.append(Repair("a call to more than one tool"))
             return " and ".join(named)
-        repairs.append(f"a call to more than one tool was read as one to {on_offer[0]}: {' '.join(named)}")
+        told = f"a call to more than one tool was read as one to {on_offer[0]}: {' '.join(named)}"
+        repairs.append(Repair(told, " ".join(named)))
         named = on_offer
     if named and not _NAME.fullmatch(named[0]):
-        repairs.append("a tool's name with odd characters")
+        repairs.append(Repair("a tool's name with odd characters"))
     return named[0] if named else None
 
 
@@ -225,7 +237,7 @@ def _channel(
     named: Mapping[int, list[str]],
     words: Mapping[str, list[str]],
     recipient: str | None,
-    repairs: list[str],
+    repairs: list[Repair],
     *,
     unsaid: Channel,
     is_doubtful: bool,
@@ -243,20 +255,21 @@ def _channel(
             channel = Channel.COMMENTARY
         written = [word for names in named.values() for word in names]
         if written != [channel.value]:
-            repairs.append(f"the channel {' '.join(written)!r} was read as {channel.value}")
+            quote = repr(" ".join(written))
+            repairs.append(Repair(f"the channel {quote} was read as {channel.value}", quote))
         elif 0 in named:
-            repairs.append(f"the channel {channel.value} was read without its marker")
+            repairs.append(Repair(f"the channel {channel.value} was read without its marker"))
         return channel
     marked, author = words["channel"], words[""]
     if recipient is not None:
-        repairs.append("a call without a channel")
+        repairs.append(Repair("a call without a channel"))
         return unsaid
     if not marked and not author:
-        repairs.append("a message without a channel was read as the answer")
+        repairs.append(Repair("a message without a channel was read as the answer"))
         return Channel.FINAL
     unknown = " ".join(marked or author)
     marked.clear() if marked else author.clear()
-    repairs.append(f"the unknown channel {unknown!r} was read as commentary")
+    repairs.append(Repair(f"the unknown channel {unknown!r} was read as commentary", repr(unknown)))
     return Channel.COMMENTARY
 
 
@@ -292,12 +305,12 @@ def _mended(word: str) -> Channel | None:
     return None if channel is Channel.FINAL and names[0] != word else channel
 
 
-def _content_type(words: dict[str, list[str]], constrained: bool, repairs: list[str]) -> str | None:
+def _content_type(words: dict[str, list[str]], constrained: bool, repairs: list[Repair]) -> str | None:
     """The content type, taken out of the words."""
     if constrained:
         if words["constrain"] and _TYPE.fullmatch(words["constrain"][0]):
             return CONSTRAIN + words["constrain"].pop(0)
-        repairs.append("a constraint without a type was ignored")
+        repairs.append(Repair("a constraint without a type was ignored"))
     for group in (words["channel"], words[""]):
         if group and group[0] in _BARE_TYPES:
             return group.pop(0)

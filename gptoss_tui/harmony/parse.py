@@ -18,7 +18,7 @@ from dataclasses import astuple, dataclass
 from enum import Enum, auto
 from typing import Literal
 
-from .header import ROLE, Header, Part, read_header
+from .header import ROLE, Header, Part, Repair, read_header
 from .message import Channel, Message, Role
 from .vocabulary import ControlTokens, Decoder
 
@@ -56,13 +56,6 @@ class Closed:
 
     message: Message
     ending: Ending
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """Something was malformed; `what` says how it was read."""
-
-    what: str
 
 
 Piece = Opened | Text | Closed | Repair
@@ -161,8 +154,7 @@ class Parser:
         header = self._read_header()
         if header.forged is not None:
             return self._refuse(header.forged)
-        repairs: list[Piece] = [Repair(what) for what in header.repairs]
-        return [*repairs, self._begin(Opened(header.channel, header.recipient, header.content_type))]
+        return [*header.repairs, self._begin(Opened(header.channel, header.recipient, header.content_type))]
 
     def _restart_header(self) -> list[Piece]:
         """`<|start|>` inside a header."""
@@ -327,7 +319,7 @@ class Parser:
 
     def _refuse(self, author: str) -> list[Piece]:
         self._header, self._state = [], _State.ENDED
-        return [Repair(f"the model tried to speak as {author}; removed")]
+        return [Repair(f"the model tried to speak as {author}; removed", author)]
 
     def _is_meaningless(self, token: int) -> bool:
         """True for what is outside the vocabulary, and for special tokens that harmony does not know."""
