@@ -216,10 +216,18 @@ class ToolOutput(Event):
 
 @dataclass(frozen=True, slots=True)
 class Repaired(Event):
-    """The model's output was malformed and this is how it was read."""
+    """The model's output was malformed and `what` is how it was read.
+
+    `quote` is what of it the model wrote: it may be reasoning, and is left out where that is not shown raw.
+    """
 
     type: ClassVar[str] = "response.repaired"
     what: str
+    quote: str = ""
+
+    def without_quote(self) -> Repaired:
+        """The same without the words of the model."""
+        return Repaired(self.what.replace(self.quote, "…")) if self.quote else self
 
     @property
     def sentence(self) -> str:

@@ -80,6 +80,8 @@ async def _without_reasoning(turn: Events) -> Events:
                     yield ReasoningProgress(tokens)
                 case Completed() | Incomplete():
                     yield replace(event, reasoning_text="")
+                case Repaired():
+                    yield event.without_quote()
                 case _:
                     yield event
 
@@ -115,7 +117,7 @@ class _Review:
                     yield ReasoningProgress(tokens)
                     passages = list(self._passages.add(event.delta))
                 elif isinstance(event, Repaired) and self._passages.pending:
-                    held.append(event)
+                    held.append(event.without_quote())
                     continue
                 else:
                     tokens = 0
@@ -133,7 +135,7 @@ class _Review:
                         yield replace(event, reasoning_text="\n\n".join(filter(None, stretches)))
                     case _:
                         self._begin_stretch()
-                        yield event
+                        yield event.without_quote() if isinstance(event, Repaired) else event
 
     async def _show(self, passage: str) -> list[Event]:
         """The events that show what the filter lets through of `passage`."""

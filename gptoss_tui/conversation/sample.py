@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from ..harmony.header import Repair
 from ..harmony.message import Channel, Message
-from ..harmony.parse import Closed, Opened, Parser, Piece, Repair, Text
+from ..harmony.parse import Closed, Opened, Parser, Piece, Text
 from ..harmony.vocabulary import ControlTokens
 from ..model.constraint import Constraint
 from ..model.engine import Engine, Finished, Generation, Item, Prefill, Request, Sampling, Token
@@ -130,8 +131,8 @@ class Sample:
             case Closed(message, ending):
                 self._open = None
                 return self._finished(message, cut=ending == "cut")
-            case Repair(what):
-                return events.Repaired(what)
+            case Repair(what, quote):
+                return events.Repaired(what, quote)
         return None
 
     def _delta(self, delta: str) -> Event | None:

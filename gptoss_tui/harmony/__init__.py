@@ -5,6 +5,7 @@ sequence of sampled tokens the parser has a best reading. Format: OpenAI's harmo
 https://github.com/openai/harmony/blob/main/docs/format.md.
 """
 
+from .header import Repair
 from .message import (
     Channel,
     Conversation,
@@ -16,7 +17,7 @@ from .message import (
     Role,
     SystemPrompt,
 )
-from .parse import Closed, Opened, Parser, Repair, Text
+from .parse import Closed, Opened, Parser, Text
 from .render import render, render_message
 
 __all__ = [

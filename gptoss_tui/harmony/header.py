@@ -6,8 +6,9 @@ header (ggml-org/llama.cpp issue 27720); each mend below is one that has been se
 control tokens before it is decoded, so that no name or channel ever runs across one.
 
 The 20b also begins a header and then writes another, `commentary to=assistant<|channel|>analysis`: of several
-channels the last counts. But doubt is never an answer, a call or a word aloud: whatever names analysis and is
-no call is reasoning, and a tool named only before the channel changed is not called.
+channels the last counts. But doubt is never an answer, a call or a word aloud: whatever names analysis, in
+any part of a header and any spelling, is reasoning unless it calls a tool on offer, and a tool named only
+before the channel changed is not called.
 """
 
 from __future__ import annotations
@@ -20,9 +21,6 @@ from typing import Literal
 
 from .message import Channel
 
-NOT_TOOLS = frozenset({"", "assistant", "user", "all", *Channel})
-"""Recipients that mean nobody in particular, and channels that are written like one."""
-
 CONSTRAIN = "<|constrain|>"
 
 _TO = re.compile(r"to=(\S*)")
@@ -33,9 +31,20 @@ _TYPE = re.compile(r"[A-Za-z0-9_.+/-]{1,40}")
 _BARE_TYPES = ("code", "json")
 _GLUED = re.compile(r"(json|code)$")
 _BUILT_IN = ("python", "browser")
+_FUNCTIONS = "functions."
 _CHANNELS = "|".join(Channel)
+_NOBODY = re.compile(rf"(assistant|user|all|{_CHANNELS})*")
+"""The letters of recipients that mean nobody in particular, and of channels that are written like one."""
 ROLE = re.compile(rf"\s*assistant(\s*assistant)*(?={_CHANNELS}|to=|(?![.-]?\w))", re.IGNORECASE)
 """The role words. What belongs into a header may be glued to them; `assistants` is another word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Something was malformed; `what` says how it was read, and `quote` is what of it the model wrote."""
+
+    what: str
+    quote: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ class Header:
     channel: Channel
     recipient: str | None = None
     content_type: str | None = None
-    repairs: tuple[str, ...] = ()
+    repairs: tuple[Repair, ...] = ()
     forged: str | None = None
     names_analysis: bool = False
 
@@ -67,7 +76,7 @@ def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[st
 
     `preset` says that the prompt had already written the role; `recipients` are the tools on offer.
     """
-    repairs: list[str] = []
+    repairs: list[Repair] = []
     forged, author = _role(parts[0].text, preset, repairs)
     if forged is not None:
         return Header(Channel.COMMENTARY, forged=forged)
@@ -81,24 +90,34 @@ def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[st
         words[part.marker] += others
         if names:
             named[place] = names
+            if part.marker == "constrain":
+                repairs.append(Repair("a channel in the place of a content type was read"))
         if part.marker == "channel":
             is_doubtful = not names and (is_doubtful or not {*_BARE_TYPES}.issuperset(others))
+    thinks = any(_shown_least(names) is Channel.ANALYSIS for names in named.values())
     tools, glued = _tools(parts, _withdrawn(named), recipients, repairs)
     recipient = _recipient(tools, recipients, repairs)
+    called = (name for name, counts in tools.items() if counts)
+    if thinks and recipient is not None and not any(_is_on_offer(name, recipients) for name in called):
+        repairs.append(
+            Repair(f"a call of what is not on offer was read as reasoning: {recipient}", recipient)
+        )
+        recipient = None
     is_doubtful |= bool(tools) and recipient is None
-    channel = _channel(named, words, recipient, is_doubtful, repairs)
+    is_built_in = recipient in recipients and recipient.split(".", maxsplit=1)[0] in _BUILT_IN
+    unsaid = Channel.ANALYSIS if is_built_in else Channel.COMMENTARY
+    channel = _channel(named, words, recipient, repairs, unsaid=unsaid, is_doubtful=is_doubtful)
     markers = [part.marker for part in parts]
     for marker in ("channel", "constrain"):
         if markers.count(marker) > 1:
-            repairs.append(f"a doubled <|{marker}|> was ignored")
+            repairs.append(Repair(f"a doubled <|{marker}|> was ignored"))
     content_type = _content_type(words, "constrain" in markers, repairs) or glued
     if extra := " ".join(word for group in words.values() for word in group):
-        repairs.append(f"extra words in a header were ignored: {extra}")
-    thinks = any(_shown_least(names) is Channel.ANALYSIS for names in named.values())
+        repairs.append(Repair(f"extra words in a header were ignored: {extra}", extra))
     return Header(channel, recipient, content_type, tuple(repairs), names_analysis=thinks)
 
 
-def _note_disorder(parts: Sequence[Part], repairs: list[str]) -> None:
+def _note_disorder(parts: Sequence[Part], repairs: list[Repair]) -> None:
     """Name what stands in an odd place, or at an odd distance."""
     is_late = is_spaced = False
     for part in parts:
@@ -106,22 +125,45 @@ def _note_disorder(parts: Sequence[Part], repairs: list[str]) -> None:
         is_late |= bool(_LATE_TO.search(part.text)) or (is_constraint and rest != part.text)
         is_spaced |= bool(_ODD_BLANKS.search(part.text)) or (is_constraint and rest.startswith(" "))
     if is_late:
-        repairs.append("a recipient after the content type was read")
+        repairs.append(Repair("a recipient after the content type was read"))
     if is_spaced:
-        repairs.append("blanks in a header were ignored")
+        repairs.append(Repair("blanks in a header were ignored"))
 
 
 def _divided(part: Part) -> tuple[list[str], list[str]]:
-    """The words of a part that name channels, and the others; of the author part only the first ones may."""
-    words = _TO.sub(lambda to: f" {to[1]} " if to[1] in [*Channel] else " ", part.text).split()
-    match part.marker:
-        case "channel":
-            return [word for word in words if _named(word)], [word for word in words if not _named(word)]
-        case "constrain":
-            return [], words
-        case "":
-            named = [*takewhile(_named, words)]
-            return named, words[len(named) :]
+    """The words of a part that name channels, and the others.
+
+    Everywhere they may name analysis; another channel only after its marker, or first in the author part.
+    """
+    words = _TO.sub(lambda to: f" {' '.join(_channels_like_names(to[1]))} ", part.text).split()
+    named = [word for word in words if _named(word)]
+    if part.marker != "channel":
+        first = [*takewhile(_named, words)] if part.marker == "" else []
+        named = first + [word for word in words[len(first) :] if Channel.ANALYSIS in _named(word)]
+    others = [*words]
+    for word in named:
+        others.remove(word)
+    return named, others
+
+
+def _letters(word: str) -> str:
+    """A word without case and punctuation, for comparisons."""
+    return re.sub(r"[\W_]", "", word.lower())
+
+
+def _is_nobody(recipient: str) -> bool:
+    return _NOBODY.fullmatch(_letters(recipient)) is not None
+
+
+def _is_on_offer(recipient: str, offered: frozenset[str]) -> bool:
+    """True of `functions.python`, too, as models write the name of a built-in tool."""
+    return recipient in offered or recipient.removeprefix(_FUNCTIONS) in offered
+
+
+def _channels_like_names(recipient: str) -> list[str]:
+    """The channels that are written like a recipient, with or without a content type glued to them."""
+    name = _GLUED.sub("", recipient)
+    return re.findall(_CHANNELS, _letters(name)) if _is_nobody(name) else []
 
 
 def _withdrawn(named: Mapping[int, list[str]]) -> range:
@@ -133,23 +175,23 @@ def _withdrawn(named: Mapping[int, list[str]]) -> range:
     return range(0 if 0 in named else 1, max(named)) if changes else range(0)
 
 
-def _role(text: str, preset: bool, repairs: list[str]) -> tuple[str | None, str]:
+def _role(text: str, preset: bool, repairs: list[Repair]) -> tuple[str | None, str]:
     """The forged role (None when the assistant speaks) and what follows the role words."""
     role = ROLE.match(text)
     if role is None:
         first = text.split(maxsplit=1)[:1]
-        if not preset and first and not first[0].startswith("to=") and not _named(first[0]):
+        if not preset and first and not first[0].startswith("to=") and not _begins(first[0]):
             return (first[0].split(":")[0] or first[0])[:40], ""
         if not preset:
-            repairs.append("a message without an author was read as the assistant's")
+            repairs.append(Repair("a message without an author was read as the assistant's"))
         return None, text
     if preset or role[0].strip() != "assistant":
-        repairs.append("a doubled role was ignored")
+        repairs.append(Repair("a doubled role was ignored"))
     return None, text[role.end() :]
 
 
 def _tools(
-    parts: Sequence[Part], withdrawn: Container[int], offered: frozenset[str], repairs: list[str]
+    parts: Sequence[Part], withdrawn: Container[int], offered: frozenset[str], repairs: list[Repair]
 ) -> tuple[dict[str, bool], str | None]:
     """The tools named, each with whether that still counts, and a content type that was glued to a name."""
     glued: str | None = None
@@ -157,34 +199,37 @@ def _tools(
     mentions = [(place, name) for place, part in enumerate(parts) for name in _TO.findall(part.text)]
     for place, written in mentions:
         cut = _GLUED.sub("", written)
-        name = cut if cut in offered and written not in offered else written
+        is_glued = written not in offered and (cut in offered or (bool(_letters(cut)) and _is_nobody(cut)))
+        name = cut if is_glued else written
         if name != written:
             glued = written.removeprefix(name)
-            repairs.append(f"a content type glued to the name {name} was split off")
-        if name in NOT_TOOLS:
-            repairs.append(f"to={name} names no tool and was ignored")
+            repairs.append(Repair(f"a content type glued to the name {name} was split off", name))
+        if name not in offered and _is_nobody(name):
+            repairs.append(Repair(f"to={name} names no tool and was ignored", name))
             continue
         if name in tools:
-            repairs.append(f"{name} was named twice")
+            repairs.append(Repair(f"{name} was named twice", name))
         tools[name] = tools.get(name, False) or place not in withdrawn
     return tools, glued
 
 
-def _recipient(tools: Mapping[str, bool], offered: frozenset[str], repairs: list[str]) -> str | None:
+def _recipient(tools: Mapping[str, bool], offered: frozenset[str], repairs: list[Repair]) -> str | None:
     """The tool called; the names of several, where it is not known which."""
     named = [*tools]
     if tools and not any(tools.values()):
-        repairs.append(f"a call before the channel changed was ignored: {' '.join(named)}")
+        before = " ".join(named)
+        repairs.append(Repair(f"a call before the channel changed was ignored: {before}", before))
         return None
     if len(named) > 1:
         on_offer = [name for name in named if name in offered]
-        if len(on_offer) != 1:
-            repairs.append("a call to more than one tool")
+        if len(on_offer) != 1 or not tools[on_offer[0]]:
+            repairs.append(Repair("a call to more than one tool"))
             return " and ".join(named)
-        repairs.append(f"a call to more than one tool was read as one to {on_offer[0]}: {' '.join(named)}")
+        told = f"a call to more than one tool was read as one to {on_offer[0]}: {' '.join(named)}"
+        repairs.append(Repair(told, " ".join(named)))
         named = on_offer
     if named and not _NAME.fullmatch(named[0]):
-        repairs.append("a tool's name with odd characters")
+        repairs.append(Repair("a tool's name with odd characters"))
     return named[0] if named else None
 
 
@@ -192,10 +237,15 @@ def _channel(
     named: Mapping[int, list[str]],
     words: Mapping[str, list[str]],
     recipient: str | None,
+    repairs: list[Repair],
+    *,
+    unsaid: Channel,
     is_doubtful: bool,
-    repairs: list[str],
 ) -> Channel:
-    """The channel, by what names one in each part; words that are none at all are taken out of the others."""
+    """The channel, by what names one in each part; words that are none at all are taken out of the others.
+
+    `unsaid` is the channel of a call that names none.
+    """
     if named:
         said = [_shown_least(names) for names in named.values()]
         is_reasoning = recipient is None and Channel.ANALYSIS in said
@@ -205,20 +255,21 @@ def _channel(
             channel = Channel.COMMENTARY
         written = [word for names in named.values() for word in names]
         if written != [channel.value]:
-            repairs.append(f"the channel {' '.join(written)!r} was read as {channel.value}")
+            quote = repr(" ".join(written))
+            repairs.append(Repair(f"the channel {quote} was read as {channel.value}", quote))
         elif 0 in named:
-            repairs.append(f"the channel {channel.value} was read without its marker")
+            repairs.append(Repair(f"the channel {channel.value} was read without its marker"))
         return channel
     marked, author = words["channel"], words[""]
     if recipient is not None:
-        repairs.append("a call without a channel")
-        return Channel.ANALYSIS if recipient.split(".", maxsplit=1)[0] in _BUILT_IN else Channel.COMMENTARY
+        repairs.append(Repair("a call without a channel"))
+        return unsaid
     if not marked and not author:
-        repairs.append("a message without a channel was read as the answer")
+        repairs.append(Repair("a message without a channel was read as the answer"))
         return Channel.FINAL
     unknown = " ".join(marked or author)
     marked.clear() if marked else author.clear()
-    repairs.append(f"the unknown channel {unknown!r} was read as commentary")
+    repairs.append(Repair(f"the unknown channel {unknown!r} was read as commentary", repr(unknown)))
     return Channel.COMMENTARY
 
 
@@ -228,16 +279,21 @@ def _shown_least(names: Sequence[str]) -> Channel:
 
 
 def _named(word: str) -> list[Channel]:
-    """The channels that a word names; none unless it begins with one.
+    """The channels that a word names; none but analysis unless it begins with one.
 
     `analysis` and `commentary` may have lost their end or have something glued to them. `final` may not, but
     for being doubled or followed by something that is no letter: what is doubtful is no answer.
     """
-    letters = re.findall(r"[a-z]+", word.lower())
-    if not letters or not word.lower().startswith(letters[0]):
-        return []
-    channels = [_mended(run) for run in letters]
-    return [channel for channel in channels if channel] if channels[0] else []
+    channels = [channel for run in re.findall(r"[a-z]+", word.lower()) if (channel := _mended(run))]
+    if Channel.ANALYSIS in _letters(word):
+        channels.append(Channel.ANALYSIS)
+    return channels if _begins(word) else [*filter(Channel.ANALYSIS.__eq__, channels)]
+
+
+def _begins(word: str) -> bool:
+    """True where a word begins with a channel's name."""
+    letters = re.match(r"[a-z]+", word.lower())
+    return letters is not None and _mended(letters[0]) is not None
 
 
 def _mended(word: str) -> Channel | None:
@@ -249,12 +305,12 @@ def _mended(word: str) -> Channel | None:
     return None if channel is Channel.FINAL and names[0] != word else channel
 
 
-def _content_type(words: dict[str, list[str]], constrained: bool, repairs: list[str]) -> str | None:
+def _content_type(words: dict[str, list[str]], constrained: bool, repairs: list[Repair]) -> str | None:
     """The content type, taken out of the words."""
     if constrained:
         if words["constrain"] and _TYPE.fullmatch(words["constrain"][0]):
             return CONSTRAIN + words["constrain"].pop(0)
-        repairs.append("a constraint without a type was ignored")
+        repairs.append(Repair("a constraint without a type was ignored"))
     for group in (words["channel"], words[""]):
         if group and group[0] in _BARE_TYPES:
             return group.pop(0)

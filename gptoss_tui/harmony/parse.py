@@ -18,7 +18,7 @@ from dataclasses import astuple, dataclass
 from enum import Enum, auto
 from typing import Literal
 
-from .header import ROLE, Header, Part, read_header
+from .header import ROLE, Header, Part, Repair, read_header
 from .message import Channel, Message, Role
 from .vocabulary import ControlTokens, Decoder
 
@@ -58,13 +58,6 @@ class Closed:
     ending: Ending
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """Something was malformed; `what` says how it was read."""
-
-    what: str
-
-
 Piece = Opened | Text | Closed | Repair
 
 
@@ -79,8 +72,9 @@ class Parser:
     """Reads one sample, token by token.
 
     It begins where `render` ends: after `<|start|>assistant`, or inside a message on `channel` when the
-    prompt already wrote that header. `recipients` are the tools on offer; they only help to mend a name with
-    a content type glued to it, and to choose where a header names two tools. Attributes: `ids`, every id fed;
+    prompt already wrote that header. `recipients` are the tools on offer: a message on analysis to anybody
+    else is reasoning; they also help to mend a name with a content type glued to it, and to choose where a
+    header names two tools. Attributes: `ids`, every id fed;
     `ended`, True when nothing more will be read.
     """
 
@@ -160,8 +154,7 @@ class Parser:
         header = self._read_header()
         if header.forged is not None:
             return self._refuse(header.forged)
-        repairs: list[Piece] = [Repair(what) for what in header.repairs]
-        return [*repairs, self._begin(Opened(header.channel, header.recipient, header.content_type))]
+        return [*header.repairs, self._begin(Opened(header.channel, header.recipient, header.content_type))]
 
     def _restart_header(self) -> list[Piece]:
         """`<|start|>` inside a header."""
@@ -326,7 +319,7 @@ class Parser:
 
     def _refuse(self, author: str) -> list[Piece]:
         self._header, self._state = [], _State.ENDED
-        return [Repair(f"the model tried to speak as {author}; removed")]
+        return [Repair(f"the model tried to speak as {author}; removed", author)]
 
     def _is_meaningless(self, token: int) -> bool:
         """True for what is outside the vocabulary, and for special tokens that harmony does not know."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from ..harmony.header import Repair
 from ..harmony.message import Channel, Role
-from ..harmony.parse import Closed, Opened, Parser, Repair
+from ..harmony.parse import Closed, Opened, Parser
 from ..harmony.vocabulary import ControlTokens, Tokenizer
 
 Kind = Literal["control", "header", "body", "unread"]

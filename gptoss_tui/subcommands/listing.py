@@ -17,7 +17,9 @@ def read_samples(held: Held, tokenizer: Tokenizer) -> Iterator[list[Block]]:
     """Each sample of the conversation as the parser reads it."""
     for one in held.sampled:
         names = {f"functions.{function.name}" for function in one.developer.functions}
-        recipients = frozenset(names | ({"python"} if one.system.python else set()))
+        names |= {"python"} if one.system.python else set()
+        names |= {f"browser.{name}" for name in ("search", "open", "find")} if one.system.browser else set()
+        recipients = frozenset(names)
         yield read_sample(one.ids, tokenizer, recipients=recipients, channel=one.channel)
 
 

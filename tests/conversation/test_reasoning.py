@@ -111,6 +111,14 @@ async def test_what_is_hidden_stays_so_when_a_turn_ends_early(stage: StageMaker)
         "<|channel|>final<|channel|>commentary<|channel|>analysis",
         "<|channel|>commentary to=functions.echo<|channel|>analysis",
         "<|channel|>analysis<|channel|>final",
+        "<|channel|>analysis to=Assistant",
+        "<|channel|>analysis to=someone",
+        "<|channel|>commentary to=Analysis",
+        "<|channel|>commentary (analysis)",
+        "<|channel|>final<|constrain|>analysis",
+        "<|channel|>analysis It is hunter2",
+        "<|channel|>analysis to=hunter2",
+        "<|channel|>hunter2 analysis to=assistant/hunter2",
         "<|channel|>commentary<|message|>Let me see.<|channel|>analysis",
     ],
 )
@@ -124,6 +132,7 @@ async def test_no_header_passes_the_policy(
     for events in (await s.play("hi"), await played(stage, withhold, script, constrain_headers=False)):
         deltas = "".join(str(event.as_json().get("delta", "")) for event in events)
         assert "hunter2" not in deltas + str([event.as_json() for event in events])
+        assert any(isinstance(event, Repaired) for event in events)
         assert isinstance(events[-1], Completed)
         assert events[-1].output_text == "Hello."
     assert not tool.calls

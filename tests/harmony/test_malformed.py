@@ -162,6 +162,11 @@ ROWS = {
         [(A, f"{WEATHER} and python", None, "x")],
         "more than one tool",
     ),
+    "a tool before the channel changes is not called for another that no tool is": Row(
+        f"<|channel|>commentary to={WEATHER}<|channel|>analysis to=someone{X}",
+        [(A, None, None, "x")],
+        "not on offer",
+    ),
     "reasoning inside speech": Row(
         f"<|channel|>commentary<|message|>Let me see.<|channel|>analysis{X}",
         [(C, None, None, "Let me see."), (A, None, None, "x")],
@@ -241,7 +246,59 @@ ROWS = {
         "sgl-project/sglang#35299",
     ),
     "two recipients of which none is on offer": Row(
-        " to=a<|channel|>analysis to=b<|message|>x<|call|>", [(A, "a and b", None, "x")], "more than one"
+        " to=a<|channel|>commentary to=b<|message|>x<|call|>", [(C, "a and b", None, "x")], "more than one"
+    ),
+    "two recipients on analysis of which none is on offer": Row(
+        " to=a<|channel|>analysis to=b<|message|>x<|call|>", [(A, None, None, "x")], "not on offer"
+    ),
+    "a recipient on analysis that is not on offer": Row(
+        f"<|channel|>analysis to=someone{X}", [(A, None, None, "x")], "not on offer"
+    ),
+    "a recipient on commentary that is not on offer": Row(
+        "<|channel|>commentary to=someone<|message|>x<|call|>", [(C, "someone", None, "x")], None
+    ),
+    "a built-in tool under the name of a function": Row(
+        "<|channel|>analysis to=functions.python code<|message|>x<|call|>",
+        [(A, "functions.python", "code", "x")],
+        None,
+    ),
+    "a built-in tool without a channel that is not on offer": Row(
+        " to=browser.search<|message|>x<|call|>", [(C, "browser.search", None, "x")], "without a channel"
+    ),
+    "the assistant in capitals": Row(
+        f"<|channel|>analysis to=Assistant{X}", [(A, None, None, "x")], "to=Assistant names no tool"
+    ),
+    "the assistant and a full stop": Row(
+        f"<|channel|>commentary to=assistant.{X}", [(C, None, None, "x")], "to=assistant. names no tool"
+    ),
+    "the assistant and a colon in the author part": Row(
+        f" to=assistant:<|channel|>analysis{X}", [(A, None, None, "x")], "to=assistant: names no tool"
+    ),
+    "the assistant and a channel glued to it": Row(
+        f"<|channel|>commentary to=assistantanalysis{X}", [(A, None, None, "x")], "names no tool"
+    ),
+    "the assistant and a content type glued to it": Row(
+        f"<|channel|>commentary to=assistantjson{X}", [(C, None, "json", "x")], "glued to the name assistant"
+    ),
+    "a channel like a recipient, in capitals": Row(
+        f"<|channel|>commentary to=Analysis{X}", [(A, None, None, "x")], "to=Analysis names no tool"
+    ),
+    "analysis after a full stop": Row(
+        f"<|channel|>commentary to=assistant<|channel|>.analysis{X}",
+        [(A, None, None, "x")],
+        "'commentary .analysis'",
+    ),
+    "analysis in quotation marks": Row(
+        f"<|channel|>commentary to=assistant<|channel|>“analysis”{X}", [(A, None, None, "x")], "“analysis”"
+    ),
+    "analysis in parentheses": Row(
+        f"<|channel|>commentary (analysis){X}", [(A, None, None, "x")], "read as analysis"
+    ),
+    "analysis for a content type": Row(
+        f"<|channel|>final<|constrain|>analysis{X}", [(A, None, None, "x")], "in the place of a content type"
+    ),
+    "final in parentheses is no answer": Row(
+        f"<|channel|>(final){X}", [(C, None, None, "x")], "unknown channel '(final)'"
     ),
     "a tool's name that no tool has": Row(
         "<|channel|>commentary to=functions.f\u202e<|message|>x<|call|>",
@@ -487,6 +544,33 @@ def test_under_no_header_is_reasoning_said_aloud(read: Reader, before: list[str]
         assert all("analysis" in part for part in changes), "a tool named before the channel changed"
 
 
+MARKED = ["", ".", ":", "(", ")", "“", "”", "*", "-", "_", "\u200b", "\u202e", "?!"]
+CASES: list[Callable[[str], str]] = [str.lower, str.upper, str.capitalize, str.swapcase, "{}".format]
+
+
+@given(
+    st.sampled_from(["", *Channel, "commentary to=assistant<|channel|>", "final<|constrain|>", "well, "]),
+    st.sampled_from([" ", "<|channel|>", "<|constrain|>", " to=", " to=assistant", " to=User."]),
+    st.tuples(st.sampled_from(MARKED), st.sampled_from(CASES), st.sampled_from(MARKED)),
+    st.sampled_from(["", " to=Assistant", " to=someone", " to=assistant:", " json", " to=pythn code"]),
+    st.sampled_from(["<|end|>", "<|return|>", "<|call|>"]),
+)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_however_analysis_is_named_it_is_reasoning(
+    read: Reader,
+    before: str,
+    place: str,
+    spelling: tuple[str, Callable[[str], str], str],
+    after: str,
+    end: str,
+) -> None:
+    """In any case and punctuation, after any marker, where no tool on offer is called."""
+    opening, case, closing = spelling
+    pieces = read(f"<|channel|>{before}{place}{opening}{case('analysis')}{closing}{after}<|message|>x{end}")
+    opened = next(piece for piece in pieces if isinstance(piece, Opened))
+    assert (opened.channel, opened.recipient) == (A, None)
+
+
 def test_a_header_that_never_ends_may_break_in_the_middle_of_a_character(read: Reader) -> None:
     sparkling_heart = [31446, 244]
     for before in (HEADER_BUDGET - 1, HEADER_BUDGET):
@@ -554,6 +638,6 @@ def test_two_answers_are_both_kept(read: Reader) -> None:
 def test_a_spelling_of_a_marker_in_a_header_is_no_marker(o200k: tiktoken.Encoding, read: Reader) -> None:
     """Headers are cut at token ids, never in decoded text (ggml-org/llama.cpp#15158)."""
     name = o200k.encode_ordinary(" to=python<|constrain|>json")
-    pieces = read([200005, 35644, *name, 200008, 16, 200012])
+    pieces = read([200005, 12606, 815, *name, 200008, 16, 200012])
     (closed,) = (piece for piece in pieces if isinstance(piece, Closed))
     assert closed.message.recipient == "python<|constrain|>json"

@@ -157,7 +157,8 @@ def written_otherwise(message: Message, tokenizer: tiktoken.Encoding) -> list[in
 
 def check_sample(tokenizer: tiktoken.Encoding, official: Any, judge: Judge, sample: list[Message]) -> None:
     ids = rendered(sample, tokenizer)
-    pieces = _pieces(Parser(tokenizer), ids)
+    offered = frozenset(message.recipient for message in sample if message.recipient)
+    pieces = _pieces(Parser(tokenizer, recipients=offered), ids)
     assert [piece.message for piece in pieces if isinstance(piece, Closed)] == sample
     assert not any(isinstance(piece, Repair) for piece in pieces)
     assert judge(ids, pieces) == "agrees"
@@ -195,7 +196,7 @@ def test_parsing_undoes_rendering_ten_thousand_times(
 @given(call=CALLED)
 def test_a_recipient_may_stand_on_either_side(o200k: tiktoken.Encoding, judge: Judge, call: Message) -> None:
     ids = written_otherwise(call, o200k)[2:]
-    pieces = _pieces(Parser(o200k), ids)
+    pieces = _pieces(Parser(o200k, recipients=frozenset({call.recipient or ""})), ids)
     assert [piece for piece in pieces if not isinstance(piece, Text)] == [
         Opened(call.channel or F, call.recipient, call.content_type),
         Closed(call, "call"),
@@ -223,7 +224,8 @@ def test_whatever_the_assistant_is_made_to_say_is_read_back(
     recipient = message.recipient and re.sub(r"[^A-Za-z0-9_.:/-]", "_", message.recipient)
     assume(recipient not in ("assistant", "user", "all"))
     ids = render_message(message, o200k)[2:]
-    (closed,) = (piece for piece in _pieces(Parser(o200k), ids) if isinstance(piece, Closed))
+    parser = Parser(o200k, recipients=frozenset({recipient or ""}))
+    (closed,) = (piece for piece in _pieces(parser, ids) if isinstance(piece, Closed))
     assert closed.message == replace(message, name=None, recipient=recipient)
 
 
