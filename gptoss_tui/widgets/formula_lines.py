@@ -19,7 +19,8 @@ _FENCES: Final = ("```", "~~~")
 
 def formula_lines(md: MarkdownIt) -> None:
     """Teach `md` to keep the lines of a formula together in one paragraph."""
-    md.block.ruler.before("table", "display", _display)
+    md.block.ruler.before("table", "display", _display, {"alt": ["paragraph"]})
+    md.block.ruler.before("table", "behind_quote", _behind_quote, {"alt": ["blockquote"]})
     md.block.ruler.before("lheading", "formula_lines", _mark)
 
 
@@ -28,19 +29,25 @@ def _display(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     mark = closing(_line(state, start))
     if mark is None or state.is_code_block(start):
         return False
+    if silent:  # a paragraph ends at the next empty line, such a formula does not
+        return start + 1 < end and state.isEmpty(start + 1)
     last = _closed_at(state, start, end, mark)
     if last is None:
         return False
-    if not silent:
-        state.line = last + 1
-        token = state.push("paragraph_open", "p", 1)
-        token.map = [start, state.line]
-        token = state.push("inline", "", 0)
-        token.content = state.getLines(start, state.line, state.blkIndent, False).strip()
-        token.map = [start, state.line]
-        token.children = []
-        state.push("paragraph_close", "p", -1)
+    state.line = last + 1
+    token = state.push("paragraph_open", "p", 1)
+    token.map = [start, state.line]
+    token = state.push("inline", "", 0)
+    token.content = state.getLines(start, state.line, state.blkIndent, False).strip()
+    token.map = [start, state.line]
+    token.children = []
+    state.push("paragraph_close", "p", -1)
     return True
+
+
+def _behind_quote(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A line that would lazily continue a quote ends it when it leaves a formula open."""
+    return silent and state.parentType == "blockquote" and bool(formulas(_line(state, start)).unclosed)
 
 
 def _closed_at(state: StateBlock, start: int, end: int, mark: str) -> int | None:
@@ -82,9 +89,11 @@ def _last(state: StateBlock, line: int, end: int) -> int:
     if not formulas(first).unclosed:
         return line
     lines = [first]
+    # A line that lazily continues a list item is outside of it, and so is its formula.
+    indent = state.blkIndent if state.sCount[line] >= state.blkIndent else 0
     for number in range(line + 1, min(end, line + _FARTHEST)):
         text = _line(state, number)
-        if not text or 0 <= state.sCount[number] < state.blkIndent:
+        if not text or 0 <= state.sCount[number] < indent:
             break
         lines.append(text)
     together = "\n".join([*lines, ""])

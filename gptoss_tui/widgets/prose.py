@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from textual.app import ComposeResult
@@ -13,6 +16,8 @@ from gptoss_tui.widgets.citation import without_targets
 from gptoss_tui.widgets.code import is_language
 from gptoss_tui.widgets.document import Document
 from gptoss_tui.widgets.plain_text import PlainText
+
+_log = logging.getLogger(__name__)
 
 # Layout costs time in proportion to the widgets on show. What exceeds this is shown as its source.
 _MOST_WIDGETS: Final = 1_000
@@ -51,44 +56,54 @@ class Prose(Vertical):
 
     async def flush(self) -> None:
         """Draw what was written since the last flush."""
-        tail = self.text[self._rendered :]
         if not self._full:
-            found = cut(tail, inside_lists=self._open_list_length < _LIST_BY_ITEM)
-            if found.closed and await self._settle(found):
-                tail = tail[found.closed :]
-        self._show_tail(tail)
+            await self._settle(partial(cut, inside_lists=self._open_list_length < _LIST_BY_ITEM))
+        self._show_tail()
 
     async def finish(self) -> None:
         """Draw the whole text in its final form."""
-        rest = self.text[self._rendered :]
-        if rest and not await self._settle(Cut(len(rest), *size(rest), whole=True)):
-            self._show_tail(rest)
+        await self._settle(lambda rest: Cut(len(rest), *size(rest), whole=True))
+        self._show_tail()
 
-    async def _settle(self, found: Cut) -> bool:
-        """Turn the settled start of the tail into Markdown; False when it is too large for that."""
-        self._full = (
-            self._widgets + found.widgets > _MOST_WIDGETS
-            or found.longest > _LONGEST_BLOCK
-            or found.deepest > _DEEPEST
-        )
-        if self._full:
-            return False
+    async def _settle(self, find: Callable[[str], Cut]) -> None:
+        """Turn what `find` calls settled into Markdown, unless it is too large or cannot be drawn."""
+        try:
+            found = find(self.text[self._rendered :])
+            self._full = (
+                self._widgets + found.widgets > _MOST_WIDGETS
+                or found.longest > _LONGEST_BLOCK
+                or found.deepest > _DEEPEST
+            )
+            if found.closed and not self._full:
+                await self._draw(found)
+        except Exception:  # the answer is on the screen as its source, whatever is wrong with the renderer
+            _log.exception("drawing Markdown")
+            self._full = True
+
+    async def _draw(self, found: Cut) -> None:
         settled = self.text[self._rendered : self._rendered + found.closed]
         tail = self.query_one(PlainText)
+        document, self._open_list = self._open_list, None
         with self.app.batch_update():
-            document = self._open_list or Document()
-            if document is not self._open_list:
+            is_new = document is None
+            document = document or Document()
+            if is_new:
                 await self.mount(document, before=tail)
-            await document.append(settled)
+            try:
+                await document.append(settled)
+            except Exception:
+                if is_new:
+                    await document.remove()
+                raise
             await tail.clear()
             tail.display = False
         self._rendered += found.closed
         self._widgets += found.widgets
         self._open_list = None if found.whole else document
         self._open_list_length = 0 if found.whole else self._open_list_length + found.closed
-        return True
 
-    def _show_tail(self, tail: str) -> None:
+    def _show_tail(self) -> None:
+        tail = self.text[self._rendered :]
         plain = self.query_one(PlainText)
         plain.display = bool(tail)
         fence = _FENCE.match(tail)

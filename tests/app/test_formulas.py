@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
+from gptoss_tui import widgets
 from gptoss_tui.app import ChatApp
 from gptoss_tui.harmony import Effort
 from gptoss_tui.widgets.formulas import formulas
@@ -147,6 +149,13 @@ READ = {
     "## The formula \\(a_i * b_i\\)": r"The formula \(a_i * b_i\)",
     "- \\(x_1*y_1\\)\n- $$ a\n  - b $$": r"• \(x_1*y_1\) • $$ a - b $$",
     "> \\[\n> - a\n> = b\n> \\]": r"▌\[ ▌- a ▌= b ▌\]",
+    "1. item:\n\\[\n- b\n\\]\n2. next": r"1. item: \[ - b \] 2. next",
+    "* a\n  * b\n \\[\n* c\n> d\n\\]\n* e": r"• a ▪ b \[ * c > d \] • e",
+    "+ c\n$$\n- 1\n= 3\n# 4\n> 5\n$$": "• c $$ - 1 = 3 # 4 > 5 $$",
+    "> text\n\\[\n- b\n\\]\nmore": r"▌ text \[ - b \] more",
+    "> a\nso \\[ x\n- b \\]\n- c": r"▌ a so \[ x - b \] • c",
+    "- > a\n  $$\n  > b\n  $$\n- c": "• ▌ a $$ > b $$ • c",
+    "1. a\n\\[\n\n- b\n\n\\]": r"1. a \[ - b \]",
     '[words](https://a.org "title") ![picture](a.png "its title") [](https://b.org)': (
         "words (title) 🖼  picture (its title) https://b.org"
     ),
@@ -181,6 +190,29 @@ def test_what_lies_too_deep_is_shown_as_its_source(reader: Reader) -> None:
     for text in (items + "\nafter", "> " * 30 + "quoted\n\nafter"):
         assert holds(reader.shown(text), text)
         assert holds(reader.shown(text, (5,)), text)
+
+
+@pytest.mark.parametrize("part", ["prose.cut", "prose.size", "document.code"])
+@pytest.mark.parametrize("steps", [(5,), (1000,)])
+@pytest.mark.parametrize(
+    "block", ["```python\nfaulty = 1\n```", "- one\n- two\n\n  ```\n  faulty\n  ```\n- three"]
+)
+def test_what_cannot_be_drawn_is_shown_as_its_source(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, part: str, steps: tuple[int, ...], block: str
+) -> None:
+    sound = attrgetter(part)(widgets)
+
+    def faulty(text: str, *rest: object, **options: object) -> object:
+        if "faulty" in text:
+            raise ArithmeticError
+        return sound(text, *rest, **options)
+
+    monkeypatch.setattr(f"gptoss_tui.widgets.{part}", faulty)
+    text = f"before\n\n{block}\n\nand *after* it"
+    shown = reader.shown(text, steps)
+    for word in ("before", "faulty", "and", "after", "it"):
+        assert shown.count(word) == 1
+    assert holds(shown.replace("•", "-"), "".join(c for c in text if c not in "`*").replace("python", ""))
 
 
 def test_a_rule_is_seen(reader: Reader) -> None:
@@ -264,6 +296,26 @@ BLOCKS = st.one_of(
     displayed("$$", "$$"),
     st.just("---"),
 )
+
+
+ABOVE = st.sampled_from(["- one", "7. one", "- one\n  - two", "> one", "> - one", "- > one", "text"])
+INNER = st.sampled_from(["- b", "+ c", "* d", "= e", "# f", "> g", "1. h", "---", "===", "| i |", "x"])
+
+
+@settings(max_examples=60)
+@given(
+    ABOVE,
+    st.integers(0, 3),
+    st.sampled_from([(r"\[", r"\]"), ("$$", "$$"), (r"\begin{x}", r"\end{x}"), (r"so \(y", r"\)")]),
+    st.lists(INNER, min_size=1, max_size=5),
+    STEPS,
+)
+def test_the_lines_of_a_formula_behind_a_block_are_shown_as_written(
+    reader: Reader, above: str, indent: int, marks: tuple[str, str], inner: list[str], steps: tuple[int, ...]
+) -> None:
+    formula = "\n".join(" " * indent + line for line in [marks[0], *inner, marks[1]])
+    shown = ink(reader.shown(f"{above}\n{formula}\n9. last", steps)).replace("▌", "")
+    assert ink(formula) in shown
 
 
 @settings(max_examples=40)
