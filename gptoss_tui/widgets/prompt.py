@@ -124,12 +124,13 @@ class Prompt(Vertical, Generic[AnswerT]):
         return early
 
     def _fit(self) -> None:
-        if not self.is_attached:
+        # Once it is answered it is taken apart, one widget after the other.
+        if not self.is_attached or self._ballot.is_over:
             return
         view = next(one for one in self.ancestors if isinstance(one, VerticalScroll | Screen))
         self.fit(view.size.height)
         self.call_after_refresh(self._scroll_to_end)
 
     def _scroll_to_end(self) -> None:
-        if self.is_attached:
+        if self.is_attached and not self._ballot.is_over:
             self.children[-1].scroll_visible(animate=False)
