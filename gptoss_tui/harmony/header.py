@@ -71,11 +71,13 @@ class Header:
     names_analysis: bool = False
 
 
-def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[str]) -> Header:
+def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[str] | None) -> Header:
     """Read a header, cut into its parts.
 
-    `preset` says that the prompt had already written the role; `recipients` are the tools on offer.
+    `preset` says that the prompt had already written the role; `recipients` are the tools on offer,
+    None when that is not known.
     """
+    offered = recipients or frozenset()
     repairs: list[Repair] = []
     forged, author = _role(parts[0].text, preset, repairs)
     if forged is not None:
@@ -95,16 +97,17 @@ def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[st
         if part.marker == "channel":
             is_doubtful = not names and (is_doubtful or not {*_BARE_TYPES}.issuperset(others))
     thinks = any(_shown_least(names) is Channel.ANALYSIS for names in named.values())
-    tools, glued = _tools(parts, _withdrawn(named), recipients, repairs)
-    recipient = _recipient(tools, recipients, repairs)
-    called = (name for name, counts in tools.items() if counts)
-    if thinks and recipient is not None and not any(_is_on_offer(name, recipients) for name in called):
+    tools, glued = _tools(parts, _withdrawn(named), offered, repairs)
+    recipient = _recipient(tools, offered, repairs)
+    called = [name for name, counts in tools.items() if counts]
+    can_run = recipients is None or any(_is_on_offer(name, offered) for name in called)
+    if thinks and recipient is not None and not can_run:
         repairs.append(
             Repair(f"a call of what is not on offer was read as reasoning: {recipient}", recipient)
         )
         recipient = None
     is_doubtful |= bool(tools) and recipient is None
-    is_built_in = recipient in recipients and recipient.split(".", maxsplit=1)[0] in _BUILT_IN
+    is_built_in = recipient in offered and recipient.split(".", maxsplit=1)[0] in _BUILT_IN
     unsaid = Channel.ANALYSIS if is_built_in else Channel.COMMENTARY
     channel = _channel(named, words, recipient, repairs, unsaid=unsaid, is_doubtful=is_doubtful)
     markers = [part.marker for part in parts]

@@ -73,16 +73,16 @@ class Parser:
 
     It begins where `render` ends: after `<|start|>assistant`, or inside a message on `channel` when the
     prompt already wrote that header. `recipients` are the tools on offer: a message on analysis to anybody
-    else is reasoning; they also help to mend a name with a content type glued to it, and to choose where a
-    header names two tools. Attributes: `ids`, every id fed;
-    `ended`, True when nothing more will be read.
+    else is reasoning, unless they are not known (None); they also help to mend a name with a content type
+    glued to it, and to choose where a header names two tools. Attributes: `ids`, every id fed; `ended`, True
+    when nothing more will be read.
     """
 
     def __init__(
         self,
         tokenizer: Decoder,
         *,
-        recipients: frozenset[str] = frozenset(),
+        recipients: frozenset[str] | None = None,
         channel: Channel | None = None,
     ) -> None:
         self._tokenizer = tokenizer

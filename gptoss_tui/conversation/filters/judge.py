@@ -77,7 +77,7 @@ class Judge:
         """The one message the model answers with; "" if there is not one, or if it was cut short."""
         prompt = await self._codec.render(conversation, Channel.FINAL)
         control = self._codec.control
-        parser = Parser(self._codec.table, channel=Channel.FINAL)
+        parser = Parser(self._codec.table, recipients=frozenset(), channel=Channel.FINAL)
         said: list[str] = []
         ended = False
         request = Request(tuple(prompt), _SAMPLING, control.stops, _one_word(control))
