@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Final
 
 from .conversation.printable import printable
-from .workers.log import log_path
+from .workers.log import KEPT, log_path
 
 LARGEST: Final = 1 << 20
-"""Bytes of a file; two older ones are kept beside it."""
+"""Bytes of a file; older ones are kept beside it, as of every log."""
 
 
 class ScreenLog(RotatingFileHandler):
     """Takes every warning and error of this process. The file is made with the first of them."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, maxBytes=LARGEST, backupCount=2, delay=True)
+        super().__init__(path, maxBytes=LARGEST, backupCount=KEPT - 1, delay=True)
         self.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
         self.setLevel(logging.WARNING)
         self.path = path

@@ -31,7 +31,6 @@ _LAST_BREATH_S = 3.0
 _LOOK_S = 0.005
 """How often a child that is about to end is looked at."""
 
-
 _PIECE = 1 << 16
 """Bytes that are read at a time, at most: what a pipe holds."""
 

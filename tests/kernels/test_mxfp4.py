@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor
@@ -64,7 +64,6 @@ def test_the_last_scale_spoils_no_neighbour() -> None:
 
 
 @given(blocks_of_32)
-@settings(deadline=None)
 def test_each_value_is_the_nearest_under_a_scale_no_worse_than_the_standard(values: np.ndarray) -> None:
     blocks, scales = mxfp4.encode(torch.from_numpy(values))
     assert blocks.shape == (2, 2, 16) and scales.shape == (2, 2)
@@ -84,7 +83,6 @@ def test_each_value_is_the_nearest_under_a_scale_no_worse_than_the_standard(valu
 
 
 @given(blocks_of_32)
-@settings(deadline=None)
 def test_encoding_again_changes_nothing(values: np.ndarray) -> None:
     once = mxfp4.decode(*mxfp4.encode(torch.from_numpy(values)), torch.float32)
     assert torch.equal(mxfp4.decode(*mxfp4.encode(once), torch.float32), once)

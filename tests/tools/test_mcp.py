@@ -478,7 +478,6 @@ REST = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}  # of whi
 
 
 @given(st.lists(TOOL | JSON, max_size=4), st.sampled_from(["2024-11-05", "2025-11-25", "2026-07-28"]))
-@settings(deadline=None)
 async def test_no_tool_of_a_listing_is_more_than_its_own_trouble(tools: list[Any], version: str) -> None:
     """Whatever a listing holds, the SDK takes what the sieve lets through, and the good tool is in it."""
     sieve = Sieve(lambda: version)

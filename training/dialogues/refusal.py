@@ -1,4 +1,7 @@
-"""Refusing what is harmful and not what only sounds so, and answering despair with care."""
+"""Refusing what is harmful and not what only sounds so, and answering despair with care.
+
+Nearly all of it is phrasings of this one subject.
+"""
 
 from __future__ import annotations
 
