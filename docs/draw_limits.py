@@ -10,18 +10,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from gptoss_tui import log
-from gptoss_tui.conversation import collected, loops, response_format, sources, toolbox, turn
-from gptoss_tui.conversation.filters.function import FunctionFilter
-from gptoss_tui.conversation.filters.judge import Judge
+from gptoss_tui.agent import repetition as loops
+from gptoss_tui.agent import response_format, turn
+from gptoss_tui.agent.filters.function import FunctionFilter
+from gptoss_tui.agent.filters.judge import Judge
+from gptoss_tui.calls import output as collected
+from gptoss_tui.calls import sources, toolbox
 from gptoss_tui.harmony import schema as told_schema
 from gptoss_tui.model.checkpoint import checkpoint_at
 from gptoss_tui.model.config import GPT_OSS_20B
 from gptoss_tui.model.constraint import schema as enforced_schema
 from gptoss_tui.model.demo import checkpoint_path
-from gptoss_tui.pictures import reader as picture_reader
-from gptoss_tui.pictures import worker as picture_worker
-from gptoss_tui.screens import session
 from gptoss_tui.settings import Settings
 from gptoss_tui.tools import excerpt
 from gptoss_tui.tools.browser import bounds, indexer, lines
@@ -32,7 +31,11 @@ from gptoss_tui.tools.mcp import config, listing, server, sieve, stdio
 from gptoss_tui.tools.python import cell, console, kernel
 from gptoss_tui.tools.python import tool as python
 from gptoss_tui.tools.sandbox import limits as sandbox
-from gptoss_tui.widgets import composer, user_message
+from gptoss_tui.tui import log
+from gptoss_tui.tui.pictures import reader as picture_reader
+from gptoss_tui.tui.pictures import worker as picture_worker
+from gptoss_tui.tui.screens import session
+from gptoss_tui.tui.widgets import composer, user_message
 from gptoss_tui.workers import log as workers_log
 
 DOCUMENT = Path(__file__).with_name("limits.md")

@@ -16,9 +16,9 @@ from time import monotonic
 from textual.app import App
 from textual.pilot import Pilot
 
-from gptoss_tui.app import ChatApp
-from gptoss_tui.assemble import open_chat
+from gptoss_tui.assemble.assemble import open_chat
 from gptoss_tui.settings import Settings
+from gptoss_tui.tui.app import ChatApp
 
 PICTURE = Path(__file__).with_name("screenshot.svg")
 SAID = ("Hello, I am Ada.", "What is 417 * 38?")

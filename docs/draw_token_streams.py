@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import tiktoken
+from gptoss_tui.cli.main.subcommands.anatomy import Block, dissect, read_sample
+from gptoss_tui.cli.main.subcommands.page import Page, count, title
 
 from gptoss_tui.harmony import (
     Channel,
@@ -33,8 +35,6 @@ from gptoss_tui.harmony import (
 )
 from gptoss_tui.harmony.render import developer_text, system_text
 from gptoss_tui.harmony.vocabulary import ControlTokens
-from gptoss_tui.subcommands.anatomy import Block, dissect, read_sample
-from gptoss_tui.subcommands.page import Page, count, title
 
 DOCUMENT = Path(__file__).with_name("harmony.md")
 WIDTH = 92

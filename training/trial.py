@@ -1,4 +1,4 @@
-"""Held-out dialogues through the product: its engine, codec, turn loop, parser and tools."""
+"""Held-out dialogues through the product: its engine, renderer, turn loop, parser and tools."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gptoss_tui.conversation.approval import Nobody
-from gptoss_tui.conversation.codec import Codec
-from gptoss_tui.conversation.consent.consent import Consent
-from gptoss_tui.conversation.terms import Terms
-from gptoss_tui.conversation.toolbox import Toolbox
-from gptoss_tui.conversation.turn import Turn as ProductTurn
+from gptoss_tui.agent.options import Options
+from gptoss_tui.agent.renderer import Renderer
+from gptoss_tui.agent.turn import Turn as ProductTurn
+from gptoss_tui.calls.toolbox import Toolbox
 from gptoss_tui.harmony.message import Channel, Conversation, Effort, Function, Message, ResponseFormat, Role
 from gptoss_tui.model.engine import Sampling
 from gptoss_tui.model.engine.local import LocalEngine
+from gptoss_tui.permissions.policy import Permissions
+from gptoss_tui.permissions.question import Nobody
 from gptoss_tui.tools import Output, Tool
 from gptoss_tui.tools.browser import browser_tools
 from gptoss_tui.tools.browser.citations import Citation, Mark, ShownPages, split
@@ -87,18 +87,18 @@ class Outcome:
 
 
 class Trial:
-    """A checkpoint under test; one engine, one codec and one Python for all dialogues."""
+    """A checkpoint under test; one engine, one renderer and one Python for all dialogues."""
 
     def __init__(self, checkpoint: Path, *, threads: int | None = None, temperature: float = 0.0) -> None:
         self._engine = LocalEngine(checkpoint, name="demo", device="cpu", threads=threads)
-        self._codec = Codec(checkpoint)
+        self._renderer = Renderer(checkpoint)
         self._python = PythonTool()
-        self._terms = Terms(sampling=Sampling(temperature), max_tool_calls=8)
+        self._terms = Options(sampling=Sampling(temperature), max_tool_calls=8)
         self._count = itertools.count()
 
     async def start(self) -> None:
         """Load the model."""
-        await self._codec.start()
+        await self._renderer.start()
         async for _ in self._engine.load():
             pass
 
@@ -106,7 +106,7 @@ class Trial:
         """Give back the processes."""
         await self._engine.close()
         await self._python.close()
-        await self._codec.close()
+        await self._renderer.close()
 
     async def play(self, dialogue: Dialogue) -> Outcome:
         """Play the dialogue: the person's words come from it, all else from the model and the tools."""
@@ -130,8 +130,8 @@ class Trial:
             turn = Unconstrained(
                 conversation,
                 self._engine,
-                self._codec,
-                Toolbox(tools, Nobody(), Consent(bypass=True)),
+                self._renderer,
+                Toolbox(tools, Nobody(), Permissions(bypass=True)),
                 self._terms,
                 next_seed=lambda: next(self._count),
                 new_call_id=lambda: f"call_{next(self._count)}",

@@ -4,7 +4,6 @@ from .keys import KEYS
 from .settings import (
     TOOLS,
     Pictures,
-    Policy,
     Reasoning,
     Sandbox,
     Search,
@@ -18,7 +17,6 @@ __all__ = [
     "KEYS",
     "TOOLS",
     "Pictures",
-    "Policy",
     "Reasoning",
     "Sandbox",
     "Search",

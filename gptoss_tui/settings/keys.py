@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..harmony.message import Effort
-from ..rules import RuleError, Rules
+from ..permissions.policy import Policy
+from ..permissions.rules import RuleError, Rules
 from .permissions import read_permissions
-from .settings import TOOLS, Pictures, Policy, Reasoning, Sandbox, Search, Servers, SettingsError
+from .settings import TOOLS, Pictures, Reasoning, Sandbox, Search, Servers, SettingsError
 
 _FILE = re.compile(r"/|\.py(:\w+)?$")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..kinds import Kind, address_pattern
 from ..kinds.glob import parts
-from ..rules import FIRST, Rule, RuleError, Rules, properties_of, read_rules, with_first
+from ..permissions.rules import FIRST, Rule, RuleError, Rules, properties_of, read_rules, with_first
 
 
 def read_permissions(table: Mapping[str, object]) -> Rules:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..harmony.message import Effort
-from ..rules import Rules
+from ..permissions.policy import Policy
+from ..permissions.rules import Rules
 
 TOOLS = ("python", "browser")
 Reasoning = Literal["folded", "hidden", "raw"]
 Search = Literal["duckduckgo", "searxng", "exa", "you", "brave", "offline"]
 Pictures = Literal["auto", "kitty", "sixel", "blocks", "off"]
 Sandbox = Literal["read-only", "workspace-write", "danger-full-access"]
-Policy = Literal["untrusted", "on-request", "never"]
 
 
 class SettingsError(Exception):

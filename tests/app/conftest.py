@@ -15,20 +15,20 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from gptoss_tui.app import ChatApp
-from gptoss_tui.conversation.chat import Chat
-from gptoss_tui.conversation.codec import Codec
-from gptoss_tui.conversation.consent.consent import Consent
-from gptoss_tui.conversation.filters.filter import ReasoningFilter
-from gptoss_tui.conversation.reasoning import ReasoningPolicy
-from gptoss_tui.conversation.store import Store
-from gptoss_tui.conversation.terms import Terms
-from gptoss_tui.draft import Draft
+from gptoss_tui.agent.chat import Chat
+from gptoss_tui.agent.filters.filter import ReasoningFilter
+from gptoss_tui.agent.options import Options
+from gptoss_tui.agent.reasoning import ReasoningPolicy
+from gptoss_tui.agent.renderer import Renderer
 from gptoss_tui.harmony import Effort, ResponseFormat
+from gptoss_tui.history.store import Store
 from gptoss_tui.model import load_tokenizer
+from gptoss_tui.permissions.policy import Permissions
 from gptoss_tui.settings import Reasoning
 from gptoss_tui.tools import Output, Reach, Risk, Source, Tool
-from gptoss_tui.widgets.composer import Composer
+from gptoss_tui.tui.app import ChatApp
+from gptoss_tui.tui.draft import Draft
+from gptoss_tui.tui.widgets.composer import Composer
 
 Predicate = Callable[[], object]
 
@@ -108,7 +108,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callab
     return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
-class _KeptCodec(Codec):
+class _KeptRenderer(Renderer):
     """Stays open from test to test: its child takes a second to start."""
 
     async def close(self) -> None:
@@ -116,11 +116,11 @@ class _KeptCodec(Codec):
 
 
 @pytest.fixture(scope="session")
-def codec(checkpoint: Path) -> Iterator[Codec]:
-    kept = _KeptCodec(checkpoint)
+def renderer(checkpoint: Path) -> Iterator[Renderer]:
+    kept = _KeptRenderer(checkpoint)
     asyncio.run(kept.start())
     yield kept
-    asyncio.run(Codec.close(kept))
+    asyncio.run(Renderer.close(kept))
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +137,7 @@ def repeat() -> type[Repeat]:
 
 @pytest.fixture
 def stage(
-    checkpoint: Path, codec: Codec, scripted_engine: Any, caplog: pytest.LogCaptureFixture
+    checkpoint: Path, renderer: Renderer, scripted_engine: Any, caplog: pytest.LogCaptureFixture
 ) -> StageMaker:
     """A function `(*scripts, tools, pause, context, size, hold, ...)` that runs the application."""
     tokenizer = load_tokenizer(checkpoint)
@@ -157,7 +157,7 @@ def stage(
         response_format: ResponseFormat | None = None,
         reasoning: Reasoning = "folded",
         judge: ReasoningFilter | None = None,
-        consent: Consent | None = None,
+        permissions: Permissions | None = None,
         max_tool_calls: int = 32,
         danger: str = "",
         draft: Draft | None = None,
@@ -166,16 +166,16 @@ def stage(
         app = ChatApp(
             lambda person: Chat(
                 engine,
-                codec,
+                renderer,
                 tools,
                 person,
                 model="scripted",
                 sources=sources,
                 store=store,
                 resume=resume,
-                terms=Terms(response_format=response_format, max_tool_calls=max_tool_calls),
+                options=Options(response_format=response_format, max_tool_calls=max_tool_calls),
                 reasoning=ReasoningPolicy(hidden=reasoning == "hidden", judge=judge),
-                consent=consent,
+                permissions=permissions,
             ),
             model="scripted",
             effort=Effort.MEDIUM,

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from textual.widgets import Button, OptionList
 
-from gptoss_tui.conversation.consent.consent import Consent
-from gptoss_tui.conversation.consent.kept import KeptRules
-from gptoss_tui.conversation.events import ToolOutput
-from gptoss_tui.rules import read_rules
-from gptoss_tui.screens.help import HelpScreen
-from gptoss_tui.screens.permissions import PermissionsScreen
+from gptoss_tui.events.events import ToolOutput
+from gptoss_tui.permissions.always import LastingAnswers
+from gptoss_tui.permissions.policy import Permissions
+from gptoss_tui.permissions.rules import read_rules
 from gptoss_tui.tools import Output
-from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
-from gptoss_tui.widgets.composer import Composer
-from gptoss_tui.widgets.go_on_prompt import GoOnPrompt
-from gptoss_tui.widgets.line_editor import LineEditor
+from gptoss_tui.tui.screens.help import HelpScreen
+from gptoss_tui.tui.screens.permissions import PermissionsScreen
+from gptoss_tui.tui.widgets.approval_prompt import ApprovalPrompt
+from gptoss_tui.tui.widgets.composer import Composer
+from gptoss_tui.tui.widgets.go_on_prompt import GoOnPrompt
+from gptoss_tui.tui.widgets.line_editor import LineEditor
 
 StageMaker = Callable[..., Any]
 ToolMaker = Callable[..., Any]
@@ -35,7 +35,7 @@ BUTTONS = ("n  No", "y  Once", "a  This session", "A  Always", "e  Edit", "Esc  
 @pytest.fixture(autouse=True)
 def grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter than in life; test_tool_cards.py looks at what it is for."""
-    monkeypatch.setattr("gptoss_tui.widgets.prompt.GRACE_S", GRACE_S)
+    monkeypatch.setattr("gptoss_tui.tui.widgets.prompt.GRACE_S", GRACE_S)
 
 
 def call(arguments: str = '{"text": "x"}', recipient: str = "functions.repeat") -> str:
@@ -150,8 +150,10 @@ async def test_leaving_the_editor_leads_back_to_the_question(stage: StageMaker, 
 async def test_always_shows_its_rule_before_and_when_it_is_made(
     stage: StageMaker, repeat: ToolMaker, tmp_path: Path
 ) -> None:
-    kept = KeptRules(tmp_path / "permissions.json")
-    async with stage(call(), ANSWER, tools=[repeat(must_ask=True)], consent=Consent(kept=kept)) as s:
+    kept = LastingAnswers(tmp_path / "permissions.json")
+    async with stage(
+        call(), ANSWER, tools=[repeat(must_ask=True)], permissions=Permissions(lasting=kept)
+    ) as s:
         await s.ready()
         await s.say("go")
         await asked(s)
@@ -165,8 +167,8 @@ async def test_what_is_asked_every_time_offers_no_lasting_answer(
     stage: StageMaker, repeat: ToolMaker
 ) -> None:
     tool = repeat(must_ask=True)
-    consent = Consent(rules=read_rules({"ask": ["functions.*"]}))
-    async with stage(call(), ANSWER, tools=[tool], consent=consent) as s:
+    permissions = Permissions(rules=read_rules({"ask": ["functions.*"]}))
+    async with stage(call(), ANSWER, tools=[tool], permissions=permissions) as s:
         await s.ready()
         await s.say("go")
         await asked(s)
@@ -234,7 +236,7 @@ async def test_a_key_that_comes_too_early_starts_the_grace_again(
     stage: StageMaker, repeat: ToolMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("gptoss_tui.widgets.prompt.monotonic", lambda: clock[0])
+    monkeypatch.setattr("gptoss_tui.tui.widgets.prompt.monotonic", lambda: clock[0])
     tool = repeat(must_ask=True)
     async with stage(call(), ANSWER, tools=[tool]) as s:
         await s.ready()
@@ -260,7 +262,7 @@ async def test_what_was_typed_on_another_screen_answers_nothing(
         await asked(s)
         await s.pilot.press("f1")
         await s.until(lambda: isinstance(s.app.screen, HelpScreen))
-        monkeypatch.setattr("gptoss_tui.widgets.prompt.GRACE_S", 60.0)
+        monkeypatch.setattr("gptoss_tui.tui.widgets.prompt.GRACE_S", 60.0)
         await s.pilot.press("escape", "y")
         assert s.app.screen.query(ApprovalPrompt)
         assert tool.calls == []
@@ -269,7 +271,7 @@ async def test_what_was_typed_on_another_screen_answers_nothing(
 async def test_a_slow_call_says_when_it_will_be_ended(
     stage: StageMaker, repeat: ToolMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gptoss_tui.widgets.tool_card._COUNTDOWN_FROM_S", 0.0)
+    monkeypatch.setattr("gptoss_tui.tui.widgets.tool_card._COUNTDOWN_FROM_S", 0.0)
     over = asyncio.Event()
 
     class Slow(repeat):  # type: ignore[misc, valid-type]
@@ -306,11 +308,11 @@ async def test_many_calls_ask_whether_to_go_on(
 
 
 async def test_permissions_lists_and_revokes(stage: StageMaker, repeat: ToolMaker, tmp_path: Path) -> None:
-    kept = KeptRules(tmp_path / "permissions.json")
+    kept = LastingAnswers(tmp_path / "permissions.json")
     kept.add("functions.repeat", "")
     kept.add("browser.open(https://a.example/*)", "")
-    consent = Consent(rules=read_rules({"deny": ["functions.rm*"]}), kept=kept)
-    async with stage(tools=[repeat()], consent=consent) as s:
+    permissions = Permissions(rules=read_rules({"deny": ["functions.rm*"]}), lasting=kept)
+    async with stage(tools=[repeat()], permissions=permissions) as s:
         await s.ready()
         await s.say("/permissions")
         await s.until(lambda: isinstance(s.app.screen, PermissionsScreen))

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from textual.widgets import Button, Markdown
 
-from gptoss_tui.cli import main
-from gptoss_tui.conversation.browsing import open_browser
-from gptoss_tui.conversation.citing import cited, pages_of
-from gptoss_tui.conversation.events import Cited, Completed, OutputDelta, Timings, Usage
-from gptoss_tui.conversation.store import Session, Store
+from gptoss_tui.agent.citations import cited, pages_of
+from gptoss_tui.assemble.browser import open_browser
+from gptoss_tui.cli.main import main
+from gptoss_tui.cli.subcommands.markdown import as_markdown
+from gptoss_tui.events.events import Cited, Completed, OutputDelta, Timings, Usage
 from gptoss_tui.harmony import Channel, Message, Role
-from gptoss_tui.plain import AsText, as_json
+from gptoss_tui.history.store import Store, StoredSession
+from gptoss_tui.plain.show import AsText, as_json
 from gptoss_tui.settings import Settings
-from gptoss_tui.subcommands.markdown import as_markdown
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
 from gptoss_tui.tools.browser.viewport import estimate
-from gptoss_tui.widgets.citation import address, explained
-from gptoss_tui.widgets.prompt import GRACE_S
-from gptoss_tui.widgets.tool_card import ToolCard
+from gptoss_tui.tui.widgets.citation import address, explained
+from gptoss_tui.tui.widgets.prompt import GRACE_S
+from gptoss_tui.tui.widgets.tool_card import ToolCard
 
 StageMaker = Callable[..., Any]
 
@@ -184,7 +184,7 @@ def test_citations_as_text_and_as_json(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_an_export_links_to_the_pages() -> None:
-    session = Session("s1", "m", "2026-01-02", "", tuple(TURN))
+    session = StoredSession("s1", "m", "2026-01-02", "", tuple(TURN))
     assert as_markdown(session, TURN).endswith(f"\n\n{LINKED}\n")
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.app import ChatApp
-from gptoss_tui.assemble import open_chat
+from gptoss_tui.assemble.assemble import open_chat
 from gptoss_tui.settings import Settings
-from gptoss_tui.widgets.reasoning import Reasoning
+from gptoss_tui.tui.app import ChatApp
+from gptoss_tui.tui.widgets.reasoning import Reasoning
 
 Open = Callable[..., Any]
 
@@ -43,7 +43,7 @@ async def test_python_computes_and_the_answer_is_shown(session: Open) -> None:
         await s.until_shown("effort medium ·", 90)
         await s.ready()
         assert "● python  finished" in s.screen
-        *_, answer = s.app.screen._session.chat.conversation.messages
+        *_, answer = s.app.screen._player.chat.conversation.messages
         assert "15846" in answer.text
         assert answer.text.strip() in s.screen
         assert "▸ raw reasoning, unmoderated" in s.screen

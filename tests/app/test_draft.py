@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_tui.draft import Draft
 from gptoss_tui.model.engine import EngineError, Loading
-from gptoss_tui.widgets.composer import Composer
+from gptoss_tui.tui.draft import Draft
+from gptoss_tui.tui.widgets.composer import Composer
 
 ANSWER = "<|channel|>final<|message|>Hello there.<|return|>"
 
 WRITER = """
 import sys
 from pathlib import Path
-from gptoss_tui.draft import Draft
+from gptoss_tui.tui.draft import Draft
 
 draft = Draft(Path(sys.argv[1]))
 for draft.text in sys.argv[2:]:

@@ -10,11 +10,11 @@ from textual.geometry import Offset, Region
 from textual.widget import Widget
 from textual.widgets import TextArea
 
-from gptoss_tui.conversation.approval import Question
-from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
-from gptoss_tui.widgets.composer import Composer
-from gptoss_tui.widgets.line_editor import LineEditor
-from gptoss_tui.widgets.transcript import Transcript
+from gptoss_tui.permissions.question import Question
+from gptoss_tui.tui.widgets.approval_prompt import ApprovalPrompt
+from gptoss_tui.tui.widgets.composer import Composer
+from gptoss_tui.tui.widgets.line_editor import LineEditor
+from gptoss_tui.tui.widgets.transcript import Transcript
 
 SAYS_MUCH = (
     "<|channel|>analysis<|message|>Think.<|end|><|start|>assistant<|channel|>final<|message|># Title\n\n"

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from gptoss_tui.app import ChatApp
-from gptoss_tui.conversation.approval import Person
-from gptoss_tui.conversation.chat import Chat, ChatError
-from gptoss_tui.conversation.codec import Codec
+from gptoss_tui.agent.chat import Chat, ChatError
+from gptoss_tui.agent.renderer import Renderer
 from gptoss_tui.harmony import Effort
 from gptoss_tui.model.engine import EngineDied, EngineError, Generation, Item, Loading, Token
+from gptoss_tui.permissions.question import Person
+from gptoss_tui.tui.app import ChatApp
 
 ANSWER = "<|channel|>final<|message|>Hello there.<|return|>"
 
@@ -86,7 +86,7 @@ async def test_a_mistake_of_ours_does_not_end_the_chat(stage: Any) -> None:
         await s.until_shown("Hello there.")
 
 
-async def test_leaving_closes_the_engine(stage: Any, codec: Codec) -> None:
+async def test_leaving_closes_the_engine(stage: Any, renderer: Renderer) -> None:
     async with stage(ANSWER) as s:
         await s.ready()
         assert s.engine.info() is not None

@@ -14,11 +14,11 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
-from gptoss_tui import widgets
-from gptoss_tui.app import ChatApp
 from gptoss_tui.harmony import Effort
-from gptoss_tui.widgets.formulas import formulas
-from gptoss_tui.widgets.prose import Prose
+from gptoss_tui.tui import widgets
+from gptoss_tui.tui.app import ChatApp
+from gptoss_tui.tui.widgets.formulas import formulas
+from gptoss_tui.tui.widgets.prose import Prose
 
 StageMaker = Callable[..., Any]
 
@@ -207,7 +207,7 @@ def test_what_cannot_be_drawn_is_shown_as_its_source(
             raise ArithmeticError
         return sound(text, *rest, **options)
 
-    monkeypatch.setattr(f"gptoss_tui.widgets.{part}", faulty)
+    monkeypatch.setattr(f"gptoss_tui.tui.widgets.{part}", faulty)
     text = f"before\n\n{block}\n\nand *after* it"
     shown = reader.shown(text, steps)
     for word in ("before", "faulty", "and", "after", "it"):

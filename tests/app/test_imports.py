@@ -12,7 +12,7 @@ ALLOWED |= {"platformdirs", "typing_extensions"}
 PROGRAM = """
 import sys
 before = set(sys.modules)
-import gptoss_tui.app
+import gptoss_tui.tui.app
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(*sorted(name for name in new - sys.stdlib_module_names if not name.startswith("__")))
 """

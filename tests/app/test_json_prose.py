@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from textual.widgets.markdown import MarkdownFence
 
 from gptoss_tui.harmony import ResponseFormat
-from gptoss_tui.widgets.json_prose import JsonProse, Layout
+from gptoss_tui.tui.widgets.json_prose import JsonProse, Layout
 
 StageMaker = Callable[..., Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from gptoss_tui.log import LARGEST, ScreenLog
+from gptoss_tui.tui.log import LARGEST, ScreenLog
 
 
 def _record(message: str, error: Exception | None = None) -> logging.LogRecord:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gptoss_tui.tools import Output, Tool
-from gptoss_tui.widgets.picture import Picture
+from gptoss_tui.tui.widgets.picture import Picture
 
 StageMaker = Callable[..., Any]
 

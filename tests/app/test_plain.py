@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gptoss_tui.conversation.events import (
+from gptoss_tui.agent.reasoning import LABEL
+from gptoss_tui.events.events import (
     Completed,
     Created,
     Error,
@@ -23,8 +24,7 @@ from gptoss_tui.conversation.events import (
     ToolOutput,
     Usage,
 )
-from gptoss_tui.conversation.reasoning import LABEL
-from gptoss_tui.plain import AsText, as_json
+from gptoss_tui.plain.show import AsText, as_json
 
 TURN: Sequence[Event] = (
     Created("turn_1", "demo", "medium"),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gptoss_tui.assemble.preflight import preflight
 from gptoss_tui.model.demo import checkpoint_path
-from gptoss_tui.preflight import preflight
 from gptoss_tui.settings import read_settings
 
 
@@ -43,9 +43,9 @@ def test_the_filter_that_is_there_is_found(tmp_path: Path) -> None:
 def test_asking_imports_neither_tokenizer_nor_weights() -> None:
     code = """
 import sys
-from gptoss_tui.preflight import preflight
+from gptoss_tui.assemble.preflight import preflight
 from gptoss_tui.settings import read_settings
 assert preflight(read_settings({}, {})) == ""
-assert not {"torch", "numpy", "safetensors", "tiktoken", "gptoss_tui.conversation.chat"} & set(sys.modules)
+assert not {"torch", "numpy", "safetensors", "tiktoken", "gptoss_tui.agent.chat"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=60)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_tui.conversation.printable import printable, revealed
+from gptoss_tui.events.printable import printable, revealed
 
 ANY = st.text(st.characters(exclude_categories=())) | st.text("\x1b[31m\x9b\u202e\u2066\U000e0041\u2028ab\n")
 

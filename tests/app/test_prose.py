@@ -11,10 +11,10 @@ from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Markdown
 
-from gptoss_tui.widgets.blocks import cut
-from gptoss_tui.widgets.dialect import parser
-from gptoss_tui.widgets.plain_text import PlainText
-from gptoss_tui.widgets.prose import Prose
+from gptoss_tui.tui.widgets.blocks import cut
+from gptoss_tui.tui.widgets.dialect import parser
+from gptoss_tui.tui.widgets.plain_text import PlainText
+from gptoss_tui.tui.widgets.prose import Prose
 
 DOCUMENTS = {
     "paragraphs": "One\ntwo `code`.\n\nThree **bold**.\n\n\nFour.",

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.conversation.filters.function import FunctionFilter
-from gptoss_tui.conversation.reasoning import LABEL, NOT_JUDGED, WITHHELD
-from gptoss_tui.conversation.store import Store
+from gptoss_tui.agent.filters.function import FunctionFilter
+from gptoss_tui.agent.reasoning import LABEL, NOT_JUDGED, WITHHELD
+from gptoss_tui.history.store import Store
 
 StageMaker = Callable[..., Any]
 

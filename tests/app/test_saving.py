@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from textual.widgets import Button
 
-from gptoss_tui.conversation.archive import Archive
-from gptoss_tui.conversation.store import Store
+from gptoss_tui.history.archive import Archive
+from gptoss_tui.history.store import Store
 
 ANSWER = "<|channel|>final<|message|>Hello there.<|return|>"
 CALL = ' to=functions.repeat<|channel|>commentary <|constrain|>json<|message|>{"text": "x"}<|call|>'
@@ -18,7 +18,7 @@ CALL = ' to=functions.repeat<|channel|>commentary <|constrain|>json<|message|>{"
 async def test_it_is_said_in_mid_turn_and_stays_until_it_is_over(
     stage: Any, repeat: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gptoss_tui.widgets.prompt.GRACE_S", 0.0)
+    monkeypatch.setattr("gptoss_tui.tui.widgets.prompt.GRACE_S", 0.0)
     folder, aside = tmp_path / "data", tmp_path / "aside"
     store = Store(folder / "s.sqlite3")
     async with stage(CALL, CALL, ANSWER, ANSWER, tools=[repeat()], store=store, max_tool_calls=1) as s:

@@ -16,7 +16,7 @@ import pytest
 
 PROGRAM = """
 import sys
-from gptoss_tui.app import ChatApp
+from gptoss_tui.tui.app import ChatApp
 from gptoss_tui.harmony import Effort
 
 def stumble(approve):

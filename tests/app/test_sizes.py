@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.widgets.composer import Composer
+from gptoss_tui.tui.widgets.composer import Composer
 
 StageMaker = Callable[..., Any]
 

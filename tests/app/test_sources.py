@@ -12,7 +12,7 @@ from typing import Any
 from gptoss_tui.tools import Source
 from gptoss_tui.tools.functions import Functions
 from gptoss_tui.tools.mcp import read_servers
-from gptoss_tui.widgets.prompt import GRACE_S
+from gptoss_tui.tui.widgets.prompt import GRACE_S
 
 StageMaker = Callable[..., AbstractAsyncContextManager[Any]]
 

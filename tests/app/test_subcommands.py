@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from gptoss_tui.cli import main
-from gptoss_tui.conversation.sampled import Sampled
-from gptoss_tui.conversation.store import Session, Store, default_file
+from gptoss_tui.cli.main import main
+from gptoss_tui.cli.subcommands.anatomy import dissect, read_sample
+from gptoss_tui.cli.subcommands.markdown import as_markdown
+from gptoss_tui.cli.subcommands.page import Page, cells, visible
 from gptoss_tui.harmony import (
     Channel,
     Conversation,
@@ -33,10 +34,9 @@ from gptoss_tui.harmony import (
     render,
     render_message,
 )
+from gptoss_tui.history.sampled import Sampled
+from gptoss_tui.history.store import Store, StoredSession, default_file
 from gptoss_tui.model import load_tokenizer
-from gptoss_tui.subcommands.anatomy import dissect, read_sample
-from gptoss_tui.subcommands.markdown import as_markdown
-from gptoss_tui.subcommands.page import Page, cells, visible
 
 THOUGHT = "hmm, secret thought"
 TURN = [
@@ -83,7 +83,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 def keep(name: str, model: object, messages: Sequence[Message], *sampled: Sampled) -> None:
     async def write() -> None:
         store = Store(default_file())
-        await store.begin(Session(name, str(model), "2026-01-02", "Be brief."))
+        await store.begin(StoredSession(name, str(model), "2026-01-02", "Be brief."))
         await store.append(name, 0, messages, sampled)
         await store.close()
 
@@ -219,7 +219,7 @@ SPOKEN = st.lists(
 @example([Message(Role.ASSISTANT, "- ```\n<div>", channel=Channel.FINAL), Message(Role.USER, "x")])
 def test_no_text_pretends_to_be_another_part(messages: list[Message]) -> None:
     """CommonMark's own reading: our headings in our order and no others, every output whole in its block."""
-    document = as_markdown(Session("one", "demo", None, ""), messages)
+    document = as_markdown(StoredSession("one", "demo", None, ""), messages)
     parsed = MarkdownIt("commonmark").parse(document)
     headings = [
         parsed[place + 1].content

@@ -6,7 +6,7 @@ import pytest
 from textual.color import Color
 from textual.theme import Theme
 
-from gptoss_tui.widgets.theme import DARK, LIGHT, default_theme, quiet_colours
+from gptoss_tui.tui.widgets.theme import DARK, LIGHT, default_theme, quiet_colours
 
 
 def luminance(color: Color) -> float:

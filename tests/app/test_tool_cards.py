@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from textual.widgets import Button
 
-from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
-from gptoss_tui.widgets.composer import Composer
-from gptoss_tui.widgets.prompt import GRACE_S
-from gptoss_tui.widgets.tool_card import ToolCard
+from gptoss_tui.tui.widgets.approval_prompt import ApprovalPrompt
+from gptoss_tui.tui.widgets.composer import Composer
+from gptoss_tui.tui.widgets.prompt import GRACE_S
+from gptoss_tui.tui.widgets.tool_card import ToolCard
 
 StageMaker = Callable[..., Any]
 ToolMaker = Callable[..., Any]
@@ -71,7 +71,7 @@ async def test_no_key_counts_at_first(
     stage: StageMaker, repeat: ToolMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Longer than in life, so that a busy machine cannot make these keys late.
-    monkeypatch.setattr("gptoss_tui.widgets.prompt.GRACE_S", 3.0)
+    monkeypatch.setattr("gptoss_tui.tui.widgets.prompt.GRACE_S", 3.0)
     tool = repeat(must_ask=True)
     async with stage(call(), ANSWER, tools=[tool]) as s:
         await s.ready()
@@ -140,7 +140,7 @@ async def test_stopping_answers_the_question(stage: StageMaker, repeat: ToolMake
         await s.say("go")
         await asked(s)
         s.app.screen.query_one(Composer).focus()
-        await s.app.screen._session.stop()
+        await s.app.screen._player.stop()
         await s.until_shown("Stopped.")
         await s.ready()
         assert not s.app.screen.query(ApprovalPrompt)

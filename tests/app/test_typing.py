@@ -14,12 +14,12 @@ from textual.command import CommandPalette
 from textual.widgets import Button, Input
 
 from gptoss_tui.model.engine import Finished, Generation, Item, Token
-from gptoss_tui.screens.help import HelpScreen
-from gptoss_tui.terminal.reader import Reader
-from gptoss_tui.widgets.approval_prompt import ApprovalPrompt
-from gptoss_tui.widgets.composer import Composer
-from gptoss_tui.widgets.line_editor import LineEditor
-from gptoss_tui.widgets.prompt import GRACE_S
+from gptoss_tui.tui.screens.help import HelpScreen
+from gptoss_tui.tui.terminal.reader import Reader
+from gptoss_tui.tui.widgets.approval_prompt import ApprovalPrompt
+from gptoss_tui.tui.widgets.composer import Composer
+from gptoss_tui.tui.widgets.line_editor import LineEditor
+from gptoss_tui.tui.widgets.prompt import GRACE_S
 
 StageMaker = Callable[..., AbstractAsyncContextManager[Any]]
 

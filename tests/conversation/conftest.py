@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 import tiktoken
 
-from gptoss_tui.conversation.approval import Approval, Decision, GoOn, Pause, Person, Question
-from gptoss_tui.conversation.chat import Chat
-from gptoss_tui.conversation.codec import Codec
-from gptoss_tui.conversation.collected import OutputFolder
-from gptoss_tui.conversation.consent.consent import Consent
-from gptoss_tui.conversation.events import Event
-from gptoss_tui.conversation.reasoning import ReasoningPolicy
-from gptoss_tui.conversation.store import Store
-from gptoss_tui.conversation.terms import Terms
+from gptoss_tui.agent.chat import Chat
+from gptoss_tui.agent.options import Options
+from gptoss_tui.agent.reasoning import ReasoningPolicy
+from gptoss_tui.agent.renderer import Renderer
+from gptoss_tui.calls.output import OutputFolder
+from gptoss_tui.events.events import Event
 from gptoss_tui.harmony import ResponseFormat
+from gptoss_tui.history.store import Store
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.engine import Sampling
+from gptoss_tui.permissions.policy import Permissions
+from gptoss_tui.permissions.question import Approval, Decision, GoOn, Pause, Person, Question
 from gptoss_tui.tools import Output, Reach, Risk, Source, Tool
 
 
@@ -107,14 +107,14 @@ StageMaker = Callable[..., Stage]
 
 
 @pytest.fixture(scope="session")
-def codec(checkpoint: Path) -> Iterator[Codec]:
-    shared = Codec(checkpoint)
+def renderer(checkpoint: Path) -> Iterator[Renderer]:
+    shared = Renderer(checkpoint)
     yield shared
     asyncio.run(shared.close())
 
 
 @pytest.fixture
-def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> StageMaker:
+def stage(renderer: Renderer, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> StageMaker:
     """A function `(*scripts, tools=(), person=..., store=None, ..., **engine) -> Stage`."""
 
     def make(
@@ -131,7 +131,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
         reasoning: ReasoningPolicy | None = None,
         files: Path | None = None,
         max_tool_calls: int = 32,
-        consent: Consent | None = None,
+        permissions: Permissions | None = None,
         off: Sequence[str] = (),
         outputs: OutputFolder | None = None,
         **engine: Any,
@@ -139,12 +139,12 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
         scripted = scripted_engine(tokenizer, list(scripts), **engine)
         chat = Chat(
             scripted,
-            codec,
+            renderer,
             tools,
             person or Somebody(Approval.NO),
             model="scripted",
             sources=sources,
-            terms=Terms(
+            options=Options(
                 "",
                 response_format,
                 sampling or Sampling(),
@@ -156,7 +156,7 @@ def stage(codec: Codec, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> S
             resume=resume,
             reasoning=reasoning,
             files=files,
-            consent=consent,
+            permissions=permissions,
             off=off,
             outputs=outputs,
         )

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_tui.conversation.approval import Approval
-from gptoss_tui.conversation.consent.consent import Allowed, Asked, Consent, Refused
-from gptoss_tui.conversation.consent.kept import KeptRules
-from gptoss_tui.conversation.events import Event, ToolOutput, ToolRefused
-from gptoss_tui.conversation.store import Store
-from gptoss_tui.rules import read_rules
+from gptoss_tui.events.events import Event, ToolOutput, ToolRefused
+from gptoss_tui.history.store import Store
+from gptoss_tui.permissions.always import LastingAnswers
+from gptoss_tui.permissions.policy import Allowed, Asked, Permissions, Refused
+from gptoss_tui.permissions.question import Approval
+from gptoss_tui.permissions.rules import read_rules
 from gptoss_tui.settings import SettingsError, read_settings
 from gptoss_tui.tools import Reach
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
@@ -89,8 +89,8 @@ async def test_a_link_is_judged_by_where_it_leads(stage: StageMaker, serve: Any)
     evil = net.at("evil.example")
     net.links = [evil, f"{evil}?q=1", evil.replace("evil", "%65VIL"), f"{evil}/#x", net.at("good.example")]
     opened = [call("browser.open", id=number, cursor=0) for number in range(5)]
-    consent = Consent(rules=read_rules(DENY), bypass=True)
-    s = stage(call("browser.search", query="x"), *opened, ANSWER, tools=net.tools(), consent=consent)
+    permissions = Permissions(rules=read_rules(DENY), bypass=True)
+    s = stage(call("browser.search", query="x"), *opened, ANSWER, tools=net.tools(), permissions=permissions)
     _, *denied, good = of(ToolOutput, await s.play("go"))
     assert [
         output.output for output in denied if "deny browser.open(http://evil.example" not in output.output
@@ -117,13 +117,13 @@ async def test_a_denied_host_is_not_reached_by_a_redirect(
     net = await Net.start(serve)
     places = {"evil": net.at("evil.example"), "other": net.at("other.example")}
     start = net.at("good.example", "/to/" + location.format(**places, port=net.server.port, long="x" * 4000))
-    consent = Consent(rules=read_rules(DENY), bypass=bypass)
+    permissions = Permissions(rules=read_rules(DENY), bypass=bypass)
     scripts = (call("browser.search", query="x"), call("browser.open", id=0), ANSWER)
     net.links = [start] if len(start) <= 2048 else []
     if not net.links:  # longer than a link may be, but a redirect may lead there
         net.links = [net.at("good.example", "/long")]
         net.web = Redirecting(net, start)  # type: ignore[assignment]
-    told = await stage(*scripts, tools=net.tools(), consent=consent).play("go")
+    told = await stage(*scripts, tools=net.tools(), permissions=permissions).play("go")
     output = of(ToolOutput, told)[1]
     assert "evil.example" not in net.reached
     assert net.reached[0] == "good.example"
@@ -158,7 +158,7 @@ async def test_what_a_rule_asks_about_is_asked_and_not_followed(
     rules = read_rules({"ask": ["browser.open(http://evil.example:*/*)"]})
     directly = call("browser.open", id=f"{net.at('evil.example')}/")
     scripts = (call("browser.search", query="x"), call("browser.open", id=0), directly, ANSWER)
-    s = stage(*scripts, tools=net.tools(), person=person, consent=Consent(rules=rules))
+    s = stage(*scripts, tools=net.tools(), person=person, permissions=Permissions(rules=rules))
     _, redirect, opened = of(ToolOutput, await s.play("go"))
     assert redirect.is_error and "the user must be asked first" in redirect.output
     assert not opened.is_error
@@ -186,9 +186,9 @@ async def test_a_redirect_is_followed_as_far_as_was_agreed_to(
 ) -> None:
     net = await Net.start(serve)
     net.links = [net.at("good.example", f"/to/{net.at(to)}/")]
-    consent = Consent(policy, read_rules(rules))
+    permissions = Permissions(policy, read_rules(rules))
     scripts = (call("browser.search", query="x"), call("browser.open", id=0), ANSWER)
-    s = stage(*scripts, tools=net.tools(), person=somebody(Approval.ONCE), consent=consent)
+    s = stage(*scripts, tools=net.tools(), person=somebody(Approval.ONCE), permissions=permissions)
     output = of(ToolOutput, await s.play("go"))[1]
     assert net.reached == (["good.example", to] if follows else ["good.example"])
     assert output.is_error is not follows
@@ -223,8 +223,8 @@ async def test_a_link_of_an_old_page_is_in_doubt_until_the_page_is_known(
         call("browser.open", id=0),
         call("browser.open", id=1, cursor=1),
     )
-    consent = Consent(rules=read_rules(DENY))
-    s = await resumed(net, stage, tmp_path / "s", FOLLOW, anew, good, evil, consent=consent)
+    permissions = Permissions(rules=read_rules(DENY))
+    s = await resumed(net, stage, tmp_path / "s", FOLLOW, anew, good, evil, permissions=permissions)
     unknown, page, other, denied = of(ToolOutput, await s.play("Go on"))
     assert unknown.is_error and "may forbid it" in unknown.output
     assert f"opened again, at {net.at('good.example', '/page')}" in unknown.output, "the model is told how"
@@ -238,9 +238,9 @@ async def test_a_link_of_an_old_page_is_asked_about_where_a_rule_may_ask(
     net = await Net.start(serve)
     net.links = [net.at("other.example", "/a"), net.at("evil.example", "/b")]
     person = somebody(Approval.ONCE)
-    consent = Consent(rules=read_rules({"ask": ["browser.open(http://evil.example:*/*)"]}))
+    permissions = Permissions(rules=read_rules({"ask": ["browser.open(http://evil.example:*/*)"]}))
     other = call("browser.open", id=0, cursor=0)
-    s = await resumed(net, stage, tmp_path / "s", FOLLOW, other, person=person, consent=consent)
+    s = await resumed(net, stage, tmp_path / "s", FOLLOW, other, person=person, permissions=permissions)
     evil, opened = of(ToolOutput, await s.play("Go on"))
     assert person.asked[0].arguments == '{"id": 1, "cursor": 0}'
     assert "Where this link leads is known only once" in person.asked[0].why
@@ -256,8 +256,8 @@ async def test_what_is_not_known_is_not_allowed(
     net = await Net.start(serve)
     net.links = [net.at("other.example"), net.at("evil.example")]
     person = somebody(Approval.NO)
-    consent = Consent("untrusted", read_rules({"allow": ["browser.open(http://*.example:*/*)"]}))
-    s = await resumed(net, stage, tmp_path / "s", FOLLOW, person=person, consent=consent)
+    permissions = Permissions("untrusted", read_rules({"allow": ["browser.open(http://*.example:*/*)"]}))
+    s = await resumed(net, stage, tmp_path / "s", FOLLOW, person=person, permissions=permissions)
     await s.play("Go on")
     assert len(person.asked) == 1
     assert net.reached == []
@@ -270,8 +270,10 @@ async def test_an_old_page_is_not_fetched_anew_against_a_rule(
     stage: StageMaker, serve: Any, tmp_path: Path, again: str
 ) -> None:
     net = await Net.start(serve)
-    consent = Consent(rules=read_rules({"deny": ["browser.open(http://good.example:*/*)"]}), bypass=True)
-    s = await resumed(net, stage, tmp_path / "s", again, consent=consent)
+    permissions = Permissions(
+        rules=read_rules({"deny": ["browser.open(http://good.example:*/*)"]}), bypass=True
+    )
+    s = await resumed(net, stage, tmp_path / "s", again, permissions=permissions)
     (output,) = of(ToolOutput, await s.play("Go on"))
     assert output.is_error and "deny browser.open(http://good.example:*/*) forbids it" in output.output
     assert net.reached == []
@@ -298,7 +300,7 @@ def verdict(address: str, **rules: list[str]) -> Any:
     """What becomes of opening `address` where what no rule speaks of is asked about."""
     shelf = Shelf()
     tool = browser_tools(shelf, shelf)[1]
-    return Consent("untrusted", read_rules(rules)).weigh(tool, json.dumps({"id": address}))
+    return Permissions("untrusted", read_rules(rules)).weigh(tool, json.dumps({"id": address}))
 
 
 @pytest.mark.parametrize(
@@ -356,11 +358,11 @@ def test_what_is_allowed_lends_itself_to_no_other_host(address: str, pattern: st
 def test_answers_given_before_hold_or_are_asked_for_again(
     tmp_path: Path, kept: str, address: str, allowed: bool
 ) -> None:
-    consent = Consent(kept=KeptRules(tmp_path / "permissions.json"))
+    permissions = Permissions(lasting=LastingAnswers(tmp_path / "permissions.json"))
     shelf = Shelf()
     tool = browser_tools(shelf, shelf)[1]
-    consent.allow_always(kept, tool, Reach.OUTSIDE)
-    found = consent.weigh(tool, json.dumps({"id": address}))
+    permissions.allow_always(kept, tool, Reach.OUTSIDE)
+    found = permissions.weigh(tool, json.dumps({"id": address}))
     assert isinstance(found, Allowed) is allowed
 
 
@@ -385,8 +387,8 @@ async def test_what_is_no_address_is_refused_before_anybody_is_asked(
 ) -> None:
     net, person = await Net.start(serve), somebody(Approval.ONCE)
     opened = call("browser.open", id=f"view-source:{net.at('evil.example')}/")
-    consent = Consent(rules=read_rules({"ask": ["browser.open"]}))
-    s = stage(opened, ANSWER, tools=net.tools(), person=person, consent=consent)
+    permissions = Permissions(rules=read_rules({"ask": ["browser.open"]}))
+    s = stage(opened, ANSWER, tools=net.tools(), person=person, permissions=permissions)
     (output,) = of(ToolOutput, await s.play("go"))
     assert output.is_error and "is neither" in output.output
     assert person.asked == [] and net.reached == []
@@ -445,7 +447,9 @@ def test_what_is_written_otherwise_denies(tmp_path: Path, rule: str) -> None:
     config.write_text(f"[permissions]\ndeny = ['{rule}']\n")
     rules = read_settings({}, {"GPTOSS_CHAT_CONFIG": str(config)}).permissions
     shelf = Shelf()
-    weighed = Consent(rules=rules).weigh(browser_tools(shelf, shelf)[1], '{"id": "https://evil.example/x"}')
+    weighed = Permissions(rules=rules).weigh(
+        browser_tools(shelf, shelf)[1], '{"id": "https://evil.example/x"}'
+    )
     assert isinstance(weighed, Refused)
 
 
@@ -455,10 +459,10 @@ async def test_a_denied_path_is_not_reached_escaped(stage: StageMaker, serve: An
     hosts = ["good.example"] * 3 + ["other.example"]
     net.links = [net.at(host, path) for host, path in zip(hosts, paths, strict=True)]
     opened = [call("browser.open", id=number, cursor=0) for number in range(len(paths))]
-    consent = Consent(
+    permissions = Permissions(
         rules=read_rules({"deny": ["browser.open(http://good.example:*/@evil/*)"]}), bypass=True
     )
-    s = stage(call("browser.search", query="x"), *opened, ANSWER, tools=net.tools(), consent=consent)
+    s = stage(call("browser.search", query="x"), *opened, ANSWER, tools=net.tools(), permissions=permissions)
     _, *denied = of(ToolOutput, await s.play("go"))
     assert [output.is_error for output in denied] == [True] * len(paths)
     assert [request.target for request in net.server.requests] == [paths[-1]]

@@ -10,19 +10,13 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.conversation.approval import Approval
-from gptoss_tui.conversation.browsing import check_browser, open_browser, who_searches
-from gptoss_tui.conversation.citing import as_link, cite, linked, pages_of
-from gptoss_tui.conversation.codec import Codec
-from gptoss_tui.conversation.events import (
-    Cited,
-    Completed,
-    Event,
-    OutputDelta,
-    ToolOutput,
-)
-from gptoss_tui.conversation.store import Store
+from gptoss_tui.agent.citations import as_link, cite, linked, pages_of
+from gptoss_tui.agent.renderer import Renderer
+from gptoss_tui.assemble.browser import check_browser, open_browser, who_searches
+from gptoss_tui.events.events import Cited, Completed, Event, OutputDelta, ToolOutput
 from gptoss_tui.harmony.message import ResponseFormat, Role
+from gptoss_tui.history.store import Store
+from gptoss_tui.permissions.question import Approval
 from gptoss_tui.settings import Settings, SettingsError, read_settings
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
 from gptoss_tui.tools.browser.citations import ShownPages
@@ -323,11 +317,11 @@ def test_a_bad_key_is_not_shown() -> None:
 
 
 async def test_documents_are_browsed_through_the_turn(
-    stage: StageMaker, tmp_path: Path, codec: Codec
+    stage: StageMaker, tmp_path: Path, renderer: Renderer
 ) -> None:
     (tmp_path / "kap.md").write_bytes(TEXT)
     settings = Settings(tools=("browser",), documents=tmp_path)
-    tools = open_browser(settings, codec.count)
+    tools = open_browser(settings, renderer.count)
     s = stage(SEARCH, OPEN, answer("So【1†L4】."), tools=tools, context=10**6)
     told = await s.play("go")
     (cited,) = (event for event in told if isinstance(event, Cited))
@@ -335,8 +329,8 @@ async def test_documents_are_browsed_through_the_turn(
     assert linked("So【1†L4】.", pages_of(s.chat.conversation.messages)) == f"So ({cited.title})."
 
 
-async def test_tokens_are_counted_as_the_model_counts(codec: Codec) -> None:
-    counted = await codec.count(["", "the thing", "<|end|>", "日本" * 500])
+async def test_tokens_are_counted_as_the_model_counts(renderer: Renderer) -> None:
+    counted = await renderer.count(["", "the thing", "<|end|>", "日本" * 500])
     assert counted[0] == 0 and counted[1] < len("the thing") and counted[3] == 3000
     assert counted[2] == len("<|end|>"), "text, not a control token"
-    assert await asyncio.gather(codec.count(["a"]), codec.count(["b c"]))
+    assert await asyncio.gather(renderer.count(["a"]), renderer.count(["b c"]))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 import tiktoken
 
-from gptoss_tui.conversation.events import (
+from gptoss_tui.events.events import (
     Completed,
     Event,
     Incomplete,
@@ -22,7 +22,7 @@ from gptoss_tui.conversation.events import (
 )
 from gptoss_tui.harmony import Channel
 from gptoss_tui.model.engine import Sampling
-from gptoss_tui.plain import AsText
+from gptoss_tui.plain.show import AsText
 
 E = TypeVar("E", bound=Event)
 StageMaker = Callable[..., Any]
@@ -138,7 +138,7 @@ async def test_reasoning_that_goes_round_in_circles_is_closed(stage: StageMaker)
 async def test_circles_are_told_before_a_short_limit_of_the_sample(stage: StageMaker, whose: str) -> None:
     s = stage(THINK + "Hm. " + "Wait, no. " * 1000, "Four.<|return|>")
     if whose == "sampling":
-        s.chat.terms = replace(s.chat.terms, sampling=Sampling(max_tokens=320))
+        s.chat.options = replace(s.chat.options, sampling=Sampling(max_tokens=320))
     else:
         s.engine.longest_answer = 320
     end = (await s.play("2+2?"))[-1]

@@ -10,40 +10,40 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from gptoss_tui.conversation.codec import Codec
+from gptoss_tui.agent.renderer import Renderer
 from gptoss_tui.harmony import Conversation, Message, Role
 
 HELLO = Conversation(messages=[Message(Role.USER, "Hello there.")])
 
 
 @pytest_asyncio.fixture
-async def mortal(checkpoint: Path) -> AsyncIterator[Codec]:
-    """A codec of the test's own."""
-    codec = Codec(checkpoint)
-    await codec.start()
-    yield codec
-    await codec.close()
+async def mortal(checkpoint: Path) -> AsyncIterator[Renderer]:
+    """A renderer of the test's own."""
+    renderer = Renderer(checkpoint)
+    await renderer.start()
+    yield renderer
+    await renderer.close()
 
 
-def send(codec: Codec, number: signal.Signals) -> None:
-    assert codec.pid is not None
-    os.kill(codec.pid, number)
+def send(renderer: Renderer, number: signal.Signals) -> None:
+    assert renderer.pid is not None
+    os.kill(renderer.pid, number)
 
 
-async def test_a_renderer_that_died_is_started_again(mortal: Codec) -> None:
+async def test_a_renderer_that_died_is_started_again(mortal: Renderer) -> None:
     rendered, counted = await mortal.render(HELLO), await mortal.count(["a b", ""])
     send(mortal, signal.SIGKILL)
     assert await mortal.render(HELLO) == rendered
     assert await mortal.count(["a b", ""]) == counted
 
 
-async def test_a_counter_that_died_is_started_again(mortal: Codec) -> None:
+async def test_a_counter_that_died_is_started_again(mortal: Renderer) -> None:
     counted = await mortal.count(["a b", ""])
     send(mortal, signal.SIGKILL)
     assert await mortal.count(["a b", ""]) == counted
 
 
-async def test_a_death_at_work_costs_nobody_who_waits(mortal: Codec) -> None:
+async def test_a_death_at_work_costs_nobody_who_waits(mortal: Renderer) -> None:
     rendered = await mortal.render(HELLO)
     send(mortal, signal.SIGSTOP)
     waiting = [asyncio.create_task(mortal.render(HELLO)) for _ in range(3)]

@@ -12,7 +12,7 @@ import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptoss_tui.conversation.loops import LONGEST_PERIOD, REASONING, SPEECH, Limits, LoopDetector
+from gptoss_tui.agent.repetition import LONGEST_PERIOD, REASONING, SPEECH, Limits, LoopDetector
 
 
 def ended_at(tokens: Iterable[int], limits: Limits) -> int | None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_tui.conversation.filters.passages import LEAST, MOST, Passages
+from gptoss_tui.agent.filters.passages import LEAST, MOST, Passages
 
 TEXT = st.text(st.sampled_from("ab. !?\n。"), max_size=400) | st.builds(
     str.__mul__, st.sampled_from(["ab ", "ab", "One. ", "Two!\n\n"]), st.integers(0, 2_000)

@@ -1,4 +1,4 @@
-"""Consent: what runs, what is refused and what is asked, through the real loop."""
+"""Permissions: what runs, what is refused and what is asked, through the real loop."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.conversation.approval import Approval, Ballot, Decision, GoOn, Pause, Question
-from gptoss_tui.conversation.consent.consent import Allowed, Asked, Consent, Refused
-from gptoss_tui.conversation.consent.kept import KeptError, KeptRules
-from gptoss_tui.conversation.events import (
+from gptoss_tui.calls.toolbox import Toolbox
+from gptoss_tui.events.events import (
     Completed,
     Event,
     ToolCall,
@@ -28,8 +26,10 @@ from gptoss_tui.conversation.events import (
     ToolRefused,
     ToolStarted,
 )
-from gptoss_tui.conversation.toolbox import Toolbox
-from gptoss_tui.rules import read_rules
+from gptoss_tui.permissions.always import LastingAnswerError, LastingAnswers
+from gptoss_tui.permissions.policy import Allowed, Asked, Permissions, Refused
+from gptoss_tui.permissions.question import Approval, Ballot, Decision, GoOn, Pause, Question
+from gptoss_tui.permissions.rules import read_rules
 from gptoss_tui.tools import Output, Reach, Risk, Tool
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
 
@@ -112,9 +112,11 @@ async def test_the_matrix(
     """Two equal calls: the first is weighed by policy and rules, the second by the answer as well."""
     tool, person = Probe(reach), somebody(answer)
     lists = {verb: ["functions.probe"] for verb in rule.split() if verb != "none"}
-    kept = KeptRules(tmp_path / "permissions.json")
-    consent = Consent(policy, read_rules(lists), kept, bypass)
-    s = stage(script(tool.name), script(tool.name), ANSWER, tools=[tool], person=person, consent=consent)
+    kept = LastingAnswers(tmp_path / "permissions.json")
+    permissions = Permissions(policy, read_rules(lists), kept, bypass)
+    s = stage(
+        script(tool.name), script(tool.name), ANSWER, tools=[tool], person=person, permissions=permissions
+    )
     events = await s.play("go")
     outputs = [output.output for output in of(ToolOutput, events)]
     assert isinstance(events[-1], Completed)
@@ -149,17 +151,27 @@ async def test_always_is_told_and_holds_in_the_next_session(
 ) -> None:
     file = tmp_path / "new" / "permissions.json"
     tool, person = Probe(O), somebody(Approval.ALWAYS)
-    s = stage(script(tool.name), ANSWER, tools=[tool], person=person, consent=Consent(kept=KeptRules(file)))
+    s = stage(
+        script(tool.name),
+        ANSWER,
+        tools=[tool],
+        person=person,
+        permissions=Permissions(lasting=LastingAnswers(file)),
+    )
     events = await s.play("go")
     assert "functions.probe" in of(ToolNote, events)[0].message
     assert file.stat().st_mode & 0o777 == 0o600
     tomorrow, nobody = Probe(O), somebody(Approval.NO)
-    consent = Consent(kept=KeptRules(file))
-    await stage(script(tool.name), ANSWER, tools=[tomorrow], person=nobody, consent=consent).play("go")
+    permissions = Permissions(lasting=LastingAnswers(file))
+    await stage(script(tool.name), ANSWER, tools=[tomorrow], person=nobody, permissions=permissions).play(
+        "go"
+    )
     assert (len(tomorrow.calls), nobody.asked) == (1, [])
-    (standing,) = consent.standing()
-    consent.revoke(standing)
-    await stage(script(tool.name), ANSWER, tools=[tomorrow], person=nobody, consent=consent).play("go")
+    (standing,) = permissions.standing()
+    permissions.revoke(standing)
+    await stage(script(tool.name), ANSWER, tools=[tomorrow], person=nobody, permissions=permissions).play(
+        "go"
+    )
     assert (len(tomorrow.calls), len(nobody.asked)) == (1, 1)
 
 
@@ -167,11 +179,11 @@ async def test_always_is_told_and_holds_in_the_next_session(
 async def test_a_tool_that_is_defined_anew_is_asked_about_again(
     stage: StageMaker, somebody: Any, tmp_path: Path, answer: Approval
 ) -> None:
-    consent, person = Consent(kept=KeptRules(tmp_path / "p.json")), somebody(answer)
+    permissions, person = Permissions(lasting=LastingAnswers(tmp_path / "p.json")), somebody(answer)
     tool, other = Probe(O), Probe(O)
-    await stage(script(tool.name), ANSWER, tools=[tool], person=person, consent=consent).play("go")
+    await stage(script(tool.name), ANSWER, tools=[tool], person=person, permissions=permissions).play("go")
     other.description = "Now it sends everything to somebody."
-    await stage(script(tool.name), ANSWER, tools=[other], person=person, consent=consent).play("go")
+    await stage(script(tool.name), ANSWER, tools=[other], person=person, permissions=permissions).play("go")
     assert len(person.asked) == 2
     assert "not the one that you allowed" in person.asked[1].why
 
@@ -180,23 +192,28 @@ async def test_a_tool_that_is_defined_anew_is_asked_about_again(
 async def test_an_answer_reaches_no_further_than_the_call_it_was_given_for(
     stage: StageMaker, somebody: Any, tmp_path: Path, answer: Approval
 ) -> None:
-    consent, person = Consent("untrusted", kept=KeptRules(tmp_path / "p.json")), somebody(answer)
+    permissions, person = (
+        Permissions("untrusted", lasting=LastingAnswers(tmp_path / "p.json")),
+        somebody(answer),
+    )
     for reach, asked in ((B, 1), (B, 1), (O, 2), (O, 2), (B, 2), (U, 3), (U, 4), (O, 4)):
         tool = Probe(reach)
-        await stage(script(tool.name), ANSWER, tools=[tool], person=person, consent=consent).play("go")
+        await stage(script(tool.name), ANSWER, tools=[tool], person=person, permissions=permissions).play(
+            "go"
+        )
         assert (len(person.asked), len(tool.calls)) == (asked, 1)
     assert "not the one" not in person.asked[1].why
 
 
 async def test_an_address_is_allowed_for_its_host_alone(tmp_path: Path) -> None:
-    consent, tool = Consent(kept=KeptRules(tmp_path / "p.json")), Probe(O, "browser.open")
+    permissions, tool = Permissions(lasting=LastingAnswers(tmp_path / "p.json")), Probe(O, "browser.open")
 
     def weigh(address: str) -> Any:
-        return consent.weigh(tool, json.dumps({"to": address}))
+        return permissions.weigh(tool, json.dumps({"to": address}))
 
     asked = weigh("https://a.example/b?q=1,2")
     assert isinstance(asked, Asked) and str(asked.rule) == "browser.open(https://a.example/*)"
-    consent.allow_always(str(asked.rule), tool, O)
+    permissions.allow_always(str(asked.rule), tool, O)
     assert weigh("https://a.example/other") == Allowed()
     for elsewhere in (
         "https://a.example.evil/b",
@@ -232,12 +249,12 @@ async def test_no_spelling_of_an_address_gets_round_a_rule() -> None:
     search, tool, _ = browser_tools(shelf, shelf)
     async for _ in search.call('{"query": "x"}'):
         pass
-    denied = Consent(rules=read_rules({"deny": ["browser.open(https://evil.example/*)"]}))
+    denied = Permissions(rules=read_rules({"deny": ["browser.open(https://evil.example/*)"]}))
     for named in ('"https://evil.example/y"', '"evil.example/y"', '"HTTPS://Evil.example/y"', "0", '"0"'):
         assert isinstance(denied.weigh(tool, f'{{"id": {named}}}'), Refused), named
     assert denied.weigh(tool, '{"loc": 9}') == Allowed()
 
-    asked = Consent().weigh(tool, '{"id": "short.example/y"}')
+    asked = Permissions().weigh(tool, '{"id": "short.example/y"}')
     assert isinstance(asked, Asked)
     assert str(asked.rule) == "browser.open(https://short.example/*)", "and not every address there is"
 
@@ -283,16 +300,18 @@ async def test_an_edit_that_cannot_be_is_shown_to_the_person_and_not_to_the_mode
 async def test_an_edit_into_what_is_allowed_is_asked_about_all_the_same(
     stage: StageMaker, somebody: Any
 ) -> None:
-    tool, consent = Probe(O), Consent(rules=read_rules({"allow": ["functions.probe(harmless)"]}))
+    tool, permissions = Probe(O), Permissions(rules=read_rules({"allow": ["functions.probe(harmless)"]}))
     person = somebody(Decision(Approval.EDIT, arguments='{"to": "harmless"}'), Approval.NO)
-    await stage(script(tool.name), ANSWER, tools=[tool], person=person, consent=consent).play("go")
+    await stage(script(tool.name), ANSWER, tools=[tool], person=person, permissions=permissions).play("go")
     assert (len(person.asked), tool.calls) == (2, [])
 
 
 async def test_an_edit_into_what_is_denied_is_refused(stage: StageMaker, somebody: Any) -> None:
-    tool, consent = Probe(O), Consent(rules=read_rules({"deny": ["functions.probe(secret*)"]}))
+    tool, permissions = Probe(O), Permissions(rules=read_rules({"deny": ["functions.probe(secret*)"]}))
     person = somebody(Decision(Approval.EDIT, arguments='{"to": "secrets"}'))
-    events = await stage(script(tool.name), ANSWER, tools=[tool], person=person, consent=consent).play("go")
+    events = await stage(
+        script(tool.name), ANSWER, tools=[tool], person=person, permissions=permissions
+    ).play("go")
     assert tool.calls == []
     assert of(ToolRefused, events)
 
@@ -385,8 +404,8 @@ async def test_a_yes_after_the_stop_starts_nothing() -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from gptoss_tui.conversation.consent.kept import KeptRules
-rules = KeptRules(Path(sys.argv[1]))
+from gptoss_tui.permissions.always import LastingAnswers
+rules = LastingAnswers(Path(sys.argv[1]))
 print("ready", flush=True)
 for number in range(100_000):
     rules.add(f"functions.f{number % 50}", "d" * 5_000)
@@ -395,7 +414,7 @@ for number in range(100_000):
 
 def test_a_kill_leaves_rules_that_can_be_read(tmp_path: Path) -> None:
     file = tmp_path / "permissions.json"
-    KeptRules(file).add("functions.first", "")
+    LastingAnswers(file).add("functions.first", "")
     for pause in (0.0, 0.01, 0.03, 0.05):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(file)], stdout=subprocess.PIPE)
         assert writer.stdout is not None
@@ -403,7 +422,7 @@ def test_a_kill_leaves_rules_that_can_be_read(tmp_path: Path) -> None:
         time.sleep(pause)
         writer.send_signal(signal.SIGKILL)
         writer.wait()
-        rules = KeptRules(file)
+        rules = LastingAnswers(file)
         assert rules.read()[0].rule == "functions.first"
         assert rules.take_damage() == ""
         rules.add("functions.after", "")
@@ -431,35 +450,39 @@ async def test_a_damaged_file_is_moved_aside_and_told(
     file = tmp_path / "permissions.json"
     file.write_bytes(damage)
     tool, person = Probe(O), somebody(Approval.ALWAYS)
-    consent = Consent(kept=KeptRules(file))
-    events = await stage(script(tool.name), ANSWER, tools=[tool], person=person, consent=consent).play("go")
+    permissions = Permissions(lasting=LastingAnswers(file))
+    events = await stage(
+        script(tool.name), ANSWER, tools=[tool], person=person, permissions=permissions
+    ).play("go")
     assert len(person.asked) == 1, "what cannot be read allows nothing"
     assert "was damaged" in of(ToolNote, events)[0].message
     (aside,) = tmp_path.glob("permissions.damaged-*.json")
     assert aside.read_bytes() == damage
-    assert [one.rule for one in KeptRules(file).read()] == ["functions.probe"]
+    assert [one.rule for one in LastingAnswers(file).read()] == ["functions.probe"]
 
 
 async def test_a_rule_that_cannot_be_written_holds_for_the_session(
     stage: StageMaker, somebody: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_text("a file where a folder should be")
-    consent = Consent(kept=KeptRules(tmp_path / "taken" / "permissions.json"))
+    permissions = Permissions(lasting=LastingAnswers(tmp_path / "taken" / "permissions.json"))
     tool, person = Probe(O), somebody(Approval.ALWAYS)
-    s = stage(script(tool.name), script(tool.name), ANSWER, tools=[tool], person=person, consent=consent)
+    s = stage(
+        script(tool.name), script(tool.name), ANSWER, tools=[tool], person=person, permissions=permissions
+    )
     events = await s.play("go")
     assert (len(tool.calls), len(person.asked)) == (2, 1)
     assert any("for this session only" in note.message for note in of(ToolNote, events))
-    with pytest.raises(KeptError):
-        KeptRules(tmp_path / "taken" / "permissions.json").add("f", "")
+    with pytest.raises(LastingAnswerError):
+        LastingAnswers(tmp_path / "taken" / "permissions.json").add("f", "")
 
 
 def test_two_programs_lose_no_rule_of_each_other(tmp_path: Path) -> None:
     file = tmp_path / "permissions.json"
     adder = (
-        "import sys; from pathlib import Path; from gptoss_tui.conversation.consent.kept import KeptRules\n"
-        "for n in range(40): KeptRules(Path(sys.argv[1])).add(f'f.{sys.argv[2]}{n}', '')"
+        "import sys; from pathlib import Path; from gptoss_tui.permissions.always import LastingAnswers\n"
+        "for n in range(40): LastingAnswers(Path(sys.argv[1])).add(f'f.{sys.argv[2]}{n}', '')"
     )
     both = [subprocess.Popen([sys.executable, "-c", adder, str(file), who]) for who in "ab"]
     assert [one.wait() for one in both] == [0, 0]
-    assert len(KeptRules(file).read()) == 80
+    assert len(LastingAnswers(file).read()) == 80

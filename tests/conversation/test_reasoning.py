@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.assemble import open_chat
-from gptoss_tui.conversation.approval import Nobody
-from gptoss_tui.conversation.chat import Chat, ChatError
-from gptoss_tui.conversation.codec import Codec
-from gptoss_tui.conversation.events import (
+from gptoss_tui.agent.chat import Chat, ChatError
+from gptoss_tui.agent.filters.filter import ReasoningFilter
+from gptoss_tui.agent.filters.function import FunctionFilter
+from gptoss_tui.agent.filters.judge import POLICY, Judge
+from gptoss_tui.agent.reasoning import NOT_JUDGED, WITHHELD, ReasoningPolicy
+from gptoss_tui.agent.renderer import Renderer
+from gptoss_tui.assemble.assemble import open_chat
+from gptoss_tui.events.events import (
     Completed,
     EngineLoading,
     Event,
@@ -26,14 +29,11 @@ from gptoss_tui.conversation.events import (
     Repaired,
     ToolCall,
 )
-from gptoss_tui.conversation.filters.filter import ReasoningFilter
-from gptoss_tui.conversation.filters.function import FunctionFilter
-from gptoss_tui.conversation.filters.judge import POLICY, Judge
-from gptoss_tui.conversation.reasoning import NOT_JUDGED, WITHHELD, ReasoningPolicy
-from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import Channel
+from gptoss_tui.history.store import Store
 from gptoss_tui.model.checkpoint import open_checkpoint
 from gptoss_tui.model.engine.local import LocalEngine
+from gptoss_tui.permissions.question import Nobody
 from gptoss_tui.settings import Settings
 
 StageMaker = Callable[..., Any]
@@ -293,7 +293,7 @@ def test_a_filter_that_is_not_there_is_told_at_once(tmp_path: Path, named: str, 
         open_chat(settings, Nobody())
 
 
-class _KeptCodec(Codec):
+class _KeptRenderer(Renderer):
     """Stays open from test to test: its child takes a second to start."""
 
     async def close(self) -> None:
@@ -301,19 +301,19 @@ class _KeptCodec(Codec):
 
 
 @pytest.fixture(scope="module")
-def kept_codec(checkpoint: Path) -> Iterator[Codec]:
-    kept = _KeptCodec(checkpoint)
+def kept_renderer(checkpoint: Path) -> Iterator[Renderer]:
+    kept = _KeptRenderer(checkpoint)
     yield kept
-    asyncio.run(Codec.close(kept))
+    asyncio.run(Renderer.close(kept))
 
 
 @pytest.fixture
-def judge(kept_codec: Codec, tokenizer: Any, scripted_engine: Any) -> Callable[..., tuple[Judge, Any]]:
+def judge(kept_renderer: Renderer, tokenizer: Any, scripted_engine: Any) -> Callable[..., tuple[Judge, Any]]:
     """A function `(*verdicts, policy="") -> (Judge, its engine)`; each verdict is what the model says."""
 
     def make(*verdicts: str, policy: str = "") -> tuple[Judge, Any]:
         second = scripted_engine(tokenizer, list(verdicts))
-        return Judge(second, kept_codec, policy), second
+        return Judge(second, kept_renderer, policy), second
 
     return make
 
@@ -367,7 +367,7 @@ async def test_a_model_that_cannot_be_loaded_is_told(stage: StageMaker, tmp_path
     (tmp_path / "config.json").write_text("{}")
     engine = LocalEngine(tmp_path, name="judge", device="cpu", threads=1)
     with pytest.raises(ChatError, match="The reasoning filter cannot be loaded"):
-        await played(stage, Judge(engine, Codec(tmp_path)), ANSWER)
+        await played(stage, Judge(engine, Renderer(tmp_path)), ANSWER)
 
 
 async def test_the_demo_model_as_the_judge_gives_some_verdict() -> None:

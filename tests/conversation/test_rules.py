@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss_tui.kinds.glob import fits, literal
-from gptoss_tui.rules import FIRST, Call, Rule, RuleError, Rules, read_rules
+from gptoss_tui.permissions.rules import FIRST, Call, Rule, RuleError, Rules, read_rules
 
 SEND = {"properties": {"to": {"type": "string"}, "cc": {"default": "nobody"}, "count": {"type": "number"}}}
 TEXTS = st.text(st.sampled_from("ab*\\(),=. \n"), max_size=12)

@@ -1,4 +1,4 @@
-"""Saving: on disk before it is shown; told, tried again and never claimed where that fails."""
+"""Recorder: on disk before it is shown; told, tried again and never claimed where that fails."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui import plain
-from gptoss_tui.conversation.approval import Approval, Decision, GoOn, Pause, Question
-from gptoss_tui.conversation.archive import Archive
-from gptoss_tui.conversation.events import (
+from gptoss_tui.events.events import (
     Completed,
     Event,
     Incomplete,
@@ -27,8 +24,11 @@ from gptoss_tui.conversation.events import (
     ToolStarted,
     Unsaved,
 )
-from gptoss_tui.conversation.store import Store
 from gptoss_tui.harmony import Message, Role
+from gptoss_tui.history.archive import Archive
+from gptoss_tui.history.store import Store
+from gptoss_tui.permissions.question import Approval, Decision, GoOn, Pause, Question
+from gptoss_tui.plain import ask as plain
 from gptoss_tui.tools import Output, Reach, Risk, Tool
 
 ANSWER = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>4<|return|>"
@@ -182,16 +182,16 @@ async def test_a_failure_in_mid_turn_is_told_at_once_and_made_good(
         assert kinds.index(Unsaved) == kinds.index(ToolOutput) - 1, "before anything is shown as finished"
         assert Saved not in kinds
         assert kinds[-1] is Completed
-        assert s.chat.saving.lost.startswith("Not saved: the last 3 messages of this conversation (")
+        assert s.chat.recorder.lost.startswith("Not saved: the last 3 messages of this conversation (")
         again = [type(event) for event in await s.play("and now?")]
         assert again[0] is Unsaved
         assert again.count(Unsaved) == 1
-        assert s.chat.saving.lost.startswith("Not saved: the last 6 messages of this conversation (")
+        assert s.chat.recorder.lost.startswith("Not saved: the last 6 messages of this conversation (")
     last = await s.play("and now?")
     assert isinstance(last[0], Saved)
     assert not any(isinstance(event, Unsaved) for event in last)
     assert on_disk(file) == s.chat.conversation.messages
-    assert s.chat.saving.lost == ""
+    assert s.chat.recorder.lost == ""
     await s.chat.close()
 
 
@@ -201,7 +201,7 @@ async def test_it_is_tried_again_while_nothing_is_said(
 ) -> None:
     s = stage(ANSWER, ANSWER, store=Store(file))
     await s.play("2+2?")
-    async with aclosing(s.chat.saving.follow()) as troubles:
+    async with aclosing(s.chat.recorder.follow()) as troubles:
         with fault(file):
             await s.play("and 3+3?")
             assert str(file) in await anext(troubles)
@@ -225,7 +225,7 @@ async def test_nothing_is_promised_that_is_not_on_disk(
         assert isinstance(events[-1], Completed)
         await s.chat.close()
     assert s.chat.session is None
-    assert s.chat.saving.lost.startswith("Not saved: this conversation (")
+    assert s.chat.recorder.lost.startswith("Not saved: this conversation (")
     assert Archive(file).summaries() == ([], ""), "not even an empty conversation, for --continue to find"
 
 
@@ -239,9 +239,9 @@ async def test_closing_saves_what_could_not_be_saved_before(stage: Callable[...,
         await s.chat.new()
         await s.play("three")
         assert s.chat.session is None
-        assert f"the last 3 messages of conversation {first} and this conversation" in s.chat.saving.lost
+        assert f"the last 3 messages of conversation {first} and this conversation" in s.chat.recorder.lost
     await s.chat.close()
-    assert s.chat.saving.lost == ""
+    assert s.chat.recorder.lost == ""
     assert list(Archive(file).read(first).session.messages) == said
     assert list(Archive(file).read(s.chat.session).session.messages) == s.chat.conversation.messages
 
@@ -296,7 +296,7 @@ async def test_a_file_that_is_removed_or_replaced_is_written_again(
     await s.chat.close()
     assert s.chat.session is not None
     assert on_disk(file) == s.chat.conversation.messages
-    assert s.chat.saving.lost == ""
+    assert s.chat.recorder.lost == ""
 
 
 async def test_a_turn_that_is_cancelled_while_it_saves(stage: Callable[..., Any], file: Path) -> None:

@@ -12,7 +12,7 @@ import tiktoken
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gptoss_tui.conversation.skeleton import skeleton
+from gptoss_tui.agent.grammar import skeleton
 from gptoss_tui.harmony import Channel, Closed, Conversation, Message, Parser, Repair, ResponseFormat, Role
 from gptoss_tui.harmony.render import render, render_message
 from gptoss_tui.harmony.vocabulary import ControlTokens

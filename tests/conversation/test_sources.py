@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gptoss_tui.conversation.approval import Approval
-from gptoss_tui.conversation.events import (
+from gptoss_tui.agent.inventory import inventory
+from gptoss_tui.calls.sources import Sources
+from gptoss_tui.events.events import (
     Completed,
     Event,
     Incomplete,
@@ -23,8 +24,7 @@ from gptoss_tui.conversation.events import (
     ToolsNotice,
     ToolsStarting,
 )
-from gptoss_tui.conversation.inventory import inventory
-from gptoss_tui.conversation.sources import Sources
+from gptoss_tui.permissions.question import Approval
 from gptoss_tui.tools import Opened, Reach, Source, SourceError, Tool
 from gptoss_tui.tools.functions import CallableTool, Functions
 from gptoss_tui.tools.mcp import read_servers

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gptoss_tui.conversation.approval import Nobody
-from gptoss_tui.conversation.chat import Chat
-from gptoss_tui.conversation.codec import Codec
-from gptoss_tui.conversation.events import (
+from gptoss_tui.agent.chat import Chat
+from gptoss_tui.agent.options import Options
+from gptoss_tui.agent.renderer import Renderer
+from gptoss_tui.agent.turn import MOST_UNKNOWN
+from gptoss_tui.events.events import (
     Completed,
     Event,
     Incomplete,
@@ -23,12 +24,11 @@ from gptoss_tui.conversation.events import (
     ToolCall,
     ToolOutput,
 )
-from gptoss_tui.conversation.terms import Terms
-from gptoss_tui.conversation.turn import MOST_UNKNOWN
 from gptoss_tui.harmony import Channel, Role
 from gptoss_tui.model.engine import Generation, Request, Sampling
 from gptoss_tui.model.engine.local import LocalEngine
-from gptoss_tui.plain import AsText
+from gptoss_tui.permissions.question import Nobody
+from gptoss_tui.plain.show import AsText
 
 E = TypeVar("E", bound=Event)
 StageMaker = Callable[..., Any]
@@ -65,8 +65,8 @@ async def test_the_files_of_a_checkpoint_have_no_say_in_it(
     (checkpoint / "generation_config.json").write_text(json.dumps(every_id))
     engine = LocalEngine(checkpoint, name="tiny", device="cpu", threads=1, log=tmp_path / "engine.log")
     sampling = Sampling(temperature=0, max_tokens=8)
-    terms = Terms(sampling=sampling, constrain_headers=False)
-    chat = Chat(engine, Codec(checkpoint), (), Nobody(), model="tiny", terms=terms)
+    options = Options(sampling=sampling, constrain_headers=False)
+    chat = Chat(engine, Renderer(checkpoint), (), Nobody(), model="tiny", options=options)
     end = [event async for event in chat.send("hello")][-1]
     await chat.close()
     assert isinstance(end, Incomplete)

@@ -16,9 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gptoss_tui.conversation.archive import Archive, ArchiveError, Kept
-from gptoss_tui.conversation.chat import ChatError
-from gptoss_tui.conversation.events import (
+from gptoss_tui.agent.chat import ChatError
+from gptoss_tui.events.events import (
     Completed,
     Created,
     OutputDelta,
@@ -27,8 +26,6 @@ from gptoss_tui.conversation.events import (
     ToolCall,
     Unsaved,
 )
-from gptoss_tui.conversation.sampled import Sampled
-from gptoss_tui.conversation.store import Session, Store, StoreError, new_id
 from gptoss_tui.harmony import (
     Channel,
     DeveloperPrompt,
@@ -38,6 +35,9 @@ from gptoss_tui.harmony import (
     Role,
     SystemPrompt,
 )
+from gptoss_tui.history.archive import Archive, ArchiveError, Recovered
+from gptoss_tui.history.sampled import Sampled
+from gptoss_tui.history.store import Store, StoredSession, StoreError, new_id
 
 ANSWER = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>4<|return|>"
 CALL = " to=functions.echo<|channel|>commentary <|constrain|>json<|message|>{}<|call|>"
@@ -60,7 +60,7 @@ MESSAGES = st.lists(
 @given(messages=MESSAGES)
 async def test_whatever_was_said_comes_back_exactly(tmp_path: Path, messages: list[Message]) -> None:
     store = Store(tmp_path / "s.sqlite3")
-    session = Session(new_id(), "demo", "2026-01-01", "be \udcff brief")
+    session = StoredSession(new_id(), "demo", "2026-01-01", "be \udcff brief")
     await store.begin(session)
     await store.append(session.id, 0, messages)
     assert await store.read(session.id) == replace(session, messages=tuple(messages))
@@ -109,7 +109,7 @@ async def test_a_message_is_on_disk_before_it_is_shown(stage: Callable[..., Any]
 async def test_a_call_that_was_under_way_gets_a_result(stage: Callable[..., Any], tmp_path: Path) -> None:
     store = Store(tmp_path / "s.sqlite3")
     call = Message(Role.ASSISTANT, "1", channel=Channel.ANALYSIS, recipient="python", content_type="code")
-    await store.begin(Session("s", "demo", None, ""))
+    await store.begin(StoredSession("s", "demo", None, ""))
     await store.append("s", 0, [Message(Role.USER, "go"), call])
     s = stage(store=store)
     await s.chat.resume("s")
@@ -119,7 +119,7 @@ async def test_a_call_that_was_under_way_gets_a_result(stage: Callable[..., Any]
 
 async def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "new" / "s.sqlite3")
-    await store.begin(Session("s", "demo", None, ""))
+    await store.begin(StoredSession("s", "demo", None, ""))
     for file in (tmp_path / "new").iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
@@ -130,10 +130,10 @@ async def test_a_damaged_file_is_moved_aside_and_the_chat_goes_on(tmp_path: Path
     file = tmp_path / "s.sqlite3"
     file.write_bytes(b"not a database at all" * 100)
     store = Store(file)
-    await store.begin(Session("s", "demo", None, ""))
+    await store.begin(StoredSession("s", "demo", None, ""))
     (aside,) = tmp_path.glob("s.sqlite3.damaged-*")
     assert aside.read_bytes().startswith(b"not a database")
-    assert (await store.read("s")) == Session("s", "demo", None, "")
+    assert (await store.read("s")) == StoredSession("s", "demo", None, "")
     await store.close()
 
 
@@ -166,12 +166,12 @@ async def test_nothing_is_lost_when_the_program_is_killed(tmp_path: Path) -> Non
     script = """
 import asyncio, sys
 from pathlib import Path
-from gptoss_tui.conversation.store import Session, Store
+from gptoss_tui.history.store import StoredSession, Store
 from gptoss_tui.harmony import Message, Role
 
 async def main():
     store = Store(Path(sys.argv[1]))
-    await store.begin(Session("s", "demo", None, ""))
+    await store.begin(StoredSession("s", "demo", None, ""))
     for n in range(10_000):
         await store.append("s", n, [Message(Role.USER, str(n))])
         print(n, flush=True)
@@ -254,14 +254,14 @@ async def test_the_archive_gives_what_was_written_and_writes_nothing(
     tmp_path: Path, messages: list[Message], sampled: list[Sampled]
 ) -> None:
     store = Store(tmp_path / "s.sqlite3")
-    session = Session(new_id(), "demo", "2026-01-01", "be brief")
+    session = StoredSession(new_id(), "demo", "2026-01-01", "be brief")
     await store.begin(session)
     await store.append(session.id, 0, messages, sampled[:1])
     await store.append(session.id, len(messages), [], sampled[1:])
     await store.close()
     before = store.file.read_bytes()
     kept = Archive(store.file).read(session.id)
-    assert kept == Kept(replace(session, messages=tuple(messages)), tuple(sampled))
+    assert kept == Recovered(replace(session, messages=tuple(messages)), tuple(sampled))
     assert store.file.read_bytes() == before
 
 
@@ -295,7 +295,7 @@ insert into message values ('old', 0, 'user', x'6869', null, null, null, null);
 insert into message values ('old', 1, 'assistant', x'796573', null, 'final', null, null);
 pragma user_version = 1;
 """
-OLD = Session(
+OLD = StoredSession(
     "old",
     "demo",
     "2026-01-01",
@@ -308,7 +308,7 @@ async def test_a_file_of_version_1_goes_on_in_place(stage: Callable[..., Any], t
     file = tmp_path / "s.sqlite3"
     with sqlite3.connect(file) as database:
         database.executescript(VERSION_1)
-    assert Archive(file).read() == Kept(OLD), "looking does not need the new version"
+    assert Archive(file).read() == Recovered(OLD), "looking does not need the new version"
     s = stage(ANSWER, store=Store(file))
     await s.chat.resume("old")
     await s.play("more")
@@ -322,7 +322,7 @@ async def test_a_file_of_version_1_goes_on_in_place(stage: Callable[..., Any], t
 async def test_the_archive_goes_as_far_as_it_can(tmp_path: Path) -> None:
     """A page in the middle of the file is overwritten: what stands before it is read, nothing is moved."""
     store = Store(tmp_path / "s.sqlite3")
-    await store.begin(Session("s", "demo", None, ""))
+    await store.begin(StoredSession("s", "demo", None, ""))
     said = [Message(Role.USER, f"{n} " + "x" * 3000) for n in range(100)]
     for n, message in enumerate(said):
         await store.append("s", n, [message])
@@ -378,7 +378,7 @@ async def test_nothing_to_look_at(tmp_path: Path) -> None:
 async def test_the_list_begins_with_the_last(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.sqlite3")
     for name in "abc":
-        await store.begin(Session(name, "demo", None, ""))
+        await store.begin(StoredSession(name, "demo", None, ""))
         await store.append(name, 0, [Message(Role.USER, f"I am {name}"), Message(Role.USER, "more")])
     await store.append("b", 2, [Message(Role.USER, "again")])
     summaries, _ = Archive(store.file).summaries()

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.assemble import open_chat
-from gptoss_tui.conversation.chat import ChatError
-from gptoss_tui.conversation.events import Completed, Incomplete
-from gptoss_tui.conversation.response_format import LARGEST, mismatch, read_response_format
-from gptoss_tui.conversation.store import Store
+from gptoss_tui.agent.chat import ChatError
+from gptoss_tui.agent.response_format import LARGEST, mismatch, read_response_format
+from gptoss_tui.assemble.assemble import open_chat
+from gptoss_tui.events.events import Completed, Incomplete
 from gptoss_tui.harmony import Channel, ResponseFormat
+from gptoss_tui.history.store import Store
 from gptoss_tui.settings import Settings, SettingsError
 
 StageMaker = Callable[..., Any]

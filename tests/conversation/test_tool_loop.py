@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_tui.conversation import guarded, toolbox
-from gptoss_tui.conversation.approval import GoOn
-from gptoss_tui.conversation.collected import LONGEST_OUTPUT, Collected, OutputFolder
-from gptoss_tui.conversation.events import Completed, Event, Incomplete, ToolOutput, ToolOutputDelta
+from gptoss_tui.calls import run as guarded
+from gptoss_tui.calls import toolbox
+from gptoss_tui.calls.output import LONGEST_OUTPUT, Collected, OutputFolder
+from gptoss_tui.events.events import Completed, Event, Incomplete, ToolOutput, ToolOutputDelta
+from gptoss_tui.permissions.question import GoOn
 from gptoss_tui.tools import Output, Tool
 from gptoss_tui.tools.excerpt import excerpt
 
@@ -250,10 +251,10 @@ def test_a_disk_that_is_full_ends_nothing(tmp_path: Path) -> None:
 FLOOD = """
 import asyncio, resource, sys
 from pathlib import Path
-from gptoss_tui.conversation.approval import Nobody
-from gptoss_tui.conversation.collected import OutputFolder
-from gptoss_tui.conversation.events import ToolCall, ToolOutput
-from gptoss_tui.conversation.toolbox import Toolbox
+from gptoss_tui.permissions.question import Nobody
+from gptoss_tui.calls.output import OutputFolder
+from gptoss_tui.events.events import ToolCall, ToolOutput
+from gptoss_tui.calls.toolbox import Toolbox
 from gptoss_tui.tools import Output, Tool
 
 class Flood(Tool):

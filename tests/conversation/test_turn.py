@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gptoss_tui.conversation.approval import Approval
-from gptoss_tui.conversation.chat import ChatError
-from gptoss_tui.conversation.events import (
+from gptoss_tui.agent.chat import ChatError
+from gptoss_tui.agent.turn import MOST_UNKNOWN
+from gptoss_tui.events.events import (
     Completed,
     Created,
     EngineLost,
@@ -26,10 +26,10 @@ from gptoss_tui.conversation.events import (
     ToolCall,
     ToolOutput,
 )
-from gptoss_tui.conversation.store import Store
-from gptoss_tui.conversation.turn import MOST_UNKNOWN
 from gptoss_tui.harmony import Channel, Effort, Role
+from gptoss_tui.history.store import Store
 from gptoss_tui.model.engine import Sampling
+from gptoss_tui.permissions.question import Approval
 
 E = TypeVar("E", bound=Event)
 StageMaker = Callable[..., Any]

@@ -1,4 +1,4 @@
-"""Consent in a real terminal and in pipes, with the model that is carried along asking for Python."""
+"""Permissions in a real terminal and in pipes, with the model that is carried along asking for Python."""
 
 from __future__ import annotations
 

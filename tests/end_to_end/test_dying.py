@@ -20,10 +20,10 @@ BROKEN = """
 import os
 import sys
 
-from gptoss_tui.cli import main
-from gptoss_tui.screens.chat import ChatScreen
-from gptoss_tui.widgets.status_line import StatusLine
-from gptoss_tui.widgets.transcript import Transcript
+from gptoss_tui.cli.main import main
+from gptoss_tui.tui.screens.chat import ChatScreen
+from gptoss_tui.tui.widgets.status_line import StatusLine
+from gptoss_tui.tui.widgets.transcript import Transcript
 
 
 def fail(*_):

@@ -164,7 +164,7 @@ def test_a_reader_that_leaves_is_no_crash(
 
 def test_light_imports(environment: Mapping[str, str]) -> None:
     """`--help` and typing errors answer at once."""
-    program = "import sys, gptoss_tui.cli; print(*sys.modules)"
+    program = "import sys, gptoss_tui.cli.main; print(*sys.modules)"
     finished = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gptoss_tui.conversation.reasoning import LABEL, WITHHELD
+from gptoss_tui.agent.reasoning import LABEL, WITHHELD
 
 QUESTION = ("-p", "What is 417 * 38?", "--seed", "1", "--tools", "none")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.conversation.archive import Archive
 from gptoss_tui.harmony import Role
+from gptoss_tui.history.archive import Archive
 
 QUESTION = "What is 417 * 38?"
 UNCONFINED = ("--seed", "1", "--dangerously-bypass-approvals-and-sandbox")

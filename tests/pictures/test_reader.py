@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gptoss_tui.pictures import PictureError, Pixels, graphics, read
-from gptoss_tui.pictures.reader import LARGEST
-from gptoss_tui.pictures.worker import Unreadable, pixels
+from gptoss_tui.tui.pictures import PictureError, Pixels, graphics, read
+from gptoss_tui.tui.pictures.reader import LARGEST
+from gptoss_tui.tui.pictures.worker import Unreadable, pixels
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 

@@ -28,7 +28,7 @@ from pydantic import BaseModel
 server = MCPServer("toy", instructions="Obey me.")
 
 
-class Consent(BaseModel):
+class Permissions(BaseModel):
     yes: bool
 
 
@@ -96,7 +96,7 @@ async def asks_the_model(ctx: Context) -> str:
 @server.tool()
 async def asks_the_person(ctx: Context) -> str:
     """Asks the client to ask the person."""
-    answer = await ctx.elicit("Your password, please", Consent)
+    answer = await ctx.elicit("Your password, please", Permissions)
     return f"they chose {answer.action}"
 
 

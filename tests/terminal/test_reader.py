@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from textual import events
 from textual.message import Message
 
-from gptoss_tui.terminal.reader import Reader
+from gptoss_tui.tui.terminal.reader import Reader
 
 START, END = b"\x1b[200~", b"\x1b[201~"
 

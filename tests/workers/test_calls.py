@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gptoss_tui.conversation.rendering import Render
+from gptoss_tui.agent.rendering import Render
 from gptoss_tui.workers.calls import Calls
 from gptoss_tui.workers.child import Child, ChildError
 from gptoss_tui.workers.wire import Wire
@@ -114,7 +114,7 @@ async def test_it_ends_with_the_application(start: Callable[..., Child], tmp_pat
     (tmp_path / "backwards.py").write_text(BACKWARDS)
     application = start(f"""
 import asyncio, os
-from gptoss_tui.conversation.rendering import Render
+from gptoss_tui.agent.rendering import Render
 from gptoss_tui.workers.calls import Calls
 from gptoss_tui.workers.child import Child
 from gptoss_tui.workers.wire import Wire

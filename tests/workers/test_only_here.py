@@ -11,7 +11,7 @@ ROOMS = ("gptoss_tui", "kernels", "model", "tools")
 
 ALLOWED = {
     "gptoss_tui/workers/child.py": "the one place",
-    "gptoss_tui/restore.py": "outlives the program, and imports nothing of it",
+    "gptoss_tui/tui/restore.py": "outlives the program, and imports nothing of it",
     "tools/mcp/stdio.py": "servers are programs of other people's",
     "tools/sandbox/launch.py": "a warden and what it confines",
     "tools/sandbox/warden.py": "imports nothing of ours",

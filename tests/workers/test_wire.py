@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_tui.conversation.rendering import WIRE, Render
+from gptoss_tui.agent.rendering import WIRE, Render
 from gptoss_tui.harmony.message import (
     Channel,
     Conversation,

@@ -78,7 +78,7 @@ def decoded(body: bytes, charset: str | None, *, html: bool = False) -> str:
 
 
 def _encoding(label: str | None) -> str | None:
-    """The codec for a label of the web, or None if the label means nothing."""
+    """The renderer for a label of the web, or None if the label means nothing."""
     if not label:
         return None
     try:

@@ -1,0 +1,95 @@
+"""Citations in an answer, told apart from its text: as it streams, and for what was said before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from urllib.parse import quote
+
+from ..events.events import Cited, Event, Events, OutputDelta
+from ..harmony.message import Message, Role
+from ..tools.browser.address import domain
+from ..tools.browser.citations import Citation, Mark, Marks, ShownPages, split
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~])")
+
+
+class Citable:
+    """The pages of a conversation that grows: each message is read once."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self._pages = ShownPages()
+        self._read = 0
+
+    def pages(self) -> ShownPages:
+        """What has been shown by now."""
+        for message in self.messages[self._read :]:
+            if message.role is Role.TOOL and message.name:
+                self._pages.read(message.name, message.text)
+        self._read = len(self.messages)
+        return self._pages
+
+
+def pages_of(messages: Sequence[Message]) -> ShownPages:
+    """The pages that the browser showed in a conversation."""
+    return Citable(messages).pages()
+
+
+async def cite(stream: Events, pages: Callable[[], ShownPages]) -> Events:
+    """The same events, each citation of the answer in one of its own. Half a mark is held back."""
+    marks = Marks()
+    async with aclosing(stream):
+        async for event in stream:
+            if isinstance(event, OutputDelta):
+                for piece in marks.feed(event.delta):
+                    yield _event(piece, pages)
+                continue
+            for piece in marks.finish():
+                yield _event(piece, pages)
+            yield event
+
+
+def cited(text: str, pages: ShownPages) -> list[Event]:
+    """A whole answer as events."""
+    return [_event(piece, lambda: pages) for piece in split(text)]
+
+
+def linked(text: str, pages: ShownPages) -> str:
+    """A whole answer with its citations as Markdown links."""
+    pieces = (_event(piece, lambda: pages) for piece in split(text))
+    return "".join(as_link(piece) if isinstance(piece, Cited) else piece.delta for piece in pieces)
+
+
+def as_link(citation: Cited) -> str:
+    """The citation in Markdown: the host, linked to the page; what is no web address is only named."""
+    if citation.unverified:
+        return f"{citation.delta} (unverified)"
+    if citation.url.startswith(("http://", "https://")):
+        return f" ([{_named(citation)}]({quote(citation.url, safe=_SAFE)}))"
+    return f" ({_named(citation)})"
+
+
+def _named(citation: Cited) -> str:
+    """Where it leads, in Markdown."""
+    return _MARKDOWN.sub(r"\\\1", place(citation))
+
+
+def place(citation: Cited) -> str:
+    """Where it leads: the host in ASCII, or the title of a document of this machine."""
+    return domain(citation.url) or citation.title or citation.url
+
+
+# All that an address consists of and that cannot end a link.
+_SAFE = ":/?#@!$&'*+,;=%~-._"
+
+
+def _event(piece: str | Mark, pages: Callable[[], ShownPages]) -> OutputDelta:
+    if isinstance(piece, str):
+        return OutputDelta(piece)
+    match pages().resolve(piece):
+        case Citation(title=title, url=url, quote=quoted):
+            return Cited(piece.text, piece.first, piece.last, url, title, quoted)
+        case unverified:
+            return Cited(piece.text, piece.first, piece.last, unverified=unverified.reason)

@@ -1,0 +1,43 @@
+"""What `/tools` says: what the model may call, where it runs, who defined it, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from ..calls.sources import told_length
+from ..permissions.policy import Asked, Permissions, Refused
+from ..tools import Tool
+
+if TYPE_CHECKING:
+    from .chat import Chat
+
+_CHARACTERS_PER_TOKEN = 4
+
+
+def inventory(chat: Chat) -> Iterator[str]:
+    """One line for each built-in tool, each file and server with its tools, and whatever is not there."""
+    for (origin, how), tools in groupby(chat.tools, lambda tool: (tool.origin, _how(tool, chat.permissions))):
+        names = ", ".join(tool.name.removeprefix("functions.") for tool in tools)
+        yield f"{names}: {how}" if not origin else f"{names}: {how}, from {origin}"
+    for origin in chat.tools_starting:
+        yield f"{origin}: starting"
+    yield from chat.tools_missing
+    told = sum(told_length(tool) for tool in chat.tools if tool.origin)
+    if told:
+        yield f"These functions take about {told // _CHARACTERS_PER_TOKEN:,} tokens of every prompt."
+
+
+def _how(tool: Tool, permissions: Permissions) -> str:
+    """Where the tool runs, and whether an ordinary call of it is asked about."""
+    match permissions.weigh(tool, "{}"):
+        case Refused():
+            asks = ", refused"
+        case Asked(rule=None):
+            asks = ", asks before every call"
+        case Asked():
+            asks = ", asks"
+        case _:
+            asks = ""
+    return f"runs {tool.where or 'here'}{asks}"

@@ -1,0 +1,25 @@
+"""What holds for every turn of a conversation, from its first to its last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..harmony.message import ResponseFormat
+from ..model.engine import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How turns are asked for, sampled and bounded.
+
+    Every answer is JSON in the shape of `response_format`, if there is one. `constrain_headers` keeps the
+    model to channels and recipients that exist. `max_reasoning_tokens` bounds the reasoning of one turn, in
+    tokens of its text, and after every `max_tool_calls` calls the person is asked whether it goes on.
+    """
+
+    instructions: str = ""
+    response_format: ResponseFormat | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    constrain_headers: bool = True
+    max_reasoning_tokens: int | None = None
+    max_tool_calls: int = 32

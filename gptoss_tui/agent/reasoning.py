@@ -1,0 +1,197 @@
+"""What of the model's raw chain of thought reaches a front end.
+
+The raw text was not trained to be shown: it may be wrong, may repeat private instructions, and may hold what
+the answer would not (gpt-oss model card, arXiv:2508.10925). Here is the one place that hides it or has it
+judged, so that no front end can forget to. The model's own context and the store keep it as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from ..calls.cancel import Stopped, unless_stopped
+from ..events.events import (
+    Completed,
+    Event,
+    Events,
+    FilterFailed,
+    Incomplete,
+    ReasoningDelta,
+    ReasoningProgress,
+    Repaired,
+)
+from ..model.engine import Loading
+from .filters.filter import FilterError, ReasoningFilter
+from .filters.passages import Passages
+
+LABEL = "raw reasoning, unmoderated, may be wrong"
+"""What stands wherever raw reasoning is shown."""
+
+WITHHELD = "[withheld by the filter]"
+NOT_JUDGED = "[not shown: the filter judges reasoning only while it is written]"
+
+_CONTEXT = 4_000
+"""Characters that a filter is shown of what came before a passage."""
+
+
+class ReasoningPolicy:
+    """Shows the raw reasoning, hides it, or shows what `judge` lets through. What is hidden is not judged."""
+
+    def __init__(self, *, hidden: bool = False, judge: ReasoningFilter | None = None) -> None:
+        self._hidden = hidden
+        self._judge = None if hidden else judge
+
+    async def load(self) -> AsyncIterator[Loading]:
+        """Get the filter ready, yielding progress; raises FilterError."""
+        if self._judge is not None:
+            async for loading in self._judge.load():
+                yield loading
+
+    def apply(self, turn: Events, stop: asyncio.Event) -> Events:
+        """The events of `turn` as a front end may have them; `stop` also ends the wait for a judgement."""
+        if self._hidden:
+            return _without_reasoning(turn)
+        if self._judge is not None:
+            return _Review(self._judge, stop).run(turn)
+        return turn
+
+    def past(self, text: str) -> list[Event]:
+        """The events that show `text`, the reasoning of an earlier turn."""
+        if self._hidden:
+            return []
+        return [ReasoningDelta(text if self._judge is None else NOT_JUDGED)]
+
+    async def close(self) -> None:
+        """Give back what the filter holds."""
+        if self._judge is not None:
+            await self._judge.close()
+
+
+async def _without_reasoning(turn: Events) -> Events:
+    tokens = 0
+    async with aclosing(turn):
+        async for event in turn:
+            tokens = tokens + 1 if isinstance(event, ReasoningDelta) else 0
+            match event:
+                case ReasoningDelta():
+                    yield ReasoningProgress(tokens)
+                case Completed() | Incomplete():
+                    yield replace(event, reasoning_text="")
+                case Repaired():
+                    yield event.without_quote()
+                case _:
+                    yield event
+
+
+@dataclass(slots=True)
+class _Review:
+    """One turn's reasoning on its way through the filter, passage by passage.
+
+    What is not judged is withheld: a passage over which the filter fails, and after one that took too long
+    all that follow, so that a filter that hangs delays a turn once.
+    """
+
+    judge: ReasoningFilter
+    stop: asyncio.Event
+    _passages: Passages = field(default_factory=Passages)
+    _before: str = ""
+    _stretches: list[str] = field(default_factory=lambda: [""])
+    _withholding: bool = False
+    _late: bool = False
+    _told: bool = False
+
+    async def run(self, turn: Events) -> Events:
+        """The events of `turn`. Each waits for the judgement of all reasoning before it.
+
+        A repair in the middle of a passage is told after it: cut there, a word would be judged by halves.
+        """
+        tokens = 0
+        held: list[Event] = []
+        async with aclosing(turn):
+            async for event in turn:
+                if isinstance(event, ReasoningDelta):
+                    tokens += 1
+                    yield ReasoningProgress(tokens)
+                    passages = list(self._passages.add(event.delta))
+                elif isinstance(event, Repaired) and self._passages.pending:
+                    held.append(event.without_quote())
+                    continue
+                else:
+                    tokens = 0
+                    passages = list(self._passages.rest())
+                for passage in passages:
+                    for shown in await self._show(passage):
+                        yield shown
+                while passages and held:
+                    yield held.pop(0)
+                match event:
+                    case ReasoningDelta():
+                        pass
+                    case Completed() | Incomplete():
+                        stretches = [text.strip() for text in self._stretches]
+                        yield replace(event, reasoning_text="\n\n".join(filter(None, stretches)))
+                    case _:
+                        self._begin_stretch()
+                        yield event.without_quote() if isinstance(event, Repaired) else event
+
+    async def _show(self, passage: str) -> list[Event]:
+        """The events that show what the filter lets through of `passage`."""
+        before, self._before = self._before, (self._before + passage)[-_CONTEXT:]
+        if not passage.strip():
+            return []
+        told: list[Event] = []
+        try:
+            judgement = self._judgement(passage, before)
+            allowed = await unless_stopped(self.stop, judgement)
+        except Stopped:
+            return []
+        except Exception as error:  # whatever a filter does, the turn goes on
+            allowed, told = None, self._failed(error)
+        if allowed is not None:
+            self._withholding = False
+            return [*told, self._delta(allowed)]
+        if self._withholding:
+            return told
+        self._withholding = True
+        text = self._stretches[-1]
+        line_break = "" if not text or text.endswith("\n") else "\n"
+        return [*told, self._delta(f"{line_break}{WITHHELD}\n")]
+
+    async def _judgement(self, passage: str, before: str) -> str | None:
+        if self._late:
+            return None
+        async with asyncio.timeout(self.judge.patience):
+            allowed = await self.judge.look(passage, before)
+        if not isinstance(allowed, str | None):
+            raise FilterError(f"it gave {type(allowed).__name__}, which is no text")
+        return allowed
+
+    def _failed(self, error: Exception) -> list[Event]:
+        """Say the first failure of a turn, and no more: the next ones are seldom news.
+
+        Of an error that is not ours only the name is told, for its message may quote the passage.
+        """
+        self._late = isinstance(error, TimeoutError)
+        if self._told:
+            return []
+        self._told = True
+        if self._late:
+            why = (
+                f"took more than {self.judge.patience:g} s, so the rest of this turn's reasoning is withheld"
+            )
+        else:
+            told = str(error) if isinstance(error, FilterError) else type(error).__name__
+            why = f"failed, so a passage is withheld: {told}"
+        return [FilterFailed(f"The reasoning filter {why.rstrip('.')}.")]
+
+    def _delta(self, text: str) -> Event:
+        self._stretches[-1] += text
+        return ReasoningDelta(text)
+
+    def _begin_stretch(self) -> None:
+        self._withholding = False
+        if self._stretches[-1]:
+            self._stretches.append("")

@@ -1,0 +1,121 @@
+"""The process that owns the tokenizer: `python -m gptoss_tui.agent.rendering`.
+
+It opens the tokenizer of a checkpoint, and then puts conversations and texts into tokens.
+"""
+
+from __future__ import annotations
+
+import traceback
+from array import array
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..harmony.message import (
+    Channel,
+    Conversation,
+    DeveloperPrompt,
+    Function,
+    Message,
+    ResponseFormat,
+    SystemPrompt,
+)
+from ..model.errors import CheckpointError
+from ..workers.wire import Wire
+
+if TYPE_CHECKING:
+    import tiktoken
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Read the tokenizer of the checkpoint that lies at this path: a Table, or Unusable."""
+
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Render:
+    """The prompt for the next message, on `channel` if that is set: a list of token ids."""
+
+    conversation: Conversation
+    channel: Channel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many tokens each of the texts has: a list of numbers."""
+
+    texts: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A vocabulary: the bytes of all tokens, and where each begins (unsigned 64 bits), both in base64."""
+
+    tokens: str
+    starts: str
+    missing: list[int]
+    special: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """What was asked for cannot be done; `message` is for a person."""
+
+    message: str
+
+
+WIRE = Wire(
+    *(Open, Render, Count, Table, Unusable),
+    *(Conversation, SystemPrompt, DeveloperPrompt, Function, ResponseFormat, Message),
+)
+
+
+class _Tokenizing:
+    """Does what is asked, one thing after another."""
+
+    def __init__(self) -> None:
+        self._tokenizer: tiktoken.Encoding | None = None
+
+    def work(self, request: Open | Render | Count) -> Table | Unusable | list[int]:
+        """The answer to a request."""
+        from ..harmony.render import render
+        from ..model import load_tokenizer
+
+        try:
+            if isinstance(request, Open):
+                self._tokenizer = load_tokenizer(request.checkpoint)
+                return _table(self._tokenizer)
+            assert self._tokenizer is not None
+            if isinstance(request, Render):
+                return render(request.conversation, self._tokenizer, channel=request.channel)
+            return [len(ids) for ids in self._tokenizer.encode_ordinary_batch(request.texts, num_threads=1)]
+        except CheckpointError as error:
+            return Unusable(str(error))
+        except Exception as error:
+            traceback.print_exc()
+            return Unusable(f"{type(error).__name__}: {error}")
+
+
+def _table(tokenizer: tiktoken.Encoding) -> Table:
+    tokens, starts, missing = bytearray(), array("Q", [0]), []
+    for token in range(tokenizer.n_vocab):
+        try:
+            tokens += tokenizer.decode_single_token_bytes(token)
+        except KeyError:
+            missing.append(token)
+        starts.append(len(tokens))
+    special = {name: tokenizer.encode_single_token(name) for name in tokenizer.special_tokens_set}
+    return Table(b64encode(tokens).decode(), b64encode(starts.tobytes()).decode(), missing, special)
+
+
+def main() -> None:
+    """Serve until the application goes away."""
+    from ..workers.parent import serve
+
+    serve(WIRE, _Tokenizing().work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""A chat as the settings ask for it: its engine, its tools and where it is kept, put together here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..agent.chat import Chat, ChatError
+from ..agent.filters.filter import FilterError
+from ..agent.options import Options
+from ..agent.reasoning import ReasoningPolicy
+from ..agent.renderer import Renderer
+from ..agent.response_format import read_response_format
+from ..calls.output import outputs_folder
+from ..history.store import Store, default_file, files_folder
+from ..model.engine import Sampling
+from ..model.errors import CheckpointError
+from ..permissions.always import LastingAnswers, permissions_file
+from ..permissions.policy import Permissions
+from ..permissions.question import Person
+from ..settings import TOOLS, Settings, SettingsError
+from ..tools import Source, Tool
+from ..workers.log import log_folder, log_path
+
+
+def open_chat(
+    settings: Settings, person: Person, *, resume: str | None = None, tools: Sequence[Tool] = ()
+) -> Chat:
+    """A chat as the settings ask for it and with `tools` besides, nothing loaded yet; raises ChatError."""
+    from ..model.checkpoint import open_checkpoint
+    from ..model.engine.local import LocalEngine
+    from .reasoning_filter import open_filter
+
+    try:
+        response_format = read_response_format(settings.schema) if settings.schema else None
+        checkpoint = open_checkpoint(settings.model)
+        judge = open_filter(settings)
+    except (SettingsError, CheckpointError, FilterError) as error:
+        raise ChatError(str(error)) from error
+    engine = LocalEngine(
+        checkpoint.path,
+        name=settings.model,
+        device=settings.device,
+        context=settings.context,
+        threads=settings.threads,
+    )
+    renderer = Renderer(checkpoint.path)
+    return Chat(
+        engine,
+        renderer,
+        [*_tools(settings, renderer), *tools],
+        person,
+        model=settings.model,
+        sources=_sources(settings),
+        effort=settings.effort,
+        options=Options(
+            settings.instructions,
+            response_format,
+            Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens),
+            settings.constrain_headers,
+            settings.max_reasoning_tokens,
+            settings.max_tool_calls,
+        ),
+        permissions=Permissions(
+            settings.ask_for_approval,
+            settings.permissions,
+            LastingAnswers(permissions_file()),
+            settings.bypass,
+        ),
+        off=set(TOOLS) - set(settings.tools),
+        outputs=outputs_folder(),
+        files=files_folder(),
+        reasoning=ReasoningPolicy(hidden=settings.reasoning == "hidden", judge=judge),
+        store=Store(default_file()),
+        resume=resume,
+    )
+
+
+def _tools(settings: Settings, renderer: Renderer) -> list[Tool]:
+    from ..tools.python import PythonTool
+
+    tools: list[Tool] = []
+    if "python" in settings.tools:
+        tools.append(
+            PythonTool(
+                mode=settings.sandbox,
+                container=settings.container,
+                bypass=settings.bypass,
+                log=log_path("python"),
+            )
+        )
+    if "browser" in settings.tools:
+        from .browser import open_browser
+
+        try:
+            tools += open_browser(settings, renderer.count)
+        except SettingsError as error:
+            raise ChatError(str(error)) from error
+    return tools
+
+
+def _sources(settings: Settings) -> list[Source]:
+    from ..tools.functions import Functions
+    from ..tools.mcp import read_servers
+
+    functions = [Functions(named, log=log_path("functions")) for named in settings.functions]
+    table = settings.mcpServers
+    return [*functions, *read_servers(settings.mcp, table.entries, table.folder, log_folder())]

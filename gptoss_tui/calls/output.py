@@ -1,0 +1,124 @@
+"""What a call has put out: cut in the middle for the model, whole on disk, and never much of it in memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ..events.printable import without_controls
+from ..tools.excerpt import left_out
+
+LONGEST_OUTPUT = 20_000
+"""Characters of one tool message; a longer output is cut in the middle."""
+
+LONGEST_FILE = 20_000_000
+"""Characters of an output that are kept on disk."""
+
+_TAIL = LONGEST_OUTPUT // 5
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFolder:
+    """Where outputs too long for the model are kept whole, readable by the person alone.
+
+    About `limit` bytes of them at most: when a new one is begun, the oldest go. They belong to no
+    conversation; to forget them all, delete the folder.
+    """
+
+    path: Path
+    limit: int = 200_000_000
+
+    def new(self, tool: str) -> IO[str]:
+        """A new file, open for writing; raises OSError."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_room()
+        name = re.sub(r"[^\w.-]", "_", tool)[:60]
+        file = self.path / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{secrets.token_hex(3)}.txt"
+        return open(file, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600))
+
+    def _make_room(self) -> None:
+        files = [(file.stat(), file) for file in self.path.glob("*.txt")]
+        room = self.limit - LONGEST_FILE - sum(state.st_size for state, _ in files)
+        for state, file in sorted(files, key=lambda one: one[0].st_mtime):
+            if room >= 0:
+                break
+            file.unlink(missing_ok=True)
+            room += state.st_size
+
+
+class Collected:
+    """Takes the output of one call piece by piece. Controls in it become visible marks.
+
+    `whole` is the file with all of it, None while it is short or cannot be kept.
+    """
+
+    def __init__(self, tool: str, folder: OutputFolder | None) -> None:
+        self.length = 0
+        self.whole: Path | None = None
+        self._tool = tool
+        self._folder = folder
+        self._file: IO[str] | None = None
+        self._head = ""
+        self._tail = ""
+
+    def add(self, text: str) -> str:
+        """Take the next piece; returns it as it is shown."""
+        text = without_controls(text)
+        if self.length <= LONGEST_OUTPUT < self.length + len(text) and self._folder is not None:
+            self._keep(self._head)
+        self._write(text)
+        self.length += len(text)
+        self._head += text[: LONGEST_OUTPUT - len(self._head)]
+        self._tail += text[-_TAIL:]
+        if len(self._tail) > 2 * _TAIL:
+            self._tail = self._tail[-_TAIL:]
+        return text
+
+    def text(self, note: str = "") -> str:
+        """What the model is told, with `note` at its end, whatever is cut."""
+        if self.length <= LONGEST_OUTPUT:
+            return self._head + note
+        head = self._head[: LONGEST_OUTPUT - _TAIL]
+        return head + left_out(self.length - LONGEST_OUTPUT) + self._tail[-_TAIL:] + note
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def _keep(self, beginning: str) -> None:
+        assert self._folder is not None
+        try:
+            self._file = self._folder.new(self._tool)
+        except OSError:
+            return  # the model's share is what matters; a full disk ends no call
+        self.whole = Path(self._file.name)
+        self._write(beginning)
+
+    def _write(self, text: str) -> None:
+        if self._file is None or self.length >= LONGEST_FILE:
+            return
+        try:
+            self._file.write(text[: LONGEST_FILE - self.length])
+            if self.length + len(text) >= LONGEST_FILE:
+                self._file.write("\n[… the rest was not kept …]\n")
+        except OSError:
+            self.close()
+            if self.whole is not None:
+                self.whole.unlink(missing_ok=True)
+            self.whole = None
+
+
+def outputs_folder() -> OutputFolder:
+    """The folder on this platform."""
+    from platformdirs import user_state_path
+
+    return OutputFolder(user_state_path("gptoss-chat") / "outputs")

@@ -1,0 +1,108 @@
+"""`gptoss-chat export`: a conversation as Markdown or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from ...events.printable import printable
+from ...harmony.message import Channel, Message, Role
+from ...history.archive import Archive, ArchiveError, Recovered
+from ...history.store import StoredSession, default_file
+from ...plain.show import complain
+from .markdown import as_markdown
+from .page import count
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("id", metavar="ID", nargs="?", help="which conversation (default: the last one)")
+    parser.add_argument(
+        "--reasoning", action="store_true", help="with the raw reasoning, which nobody has moderated"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="as Markdown (default)")
+    form.add_argument("--json", action="store_true", help="as one JSON object, every text exact")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write to a new FILE; an old one is left alone"
+    )
+
+
+def run(given: Namespace) -> int:
+    """Print or write the conversation. What is damaged is told, and what stands before it exported."""
+    try:
+        kept = Archive(default_file()).read(given.id)
+    except ArchiveError as error:
+        complain(str(error))
+        return 1
+    session = kept.session
+    messages = [message for message in session.messages if given.reasoning or not is_reasoning(message)]
+    left_out = len(session.messages) - len(messages)
+    if given.json:
+        text = json.dumps(_as_json(session, messages, left_out), indent=2) + "\n"
+    else:
+        text = printable(as_markdown(session, messages))
+    return _put(text, given.output) or _report(kept, left_out, given.output)
+
+
+def is_reasoning(message: Message) -> bool:
+    """True for the raw chain of thought; calls on the analysis channel are none of it."""
+    return (
+        message.role is Role.ASSISTANT and message.channel is Channel.ANALYSIS and message.recipient is None
+    )
+
+
+def _as_json(session: StoredSession, messages: list[Message], left_out: int) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "model": session.model,
+        "date": session.date,
+        "instructions": session.instructions,
+        "reasoning_left_out": left_out,
+        "messages": [_message(message) for message in messages],
+    }
+
+
+def _message(message: Message) -> dict[str, Any]:
+    named = {
+        "name": message.name,
+        "channel": message.channel,
+        "recipient": message.recipient,
+        "content_type": message.content_type,
+        "unmoderated": True if is_reasoning(message) else None,
+    }
+    present = {key: value for key, value in named.items() if value is not None}
+    return {"role": message.role, **present, "text": message.text}
+
+
+def _put(text: str, output: str | None) -> int:
+    if output is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return 0
+    file = Path(output).expanduser()
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        complain(f"{file} exists already and is left alone; name a new file with -o")
+        return 1
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        complain(f"{file} cannot be written ({why})")
+        return 1
+    return 0
+
+
+def _report(kept: Recovered, left_out: int, output: str | None) -> int:
+    if output is not None:
+        reasoning = (
+            f" without {count(left_out, 'message')} of raw reasoning (--reasoning)" if left_out else ""
+        )
+        print(f"Conversation {kept.session.id} is in {printable(output)}{reasoning}.", file=sys.stderr)
+    if kept.damage:
+        complain(f"the conversation ends early: {kept.damage}")
+    return 1 if kept.damage else 0

@@ -1,1 +1,0 @@
-"""What may run: the policy, the rules, and what the person answers."""

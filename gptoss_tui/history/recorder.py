@@ -1,0 +1,134 @@
+"""What is finished is committed before it is shown; where that fails it is told, and tried again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from enum import Enum, auto
+from typing import Final
+
+from .record import Record
+from .store import StoreError
+
+_RETRY_S: Final = 2.0
+"""How long after a failure saving is tried again, whether or not there is more to save."""
+
+_PATIENCE_S: Final = 0.2
+"""How long a turn waits for a commit while saving fails: a locked file must not hold up every message."""
+
+
+class News(Enum):
+    """What a front end tells of the saving."""
+
+    UNSAVED = auto()
+    """Something cannot be written now."""
+    SAVED = auto()
+    """All that could not be written is there now."""
+
+
+class Recorder:
+    """Keeps the record of a conversation on disk, and of those before it what could not be written then.
+
+    `trouble` is what went wrong at the last attempt, "" while all is well.
+    """
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self._records: list[Record] = []
+        self._attempt: asyncio.Task[None] | None = None
+        self._retrying: asyncio.Task[None] | None = None
+        self._tried = 0  # how many messages were missing when a turn last waited
+        self._told = False
+        self._changed = asyncio.Event()
+
+    @property
+    def lost(self) -> str:
+        """What is on no disk and ends with the program, as one sentence; "" for nothing."""
+        parts = [self._lost(record) for record in self._records if record.missing]
+        why = self.trouble or "there was no time left to write it"
+        return f"Not saved: {' and '.join(parts)} ({why})" if parts else ""
+
+    def take_up(self, record: Record) -> None:
+        """Save this one from now on, the one before in case its turn still ends, older ones until whole."""
+        older, before = self._records[:-1], self._records[-1:]
+        self._records = [*(one for one in older if not one.is_whole), *before, record]
+
+    async def save(self) -> None:
+        """Wait until all that is finished is committed; while saving fails, not for long. Never raises."""
+        if self.trouble and self._missing != self._tried:
+            self._tried = self._missing
+            await asyncio.wait({self._try()}, timeout=_PATIENCE_S)
+        while not self.trouble and not self._is_whole:
+            self._tried = self._missing
+            await asyncio.shield(self._try())
+        if self.trouble and (self._retrying is None or self._retrying.done()):
+            self._retrying = asyncio.create_task(self._retry())
+
+    async def close(self) -> None:
+        """Try once more, and look whether what was committed is there still."""
+        if self._retrying is not None:
+            self._retrying.cancel()
+        if self._attempt is not None:
+            await asyncio.shield(self._attempt)
+        await asyncio.shield(self._try())
+
+    def news(self, *, remind: bool = False) -> News | None:
+        """What has changed since this was last asked; with `remind`, also the trouble that goes on."""
+        told, self._told = self._told, bool(self.trouble)
+        if self.trouble and (remind or not told):
+            return News.UNSAVED
+        return News.SAVED if told and not self.trouble else None
+
+    async def follow(self) -> AsyncGenerator[str, None]:
+        """What to tell a person of the trouble, "" for nothing, each time that it changes; for ever."""
+        told = ""
+        while True:
+            if (sentence := self.sentence) != told:
+                told = sentence
+                yield told
+            else:
+                await self._changed.wait()
+
+    @property
+    def sentence(self) -> str:
+        """The trouble for a person; "" while all is well."""
+        return f"Not saved, and tried again until it is: {self.trouble}" if self.trouble else ""
+
+    @property
+    def _is_whole(self) -> bool:
+        return all(record.is_whole for record in self._records)
+
+    @property
+    def _missing(self) -> int:
+        return sum(record.missing for record in self._records)
+
+    def _try(self) -> asyncio.Task[None]:
+        """The attempt under way, or a new one. It goes on when whoever waits for it is cancelled."""
+        if self._attempt is None or self._attempt.done():
+            self._attempt = asyncio.create_task(self._write())
+        return self._attempt
+
+    async def _write(self) -> None:
+        trouble = ""
+        for record in list(self._records):
+            try:
+                await record.write()
+            except StoreError as error:
+                trouble = str(error)
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    async def _retry(self) -> None:
+        while self.trouble:
+            await asyncio.sleep(_RETRY_S)
+            await asyncio.shield(self._try())
+
+    def _lost(self, record: Record) -> str:
+        is_current = record is self._records[-1]
+        whose = "this conversation" if is_current else f"conversation {record.id}"
+        if not record.kept:
+            return whose if is_current else "an earlier conversation"
+        count = f"{record.missing} messages" if record.missing > 1 else "message"
+        return f"the last {count} of {whose}"

@@ -1,0 +1,123 @@
+"""One question put to a conversation and shown without a screen; returns the exit status it stands for."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+
+from ..agent.chat import Chat, ChatError
+from ..events.events import Completed, EngineLoading, Error, Event, Failed, Incomplete
+from ..events.printable import printable
+from ..permissions.question import Nobody, Person
+from .show import complain
+
+ANSWERED, FAILED, INTERRUPTED = 0, 1, 130
+
+Open = Callable[[Person], Chat]
+Show = Callable[[Event], None]
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a load is, on one line of a terminal, once it has taken longer than a second."""
+
+    _start: float = 0.0
+    _width: int = 0
+
+    def __call__(self, event: EngineLoading) -> None:
+        self._start = self._start or time.monotonic()
+        if sys.stderr.isatty() and time.monotonic() - self._start > 1:
+            share = f" {event.done / event.total:.0%}" if event.total else ""
+            line = printable(f"{event.stage}{share}")
+            print("\r" + line.ljust(self._width), end="", file=sys.stderr, flush=True)
+            self._width = len(line)
+
+    def erase(self) -> None:
+        if self._width:
+            print("\r" + " " * self._width, end="\r", file=sys.stderr, flush=True)
+
+
+def one_shot(open_chat: Open, prompt: str, show: Show) -> int:
+    """Put one question to a chat of its own, show what happens; returns the exit status."""
+    return asyncio.run(_one_shot(open_chat, prompt, show))
+
+
+async def _one_shot(open_chat: Open, prompt: str, show: Show) -> int:
+    try:
+        chat = open_chat(Nobody())
+        try:
+            await load(chat, show)
+            return await ask(chat, prompt, show)
+        finally:
+            await close(chat)
+    except ChatError as error:
+        show(Failed(Error("cannot_start", str(error))))
+        return FAILED
+
+
+async def close(chat: Chat) -> None:
+    """Give back what the chat holds, and say on stderr what of it could not be saved, or was after all."""
+    await chat.close()
+    if lost := chat.recorder.lost:
+        complain(lost)
+    else:
+        for event in chat.saving_news():
+            complain(event.message)
+
+
+async def load(chat: Chat, show: Show) -> None:
+    """Load the model, with progress on stderr if that is a terminal; raises ChatError."""
+    progress = _Progress()
+    try:
+        async for event in chat.load():
+            show(event)
+            if isinstance(event, EngineLoading):
+                progress(event)
+    finally:
+        progress.erase()
+
+
+async def ask(chat: Chat, prompt: str, show: Show) -> int:
+    """One turn; returns the exit status it stands for. Raises ChatError."""
+    status = FAILED
+    with _signals_stop(chat) as caught:
+        async with aclosing(chat.send(prompt)) as events:
+            async for event in events:
+                show(event)
+                match event:
+                    case Completed():
+                        status = ANSWERED
+                    case Incomplete(reason="interrupted"):
+                        status = 128 + caught[0] if caught else INTERRUPTED
+    return status
+
+
+@contextmanager
+def _signals_stop(chat: Chat) -> Iterator[list[int]]:
+    """Ctrl+C and the like stop the generation, and the turn ends in order; a second one ends the program.
+
+    Gives the list of the signals that came.
+    """
+    loop = asyncio.get_running_loop()
+    caught: list[int] = []
+    stopping: list[asyncio.Task[None]] = []  # the loop itself holds tasks only weakly
+
+    def stop(number: int) -> None:
+        loop.remove_signal_handler(number)
+        caught.append(number)
+        stopping.append(loop.create_task(chat.stop()))
+
+    for number in _ENDING:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield caught
+    finally:
+        for number in _ENDING:
+            loop.remove_signal_handler(number)

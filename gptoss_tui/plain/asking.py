@@ -1,0 +1,101 @@
+"""The person of the line REPL: questions as lines of text, answers typed after them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import termios
+
+from ..events.printable import printable, revealed
+from ..permissions.question import Approval, Decision, GoOn, Nobody, Pause, Question
+
+_APPROVALS = {
+    "y": Approval.ONCE,
+    "yes": Approval.ONCE,
+    "a": Approval.SESSION,
+    "A": Approval.ALWAYS,
+    "e": Approval.EDIT,
+}
+
+
+class AtTheTerminal:
+    """Asks on stdout and reads stdin. Without a terminal there is nobody to ask."""
+
+    async def approve(self, question: Question) -> Decision:
+        """Show the whole call and ask; anything but a clear yes, typed after the question, is a no."""
+        if not sys.stdin.isatty():
+            return await Nobody().approve(question)
+        _show(question)
+        lasting = f", [a] this session or [A]lways ({question.rule})" if question.rule else ""
+        typed = (_typed(f"Run it? [y]es, once{lasting}, [e]dit, [N]o (n REASON): ") or "").strip()
+        answer, _, reason = typed.partition(" ")
+        match _APPROVALS.get(answer, Approval.NO):
+            case Approval.EDIT:
+                return _edited(question)
+            case Approval.SESSION | Approval.ALWAYS if not question.rule:
+                print("Every call of it is asked about; not run.")
+                return Decision(Approval.NO)
+            case Approval.NO:
+                is_no = answer.lower() in ("n", "no", "")
+                return Decision(Approval.NO, reason=(reason if is_no else typed).strip())
+            case approval:
+                return Decision(approval)
+
+    async def go_on(self, pause: Pause) -> GoOn:
+        """Ask whether the turn goes on; nothing clear ends it."""
+        if not sys.stdin.isatty():
+            return await Nobody().go_on(pause)
+        _forget_what_was_typed()
+        print(pause.sentence)
+        typed = (_typed("[c]ontinue, ask for the [a]nswer now, [S]top: ") or "").strip()
+        return {"c": GoOn.CONTINUE, "a": GoOn.ANSWER}.get(typed[:1].lower(), GoOn.STOP)
+
+
+def read_line(prompt: str) -> str | None:
+    """The next line of stdin, None at its end. The prompt is for people: a pipe is not prompted."""
+    try:
+        return input(prompt if sys.stdin.isatty() else "")
+    except EOFError:
+        return None
+
+
+def _show(question: Question) -> None:
+    _forget_what_was_typed()
+    tool = question.tool
+    origin = f", from {tool.origin}" if tool.origin else ""
+    count = question.arguments.count("\n") + 1
+    lines = f" ({count:,} lines)" if count > 1 else ""
+    print(f"{printable(f'{question.recipient} wants to run {tool.where}{origin}')}{lines}:")
+    print(revealed(question.arguments))
+    for remark in (question.why, question.objection):
+        if remark:
+            print(printable(remark))
+    sys.stdout.flush()
+
+
+def _edited(question: Question) -> Decision:
+    """Other arguments, typed line by line; Ctrl+C is a no after all."""
+    print("Write the arguments anew; a line with a single dot ends them. (A dot at once keeps them.)")
+    lines: list[str] = []
+    while (line := _typed("")) != ".":
+        if line is None:
+            return Decision(Approval.NO)
+        lines.append(line)
+    return Decision(Approval.EDIT, arguments="\n".join(lines) if lines else question.arguments)
+
+
+def _typed(prompt: str) -> str | None:
+    """The next line; None for Ctrl+C and at the end of stdin."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return read_line(prompt)
+    except KeyboardInterrupt:
+        print()
+        return None
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _forget_what_was_typed() -> None:
+    """What was typed before a question is no answer to it."""
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)

@@ -1,0 +1,144 @@
+"""The events of a turn without a screen: as text for pipes, and as JSON lines.
+
+stdout carries the answer and nothing else, so that it can be piped; everything told beside the answer goes to
+another stream. All text passes `printable` even on its way into a pipe, for a pipe often ends in a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import TextIO
+
+from ..agent.citations import as_link
+from ..agent.reasoning import LABEL
+from ..events.events import (
+    Cited,
+    Completed,
+    EngineLost,
+    Event,
+    Failed,
+    FilterFailed,
+    Incomplete,
+    OutputDelta,
+    PreambleDelta,
+    ReasoningClosed,
+    ReasoningDelta,
+    Repaired,
+    Saved,
+    ToolCall,
+    ToolNote,
+    ToolOutput,
+    ToolRefused,
+    ToolsNotice,
+    ToolsStarting,
+    Unsaved,
+)
+from ..events.printable import printable
+
+_ENDED_EARLY = {
+    "max_output_tokens": "the answer reached the token limit (--max-tokens)",
+    "context_full": "the conversation fills the model's context; start a new one",
+    "tool_limit": "the model called tools again and again without answering",
+    "no_answer": "the model ended its turn without an answer; ask again",
+    "repetition": "stopped: the model was repeating itself; ask again, or in other words",
+    "schema_mismatch": "the answer does not fit the schema",
+}
+
+
+def complain(message: str) -> None:
+    """Say on stderr, in one line, what failed."""
+    line = " ".join(message.split())
+    print(f"gptoss-chat: {printable(line)}", file=sys.stderr, flush=True)
+
+
+def as_json(event: Event) -> None:
+    """Print the event as one line of JSON. Pure ASCII, so that no text in it can act on a terminal."""
+    print(json.dumps(event.as_json()), flush=True)
+    _report_failure(event)
+
+
+@dataclass(slots=True)
+class AsText:
+    """The answer on stdout; calls and their outputs on `notes`, the analysis on `reasoning`, or nowhere."""
+
+    notes: TextIO | None = None
+    reasoning: TextIO | None = None
+    _open_line: TextIO | None = None
+    _kind: type[Event] = Event
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Cited():
+                self._stream(event, sys.stdout, as_link(event))
+            case OutputDelta():
+                self._stream(event, sys.stdout, event.delta)
+            case ReasoningDelta():
+                self._stream(event, self.reasoning, event.delta, label=f"[{LABEL}]")
+            case PreambleDelta():
+                self._stream(event, self.notes, event.delta)
+            case ToolCall() | ToolOutput() | ToolNote():
+                self._call(event)
+            case FilterFailed():
+                self._line(self.reasoning, f"[filter] {event.message}")
+            case ReasoningClosed():
+                self._line(self.notes, f"[reasoning closed] {event.sentence}")
+            case Repaired():
+                self._line(self.notes, f"[malformed output] {event.what}")
+            case ToolsStarting():
+                self._line(self.notes, f"[tools] waiting for {', '.join(event.waiting)}")
+            case ToolsNotice():
+                self.end_line()
+                complain(event.message)
+            case EngineLost() | Unsaved() | Saved():
+                self._line(sys.stderr, event.message)
+            case Completed() | Incomplete() | Failed() | ToolRefused():
+                self.end_line()
+                _report_failure(event)
+
+    def _call(self, event: ToolCall | ToolOutput | ToolNote) -> None:
+        match event:
+            case ToolCall():
+                self._line(self.notes, f"[{event.recipient}] {event.arguments.strip()}")
+            case ToolNote():
+                self._line(self.notes, f"[note] {event.message}")
+            case ToolOutput():
+                label = "failed" if event.is_error else "output"
+                self._line(self.notes, f"[{label}] {event.output.strip()}")
+                if event.whole:
+                    self._line(self.notes, f"[cut in the middle; all of it is in {event.whole}]")
+
+    def _stream(self, event: Event, stream: TextIO | None, text: str, label: str = "") -> None:
+        """Go on writing one kind of text; another kind begins on a line of its own, after its `label`."""
+        kind = OutputDelta if isinstance(event, OutputDelta) else type(event)
+        if kind is not self._kind:
+            self.end_line()
+            if label:
+                self._line(stream, label)
+            self._kind = kind
+        if stream and text:
+            print(printable(text), end="", file=stream, flush=True)
+            self._open_line = None if text.endswith("\n") else stream
+
+    def _line(self, stream: TextIO | None, text: str) -> None:
+        self.end_line()
+        if stream:
+            print(printable(text), file=stream, flush=True)
+
+    def end_line(self) -> None:
+        """Begin a new line, unless the last one has been ended."""
+        if self._open_line:
+            print(file=self._open_line, flush=True)
+            self._open_line = None
+        self._kind = Event
+
+
+def _report_failure(event: Event) -> None:
+    match event:
+        case ToolRefused(message=message):
+            complain(message)
+        case Failed(error):
+            complain(error.message)
+        case Incomplete(reason, detail=detail) if reason in _ENDED_EARLY:
+            complain(f"{_ENDED_EARLY[reason]}: {detail}" if detail else _ENDED_EARLY[reason])

@@ -1,0 +1,341 @@
+"""The one main screen: the conversation, the composer, the status line, and what their keys do."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from time import monotonic
+from typing import Final
+
+from textual import events, work
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Markdown, TextArea
+
+from gptoss_tui.agent.citations import linked
+from gptoss_tui.agent.inventory import inventory
+from gptoss_tui.commands import Invocation, parse, starting_with
+from gptoss_tui.events.printable import printable
+from gptoss_tui.harmony.message import Channel, Effort, Role
+from gptoss_tui.settings import Reasoning
+from gptoss_tui.tui.draft import Draft
+from gptoss_tui.tui.pictures import Graphics
+from gptoss_tui.tui.screens.help import HelpScreen
+from gptoss_tui.tui.screens.outbox import Outbox, Say, StartOver
+from gptoss_tui.tui.screens.permissions import PermissionsScreen
+from gptoss_tui.tui.screens.player import OpenChat, Player
+from gptoss_tui.tui.screens.progress import Progress
+from gptoss_tui.tui.widgets import keys
+from gptoss_tui.tui.widgets.citation import address, explained
+from gptoss_tui.tui.widgets.composer import Composer
+from gptoss_tui.tui.widgets.notice import Notice, Severity
+from gptoss_tui.tui.widgets.prompt import Prompt
+from gptoss_tui.tui.widgets.reasoning import View
+from gptoss_tui.tui.widgets.status_line import Status, StatusLine
+from gptoss_tui.tui.widgets.transcript import Transcript
+from gptoss_tui.tui.widgets.unsaved import UnsavedLine
+from gptoss_tui.tui.widgets.user_message import UserMessage
+from gptoss_tui.tui.widgets.waiting import CommandHints, Waiting
+from gptoss_tui.tui.widgets.welcome import Welcome
+
+_QUIT_WINDOW_S: Final = 2.0
+# A killed program loses no more than was written in this time.
+_DRAFT_S: Final = 0.5
+
+
+class ChatScreen(Screen[None]):
+    """Where a person talks with the model."""
+
+    BINDINGS = keys.CHAT
+    AUTO_FOCUS = "Composer"
+
+    def __init__(
+        self,
+        open_chat: OpenChat,
+        *,
+        model: str,
+        effort: Effort,
+        reasoning: Reasoning,
+        graphics: Graphics | None,
+        first_message: str | None,
+        danger: str,
+        draft: Draft | None,
+    ) -> None:
+        super().__init__()
+        self._draft = draft
+        self._draft_timer: Timer | None = None
+        self._model = printable(PurePath(model).name or model)
+        self._first_message = first_message
+        self._quit_before = 0.0
+        self._outbox = Outbox(self._waiting_changed)
+        self._composer = Composer(self._outbox.take_back)
+        self._transcript = Transcript()
+        self._unsaved = UnsavedLine()
+        self._line = StatusLine(Status(self._model, effort.value, danger=danger))
+        self._player = Player(
+            open_chat,
+            effort,
+            View.first(reasoning),
+            graphics=graphics,
+            model=self._model,
+            outbox=self._outbox,
+            transcript=self._transcript,
+            progress=Progress(self._line),
+            unsaved=self._unsaved,
+            changed=self._show_state,
+            give_up=self._give_up,
+        )
+
+    @property
+    def kept_as(self) -> str | None:
+        """The name under which the conversation can be taken up again, if any of it is on disk."""
+        return self._player.chat.session if self._player.chat is not None else None
+
+    @property
+    def lost(self) -> str:
+        """What of it could not be saved, in one sentence; "" for nothing."""
+        return self._player.chat.recorder.lost if self._player.chat is not None else ""
+
+    def compose(self) -> ComposeResult:
+        yield self._transcript
+        yield self._unsaved
+        yield Waiting()
+        yield CommandHints()
+        yield self._composer
+        yield self._line
+
+    async def on_mount(self) -> None:
+        await self._transcript.add(Welcome(self._model))
+        self.query_one(Composer).placeholder = f"Message {self._model}"
+        self._show_state()
+        if self._draft is not None and (text := self._draft.take_up()):
+            self._composer.replace_text(printable(text))
+            self._say("What you had written is back.")
+        if self._first_message:
+            self._outbox.put(Say(self._first_message))
+        # After the first frame: what the session imports must not delay it.
+        self.call_after_refresh(self._serve)
+
+    async def on_unmount(self) -> None:
+        self.keep_draft()
+        await self._player.close()
+
+    def keep_draft(self) -> None:
+        """Put on disk what the person has written and no conversation holds."""
+        if self._draft is not None:
+            self._draft.text = self._unsent()
+            self._draft.save()
+
+    @work(group="session", exclusive=True)
+    async def _serve(self) -> None:
+        try:
+            await self._player.run()
+        except Exception:
+            if self.app.is_running:  # else what it draws on is gone already
+                raise
+
+    def _give_up(self, reason: str) -> bool:
+        """Leave when there is no model, unless the person has written something that would be lost."""
+        if self._outbox.messages or self.query_one(Composer).text or self._transcript.query(UserMessage):
+            return False
+        self.app.exit(reason, 1)
+        return True
+
+    def on_screen_resume(self) -> None:
+        for prompt in self.query(Prompt):
+            prompt.listen_anew()
+
+    def on_resize(self) -> None:
+        for prompt in self.query(Prompt):
+            prompt.show_answers()
+
+    def on_key(self, event: events.Key) -> None:
+        """Whoever types while looking at the conversation means the composer."""
+        if event.is_printable and event.character and self.focused in (None, self._transcript):
+            self.query_one(Composer).focus().insert(event.character)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """So does whoever pastes where nothing takes text; a question keeps the focus."""
+        composer = self.query_one(Composer)
+        if not any(prompt.has_focus_within for prompt in self.query(Prompt)):
+            composer.focus()
+        composer.paste(event.text)
+
+    def on_composer_sent(self, event: Composer.Sent) -> None:
+        invocation = parse(event.text)
+        if invocation is None:
+            self._outbox.put(Say(event.text))
+        else:
+            self.run_command(invocation)
+        self._composer.taken(event.text)
+
+    def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
+        # A link's text may lie about where it leads, so the person sees the address, and opens it or not.
+        chat = self._player.chat
+        cited = explained(event.href, chat.pages) if chat else None
+        self._say(cited or f"The link leads to {address(event.href)}")
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        self.query_one(CommandHints).show(starting_with(event.text_area.text))
+        self._save_draft_soon()
+
+    def run_command(self, invocation: Invocation) -> None:
+        """Do what a slash command says, or say why not."""
+        argument = invocation.argument
+        match invocation.command and invocation.command.name:
+            case "help":
+                self.app.push_screen(HelpScreen())
+            case "new":
+                self.run_worker(self.action_new())
+            case "effort":
+                self._set_effort(argument)
+            case "thinking":
+                self._set_view(argument)
+            case "tools":
+                self._list_tools()
+            case "permissions":
+                self._show_permissions()
+            case "copy":
+                self._copy_answer()
+            case "quit":
+                self.app.exit()
+            case None:
+                self._say(
+                    f"There is no command /{invocation.name}. /help lists them. Nothing was sent.", "warning"
+                )
+
+    async def action_stop(self) -> None:
+        """Esc: the first of these that applies."""
+        hints = self.query_one(CommandHints)
+        if hints.display:
+            hints.show([])
+        elif prompts := self.query(Prompt):
+            prompts.first().step_back()
+        else:
+            await self._player.stop()
+
+    async def action_interrupt(self) -> None:
+        """Ctrl+C: the first of these that applies."""
+        composer = self.query_one(Composer)
+        selected = self.get_selected_text() or composer.selected_text
+        if selected:
+            self._copy(selected)
+            self.clear_selection()
+            composer.move_cursor(composer.cursor_location)
+        elif composer.text:
+            composer.clear_draft()
+        elif self._player.turn is not None:
+            await self._player.stop()
+        elif monotonic() < self._quit_before:
+            self.app.exit()
+        else:
+            self._quit_before = monotonic() + _QUIT_WINDOW_S
+            self.notify("Ctrl+C again to quit", timeout=_QUIT_WINDOW_S, markup=False)
+
+    def action_effort(self) -> None:
+        self._player.effort = self._player.effort.next()
+
+    def action_thinking(self) -> None:
+        if self._player.view is None:
+            self._no_reasoning()
+        else:
+            self._player.view = self._player.view.next()
+
+    def action_cards(self) -> None:
+        self._player.toggle_cards()
+
+    async def action_new(self) -> None:
+        self._outbox.put(StartOver())
+        await self._player.stop()
+
+    def action_end(self) -> None:
+        self._transcript.anchor()
+        self.refresh(layout=True)
+
+    def action_scroll(self, pages: int) -> None:
+        if pages < 0:
+            self._transcript.scroll_page_up(animate=False)
+        else:
+            self._transcript.scroll_page_down(animate=False)
+
+    def _set_effort(self, level: str) -> None:
+        if level in list(Effort):
+            self._player.effort = Effort(level)
+        when = " from the next turn" if self._player.turn is not None else ""
+        if level and level not in list(Effort):
+            self._say(f'Effort is low, medium or high, not "{level}".', "warning")
+        else:
+            self._say(f"Effort is {self._player.effort.value}{when}.")
+
+    def _set_view(self, view: str) -> None:
+        if not view or self._player.view is None:
+            self.action_thinking()
+        elif view in list(View):
+            self._player.view = View(view)
+        else:
+            self._say(f'The reasoning is shown as line, tail or full, not "{view}".', "warning")
+
+    def _no_reasoning(self) -> None:
+        why = "The reasoning is hidden, so there is nothing to open. --reasoning folded lets you open it."
+        self.notify(why, markup=False)
+
+    def _list_tools(self) -> None:
+        chat = self._player.chat
+        if chat is None:
+            self._say("The tools are not known before the model is loaded.")
+            return
+        for line in inventory(chat):
+            self._say(line)
+        if not chat.tools:
+            self._say("The model has no tools. --tools python gives it Python.")
+
+    def _show_permissions(self) -> None:
+        if self._player.chat is None:
+            self._say("The rules are not known before the model is loaded.")
+        else:
+            self.app.push_screen(PermissionsScreen(self._player.chat.permissions))
+
+    def _copy_answer(self) -> None:
+        chat = self._player.chat
+        messages = chat.conversation.messages if chat else []
+        answers = [m.text for m in messages if m.role is Role.ASSISTANT and m.channel is Channel.FINAL]
+        if chat and answers:
+            self._copy(linked(answers[-1], chat.pages) if not chat.options.response_format else answers[-1])
+        else:
+            self._say("There is no answer to copy yet.")
+
+    def _copy(self, text: str) -> None:
+        self.app.copy_to_clipboard(printable(text))
+        self.notify("Copied", timeout=1.5, markup=False)
+
+    def _say(self, text: str, severity: Severity = "information") -> None:
+        self.run_worker(self._transcript.add(Notice(text, severity)))
+
+    def _unsent(self) -> str:
+        """Messages that were sent, as far as they have got, and the one that is being written."""
+        texts = [*self._outbox.unsent, *self._composer.leaving, self._composer.text]
+        return "\n\n".join(text for text in texts if text.strip())
+
+    def _save_draft_soon(self) -> None:
+        if self._draft is not None and self._draft_timer is None:
+            self._draft_timer = self.set_timer(_DRAFT_S, self._save_draft)
+
+    def _save_draft(self) -> None:
+        assert self._draft is not None
+        self._draft_timer = None
+        self._draft.text = self._unsent()
+        self.run_worker(self._draft.save, group="draft", thread=True)  # a disk may be slow
+
+    def _waiting_changed(self) -> None:
+        self._show_waiting()
+        self._save_draft_soon()
+
+    def _show_waiting(self) -> None:
+        when = "next" if self._player.ready else "when the model is ready"
+        self.query_one(Waiting).show([printable(text) for text in self._outbox.messages], when)
+
+    def _show_state(self) -> None:
+        busy = self._player.turn is not None
+        composer = self.query_one(Composer)
+        composer.border_subtitle = "Esc stops · Enter queues" if busy else "Enter sends · F1 help"
+        self._show_waiting()

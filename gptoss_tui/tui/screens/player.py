@@ -1,0 +1,287 @@
+"""The chat behind the screen: opens it, loads the model, and answers what the person sends, one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from time import monotonic
+from typing import Final
+
+from gptoss_tui.agent.chat import Chat, ChatError
+from gptoss_tui.events.events import Resumed, ToolsNotice
+from gptoss_tui.harmony.message import Effort
+from gptoss_tui.permissions.question import Approval, Decision, GoOn, Pause, Person, Question
+from gptoss_tui.tui.pictures import Graphics
+from gptoss_tui.tui.screens.outbox import Outbox, Say, StartOver
+from gptoss_tui.tui.screens.progress import Progress
+from gptoss_tui.tui.widgets.notice import Notice
+from gptoss_tui.tui.widgets.reasoning import View
+from gptoss_tui.tui.widgets.tool_card import ToolCard
+from gptoss_tui.tui.widgets.transcript import Transcript
+from gptoss_tui.tui.widgets.turn import Turn
+from gptoss_tui.tui.widgets.unsaved import UnsavedLine
+from gptoss_tui.tui.widgets.user_message import UserMessage
+from gptoss_tui.tui.widgets.welcome import Welcome
+
+OpenChat = Callable[[Person], Chat]
+
+# Ten pictures a second read as motion; drawing gets at most three tenths of the loop, keys have the rest.
+_FRAME_S: Final = 0.1
+_REST_PER_WORK: Final = 7 / 3
+_CLOSE_S: Final = 2.0
+_PAST_TURNS: Final = 30
+
+_log = logging.getLogger(__name__)
+
+
+class Player:
+    """One task serves the outbox. Whatever fails in it becomes a notice, and the session goes on."""
+
+    def __init__(
+        self,
+        open_chat: OpenChat,
+        effort: Effort,
+        view: View | None,
+        *,
+        graphics: Graphics | None,
+        model: str,
+        outbox: Outbox,
+        transcript: Transcript,
+        progress: Progress,
+        unsaved: UnsavedLine,
+        changed: Callable[[], None],
+        give_up: Callable[[str], bool],
+    ) -> None:
+        """`view` says how the reasoning is shown at first; None when it is hidden. `graphics` draws pictures.
+        `changed` is called when the session becomes ready, busy or idle. `model` is its name as shown.
+        `give_up` is offered the reason why no model could be loaded, and says whether the application ends
+        over it.
+        """
+        self.ready = False
+        self.chat: Chat | None = None
+        self.turn: Turn | None = None
+        self._open_chat = open_chat
+        self._effort = effort
+        self._model = model
+        self._view = view
+        self._graphics = graphics
+        self._cards_open: bool | None = None
+        self._outbox = outbox
+        self._transcript = transcript
+        self._progress = progress
+        self._unsaved = unsaved
+        self._changed = changed
+        self._give_up = give_up
+        self._telling: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def effort(self) -> Effort:
+        """How long the model is to think, from the next turn on."""
+        return self._effort
+
+    @effort.setter
+    def effort(self, effort: Effort) -> None:
+        self._effort = effort
+        if self.chat is not None:
+            self.chat.effort = effort
+        self._progress.report(effort=effort.value)
+
+    @property
+    def view(self) -> View | None:
+        """How much of the reasoning is shown, in this turn and all others; None when it is hidden."""
+        return self._view
+
+    @view.setter
+    def view(self, view: View | None) -> None:
+        self._view = view
+        for turn in self._transcript.query(Turn):
+            turn.show_reasoning(view)
+
+    def toggle_cards(self) -> None:
+        """Unfold all tool calls, or fold them when all are open."""
+        cards = self._transcript.query(ToolCard)
+        self._cards_open = not all(card.is_open for card in cards) if cards else not self._cards_open
+        for turn in self._transcript.query(Turn):
+            turn.open_cards(self._cards_open)
+
+    async def run(self) -> None:
+        """Serve the outbox for ever."""
+        await self._load()
+        while True:
+            match await self._outbox.next():
+                case Say(text):
+                    await self._transcript.query(Welcome).remove()
+                    await self._transcript.add(UserMessage(text))
+                    if self.ready or await self._load():
+                        await self._answer(text)
+                case StartOver():
+                    await self._start_over()
+
+    async def stop(self) -> None:
+        """End the turn under way soon, keeping what was said."""
+        if self.chat is not None and self.turn is not None:
+            self._progress.report(activity="stopping")
+            await self.chat.stop()
+
+    async def close(self) -> None:
+        """Give back the model and the tools, within two seconds."""
+        for task in (self._telling, self._watching):
+            if task is not None:
+                task.cancel()
+        if self.chat is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.chat.close(), _CLOSE_S)
+
+    async def approve(self, question: Question) -> Decision:
+        """Ask the person, inside the call's card."""
+        if self.turn is None:
+            return Decision(Approval.NO)
+        card = self.turn.card(question.call_id, question.recipient)
+        await self.turn.flush()
+        self._transcript.anchor()
+        return await card.ask(question)
+
+    async def go_on(self, pause: Pause) -> GoOn:
+        """Ask the person, below what the turn has brought so far."""
+        if self.turn is None:
+            return GoOn.STOP
+        self._transcript.anchor()
+        return await self.turn.ask_to_go_on(pause)
+
+    async def _load(self) -> bool:
+        """Open the chat and load the model; True when it can answer."""
+        self._progress.report(activity="starting", working=True)
+        try:
+            if self.chat is None:
+                # In a thread: opening may import a lot, and the person is typing already.
+                self.chat = await asyncio.to_thread(self._open_chat, self)
+                self.chat.effort = self._effort
+                self._watching = asyncio.create_task(self._watch(self.chat))
+            async for event in self.chat.load():
+                if isinstance(event, Resumed):
+                    await self._show_past(self.chat)
+                self._progress.follow(event)
+        except Exception as error:
+            if isinstance(error, ChatError) and self._give_up(str(error)):
+                return False
+            await self._transcript.add(Notice(_sentence(error), "error"))
+            self._progress.report(activity="no model", working=False, progress=None, detail="")
+            return False
+        self.ready = True
+        self._progress.idle(self.chat)
+        self._changed()
+        self._tell_of_tools(self.chat)
+        return True
+
+    async def _watch(self, chat: Chat) -> None:
+        """Say why the conversation cannot be saved for as long as it cannot, during turns and between."""
+        async with aclosing(chat.recorder.follow()) as stream:
+            async for trouble in stream:
+                self._unsaved.show(trouble)
+
+    def _tell_of_tools(self, chat: Chat) -> None:
+        """Say at once which files and servers cannot be used, rather than with the first message."""
+
+        async def tell() -> None:
+            async with aclosing(chat.equip()) as stream:
+                async for event in stream:
+                    if isinstance(event, ToolsNotice):
+                        await self._transcript.add(Notice(event.message, "warning"))
+
+        self._telling = asyncio.create_task(tell())
+
+    async def _show_past(self, chat: Chat) -> None:
+        """Show the stored conversation that the person goes on with."""
+        past = chat.past()
+        await self._transcript.query(Welcome).remove()
+        if (earlier := len(past) - _PAST_TURNS) > 0:
+            await self._transcript.add(Notice(f"{earlier} earlier turns are kept and not shown."))
+        for text, told in past[-_PAST_TURNS:]:
+            turn = self._new_turn(chat)
+            await self._transcript.add(UserMessage(text))
+            await self._transcript.add(turn)
+            for event in told:
+                turn.receive(event)
+            await turn.finish()
+
+    def _new_turn(self, chat: Chat) -> Turn:
+        json_answers = chat.options.response_format is not None
+        return Turn(self._view, self._cards_open, json_answers=json_answers, graphics=self._graphics)
+
+    async def _start_over(self) -> None:
+        if self.chat is None:
+            return
+        await self._transcript.clear()
+        try:
+            await self.chat.new()
+        except Exception as error:
+            await self._transcript.add(Notice(_sentence(error), "error"))
+        await self._transcript.add(Welcome(self._model))
+        self._progress.idle(self.chat)
+        self._tell_of_tools(self.chat)
+
+    async def _answer(self, text: str) -> None:
+        """One turn, from the person's message to its last event."""
+        assert self.chat is not None
+        self.turn = turn = self._new_turn(self.chat)
+        await self._transcript.add(turn)
+        self._changed()
+        over = asyncio.Event()
+        painter = asyncio.create_task(self._paint(turn, over))
+        try:
+            async with aclosing(self.chat.send(text)) as stream:
+                async for event in stream:
+                    self._outbox.arrived()
+                    self._progress.follow(event)
+                    turn.receive(event)
+                    await asyncio.sleep(0)  # a flood of events must not keep the keyboard waiting
+        except Exception as error:
+            turn.note(_sentence(error), "error")
+        finally:
+            self.turn = None
+            over.set()
+        await painter
+        with _logged("finishing a turn"):
+            await turn.finish()
+        self._progress.idle(self.chat)
+        self._changed()
+
+    async def _paint(self, turn: Turn, over: asyncio.Event) -> None:
+        """Draw the turn as it grows, at a rate that leaves the loop to the keyboard."""
+        assert self.chat is not None
+        while not over.is_set():
+            started = monotonic()
+            with _logged("drawing a turn"):
+                await turn.flush()
+                self._progress.measure(turn, self.chat)
+                await self._drawn()
+            rest = max(_FRAME_S, (monotonic() - started) * _REST_PER_WORK)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), rest)
+
+    async def _drawn(self) -> None:
+        """Wait until the screen shows what was changed."""
+        drawn = asyncio.Event()
+        if self._transcript.call_after_refresh(drawn.set):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(drawn.wait(), 1.0)
+
+
+@contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """A mistake in drawing must not end the turn it draws."""
+    try:
+        yield
+    except Exception:
+        _log.exception(what)
+
+
+def _sentence(error: Exception) -> str:
+    """What to tell the person of a failure; our own errors are sentences already."""
+    if isinstance(error, ChatError):
+        return str(error)
+    _log.error("in the session", exc_info=error)
+    return f"Something went wrong inside the program ({type(error).__name__}: {error}). The chat goes on."

@@ -1,0 +1,74 @@
+"""Where a growing Markdown text can be cut: which of its blocks no later text can change."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from markdown_it.token import Token
+
+from gptoss_tui.tui.widgets.dialect import parser
+from gptoss_tui.tui.widgets.formula_lines import GROWING
+
+# Blocks only: the inline rules are most of the cost and say nothing about where blocks end.
+_BLOCKS = parser().disable(["inline", "linkify", "titles", "text_join"])
+
+
+class Size(NamedTuple):
+    """About how many widgets a text makes, the characters of its longest block, and how deep blocks nest."""
+
+    widgets: int
+    longest: int
+    deepest: int
+
+
+class Cut(NamedTuple):
+    """The first `closed` characters are settled; `widgets`, `longest` and `deepest` are their `Size`.
+
+    `whole` is True when the cut falls between top-level blocks, False when inside a list.
+    """
+
+    closed: int
+    widgets: int
+    longest: int
+    deepest: int
+    whole: bool
+
+
+_NOTHING = Cut(0, 0, 0, 0, True)
+
+
+def cut(source: str, *, inside_lists: bool) -> Cut:
+    """Find the settled part of `source`, which starts at a block.
+
+    All blocks but the last are settled. Of a list that comes last, so are all its items but the last,
+    if `inside_lists` allows.
+    """
+    complete = source[: source.rfind("\n") + 1]
+    tokens = _BLOCKS.parse(complete, {GROWING: True})
+    starts = [i for i, token in enumerate(tokens) if token.level == 0 and token.map]
+    if not starts:
+        return _NOTHING
+    last, whole = starts[-1], True
+    if inside_lists and tokens[last].type.endswith("_list_open"):
+        items = [i for i, token in enumerate(tokens) if i > last and _is_item(token)]
+        if len(items) > 1:
+            last, whole = items[-1], False
+    lines = complete.splitlines(keepends=True)
+    line = (tokens[last].map or [0])[0]
+    return Cut(sum(map(len, lines[:line])), *_size(tokens[:last], lines[:line]), whole)
+
+
+def size(source: str) -> Size:
+    """What it would take to lay `source` out."""
+    return _size(_BLOCKS.parse(source), source.splitlines(keepends=True))
+
+
+def _is_item(token: Token) -> bool:
+    return token.type == "list_item_open" and token.level == 1
+
+
+def _size(tokens: list[Token], lines: list[str]) -> Size:
+    blocks = [token.map for token in tokens if token.level == 0 and token.map]
+    longest = max((sum(map(len, lines[start:end])) for start, end in blocks), default=0)
+    deepest = max((token.level for token in tokens), default=0)
+    return Size(sum(token.nesting >= 0 for token in tokens), longest, deepest)

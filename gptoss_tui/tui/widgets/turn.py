@@ -1,0 +1,234 @@
+"""One answer of the model, drawn from the turn's events: reasoning, calls, asides, and the final text."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TypeVar
+
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from gptoss_tui.events import events
+from gptoss_tui.events.printable import printable
+from gptoss_tui.permissions.question import GoOn, Pause
+from gptoss_tui.tui.pictures import Graphics
+from gptoss_tui.tui.widgets.citation import citation_link
+from gptoss_tui.tui.widgets.go_on_prompt import GoOnPrompt
+from gptoss_tui.tui.widgets.json_prose import JsonProse
+from gptoss_tui.tui.widgets.notice import Notice, Severity
+from gptoss_tui.tui.widgets.prose import Prose
+from gptoss_tui.tui.widgets.reasoning import Reasoning, View
+from gptoss_tui.tui.widgets.tool_card import CallEvent, State, ToolCard
+
+_PartT = TypeVar("_PartT", Reasoning, Prose)
+
+_EARLY_ENDS = {
+    "interrupted": "Stopped.",
+    "max_output_tokens": "Cut off: the answer reached the token limit (--max-tokens).",
+    "context_full": "Cut off: the context is full. Ctrl+N starts a new chat.",
+    "tool_limit": "Stopped: too many tool calls in one turn.",
+    "no_answer": "The model ended its turn without an answer.",
+    "repetition": "Stopped: the model was repeating itself. What it said is kept.",
+    "schema_mismatch": "The answer does not fit the schema",
+}
+
+
+class Turn(Vertical):
+    """The parts of one turn in the order in which they came.
+
+    `receive` only takes note, so that a flood of events costs little; `flush` draws what is new, and is
+    called at a bounded rate by whoever reads the events.
+    """
+
+    def __init__(
+        self,
+        view: View | None,
+        cards_open: bool | None,
+        *,
+        json_answers: bool = False,
+        graphics: Graphics | None = None,
+    ) -> None:
+        """`graphics` is how pictures are drawn, None for not at all."""
+        super().__init__()
+        self._graphics = graphics
+        self._json_answers = json_answers
+        self._effort = ""
+        self._view = view
+        self._cards_open = cards_open
+        self._part: Reasoning | Prose | None = None
+        self._unmounted: list[Widget] = []
+        self._live: list[Reasoning | Prose | ToolCard] = []
+        self._cards: dict[str, ToolCard] = {}
+        self._paused = False
+        self._started = monotonic()
+        self._drawing = asyncio.Lock()
+
+    @property
+    def activity(self) -> str:
+        """What is going on, in a word or two, for the status line."""
+        if self._paused:
+            return "waiting for your answer"
+        for card in self._cards.values():
+            match card.state:
+                case State.ASKING:
+                    return "waiting for your approval"
+                case State.WRITING | State.RUNNING:
+                    return f"{'calling' if card.state is State.WRITING else 'running'} {card.recipient}"
+        match self._part:
+            case Reasoning():
+                return "thinking"
+            case Prose():
+                return "writing"
+        return "reading"
+
+    def receive(self, event: events.Event) -> None:
+        """Take note of one event of the turn."""
+        match event:
+            case events.Created(effort=effort):
+                self._effort = effort
+            case events.ReasoningDelta() | events.ReasoningProgress() | events.FilterFailed():
+                self._think(event)
+            case events.Cited():
+                self._prose("answer").write(printable(citation_link(event)))
+            case events.PreambleDelta(delta=delta) | events.OutputDelta(delta=delta):
+                kind = "preamble" if isinstance(event, events.PreambleDelta) else "answer"
+                self._prose(kind).write(printable(delta))
+            case (
+                events.ToolCallDelta()
+                | events.ToolCall()
+                | events.ToolStarted()
+                | events.ToolRefused()
+                | events.ToolNote()
+                | events.ToolOutputDelta()
+                | events.ToolOutput()
+            ):
+                self._call(event)
+            case events.Repaired() | events.ReasoningClosed():
+                self.note(event.sentence)
+            case events.EngineLost(message=message) | events.ToolsNotice(message=message):
+                self.note(message, "warning")
+            case events.Completed(usage=usage, timings=timings):
+                self._sum_up(usage.output_tokens, timings)
+            case events.Incomplete(reason=reason, usage=usage, timings=timings, detail=detail):
+                said = _EARLY_ENDS.get(reason, reason)
+                told = f"{said.rstrip('.')}: {printable(detail)}" if detail else said
+                self.note(told, "warning")
+                self._sum_up(usage.output_tokens, timings)
+            case events.Failed(error=error):
+                self.note(error.message, "error")
+
+    def _call(self, event: CallEvent) -> None:
+        """How a call goes on."""
+        if isinstance(event, events.ToolCallDelta | events.ToolCall):
+            card = self.card(event.call_id, event.recipient)
+        else:
+            card = self._cards[event.call_id]
+        card.receive(event)
+        if isinstance(event, events.ToolOutput) and self._graphics is not None:
+            card.draw(event.files, self._graphics)
+
+    def card(self, call_id: str, recipient: str) -> ToolCard:
+        """The card of a call; a new one when the call is new."""
+        card = self._cards.get(call_id)
+        if card is None:
+            self._end_part()
+            card = self._cards[call_id] = ToolCard(recipient, opened=self._cards_open)
+            self._add(card)
+        return card
+
+    def note(self, text: str, severity: Severity = "information") -> None:
+        """Add a remark of the application."""
+        self._end_part()
+        self._unmounted.append(Notice(text, severity))
+
+    async def flush(self) -> None:
+        """Draw what was received since the last flush."""
+        async with self._drawing:
+            with self.app.batch_update():
+                await self._mount_new()
+                for part in list(self._live):
+                    await part.flush()
+
+    async def ask_to_go_on(self, pause: Pause) -> GoOn:
+        """Ask below all that was said so far whether the turn goes on."""
+        self._end_part()
+        await self.flush()
+        prompt = GoOnPrompt(pause)
+        self._paused = True
+        try:
+            await self.mount(prompt)
+            return await prompt.answer()
+        finally:
+            self._paused = False
+            await prompt.leave()
+
+    async def finish(self) -> None:
+        """The turn is over: draw every part in its final form."""
+        self._end_part()
+        for prompt in self.query(GoOnPrompt):
+            prompt.refuse()
+        async with self._drawing:
+            live, self._live = self._live, []
+            with self.app.batch_update():
+                await self._mount_new()
+                for part in live:
+                    await part.finish()
+
+    def show_reasoning(self, view: View | None) -> None:
+        """Fold or open the reasoning, also what is still to come."""
+        self._view = view
+        for reasoning in self.query(Reasoning):
+            reasoning.show(view)
+
+    def open_cards(self, opened: bool) -> None:
+        """Fold or unfold the calls, also those still to come."""
+        self._cards_open = opened
+        for card in self._cards.values():
+            card.open(opened)
+
+    def _think(self, event: events.ReasoningDelta | events.ReasoningProgress | events.FilterFailed) -> None:
+        pane = self._part if isinstance(self._part, Reasoning) else self._begin(Reasoning(self._view))
+        match event:
+            case events.ReasoningDelta(delta=delta):
+                pane.write(printable(delta))
+            case events.ReasoningProgress(tokens=tokens):
+                pane.count(tokens)
+            case events.FilterFailed(message=message):
+                self._unmounted.append(Notice(message, "warning"))  # the pane above it goes on
+
+    def _prose(self, kind: str) -> Prose:
+        if isinstance(self._part, Prose) and self._part.has_class(kind):
+            return self._part
+        is_json = self._json_answers and kind == "answer"
+        return self._begin(JsonProse(classes=kind) if is_json else Prose(classes=kind))
+
+    def _begin(self, part: _PartT) -> _PartT:
+        self._end_part()
+        self._part = part
+        self._add(part)
+        return part
+
+    def _end_part(self) -> None:
+        if isinstance(self._part, Reasoning):
+            self._part.end()
+        self._part = None
+
+    def _add(self, part: Reasoning | Prose | ToolCard) -> None:
+        self._live.append(part)
+        self._unmounted.append(part)
+
+    async def _mount_new(self) -> None:
+        while self._unmounted:
+            new, self._unmounted = self._unmounted, []
+            await self.mount_all(new)
+
+    def _sum_up(self, tokens: int, timings: events.Timings) -> None:
+        """One quiet line under the answer: how it was made."""
+        rate = f" · {timings.decode_tokens_per_s:.0f} tokens/s" if timings.decode_tokens_per_s else ""
+        seconds = monotonic() - self._started
+        line = f"effort {self._effort} · {tokens:,} tokens · {seconds:.1f} s{rate}"
+        self._end_part()
+        self._unmounted.append(Static(Content(line), classes="summing-up", markup=False))

@@ -1,0 +1,32 @@
+"""What an empty conversation shows."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+from gptoss_tui.events.printable import printable
+
+# The name under which the embedded checkpoint is known before anything heavy is imported.
+DEMO = "demo"
+
+_ABOUT_DEMO = (
+    "The model that comes with the program: a tiny gpt-oss that shows how everything works. It can greet, "
+    "remember a name and let Python do sums; it knows next to nothing else.\n"
+    "For the real one:  gptoss-chat -m PATH/TO/gpt-oss-20b"
+)
+
+
+class Welcome(Static):
+    """The model's name, what to expect of it, and three hints."""
+
+    def __init__(self, model: str) -> None:
+        hints = (
+            ("Enter", "send; Shift+Enter or Ctrl+J for a new line"),
+            ("Shift+Tab", "how long the model thinks"),
+            ("F1", "every key and command"),
+        )
+        lines = [Content.assemble((f"{key:<11}", "$text-primary"), (text, "$muted")) for key, text in hints]
+        about = [Content.styled(_ABOUT_DEMO, "$muted"), Content("")] if model == DEMO else []
+        name = Content.styled(printable(model), "bold $foreground")
+        super().__init__(Content("\n").join([name, Content(""), *about, *lines]), markup=False)
