@@ -25,7 +25,7 @@ def _looking_back() -> str:
     return "\n".join(["", "looking back, and looking after (each has a --help of its own):", *lines])
 
 
-class Parser(argparse.ArgumentParser):
+class CommandLineParser(argparse.ArgumentParser):
     """Says in one line what is wrong, and where to read on."""
 
     def error(self, message: str) -> NoReturn:
@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The parser of everything but the subcommands. A value is text, or absent; settings read it."""
-    options = Parser(
+    options = CommandLineParser(
         prog="gptoss-chat",
         usage="gptoss-chat [options]\n       gptoss-chat SUBCOMMAND [options]",
         description="Talk with gpt-oss on your own machine. Without options: the full screen.",

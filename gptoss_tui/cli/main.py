@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..settings import KEYS, Settings, SettingsError, read_settings
-from .arguments import USAGE, Parser, parser
+from .arguments import USAGE, CommandLineParser, parser
 from .subcommands import SUBCOMMANDS
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _look_back(name: str, arguments: Sequence[str]) -> Callable[[], int]:
 
     summary = SUBCOMMANDS[name]
     about = f"{summary[0].upper()}{summary[1:]}."
-    reader = Parser(prog=f"gptoss-chat {name}", description=about, allow_abbrev=False)
+    reader = CommandLineParser(prog=f"gptoss-chat {name}", description=about, allow_abbrev=False)
     subcommands.arguments(name, reader)
     given = reader.parse_args(arguments)
     _tolerate_any_locale()

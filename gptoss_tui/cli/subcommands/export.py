@@ -13,8 +13,8 @@ from ...harmony.message import Channel, Message, Role
 from ...history.archive import Archive, ArchiveError, Recovered
 from ...history.store import StoredSession, default_file
 from ...plain.show import complain
+from .formatter import count
 from .markdown import as_markdown
-from .page import count
 
 
 def arguments(parser: ArgumentParser) -> None:
