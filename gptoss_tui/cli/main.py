@@ -5,6 +5,7 @@ Nothing heavy is imported before the arguments are understood: `--help` and a ty
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -151,11 +152,21 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
 
     if why := preflight(settings):
         return _complain(why, FAILED)
-    from ..tui.app import ChatApp
-    from ..tui.draft import Draft, drafts_folder
     from ..tui.log import keep_log
 
-    log, draft = keep_log(), Draft(drafts_folder())
+    log = keep_log()
+    try:
+        return _run_screen(settings, opener, log)
+    except Exception as error:  # before there was a screen: one that fails notes its own crash
+        logging.getLogger(__name__).error("the screen failed", exc_info=error)
+        return _complain(_obituary(error, log), FAILED)
+
+
+def _run_screen(settings: Settings, opener: Opener, log: ScreenLog) -> int:
+    from ..tui.app import ChatApp
+    from ..tui.draft import Draft, drafts_folder
+
+    draft = Draft(drafts_folder())
     app = ChatApp(
         opener,
         model=settings.model,
@@ -174,9 +185,10 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
         reason = app.run()
     except Exception as error:
         app.note_crash(error)
-    resume = f"gptoss-chat --resume {app.kept_as} goes on with this conversation" if app.kept_as else ""
+    resume = f"gptoss-chat --resume {app.resume_id} goes on with this conversation" if app.resume_id else ""
     if app.crash is not None:
-        return _complain(_obituary(app.crash, log, draft.is_kept, resume), FAILED)
+        written = "what you had written comes back at the next start" if draft.is_saved else ""
+        return _complain(_obituary(app.crash, log, app.lost, written, resume), FAILED)
     if reason:
         return _complain(reason, FAILED)
     if resume and sys.stdout.isatty():  # the terminal may be gone
@@ -186,19 +198,15 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
     return app.return_code or 0
 
 
-def _obituary(crash: BaseException, log: ScreenLog, draft_is_kept: bool, resume: str) -> str:
-    """What ended the screen, in a few words, and where everything is."""
+def _obituary(crash: BaseException, log: ScreenLog, *remarks: str) -> str:
+    """The end of the screen in one line: the reason in a few words, the log, and the remarks."""
     words = " ".join(f"{type(crash).__name__}: {crash}".split())
-    return "; ".join(
-        part
-        for part in (
-            f"the screen failed ({words if len(words) <= _MOST_WORDS else f'{words[:_MOST_WORDS]}…'})",
-            f"the details are in {log.path}" if log.is_whole else f"{log.path} cannot be written",
-            "what you had written comes back at the next start" if draft_is_kept else "",
-            resume,
-        )
-        if part
+    parts = (
+        f"the screen failed ({words if len(words) <= _MOST_WORDS else f'{words[:_MOST_WORDS]}…'})",
+        f"the details are in {log.path}" if log.is_whole else f"{log.path} cannot be written",
+        *(f"{remark[0].lower()}{remark[1:]}" for remark in remarks if remark),
     )
+    return "; ".join(parts)
 
 
 def _graphics(settings: Settings) -> Graphics | None:

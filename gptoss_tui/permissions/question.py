@@ -69,7 +69,7 @@ class Pause:
         """The same for a person."""
         if self.reason == "repeated_call":
             return "The model repeats the same call, with the same result."
-        return f"The model has made {self.calls} calls in this turn."
+        return f"The model has made {self.calls} call{'s' * (self.calls != 1)} in this turn."
 
 
 class GoOn(StrEnum):

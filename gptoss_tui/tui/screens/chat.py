@@ -87,7 +87,7 @@ class ChatScreen(Screen[None]):
         )
 
     @property
-    def kept_as(self) -> str | None:
+    def resume_id(self) -> str | None:
         """The name under which the conversation can be taken up again, if any of it is on disk."""
         return self._player.chat.session if self._player.chat is not None else None
 
