@@ -49,31 +49,31 @@ def arguments(parser: ArgumentParser) -> None:
     prompts.add_argument("--schema", metavar="FILE.json", help="the shape of the answer")
 
 
-def run(given: Namespace) -> int:
+def run(options: Namespace) -> int:
     """Print the tokens; returns the exit status. Raises SettingsError for wrong usage."""
-    flags = {key: value for key, value in vars(given).items() if key in KEYS and value is not None}
+    flags = {key: value for key, value in vars(options).items() if key in KEYS and value is not None}
     settings = read_settings(flags, os.environ)
-    if given.prompt is not None and (given.id is not None or given.sampled):
+    if options.prompt is not None and (options.id is not None or options.sampled):
         raise SettingsError("-p begins a new conversation: it takes neither ID nor --sampled")
     try:
-        if given.prompt is not None:
-            inspection = begin(settings, given.prompt)
+        if options.prompt is not None:
+            inspection = begin(settings, options.prompt)
         else:
-            inspection = resume(Archive(default_file()).read(given.id), settings, frozenset(flags))
+            inspection = resume(Archive(default_file()).read(options.id), settings, frozenset(flags))
         tokenizer = open_checkpoint(inspection.model).tokenizer()
     except (ArchiveError, ChatError, CheckpointError) as error:
         complain(str(error))
         return 1
-    if given.sampled and not inspection.sampled:
+    if options.sampled and not inspection.sampled:
         complain("What the model sampled in this conversation was not kept; later ones keep it.")
         return 1
-    if given.ids:
-        _print_ids(inspection, tokenizer, given.sampled)
-    elif given.json:
-        _print_json(inspection, tokenizer, given.sampled)
+    if options.ids:
+        _print_ids(inspection, tokenizer, options.sampled)
+    elif options.json:
+        _print_json(inspection, tokenizer, options.sampled)
     else:
-        lines = sampled_lines if given.sampled else rendered_lines
-        for line in lines(inspection, tokenizer, _formatter(given.color)):
+        lines = sampled_lines if options.sampled else rendered_lines
+        for line in lines(inspection, tokenizer, _formatter(options.color)):
             print(line)
     if inspection.damage:
         complain(f"the conversation ends early: {inspection.damage}")
