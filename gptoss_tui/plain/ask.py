@@ -1,4 +1,4 @@
-"""One question put to a conversation and shown without a screen; returns the exit status it stands for."""
+"""One turn without a screen: the question, the events as they come, and the exit status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a load is, on one line of a terminal, once it has taken longer than a second."""
+    """The progress of a load, on one line of a terminal, once the load has taken longer than a second."""
 
     _start: float = 0.0
     _width: int = 0
@@ -45,7 +45,7 @@ class _Progress:
 
 
 def one_shot(open_chat: Open, prompt: str, show: Show) -> int:
-    """Put one question to a chat of its own, show what happens; returns the exit status."""
+    """Ask one question in a chat of its own and show the events; returns the exit status."""
     return asyncio.run(_one_shot(open_chat, prompt, show))
 
 
@@ -63,7 +63,7 @@ async def _one_shot(open_chat: Open, prompt: str, show: Show) -> int:
 
 
 async def close(chat: Chat) -> None:
-    """Give back what the chat holds, and say on stderr what of it could not be saved, or was after all."""
+    """Close the chat, and report on stderr the messages that are not saved, or are saved after all."""
     await chat.close()
     if lost := chat.recorder.lost:
         complain(lost)
@@ -85,7 +85,7 @@ async def load(chat: Chat, show: Show) -> None:
 
 
 async def ask(chat: Chat, prompt: str, show: Show) -> int:
-    """One turn; returns the exit status it stands for. Raises ChatError."""
+    """Run one turn and show its events; returns the exit status. Raises ChatError."""
     status = FAILED
     with _signals_stop(chat) as caught:
         async with aclosing(chat.send(prompt)) as events:
@@ -101,9 +101,9 @@ async def ask(chat: Chat, prompt: str, show: Show) -> int:
 
 @contextmanager
 def _signals_stop(chat: Chat) -> Iterator[list[int]]:
-    """Ctrl+C and the like stop the generation, and the turn ends in order; a second one ends the program.
+    """Let the first Ctrl+C, or signal like it, stop the turn in order; a second one ends the program.
 
-    Gives the list of the signals that came.
+    Yields the list of the signals so far.
     """
     loop = asyncio.get_running_loop()
     caught: list[int] = []

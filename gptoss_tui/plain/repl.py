@@ -42,22 +42,22 @@ async def _open(open_chat: Open, show: AsText) -> Chat:
     chat = open_chat(AtTheTerminal())
     try:
         await load(chat, show)
-        async for event in chat.equip():  # nothing goes on in the background while a line is read
+        async for event in chat.equip():  # now: nothing runs in the background while a line is read
             show(event)
     except BaseException:
         await close(chat)
         raise
     print(f"{printable(chat.model)}. /help lists the commands, Ctrl+D ends.", flush=True)
-    for said, told in chat.past():
-        print(f"> {printable(said)}")
-        for event in told:
+    for text, events in chat.past():
+        print(f"> {printable(text)}")
+        for event in events:
             show(event)
         show.end_line()
     return chat
 
 
 async def _say(chat: Chat, text: str, show: AsText) -> None:
-    """One turn of many: what fails is said, and the conversation goes on."""
+    """Run one turn; a failure is reported, and the conversation goes on."""
     try:
         await ask(chat, text, show)
     except ChatError as error:
@@ -65,7 +65,7 @@ async def _say(chat: Chat, text: str, show: AsText) -> None:
 
 
 async def _obey(chat: Chat, invocation: commands.Invocation) -> bool:
-    """Carry out a slash command; False when the person wants to leave."""
+    """Carry out a slash command; returns False when the person wants to leave."""
     match invocation.command and invocation.command.name, invocation.argument:
         case "quit", _:
             return False
@@ -114,6 +114,6 @@ def _permissions(chat: Chat, argument: str) -> None:
             return
         print(f"Revoked: {chosen.verb} {printable(chosen.rule)}")
         return
-    for count, one in enumerate(standing, 1):
-        print(f"{count}. {one.verb} {printable(one.rule)} ({one.origin})")
+    for count, each in enumerate(standing, 1):
+        print(f"{count}. {each.verb} {printable(each.rule)} ({each.origin})")
     print(chat.permissions.summary)
