@@ -192,7 +192,7 @@ def test_what_lies_too_deep_is_shown_as_its_source(reader: Reader) -> None:
         assert holds(reader.shown(text, (5,)), text)
 
 
-@pytest.mark.parametrize("part", ["prose.cut", "prose.size", "document.code"])
+@pytest.mark.parametrize("part", ["prose.cut", "prose.size", "growing_markdown.code"])
 @pytest.mark.parametrize("steps", [(5,), (1000,)])
 @pytest.mark.parametrize(
     "block", ["```python\nfaulty = 1\n```", "- one\n- two\n\n  ```\n  faulty\n  ```\n- three"]

@@ -170,7 +170,7 @@ class ChatScreen(Screen[None]):
         self._composer.forget(event.text)
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
-        # A link's text may lie about the address, so a notice shows the address, and the person may open it.
+        # A link's text may lie about the address, so a notice shows the address, and the person decides.
         chat = self._player.chat
         citation = explanation(event.href, chat.pages) if chat else None
         self._add_notice(citation or f"The link leads to {address(event.href)}")
@@ -215,7 +215,7 @@ class ChatScreen(Screen[None]):
             await self._player.stop()
 
     async def action_interrupt(self) -> None:
-        """Ctrl+C: copy the selection, else clear the draft, else stop the turn, else quit at the second."""
+        """Ctrl+C: copy the selection, or clear the draft, or stop the turn, or quit when pressed twice."""
         composer = self.query_one(Composer)
         selected = self.get_selected_text() or composer.selected_text
         if selected:
