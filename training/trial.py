@@ -7,7 +7,6 @@ import json
 import tempfile
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from gptoss_tui.agent.options import Options
 from gptoss_tui.agent.renderer import Renderer
 from gptoss_tui.agent.turn import Turn as ProductTurn
 from gptoss_tui.calls.toolbox import Toolbox
+from gptoss_tui.events.events import Event
 from gptoss_tui.harmony.message import Channel, Conversation, Effort, Function, Message, ResponseFormat, Role
 from gptoss_tui.model.engine import Sampling
 from gptoss_tui.model.engine.local import LocalEngine
@@ -136,15 +136,17 @@ class Trial:
                 next_seed=lambda: next(self._count),
                 new_call_id=lambda: f"call_{next(self._count)}",
             )
-            async with aclosing(turn.run()) as events:
-                async for _ in events:
-                    pass
+            await turn.run(_unseen)
             said = conversation.messages[begin:]
             outcome.said.append(said)
             outcome.right.append(_is_right(wanted, said))
             outcome.prompt_tokens.append(turn.samples[0].prompt_tokens if turn.samples else 0)
             outcome.reasoning_tokens.append(turn.usage().reasoning_tokens)
         return outcome
+
+
+async def _unseen(event: Event) -> None:
+    """Nobody watches a trial."""
 
 
 def _browser(folder: Path, dialogue: Dialogue) -> list[Tool]:

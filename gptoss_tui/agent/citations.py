@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from urllib.parse import quote
 
-from ..events.events import Cited, Event, Events, OutputDelta
+from ..events.events import Cited, Event, OutputDelta
+from ..events.stream import Sink
 from ..harmony.message import Message, Role
 from ..tools.browser.address import domain
 from ..tools.browser.citations import Citation, Mark, Marks, ShownPages, split
@@ -37,18 +37,20 @@ def pages_of(messages: Sequence[Message]) -> ShownPages:
     return Citable(messages).pages()
 
 
-async def cite(stream: Events, pages: Callable[[], ShownPages]) -> Events:
-    """The same events, each citation of the answer in one of its own. Half a mark is held back."""
+def citing(emit: Sink, pages: Callable[[], ShownPages]) -> Sink:
+    """A sink that gives `emit` each citation of the answer as an event. Half a mark waits for the rest."""
     marks = Marks()
-    async with aclosing(stream):
-        async for event in stream:
-            if isinstance(event, OutputDelta):
-                for piece in marks.feed(event.delta):
-                    yield _event(piece, pages)
-                continue
-            for piece in marks.finish():
-                yield _event(piece, pages)
-            yield event
+
+    async def take(event: Event) -> None:
+        if isinstance(event, OutputDelta):
+            for piece in marks.feed(event.delta):
+                await emit(_event(piece, pages))
+            return
+        for piece in marks.finish():
+            await emit(_event(piece, pages))
+        await emit(event)
+
+    return take
 
 
 def cited(text: str, pages: ShownPages) -> list[Event]:

@@ -10,7 +10,7 @@ thresholds are set against such text; tests/conversation/test_loops.py holds the
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, replace
 
 LONGEST_PERIOD = 512
@@ -18,6 +18,9 @@ LONGEST_PERIOD = 512
 
 NGRAM = 24
 """Tokens that make a passage one that was seen before, where repetition is not exact."""
+
+MARK = 8
+"""Tokens by whose coming again exact repetition is noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,58 +54,69 @@ class LoopDetector:
     """Reads one stream of token ids.
 
     A passage of p <= LONGEST_PERIOD tokens that is written over and over, after whatever text, is a loop at
-    the latest when max(run, copies * p) tokens of it followed its first p. Of its memory only the counts of
-    n-grams grow with the text, by about 100 bytes a token.
+    the latest when max(run, copies * p) tokens of it followed its first p, if any MARK tokens in a row stand
+    only once in it. The memory of the counts of n-grams grows with the text, by about 100 bytes a token.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._read = 0
-        self._places: dict[int, deque[int]] = {}
-        self._recent: deque[int] = deque(maxlen=LONGEST_PERIOD)
+        self._tokens: list[int] = []
+        self._mark = min(MARK, max(limits.run, limits.copies))
+        self._marks: dict[int, int] = {}  # the last place of each, by hash
+        self._recent: deque[int] = deque(maxlen=LONGEST_PERIOD)  # the hashes of the marks by place
         self._runs: dict[int, int] = {}
-        self._ngram: deque[int] = deque(maxlen=NGRAM)
-        self._seen: Counter[int] = Counter()
+        self._seen: dict[int, int] = {}
         self._stale: deque[bool] = deque(maxlen=limits.window)
         self._stale_count = 0
 
     def feed(self, token: int) -> bool:
         """Read one token; True when the stream is a loop by now."""
+        self._tokens.append(token)
         exact = self._repeats(token)  # both must read every token
-        return self._is_stale(token) or exact
+        return self._is_stale() or exact
 
     def _repeats(self, token: int) -> bool:
-        """Follow exact repetition: for each period, how many tokens in a row equal the one a period before.
+        """Follow exact repetition: for each period, how many tokens in a row equal the token a period before.
 
-        Only periods with such a run are looked at: those that lead back to an earlier place of this token.
+        A period is noticed by the nearest earlier place of the last few tokens, and followed from then on.
         """
-        periods = [self._read - place for place in self._places.get(token, ())]
-        self._runs = {period: self._runs.get(period, 0) + 1 for period in periods}
+        tokens, place = self._tokens, len(self._tokens) - 1
+        if self._runs:
+            self._runs = {p: run + 1 for p, run in self._runs.items() if tokens[place - p] == token}
+        key = hash(tuple(tokens[-self._mark :]))
+        before = self._marks.get(key)
+        if before is not None and place >= self._mark:
+            period = place - before
+            if period not in self._runs:
+                self._runs[period] = self._run(period)
         if len(self._recent) == LONGEST_PERIOD:
-            self._forget(self._recent[0])
-        self._recent.append(token)
-        self._places.setdefault(token, deque()).append(self._read)
-        self._read += 1
+            oldest = self._recent[0]
+            if self._marks.get(oldest) == place - LONGEST_PERIOD:
+                del self._marks[oldest]
+        self._recent.append(key)
+        self._marks[key] = place
         limits = self._limits
         return any(run >= max(limits.run, limits.copies * period) for period, run in self._runs.items())
 
-    def _forget(self, token: int) -> None:
-        """The oldest token is further back than the longest period."""
-        places = self._places[token]
-        places.popleft()
-        if not places:
-            del self._places[token]
+    def _run(self, period: int) -> int:
+        """How many of the last tokens equal the token `period` before them."""
+        tokens = self._tokens
+        place = last = len(tokens) - 1
+        while place >= period and tokens[place] == tokens[place - period]:
+            place -= 1
+        return last - place
 
-    def _is_stale(self, token: int) -> bool:
+    def _is_stale(self) -> bool:
         """Follow inexact repetition: how many of the last tokens lie in n-grams that are worn out."""
-        self._ngram.append(token)
-        key = hash(tuple(self._ngram))  # 64 bits: two of 131,072 n-grams share one by a chance of 5e-10
+        key = hash(
+            tuple(self._tokens[-NGRAM:])
+        )  # 64 bits: two of 131,072 n-grams share one by a chance of 5e-10
         if len(self._stale) == self._limits.window:
             self._stale_count -= self._stale[0]
-        is_worn = self._seen[key] >= self._limits.before
-        self._seen[key] += 1
+        before = self._seen.get(key, 0)
+        self._seen[key] = before + 1
         self._stale.append(False)
-        if is_worn:
+        if before >= self._limits.before:
             self._wear()
         return self._stale_count >= self._limits.share * self._limits.window
 

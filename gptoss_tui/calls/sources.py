@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from ..events.events import Events, ToolsNotice, ToolsStarting
+from ..events.events import ToolsNotice, ToolsStarting
+from ..events.stream import Sink
 from ..harmony.typescript import typescript
 from ..tools import Opened, Source, SourceError, Tool
 
@@ -27,7 +28,7 @@ class Sources:
     """
 
     def __init__(self, sources: Sequence[Source], taken: Iterable[str]) -> None:
-        self._sources = sources
+        self.sources = sources
         self._taken = frozenset(taken)
         self._opening: dict[Source, asyncio.Task[Opened]] = {}
         self._untold: list[ToolsNotice] = []
@@ -35,7 +36,7 @@ class Sources:
 
     def open(self) -> None:
         """Begin to open whatever is not open, in the background."""
-        for source in self._sources:
+        for source in self.sources:
             if source not in self._opening:
                 self._opening[source] = asyncio.create_task(self._open(source))
 
@@ -77,7 +78,7 @@ class Sources:
         news, self._untold = self._untold, []
         return news
 
-    async def settle(self, stop: asyncio.Event) -> Events:
+    async def settle(self, stop: asyncio.Event, emit: Sink) -> None:
         """Wait until every source has said what it has, or `stop` is set; tells whom it waits for long."""
         told: tuple[str, ...] | None = None
         while self.waiting:
@@ -91,16 +92,16 @@ class Sources:
             finally:
                 stopped.cancel()
             for notice in self.news():
-                yield notice
+                await emit(notice)
             if stop.is_set():
                 return
             waiting = self.waiting
             if waiting and waiting != told and (told is not None or not done):
                 told = waiting
-                yield ToolsStarting(waiting)
+                await emit(ToolsStarting(waiting))
         _ = self.tools  # which may have something to say of its own
         for notice in self.news():
-            yield notice
+            await emit(notice)
 
     async def close(self) -> None:
         """Give them all back. Opened again, they are read anew."""

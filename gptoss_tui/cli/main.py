@@ -19,12 +19,12 @@ from .subcommands import SUBCOMMANDS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..agent.chat import Chat
+    from ..agent.session import Session
     from ..permissions.question import Person
     from ..tui.log import ScreenLog
     from ..tui.pictures import Graphics
 
-    Opener = Callable[[Person], Chat]
+    Opener = Callable[[Person], Session]
 
 FAILED, INTERRUPTED = 1, 130
 _MOST_WORDS = 200
@@ -222,12 +222,13 @@ def _danger(settings: Settings) -> str:
 
 
 def _opener(settings: Settings, resume: str | bool | None) -> Opener:
-    """What opens the chat when a front end asks: the screen wants its first frame before heavy imports."""
+    """What opens the session when a front end asks: the screen wants its first frame before heavy imports."""
 
-    def opener(person: Person) -> Chat:
-        from ..assemble.assemble import open_chat
+    def opener(person: Person) -> Session:
+        from ..assemble.assemble import open_runtime, open_session
 
-        return open_chat(settings, person, resume=resume if isinstance(resume, str) else None)
+        name = resume if isinstance(resume, str) else None
+        return open_session(open_runtime(settings), settings, person, resume=name)
 
     return opener
 

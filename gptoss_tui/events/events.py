@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from .endings import Ending
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -32,9 +34,14 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Base of all events; `type` is the name on the wire."""
+    """Base of all events; `type` is the name on the wire.
+
+    `is_piece` is true of the many small ones of a text or a progress: whoever writes them need not wait until
+    each has been read.
+    """
 
     type: ClassVar[str] = ""
+    is_piece: ClassVar[bool] = False
 
     def as_json(self) -> dict[str, Any]:
         """The event as the JSON object that `--json` prints."""
@@ -60,9 +67,33 @@ class Prefill(Event):
     """The model has read `done` of `total` prompt tokens, `cached` of them remembered from before."""
 
     type: ClassVar[str] = "response.prefill"
+    is_piece: ClassVar[bool] = True
     done: int
     total: int
     cached: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSampled(Event):
+    """One token as it was sampled, for whoever asked for that; it comes before the text that it completes.
+
+    `channel` is that of the message whose body it belongs to, "" in a header. `logprob` is the natural
+    logarithm of its probability. On demand, `alternatives` are the most likely tokens of the step, each with
+    its `logprob`, and `experts` those that fired while the token before was read, by layer; best first.
+    """
+
+    type: ClassVar[str] = "response.token"
+    is_piece: ClassVar[bool] = True
+    id: int
+    logprob: float
+    channel: str
+    alternatives: tuple[tuple[int, float], ...] = ()
+    experts: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def is_shown(self) -> bool:
+        """True when it is part of what a person reads anyway; a broken header may hold reasoning."""
+        return self.channel in ("commentary", "final")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +101,7 @@ class ReasoningDelta(Event):
     """More raw chain of thought: unmoderated text."""
 
     type: ClassVar[str] = "response.reasoning_text.delta"
+    is_piece: ClassVar[bool] = True
     delta: str
 
 
@@ -78,6 +110,7 @@ class ReasoningProgress(Event):
     """One more token of reasoning, `tokens` of them at a stretch, that is hidden or not judged yet."""
 
     type: ClassVar[str] = "response.reasoning.progress"
+    is_piece: ClassVar[bool] = True
     tokens: int
 
 
@@ -111,6 +144,7 @@ class OutputDelta(Event):
     """More of the final answer."""
 
     type: ClassVar[str] = "response.output_text.delta"
+    is_piece: ClassVar[bool] = True
     delta: str
 
 
@@ -135,6 +169,7 @@ class PreambleDelta(Event):
     """More of what the model tells the person before or between its tool calls."""
 
     type: ClassVar[str] = "response.preamble.delta"
+    is_piece: ClassVar[bool] = True
     delta: str
 
 
@@ -143,6 +178,7 @@ class ToolCallDelta(Event):
     """More of the body of a call that the model is still writing to `recipient`."""
 
     type: ClassVar[str] = "response.tool_call.delta"
+    is_piece: ClassVar[bool] = True
     call_id: str
     recipient: str
     delta: str
@@ -194,6 +230,7 @@ class ToolOutputDelta(Event):
     """
 
     type: ClassVar[str] = "response.tool_output.delta"
+    is_piece: ClassVar[bool] = True
     call_id: str
     delta: str
 
@@ -250,18 +287,22 @@ class Completed(Event):
 class Incomplete(Event):
     """The turn ended early and what was said is kept.
 
-    `reason` is "interrupted", "max_output_tokens", "context_full", "tool_limit", "no_answer", "repetition"
-    (what it said went round in circles), or "schema_mismatch": there is an answer, and `detail` says where it
-    does not fit the schema, and why.
+    For a `reason` of SCHEMA_MISMATCH there is an answer, and `detail` says where it does not fit, and why.
     """
 
     type: ClassVar[str] = "response.incomplete"
-    reason: str
+    reason: Ending
     output_text: str
     reasoning_text: str
     usage: Usage
     timings: Timings
     detail: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The same for a person."""
+        sentence = self.reason.sentence
+        return f"{sentence.rstrip('.')}: {self.detail}" if self.detail else sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +326,7 @@ class EngineLoading(Event):
     """The model is being loaded: `stage` in words, `done` of `total` bytes (0 of 0 when unknown)."""
 
     type: ClassVar[str] = "engine.loading"
+    is_piece: ClassVar[bool] = True
     stage: str
     done: int
     total: int

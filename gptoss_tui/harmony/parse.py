@@ -95,6 +95,7 @@ class Parser:
         self._text: list[str] = []
         self._is_fresh = self._is_makeshift = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._is_split = False  # whether the decoder holds the beginning of a character
         self._state = _State.HEADER
         self._unsaid: list[Piece] = [] if channel is None else [self._begin(Opened(channel, None, None))]
         self.ids: list[int] = []
@@ -110,12 +111,19 @@ class Parser:
         The first pieces begin with what the prompt opened.
         """
         self.ids.append(token)
-        unsaid, self._unsaid = self._unsaid, []
-        return [*unsaid, *self._feed(token)]
+        if self._unsaid:
+            unsaid, self._unsaid = self._unsaid, []
+            return [*unsaid, *self._feed(token)]
+        return self._feed(token)
 
     def _feed(self, token: int) -> list[Piece]:
-        if self._state is not _State.ENDED and self._is_meaningless(token):
-            return [Repair(f"token {token} has no meaning here and was left out")]
+        is_known = token in self._known
+        if not is_known and self._state is not _State.ENDED:
+            raw = self._meaning(token)
+            if raw is None:
+                return [Repair(f"token {token} has no meaning here and was left out")]
+            if self._state is _State.BODY and not self._header:
+                return self._add(raw)
         match self._state:
             case _State.ENDED:
                 return []
@@ -254,9 +262,13 @@ class Parser:
 
     def _add(self, raw: bytes) -> list[Piece]:
         self._is_fresh = False
-        delta = self._decoder.decode(raw)
-        if _SURROGATE.match(self._decoder.getstate()[0]):
-            delta += self._decoder.decode(b"", final=True)
+        if raw.isascii() and not self._is_split:
+            delta = raw.decode("ascii")
+        else:
+            delta = self._decoder.decode(raw)
+            if _SURROGATE.match(self._decoder.getstate()[0]):
+                delta += self._decoder.decode(b"", final=True)
+            self._is_split = bool(self._decoder.getstate()[0])
         if not delta:
             return []
         self._text.append(delta)
@@ -283,6 +295,7 @@ class Parser:
         self._open, self._text, self._header = opened, [], []
         self._is_fresh, self._is_makeshift = True, False
         self._decoder.reset()
+        self._is_split = False
         self._state = _State.BODY
         return opened
 
@@ -321,14 +334,13 @@ class Parser:
         self._header, self._state = [], _State.ENDED
         return [Repair(f"the model tried to speak as {author}; removed", author)]
 
-    def _is_meaningless(self, token: int) -> bool:
-        """True for what is outside the vocabulary, and for special tokens that harmony does not know."""
-        if token in self._known:
-            return False
+    def _meaning(self, token: int) -> bytes | None:
+        """The bytes of a token of text; None for an unknown id and for a special token unknown to harmony."""
         try:
-            return _SPECIAL.fullmatch(self._tokenizer.decode_single_token_bytes(token)) is not None
+            raw = self._tokenizer.decode_single_token_bytes(token)
         except (KeyError, OverflowError):
-            return True
+            return None
+        return None if raw.startswith(b"<|") and _SPECIAL.fullmatch(raw) else raw
 
     def _channel_at(self) -> int:
         marker = self._control.channel

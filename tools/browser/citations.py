@@ -51,6 +51,8 @@ class Marks:
 
     def feed(self, text: str) -> list[str | Mark]:
         """The pieces that `text` completes, in order; joined they are the answer."""
+        if not self._held and "【" not in text:
+            return [text] if text else []
         text = self._held + text
         begun = _BEGUN.search(text)
         end = begun.start() if begun else len(text)

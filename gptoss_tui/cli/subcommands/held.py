@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from ...assemble.assemble import open_chat
+from ...assemble.assemble import open_runtime, open_session
 from ...events.events import ToolsNotice
 from ...harmony.message import Conversation, DeveloperPrompt, Message, Role, SystemPrompt
 from ...history.archive import Recovered
@@ -31,7 +31,7 @@ class Held:
 
 
 def begin(settings: Settings, question: str) -> Held:
-    """A new conversation, as the settings would begin it; raises ChatError and SettingsError."""
+    """A new conversation, as the settings would begin it; raises AgentError and SettingsError."""
     question = question.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if not question.strip():
         raise SettingsError("the prompt is empty")
@@ -72,16 +72,17 @@ def take_up(kept: Recovered, settings: Settings, flags: frozenset[str]) -> Held:
 
 
 def _begun(settings: Settings) -> Conversation:
-    """A conversation as the settings begin it, told of all tools there are; raises ChatError."""
+    """A conversation as the settings begin it, told of all tools there are; raises AgentError."""
 
     async def begun() -> Conversation:
-        chat = open_chat(settings, Nobody())
+        runtime = open_runtime(settings)
         try:
-            async for event in chat.equip():
+            session = open_session(runtime, settings, Nobody())
+            async for event in session.equip():
                 if isinstance(event, ToolsNotice):
                     complain(event.message)
-            return chat.conversation
+            return session.conversation
         finally:
-            await chat.close()
+            await runtime.close()
 
     return asyncio.run(begun())

@@ -8,7 +8,7 @@ import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 
-from ...agent.chat import ChatError
+from ...agent.runtime import AgentError
 from ...harmony.render import render
 from ...harmony.vocabulary import Tokenizer
 from ...history.archive import Archive, ArchiveError
@@ -61,7 +61,7 @@ def run(given: Namespace) -> int:
         else:
             held = take_up(Archive(default_file()).read(given.id), settings, frozenset(flags))
         tokenizer = open_checkpoint(held.model).tokenizer()
-    except (ArchiveError, ChatError, CheckpointError) as error:
+    except (ArchiveError, AgentError, CheckpointError) as error:
         complain(str(error))
         return 1
     if given.sampled and not held.sampled:
