@@ -64,10 +64,10 @@ class Chat:
     `options` hold for every turn. `sources` are opened side by side once the model loads, and the first turn
     waits for what they have. `permissions` say what may run, `off` which tools the person has switched off,
     and `outputs` where outputs that are too long are kept; below `files` each conversation has a folder for
-    what its tools write. `resume` names a stored conversation that the first `load` takes up, "" for
-    the last one. `effort` may be set at any time and counts from the next turn. `recorder` has what is finished committed,
-    and says what cannot be. `context_used` is the length in tokens of the last prompt with what was sampled
-    after it.
+    what its tools write. `resume` names a stored conversation that the first `load` takes up, "" for the last
+    one. `effort` may be set at any time and counts from the next turn. `recorder` has what is finished
+    committed, and says what cannot be. `context_used` is the length in tokens of the last prompt with what
+    was sampled after it.
     """
 
     def __init__(
