@@ -34,7 +34,7 @@ from gptoss_tui.tools.sandbox import limits as sandbox
 from gptoss_tui.tui import log
 from gptoss_tui.tui.pictures import reader as picture_reader
 from gptoss_tui.tui.pictures import worker as picture_worker
-from gptoss_tui.tui.screens import session
+from gptoss_tui.tui.screens import player
 from gptoss_tui.tui.widgets import composer, user_message
 from gptoss_tui.workers import log as workers_log
 
@@ -123,7 +123,7 @@ def _conversation() -> list[Limit]:
         ),
         Limit(
             "earlier turns on the screen, in a conversation taken up again",
-            _count(session._PAST_TURNS, "turns"),
+            _count(player._PAST_TURNS, "turns"),
             "older ones are not shown; the model has them, and `gptoss-chat export` shows all",
         ),
         Limit(

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import tiktoken
-from gptoss_tui.cli.main.subcommands.anatomy import Block, dissect, read_sample
-from gptoss_tui.cli.main.subcommands.page import Page, count, title
 
+from gptoss_tui.cli.subcommands.anatomy import Block, dissect, read_sample
+from gptoss_tui.cli.subcommands.page import Page, count, title
 from gptoss_tui.harmony import (
     Channel,
     Closed,

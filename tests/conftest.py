@@ -41,6 +41,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("untimed")
 
+# The fixtures of more than one room lie in tests/plugins, each subject in a file of its own.
+pytest_plugins = ["chats"]
+
 TINY: dict[str, Any] = {
     "architectures": ["GptOssForCausalLM"],
     "model_type": "gpt_oss",

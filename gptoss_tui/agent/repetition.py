@@ -5,7 +5,7 @@ repeated exactly, end to end, and text that is made up of passages seen several 
 a word changed now and then, or a few that take turns).
 
 Honest text repeats itself too: tables, rulers, logs, what somebody asked to be written fifty times. The
-thresholds are set against such text; tests/conversation/test_loops.py holds them to it.
+thresholds are set against such text; tests/agent/test_repetition.py holds them to it.
 """
 
 from __future__ import annotations

@@ -102,12 +102,6 @@ def _line(pieces: dict[int, str]) -> str:
 StageMaker = Callable[..., AbstractAsyncContextManager[Stage]]
 
 
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[..., Path]) -> Path:
-    """A tiny checkpoint, of which only the tokenizer is used."""
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"))
-
-
 class _KeptRenderer(Renderer):
     """Stays open from test to test: its child takes a second to start."""
 
