@@ -14,8 +14,8 @@ from gptoss_tui.agent import repetition as loops
 from gptoss_tui.agent import response_format, turn
 from gptoss_tui.agent.filters.function import FunctionFilter
 from gptoss_tui.agent.filters.judge import Judge
+from gptoss_tui.calls import call, sources
 from gptoss_tui.calls import output as collected
-from gptoss_tui.calls import sources, toolbox
 from gptoss_tui.harmony import schema as told_schema
 from gptoss_tui.model.checkpoint import checkpoint_at
 from gptoss_tui.model.config import GPT_OSS_20B
@@ -165,7 +165,7 @@ def _calls() -> list[Limit]:
         ),
         Limit(
             "an output, as it is kept and as it comes",
-            f"{collected.LONGEST_FILE:,} and {toolbox.MOST_OUTPUT:,} characters",
+            f"{collected.LONGEST_FILE:,} and {call.MOST_OUTPUT:,} characters",
             "the file ends there; the call is stopped",
         ),
         Limit(

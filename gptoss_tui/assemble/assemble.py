@@ -51,14 +51,18 @@ def open_runtime(settings: Settings) -> Runtime:
 
 
 def open_session(
-    runtime: Runtime,
     settings: Settings,
     person: Person,
     *,
+    runtime: Runtime | None = None,
     resume: str | None = None,
     tools: Sequence[Tool] = (),
 ) -> Session:
-    """A conversation as the settings ask for it and with `tools` besides; raises AgentError."""
+    """A conversation as the settings ask for it and with `tools` besides; raises AgentError.
+
+    It runs on `runtime`, or on one of its own.
+    """
+    runtime = runtime or open_runtime(settings)
     try:
         response_format = read_response_format(settings.schema) if settings.schema else None
         ours = _tools(settings, runtime.renderer)

@@ -225,10 +225,9 @@ def _opener(settings: Settings, resume: str | bool | None) -> Opener:
     """What opens the session when a front end asks: the screen wants its first frame before heavy imports."""
 
     def opener(person: Person) -> Session:
-        from ..assemble.assemble import open_runtime, open_session
+        from ..assemble.assemble import open_session
 
-        name = resume if isinstance(resume, str) else None
-        return open_session(open_runtime(settings), settings, person, resume=name)
+        return open_session(settings, person, resume=resume if isinstance(resume, str) else None)
 
     return opener
 

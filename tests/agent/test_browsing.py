@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.agent.citations import as_link, cite, linked, pages_of
+from gptoss_tui.agent.citations import as_link, citing, linked, pages_of
 from gptoss_tui.agent.renderer import Renderer
 from gptoss_tui.assemble.browser import check_browser, open_browser, who_searches
-from gptoss_tui.events.events import Cited, Completed, Event, OutputDelta, ToolOutput
+from gptoss_tui.events.events import Cited, Completed, Event, OutputDelta, Timings, ToolOutput, Usage
 from gptoss_tui.harmony.message import ResponseFormat, Role
 from gptoss_tui.history.store import Store
 from gptoss_tui.permissions.question import Approval
@@ -86,7 +86,7 @@ async def test_search_open_find_and_an_answer_that_cites(stage: StageMaker) -> N
     assert text(told) == said, "the marks stay in the text, where who does not know citations finds them"
     assert isinstance(told[-1], Completed) and told[-1].output_text == said
     assert json.loads(json.dumps(cited[0].as_json()))["type"] == "response.output_text.delta"
-    assert linked(said, s.chat.pages) == (
+    assert linked(said, s.session.pages) == (
         f"Built in 1871 ([kap.example]({SITE}/light)), 42 metres high ([kap.example]({SITE}/light)); "
         "red【7†L3】 (unverified)."
     )
@@ -110,7 +110,7 @@ async def test_a_search_is_one_wherever_it_is_written(stage: StageMaker, name: s
     s = stage(call(name, channel, query="x"), answer("It is so【0†L4】."), tools=browser_tools(web, web))
     told = await s.play("go")
     assert not outputs(told)[0].is_error
-    reply = next(m for m in s.chat.conversation.messages if m.role is Role.TOOL)
+    reply = next(m for m in s.session.conversation.messages if m.role is Role.TOOL)
     assert (reply.name, reply.channel) == (name, channel)
     (cited,) = (event for event in told if isinstance(event, Cited))
     assert "search results" in cited.unverified
@@ -194,7 +194,7 @@ async def test_a_conversation_taken_up_again_keeps_its_citations(stage: StageMak
         store=Store(tmp_path / "kept.sqlite3"),
     )
     await first.play(f"See {SITE}/mine")
-    await first.chat.close()
+    await first.session.runtime.close()
 
     tools = browser_tools(web, web)
     more = call("browser.open", cursor=1)
@@ -205,9 +205,9 @@ async def test_a_conversation_taken_up_again_keeps_its_citations(stage: StageMak
         store=Store(tmp_path / "kept.sqlite3"),
         resume="",
     )
-    async for _ in s.chat.load():
+    async for _ in s.session.load():
         pass
-    ((_, shown),) = s.chat.past()
+    ((_, shown),) = s.session.past()
     (cited,) = (event for event in shown if isinstance(event, Cited))
     assert (cited.url, cited.quote) == (f"{SITE}/light", "The lighthouse was built in 1871.")
     assert tools[1].composed(json.dumps({"id": f"{SITE}/mine"})) is None, "what the person wrote is trusted"
@@ -222,7 +222,7 @@ async def test_a_new_conversation_knows_nothing_of_the_last(stage: StageMaker) -
     scripts = [SEARCH, OPEN, answer("So【1†L4】."), answer("So【1†L4】.")]
     s = stage(*scripts, tools=browser_tools(web, web))
     await s.play(f"See {SITE}/mine")
-    await s.chat.new()
+    s.session = await s.session.successor()
     told = await s.play("Again")
     (cited,) = (event for event in told if isinstance(event, Cited))
     assert cited.unverified
@@ -239,12 +239,15 @@ async def test_an_answer_as_json_keeps_its_marks(stage: StageMaker) -> None:
 async def test_marks_come_whole_however_the_answer_streams() -> None:
     said = "a【1†L2-L3】b【4†L5】【x"
 
-    async def letters() -> Any:
-        for letter in said:
-            yield OutputDelta(letter)
-        yield Completed(said, "", None, None)  # type: ignore[arg-type]
+    told: list[Event] = []
 
-    told = [event async for event in cite(letters(), ShownPages)]
+    async def collect(event: Event) -> None:
+        told.append(event)
+
+    sink = citing(collect, ShownPages)
+    for letter in said:
+        await sink(OutputDelta(letter))
+    await sink(Completed(said, "", Usage(), Timings()))
     assert [event.delta for event in told if isinstance(event, Cited)] == ["【1†L2-L3】", "【4†L5】"]
     assert text(told) == said
     assert isinstance(told[-1], Completed)
@@ -326,7 +329,7 @@ async def test_documents_are_browsed_through_the_turn(
     told = await s.play("go")
     (cited,) = (event for event in told if isinstance(event, Cited))
     assert (cited.url, cited.quote) == ("doc:///kap.md", "The lighthouse was built in 1871.")
-    assert linked("So【1†L4】.", pages_of(s.chat.conversation.messages)) == f"So ({cited.title})."
+    assert linked("So【1†L4】.", pages_of(s.session.conversation.messages)) == f"So ({cited.title})."
 
 
 async def test_tokens_are_counted_as_the_model_counts(renderer: Renderer) -> None:

@@ -76,7 +76,7 @@ async def test_reasoning_is_closed_at_the_budget_and_the_answer_asked_for(
     assert isinstance(end, Completed)
     assert (end.output_text, end.reasoning_text) == ("Four.", text[:budget])
     assert end.usage.reasoning_tokens == budget
-    channels = [message.channel for message in s.chat.conversation.messages]
+    channels = [message.channel for message in s.session.conversation.messages]
     assert channels == [None, Channel.ANALYSIS, Channel.FINAL]
 
     show = AsText(notes=sys.stderr)
@@ -138,7 +138,7 @@ async def test_reasoning_that_goes_round_in_circles_is_closed(stage: StageMaker)
 async def test_circles_are_told_before_a_short_limit_of_the_sample(stage: StageMaker, whose: str) -> None:
     s = stage(THINK + "Hm. " + "Wait, no. " * 1000, "Four.<|return|>")
     if whose == "sampling":
-        s.chat.options = replace(s.chat.options, sampling=Sampling(max_tokens=320))
+        s.session.options = replace(s.session.options, sampling=Sampling(max_tokens=320))
     else:
         s.engine.longest_answer = 320
     end = (await s.play("2+2?"))[-1]
@@ -158,7 +158,7 @@ async def test_an_answer_that_goes_round_in_circles_is_ended_and_kept(
     assert end.output_text == "".join(event.delta for event in of(OutputDelta, events))
     assert end.output_text.startswith("ha ha ")
     assert len(end.output_text) < 15_000
-    assert s.chat.conversation.messages[-1].text == end.output_text
+    assert s.session.conversation.messages[-1].text == end.output_text
     show = AsText()
     for event in events:
         show(event)
@@ -188,8 +188,8 @@ async def test_the_person_may_stop_while_the_answer_is_asked_for(
     stage: StageMaker, tokenizer: tiktoken.Encoding
 ) -> None:
     s = stage(THINK + thoughts(tokenizer, 50) + SAY, "Four.<|return|>", max_reasoning_tokens=10, pause=0.001)
-    async for event in s.chat.send("2+2?"):
+    async for event in s.session.send("2+2?"):
         if isinstance(event, ReasoningClosed):
-            await s.chat.stop()
+            await s.session.stop()
     assert isinstance(event, Incomplete)
     assert event.reason == "interrupted"

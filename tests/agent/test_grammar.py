@@ -12,7 +12,7 @@ import tiktoken
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gptoss_tui.agent.grammar import skeleton
+from gptoss_tui.agent.grammar import grammar
 from gptoss_tui.harmony import Channel, Closed, Conversation, Message, Parser, Repair, ResponseFormat, Role
 from gptoss_tui.harmony.render import render, render_message
 from gptoss_tui.harmony.vocabulary import ControlTokens
@@ -64,7 +64,7 @@ def control(o200k: tiktoken.Encoding) -> ControlTokens:
 
 @pytest.fixture
 def held(control: ControlTokens) -> Constraint:
-    constraint = skeleton(control, TOOLS)
+    constraint = grammar(control, TOOLS)
     assert constraint is not None
     assert constraint.strict
     return constraint
@@ -117,7 +117,7 @@ def test_the_demo_model_was_taught_nothing_else(o200k: tiktoken.Encoding, contro
         recipients = ["python"] if setting.system.python else []
         recipients += ["browser.search", "browser.open", "browser.find"] if setting.system.browser else []
         recipients += [one.recipient for one in setting.functions]
-        constraint = skeleton(control, recipients)
+        constraint = grammar(control, recipients)
         assert constraint is not None
         sample: list[Message] = []
         for message in invent_dialogue(rng, setting).turn.messages:
@@ -138,7 +138,7 @@ def test_what_is_accepted_needs_no_repair(
     tools: frozenset[str],
 ) -> None:
     """Any walk through the skeleton, in any tokens that spell it, is read by the parser as it stands."""
-    constraint = skeleton(control, tools, channel=channel)
+    constraint = grammar(control, tools, channel=channel)
     assert constraint is not None
     parser = Parser(o200k, recipients=tools, channel=channel)
     pieces, ids, at = [], [], constraint.start
@@ -218,7 +218,7 @@ def test_what_is_malformed_is_not(o200k: tiktoken.Encoding, held: Constraint, te
 
 
 def test_without_tools_nobody_is_addressed(o200k: tiktoken.Encoding, control: ControlTokens) -> None:
-    constraint = skeleton(control, ())
+    constraint = grammar(control, ())
     assert constraint is not None
     assert not [edge for state in constraint.states for edge in state.edges if "to=" in edge.text]
     assert accepts(
@@ -249,7 +249,7 @@ def test_without_tools_nobody_is_addressed(o200k: tiktoken.Encoding, control: Co
 def test_only_the_answer_is_held_to_the_schema(
     o200k: tiktoken.Encoding, control: ControlTokens, header: str, body: str, fits: bool
 ) -> None:
-    constraint = skeleton(control, TOOLS, CITY)
+    constraint = grammar(control, TOOLS, CITY)
     assert constraint is not None
     ids = o200k.encode(f"{header}{body}<|return|>", allowed_special="all")
     assert accepts(constraint, o200k, ids) == fits
@@ -260,15 +260,15 @@ def test_only_the_answer_is_held_to_the_schema(
 def test_a_header_in_the_prompt_is_behind_the_sample(
     o200k: tiktoken.Encoding, control: ControlTokens
 ) -> None:
-    constraint = skeleton(control, TOOLS, CITY, channel=Channel.FINAL)
+    constraint = grammar(control, TOOLS, CITY, channel=Channel.FINAL)
     assert constraint is not None
     assert accepts(constraint, o200k, o200k.encode('{"city": 1}<|return|>', allowed_special="all"))
     assert not accepts(constraint, o200k, o200k.encode("Oslo<|return|>", allowed_special="all"))
 
 
 def test_without_strict_headers_only_a_schema_is_enforced(control: ControlTokens) -> None:
-    assert skeleton(control, TOOLS, strict=False) is None
-    constraint = skeleton(control, TOOLS, CITY, strict=False)
+    assert grammar(control, TOOLS, strict=False) is None
+    constraint = grammar(control, TOOLS, CITY, strict=False)
     assert constraint is not None
     assert not constraint.strict
     assert constraint.restart == control.start

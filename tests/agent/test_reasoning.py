@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.agent.chat import Chat, ChatError
 from gptoss_tui.agent.filters.filter import ReasoningFilter
 from gptoss_tui.agent.filters.function import FunctionFilter
 from gptoss_tui.agent.filters.judge import POLICY, Judge
 from gptoss_tui.agent.reasoning import NOT_JUDGED, WITHHELD, ReasoningPolicy
 from gptoss_tui.agent.renderer import Renderer
-from gptoss_tui.assemble.assemble import open_chat
+from gptoss_tui.agent.runtime import AgentError
+from gptoss_tui.assemble.assemble import open_session
 from gptoss_tui.events.events import (
     Completed,
     EngineLoading,
@@ -71,7 +71,7 @@ async def played(stage: StageMaker, judge: ReasoningFilter, *scripts: str, **opt
     """The events of loading and of one turn under a filter."""
     s = stage(*scripts, reasoning=ReasoningPolicy(judge=judge), **options)
     try:
-        return [*[event async for event in s.chat.load()], *(await s.play("hi"))]
+        return [*[event async for event in s.session.load()], *(await s.play("hi"))]
     finally:
         await judge.close()
 
@@ -87,13 +87,13 @@ async def test_hidden_reasoning_never_reaches_a_front_end(stage: StageMaker, tmp
     assert isinstance(done, Completed)
     assert counts == list(range(1, len(s.engine.tokenizer.encode(BAD)) + 1))
     assert (done.output_text, done.reasoning_text) == ("Hello.", "")
-    assert "hunter2" not in str(s.chat.past())
-    assert s.chat.conversation.messages[1].text == BAD, "the model's own context keeps it"
+    assert "hunter2" not in str(s.session.past())
+    assert s.session.conversation.messages[1].text == BAD, "the model's own context keeps it"
 
     again = stage(store=store, resume="", reasoning=hidden)
-    [event async for event in again.chat.load()]
-    assert again.chat.conversation.messages[1].text == BAD, "and so does the store"
-    assert [type(event) for _, told in again.chat.past() for event in told] == [OutputDelta]
+    [event async for event in again.session.load()]
+    assert again.session.conversation.messages[1].text == BAD, "and so does the store"
+    assert [type(event) for _, told in again.session.past() for event in told] == [OutputDelta]
     await store.close()
 
 
@@ -226,10 +226,10 @@ async def test_a_stop_does_not_wait_for_the_filter(stage: StageMaker, look: Filt
 
     last = len(s.engine.tokenizer.encode(BAD))
     events, stops = [], []
-    async for event in s.chat.send("hi"):
+    async for event in s.session.send("hi"):
         events.append(event)
         if event == ReasoningProgress(last):
-            stops.append(asyncio.create_task(_later(s.chat.stop)))
+            stops.append(asyncio.create_task(_later(s.session.stop)))
     await asyncio.gather(*stops)
     await slow.close()
     assert len(stops) == 1
@@ -252,8 +252,8 @@ async def test_each_stretch_of_reasoning_is_judged_before_what_follows(
 async def test_earlier_reasoning_is_not_shown_under_a_filter(stage: StageMaker, look: FilterMaker) -> None:
     s = stage(THOUGHT.format(BAD) + ANSWER, reasoning=ReasoningPolicy(judge=look("def look(t): return t")))
     await s.play("hi")
-    await s.chat.close()
-    [(_, told)] = s.chat.past()
+    await s.session.runtime.close()
+    [(_, told)] = s.session.past()
     assert told == [ReasoningDelta(NOT_JUDGED), OutputDelta("Hello.")]
 
 
@@ -271,7 +271,7 @@ async def test_earlier_reasoning_is_not_shown_under_a_filter(stage: StageMaker, 
 async def test_a_file_that_cannot_be_used_is_told_when_the_chat_is_loaded(
     stage: StageMaker, look: FilterMaker, source: str, why: str
 ) -> None:
-    with pytest.raises(ChatError, match=why) as refusal:
+    with pytest.raises(AgentError, match=why) as refusal:
         await played(stage, look(source), ANSWER)
     assert "filter.py" in str(refusal.value)
 
@@ -289,8 +289,8 @@ def test_a_filter_that_is_not_there_is_told_at_once(tmp_path: Path, named: str, 
     (tmp_path / "filter.py").write_text("def look(text): return text")
 
     settings = Settings(reasoning_filter=named.format(tmp_path))
-    with pytest.raises(ChatError, match=why):
-        open_chat(settings, Nobody())
+    with pytest.raises(AgentError, match=why):
+        open_session(settings, Nobody())
 
 
 class _KeptRenderer(Renderer):
@@ -366,7 +366,7 @@ async def test_every_doubt_about_a_verdict_withholds(stage: StageMaker, judge: A
 async def test_a_model_that_cannot_be_loaded_is_told(stage: StageMaker, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     engine = LocalEngine(tmp_path, name="judge", device="cpu", threads=1)
-    with pytest.raises(ChatError, match="The reasoning filter cannot be loaded"):
+    with pytest.raises(AgentError, match="The reasoning filter cannot be loaded"):
         await played(stage, Judge(engine, Renderer(tmp_path)), ANSWER)
 
 
@@ -374,14 +374,15 @@ async def test_the_demo_model_as_the_judge_gives_some_verdict() -> None:
     """No part replaced: the demo model answers, and the demo model judges what it thought."""
 
     settings = Settings(tools=(), seed=1, device="cpu", threads=1)
-    chat: Chat = open_chat(replace(settings, reasoning_filter=str(open_checkpoint("demo").path)), Nobody())
+    judged = replace(settings, reasoning_filter=str(open_checkpoint("demo").path))
+    session = open_session(judged, Nobody())
     try:
-        events = [event async for event in chat.send("What is the capital of France?")]
+        events = [event async for event in session.send("What is the capital of France?")]
     finally:
-        await chat.close()
+        await session.runtime.close()
     done = events[-1]
     assert isinstance(done, Completed)
-    raw = [m.text for m in chat.conversation.messages if m.channel is Channel.ANALYSIS]
+    raw = [m.text for m in session.conversation.messages if m.channel is Channel.ANALYSIS]
     assert done.reasoning_text in (WITHHELD, "\n\n".join(raw).strip())
     assert done.output_text
     stages = [event.stage for event in events if isinstance(event, EngineLoading)]

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gptoss_tui.agent.chat import Chat
 from gptoss_tui.agent.options import Options
 from gptoss_tui.agent.renderer import Renderer
+from gptoss_tui.agent.runtime import Runtime
+from gptoss_tui.agent.session import Session
 from gptoss_tui.agent.turn import MOST_UNKNOWN
 from gptoss_tui.events.events import (
     Completed,
@@ -66,9 +67,10 @@ async def test_the_files_of_a_checkpoint_have_no_say_in_it(
     engine = LocalEngine(checkpoint, name="tiny", device="cpu", threads=1, log=tmp_path / "engine.log")
     sampling = Sampling(temperature=0, max_tokens=8)
     options = Options(sampling=sampling, constrain_headers=False)
-    chat = Chat(engine, Renderer(checkpoint), (), Nobody(), model="tiny", options=options)
-    end = [event async for event in chat.send("hello")][-1]
-    await chat.close()
+    runtime = Runtime(engine, Renderer(checkpoint), model="tiny")
+    session = Session(runtime, (), Nobody(), options=options)
+    end = [event async for event in session.send("hello")][-1]
+    await runtime.close()
     assert isinstance(end, Incomplete)
     assert (end.reason, end.usage.output_tokens) == ("max_output_tokens", 8)
 
@@ -82,7 +84,7 @@ async def test_an_engine_that_runs_past_a_stop_is_not_listened_to(stage: StageMa
     end = (await s.play("2+2?"))[-1]
     assert isinstance(end, Completed)
     assert end.output_text == "4"
-    assert [m.text for m in s.chat.conversation.messages] == ["2+2?", "4"]
+    assert [m.text for m in s.session.conversation.messages] == ["2+2?", "4"]
 
 
 @pytest.mark.parametrize("end", ["<|call|>", "<|return|>", "<|endoftext|>", "<|end|><|return|>"])
@@ -133,9 +135,9 @@ async def test_a_call_cut_by_the_person_is_never_run_nor_shown_again(
 ) -> None:
     tool = echo()
     s = stage(CALL + "<|call|>", ANSWER, tools=[tool], pause=0.01)
-    async for event in s.chat.send("go"):
+    async for event in s.session.send("go"):
         if event.type == "response.tool_call.delta":
-            await s.chat.stop()
+            await s.session.stop()
     assert isinstance(event, Incomplete)
     assert event.reason == "interrupted"
     assert tool.calls == []
@@ -238,7 +240,7 @@ async def test_two_answers_are_both_kept(stage: StageMaker) -> None:
     end = (await s.play("2+2?"))[-1]
     assert isinstance(end, Completed)
     assert end.output_text == "4\n\n5"
-    said = [m.text for m in s.chat.conversation.messages if m.role is Role.ASSISTANT]
+    said = [m.text for m in s.session.conversation.messages if m.role is Role.ASSISTANT]
     assert said == ["4", "5"]
 
 
@@ -249,4 +251,4 @@ async def test_the_end_of_an_answer_is_written_as_the_end_of_a_message(stage: St
     await s.play("two")
     assert "<|channel|>final<|message|>4<|end|>" in s.engine.prompts[1]
     assert "<|return|>" not in s.engine.prompts[1]
-    assert s.chat.conversation.messages[1].channel is Channel.FINAL
+    assert s.session.conversation.messages[1].channel is Channel.FINAL

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.agent.chat import ChatError
 from gptoss_tui.agent.response_format import LARGEST, mismatch, read_response_format
-from gptoss_tui.assemble.assemble import open_chat
+from gptoss_tui.agent.runtime import AgentError
+from gptoss_tui.assemble.assemble import open_session
 from gptoss_tui.events.events import Completed, Incomplete
 from gptoss_tui.harmony import Channel, ResponseFormat
 from gptoss_tui.history.store import Store
@@ -75,8 +75,8 @@ def test_a_schema_that_cannot_be_used(tmp_path: Path, content: bytes | None, tol
     assert told in str(refused.value)
     assert str(refused.value).startswith(f"{file}: ")
     assert "\n" not in str(refused.value)
-    with pytest.raises(ChatError) as not_opened:
-        open_chat(Settings(schema=file), person=None)  # type: ignore[arg-type]
+    with pytest.raises(AgentError) as not_opened:
+        open_session(Settings(schema=file), person=None)  # type: ignore[arg-type]
     assert str(not_opened.value) == str(refused.value)
 
 
@@ -116,7 +116,7 @@ async def test_an_answer_that_does_not_fit_is_kept_and_told(stage: StageMaker) -
     assert isinstance(done, Incomplete)
     assert (done.reason, done.output_text) == ("schema_mismatch", '{"name": 7}')
     assert done.detail == "$.name: 7 is not of type 'string'"
-    assert s.chat.conversation.messages[-1].text == '{"name": 7}'
+    assert s.session.conversation.messages[-1].text == '{"name": 7}'
 
 
 async def test_the_answer_that_had_to_be_asked_for_is_held_to_it_too(stage: StageMaker) -> None:
@@ -154,10 +154,10 @@ async def test_a_resumed_conversation_gets_the_shape_of_its_settings(
     file = tmp_path / "s.sqlite3"
     await stage(ANSWER.format("Oslo."), store=Store(file)).play("The capital of Norway?")
     s = stage(ANSWER.format(FITS), store=Store(file), resume="", response_format=SHAPE)
-    async for _ in s.chat.load():
+    async for _ in s.session.load():
         pass
     done = (await s.play("Tell me of it."))[-1]
     assert isinstance(done, Completed)
     assert "## city" in s.engine.prompts[0]
     assert "Oslo." in s.engine.prompts[0]
-    assert s.chat.conversation.messages[1].channel is Channel.FINAL
+    assert s.session.conversation.messages[1].channel is Channel.FINAL

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gptoss_tui.agent.chat import ChatError
+from gptoss_tui.agent.runtime import AgentError
 from gptoss_tui.agent.turn import MOST_UNKNOWN
 from gptoss_tui.events.events import (
     Completed,
@@ -58,9 +58,9 @@ async def test_an_answer_streams_and_is_kept(stage: StageMaker) -> None:
     assert (done.output_text, done.reasoning_text) == ("4", "hm, 2+2")
     assert done.usage.output_tokens > done.usage.reasoning_tokens > 0
     assert done.usage.input_tokens == of(Prefill, events)[0].total
-    assert [m.role for m in s.chat.conversation.messages] == [Role.USER, Role.ASSISTANT, Role.ASSISTANT]
-    assert s.chat.context_used == done.usage.input_tokens + done.usage.output_tokens
-    assert not s.chat.busy
+    assert [m.role for m in s.session.conversation.messages] == [Role.USER, Role.ASSISTANT, Role.ASSISTANT]
+    assert s.session.context_used == done.usage.input_tokens + done.usage.output_tokens
+    assert not s.session.busy
 
 
 async def test_a_call_is_run_and_its_result_fed_back(stage: StageMaker, echo: ToolMaker) -> None:
@@ -90,7 +90,7 @@ async def test_the_next_turn_forgets_the_reasoning(stage: StageMaker) -> None:
 async def test_effort_counts_from_the_next_turn(stage: StageMaker) -> None:
     s = stage(ANSWER, ANSWER)
     await s.play("one")
-    s.chat.effort = Effort.HIGH
+    s.session.effort = Effort.HIGH
     await s.play("two")
     assert "Reasoning: medium" in s.engine.prompts[0]
     assert "Reasoning: high" in s.engine.prompts[1]
@@ -174,23 +174,23 @@ async def test_half_a_call_is_never_run(stage: StageMaker, echo: ToolMaker) -> N
     assert tool.calls == []
     assert isinstance(end, Incomplete)
     assert end.reason == "max_output_tokens"
-    assert all(m.recipient is None for m in s.chat.conversation.messages)
+    assert all(m.recipient is None for m in s.session.conversation.messages)
 
 
 async def test_stop_keeps_what_was_said(stage: StageMaker) -> None:
     s = stage("<|channel|>final<|message|>one two three four five<|return|>", ANSWER, pause=0.01)
     events: list[Event] = []
-    async for event in s.chat.send("count"):
+    async for event in s.session.send("count"):
         events.append(event)
         if len(of(OutputDelta, events)) == 4:
-            await s.chat.stop()
+            await s.session.stop()
     end = events[-1]
     assert isinstance(end, Incomplete)
     assert end.reason == "interrupted"
     shown = "".join(e.delta for e in of(OutputDelta, events))
     assert end.output_text == shown
     assert "one two three four five".startswith(shown)
-    assert s.chat.conversation.messages[-1].text == shown
+    assert s.session.conversation.messages[-1].text == shown
     assert isinstance((await s.play("go on"))[-1], Completed)
 
 
@@ -200,7 +200,7 @@ async def test_stop_ends_a_running_tool(stage: StageMaker, echo: ToolMaker) -> N
 
     async def stop_soon() -> None:
         await tool.called.wait()
-        await s.chat.stop()
+        await s.session.stop()
 
     stopper = asyncio.create_task(stop_soon())
     events = await s.play("go")
@@ -208,7 +208,7 @@ async def test_stop_ends_a_running_tool(stage: StageMaker, echo: ToolMaker) -> N
     assert tool.stopped
     assert "Stopped by the user" in of(ToolOutput, events)[0].output
     assert isinstance(events[-1], Incomplete)
-    roles = [m.role for m in s.chat.conversation.messages]
+    roles = [m.role for m in s.session.conversation.messages]
     assert roles[-2:] == [Role.ASSISTANT, Role.TOOL], "every call has a result"
 
 
@@ -227,7 +227,7 @@ async def test_an_engine_that_dies_in_the_middle_loses_nothing(stage: StageMaker
     failed = events[-1]
     assert isinstance(failed, Failed)
     assert failed.error.code == "engine_lost"
-    kept = [(m.channel, m.text) for m in s.chat.conversation.messages[1:]]
+    kept = [(m.channel, m.text) for m in s.session.conversation.messages[1:]]
     assert kept == [(Channel.ANALYSIS, "hm, 2+2"), (Channel.FINAL, "It is ")]
     assert isinstance((await s.play("go on"))[-1], Completed)
 
@@ -242,10 +242,10 @@ async def test_a_full_context_is_refused_with_the_numbers(stage: StageMaker) -> 
 
 async def test_one_turn_at_a_time(stage: StageMaker) -> None:
     s = stage(ANSWER, ANSWER, pause=0.01)
-    running = s.chat.send("one")
+    running = s.session.send("one")
     await anext(running)
-    with pytest.raises(ChatError, match="still answering"):
-        await anext(s.chat.send("two"))
+    with pytest.raises(AgentError, match="still answering"):
+        await anext(s.session.send("two"))
     async for _ in running:
         pass
 
@@ -261,13 +261,13 @@ async def test_forged_speech_ends_the_sample(stage: StageMaker) -> None:
     events = await s.play("2+2?")
     assert any("speak as user" in e.what for e in of(Repaired, events))
     assert isinstance(events[-1], Completed)
-    assert all("delete" not in m.text for m in s.chat.conversation.messages)
+    assert all("delete" not in m.text for m in s.session.conversation.messages)
 
 
 async def test_a_new_chat_remembers_nothing(stage: StageMaker) -> None:
     s = stage(ANSWER, ANSWER)
     await s.play("my name is Ada")
-    await s.chat.new()
+    s.session = await s.session.successor()
     await s.play("who am I?")
     assert "Ada" not in s.engine.prompts[1]
 
@@ -278,11 +278,11 @@ async def test_each_conversation_has_a_folder_for_its_files(
     tool = echo()
     s = stage(ANSWER, ANSWER, ANSWER, tools=[tool], store=Store(tmp_path / "s.sqlite3"), files=tmp_path)
     await s.play("one")
-    first = s.chat.session
+    first = s.session.id
     assert tool.folders == [tmp_path / first]
-    await s.chat.new()
+    s.session = await s.session.successor()
     await s.play("two")
-    assert tool.folders[1:] == [tmp_path / s.chat.session] != tool.folders[:1]
-    await s.chat.resume(first)
+    assert tool.folders[1:] == [tmp_path / s.session.id] != tool.folders[:1]
+    await s.session.resume(first)
     assert tool.folders[2:] == tool.folders[:1]
-    await s.chat.close()
+    await s.session.runtime.close()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,12 +25,14 @@ from gptoss_tui.events.events import (
     ToolsNotice,
     ToolsStarting,
 )
+from gptoss_tui.events.stream import stream
 from gptoss_tui.permissions.question import Approval
 from gptoss_tui.tools import Opened, Reach, Source, SourceError, Tool
 from gptoss_tui.tools.functions import CallableTool, Functions
 from gptoss_tui.tools.mcp import read_servers
 
 StageMaker = Callable[..., Any]
+Caller = Callable[..., Awaitable[list[Event]]]
 EventT = TypeVar("EventT", bound=Event)
 
 SERVERS = Path(__file__).parents[1] / "servers"
@@ -86,7 +89,7 @@ async def test_a_function_and_a_server_answer_in_one_turn(
     assert "type double = (_: {" in s.engine.prompts[0]
     assert "type toy_add = (_: {" in s.engine.prompts[0]
     assert s.engine.prompts[0].index("double") < s.engine.prompts[0].index("toy_add")
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 async def test_impossible_arguments_are_told_to_the_model_and_nobody_is_asked(
@@ -106,7 +109,7 @@ async def test_impossible_arguments_are_told_to_the_model_and_nobody_is_asked(
     assert "- more: " in first.output
     assert "- a: is missing" in second.output
     assert person.asked == []
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 async def test_what_is_vouched_for_runs_unasked_and_the_rest_does_not(
@@ -119,7 +122,7 @@ async def test_what_is_vouched_for_runs_unasked_and_the_rest_does_not(
     assert (free.output, free.is_error) == ("ran", False)
     assert costly.is_error
     assert [question.recipient for question in person.asked] == ["functions.costly"]
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 async def test_bad_files_and_servers_are_told_and_the_others_work(
@@ -145,10 +148,10 @@ async def test_bad_files_and_servers_are_told_and_the_others_work(
     for part in ("broken.py, line 1: SyntaxError", "python cannot be offered", "rival.py: works left out"):
         assert any(part in one for one in told)
     assert of(ToolsNotice, await s.play("again")) == [], "told once"
-    shown = "\n".join(inventory(s.chat))
+    shown = "\n".join(inventory(s.session))
     assert "works: runs on this machine, as you, from " in shown
     assert "MCP server down ended" in shown
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 async def test_a_file_that_imports_for_ever_does_not_keep_the_turn(
@@ -159,8 +162,8 @@ async def test_a_file_that_imports_for_ever_does_not_keep_the_turn(
     events = await s.play("go")
     assert isinstance(events[-1], Completed)
     assert "endless.py was still being imported" in of(ToolsNotice, events)[0].message
-    assert [tool.name for tool in s.chat.tools] == ["functions.works"]
-    await s.chat.close()
+    assert [tool.name for tool in s.session.tools] == ["functions.works"]
+    await s.session.runtime.close()
 
 
 async def test_waiting_for_a_server_can_be_stopped(
@@ -168,15 +171,15 @@ async def test_waiting_for_a_server_can_be_stopped(
 ) -> None:
     s = stage(ANSWER, sources=servers(slow=["raw", "silent"]))
     events = []
-    async for event in s.chat.send("go"):
+    async for event in s.session.send("go"):
         events.append(event)
         if isinstance(event, ToolsStarting):
             assert event.waiting == ("MCP server slow",)
-            assert "MCP server slow: starting" in list(inventory(s.chat))
-            await s.chat.stop()
+            assert "MCP server slow: starting" in list(inventory(s.session))
+            await s.session.stop()
     assert isinstance(events[-1], Incomplete)
     assert events[-1].reason == "interrupted"
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 async def test_a_new_chat_reads_them_anew(
@@ -185,10 +188,10 @@ async def test_a_new_chat_reads_them_anew(
     s = stage(ANSWER, ANSWER, sources=[file("def f(:\n")])
     assert of(ToolsNotice, await s.play("go"))
     (tmp_path / "mine.py").write_text("def mended(): ...\n")
-    await s.chat.new()
+    s.session = await s.session.successor()
     assert of(ToolsNotice, await s.play("go")) == []
     assert "type mended = " in s.engine.prompts[1]
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 async def test_a_server_that_dies_costs_one_call(
@@ -206,7 +209,7 @@ async def test_a_server_that_dies_costs_one_call(
     assert "ended while it was asked" in died.output
     assert (added.output, added.is_error) == ("2", False)
     assert (tmp_path / "trace").read_text() == "called\n"
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 async def test_a_callable_of_the_notebook(stage: StageMaker) -> None:
@@ -217,7 +220,7 @@ async def test_a_callable_of_the_notebook(stage: StageMaker) -> None:
     shout.approval = "never"  # type: ignore[attr-defined]
     s = stage(call("shout", '{"text": "hey"}'), ANSWER, tools=[CallableTool(shout)])
     assert of(ToolOutput, await s.play("go"))[0].output == "HEY"
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 JSON = st.recursive(
@@ -234,15 +237,15 @@ ARGUMENTS = st.text() | JSON.map(json.dumps) | st.dictionaries(st.just("number")
 @given(recipient=RECIPIENT, arguments=ARGUMENTS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 async def test_whatever_is_called_with_whatever_there_is_one_result(
-    recipient: str, arguments: str, stage: StageMaker
+    recipient: str, arguments: str, stage: StageMaker, called: Caller
 ) -> None:
     def double(number: int) -> int:
         return 2 * number
 
     double.approval = "never"  # type: ignore[attr-defined]
-    toolbox = stage(tools=[CallableTool(double)]).chat._toolbox
+    toolbox = stage(tools=[CallableTool(double)]).session._toolbox
     call = ToolCall("call_1", recipient, arguments)
-    events = [event async for event in toolbox.call(call, asyncio.Event())]
+    events = await called(toolbox, call)
     (output,) = of(ToolOutput, events)
     assert isinstance(events[-1], ToolOutput)
     try:
@@ -279,7 +282,7 @@ class Given(Source):
 async def settled(*sources: Source, taken: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     all_of_them = Sources(sources, taken)
     all_of_them.open()
-    told = [event async for event in all_of_them.settle(asyncio.Event())]
+    told = [event async for event in stream(partial(all_of_them.settle, asyncio.Event()))]
     names = [tool.name for tool in all_of_them.tools]
     await all_of_them.close()
     return names, [notice.message for notice in of(ToolsNotice, told)]

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gptoss_tui.calls import call as one_call
 from gptoss_tui.calls import run as guarded
-from gptoss_tui.calls import toolbox
 from gptoss_tui.calls.output import LONGEST_OUTPUT, Collected, OutputFolder
 from gptoss_tui.events.events import Completed, Event, Incomplete, ToolOutput, ToolOutputDelta
 from gptoss_tui.permissions.question import GoOn
@@ -140,7 +140,7 @@ async def hanging() -> AsyncGenerator[Output, None]:
 async def test_a_tool_that_never_returns_is_ended_at_its_limit(
     stage: StageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(toolbox, "MARGIN_S", 0.1)
+    monkeypatch.setattr(one_call, "MARGIN_S", 0.1)
     s = stage(CALL, ANSWER, tools=[Fiend(hanging, time_limit=0.2)])
     events = await s.play("go")
     assert output_of(events).output == "partial\n[ERROR] Timed out after 0.3 s; it may have had an effect."
@@ -150,7 +150,7 @@ async def test_a_tool_that_never_returns_is_ended_at_its_limit(
 async def test_a_tool_that_cannot_be_cancelled_is_left_to_itself(
     stage: StageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(toolbox, "MARGIN_S", 0.1)
+    monkeypatch.setattr(one_call, "MARGIN_S", 0.1)
     monkeypatch.setattr(guarded, "_GRACE_S", 0.1)
     forever = asyncio.Event()
     s = stage(CALL, ANSWER, tools=[Fiend(stubborn(forever), time_limit=0.2)])
@@ -167,7 +167,7 @@ async def test_a_tool_that_cannot_be_cancelled_is_left_to_itself(
 async def test_a_tool_that_hangs_before_its_call_is_ended_too(
     stage: StageMaker, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    monkeypatch.setattr(toolbox, "MARGIN_S", 0.1)
+    monkeypatch.setattr(one_call, "MARGIN_S", 0.1)
 
     async def hang(*arguments: Any) -> None:
         await asyncio.sleep(3600)
@@ -182,11 +182,11 @@ async def test_a_tool_that_hangs_before_its_call_is_ended_too(
 async def test_esc_stops_the_tool_and_keeps_what_it_had_said(stage: StageMaker) -> None:
     s = stage(CALL, ANSWER, ANSWER, tools=[Fiend(hanging)])
     events: list[Event] = []
-    async for event in s.chat.send("go"):
+    async for event in s.session.send("go"):
         events.append(event)
         if isinstance(event, ToolOutputDelta):
-            await s.chat.stop()
-            await s.chat.stop()
+            await s.session.stop()
+            await s.session.stop()
     said = "partial\n[ERROR] Stopped by the user; it may already have had an effect."
     assert output_of(events).output == said
     assert isinstance(events[-1], Incomplete) and events[-1].reason == "interrupted"
@@ -254,6 +254,7 @@ from pathlib import Path
 from gptoss_tui.permissions.question import Nobody
 from gptoss_tui.calls.output import OutputFolder
 from gptoss_tui.events.events import ToolCall, ToolOutput
+from gptoss_tui.calls.call import run_call
 from gptoss_tui.calls.toolbox import Toolbox
 from gptoss_tui.tools import Output, Tool
 
@@ -266,7 +267,10 @@ class Flood(Tool):
 async def main():
     box = Toolbox([Flood()], Nobody(), outputs=OutputFolder(Path(sys.argv[1])))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    events = [e async for e in box.call(ToolCall("c", "functions.f", "{}"), asyncio.Event())]
+    events = []
+    async def collect(event):
+        events.append(event)
+    events.append(await run_call(box, ToolCall("c", "functions.f", "{}"), asyncio.Event(), collect))
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
     print(grown, len(events), events[-1].output[-60:].replace(chr(10), " "))
 
@@ -389,7 +393,7 @@ async def test_esc_answers_the_question_whether_to_go_on(stage: StageMaker) -> N
 
     async def stop() -> None:
         await person.asked.wait()
-        await s.chat.stop()
+        await s.session.stop()
 
     stopper = asyncio.create_task(stop())
     events = await s.play("go")

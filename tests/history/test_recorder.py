@@ -112,11 +112,11 @@ async def test_what_is_shown_or_asked_is_on_disk(
     looks: list[bool] = []
 
     def look() -> None:
-        looks.append(on_disk(file) == s.chat.conversation.messages)
+        looks.append(on_disk(file) == s.session.conversation.messages)
 
     tool, person = Watched(look), Watcher(look)
     s = stage(*scripts, tools=[tool], person=person, store=Store(file), max_tool_calls=1)
-    async for event in s.chat.send("go"):
+    async for event in s.session.send("go"):
         look()
         last = on_disk(file)[-1]
         match event:
@@ -129,7 +129,7 @@ async def test_what_is_shown_or_asked_is_on_disk(
     assert isinstance(event, Completed)
     assert len(looks) > 15
     assert all(looks)
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 @pytest.mark.parametrize("last", [ToolCall, ToolStarted, ToolOutputDelta, ToolOutput])
@@ -137,15 +137,15 @@ async def test_each_call_has_one_result_wherever_its_turn_is_left(
     stage: Callable[..., Any], file: Path, echo: Callable[..., Any], last: type[Event]
 ) -> None:
     s = stage(TWO_CALLS, ANSWER, tools=[echo()], store=Store(file))
-    async with aclosing(s.chat.send("go")) as stream:
+    async with aclosing(s.session.send("go")) as stream:
         async for event in stream:
             if isinstance(event, last):
                 break
     kept = on_disk(file)
-    assert kept == s.chat.conversation.messages
+    assert kept == s.session.conversation.messages
     assert [message.role for message in kept] == [Role.USER, Role.ASSISTANT, Role.TOOL]
     assert kept[-1].text == ("got {}" if last is ToolOutput else "[ERROR] Interrupted before it ended.")
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 async def test_it_is_committed_by_the_message_and_not_by_the_token(
@@ -156,13 +156,13 @@ async def test_it_is_committed_by_the_message_and_not_by_the_token(
     await s.play("2+2?")
     versions = []
     with closing(sqlite3.connect(file)) as database:
-        async for _ in s.chat.send("go"):
+        async for _ in s.session.send("go"):
             (version,) = database.execute("pragma data_version").fetchone()
             versions.append(version)
     assert len(versions) > 50
     commits = 1 + sum(one != other for one, other in pairwise(versions))
     assert commits == 4, "the question, the call, its result and the answer"
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 @FAULTS
@@ -172,7 +172,7 @@ async def test_a_failure_in_mid_turn_is_told_at_once_and_made_good(
     s = stage(CALL, ANSWER, ANSWER, ANSWER, tools=[echo()], store=Store(file))
     kinds: list[type[Event]] = []
     with ExitStack() as trouble:
-        async for event in s.chat.send("go"):
+        async for event in s.session.send("go"):
             kinds.append(type(event))
             if isinstance(event, ToolStarted):
                 trouble.enter_context(fault(file))
@@ -182,17 +182,21 @@ async def test_a_failure_in_mid_turn_is_told_at_once_and_made_good(
         assert kinds.index(Unsaved) == kinds.index(ToolOutput) - 1, "before anything is shown as finished"
         assert Saved not in kinds
         assert kinds[-1] is Completed
-        assert s.chat.recorder.lost.startswith("Not saved: the last 3 messages of this conversation (")
+        assert s.session.runtime.recorder.lost.startswith(
+            "Not saved: the last 3 messages of this conversation ("
+        )
         again = [type(event) for event in await s.play("and now?")]
         assert again[0] is Unsaved
         assert again.count(Unsaved) == 1
-        assert s.chat.recorder.lost.startswith("Not saved: the last 6 messages of this conversation (")
+        assert s.session.runtime.recorder.lost.startswith(
+            "Not saved: the last 6 messages of this conversation ("
+        )
     last = await s.play("and now?")
     assert isinstance(last[0], Saved)
     assert not any(isinstance(event, Unsaved) for event in last)
-    assert on_disk(file) == s.chat.conversation.messages
-    assert s.chat.recorder.lost == ""
-    await s.chat.close()
+    assert on_disk(file) == s.session.conversation.messages
+    assert s.session.runtime.recorder.lost == ""
+    await s.session.runtime.close()
 
 
 @FAULTS
@@ -201,13 +205,13 @@ async def test_it_is_tried_again_while_nothing_is_said(
 ) -> None:
     s = stage(ANSWER, ANSWER, store=Store(file))
     await s.play("2+2?")
-    async with aclosing(s.chat.recorder.follow()) as troubles:
+    async with aclosing(s.session.runtime.recorder.follow()) as troubles:
         with fault(file):
             await s.play("and 3+3?")
             assert str(file) in await anext(troubles)
         assert await anext(troubles) == ""
-    assert on_disk(file) == s.chat.conversation.messages
-    await s.chat.close()
+    assert on_disk(file) == s.session.conversation.messages
+    await s.session.runtime.close()
 
 
 @FAULTS
@@ -218,14 +222,14 @@ async def test_nothing_is_promised_that_is_not_on_disk(
     await empty.read()
     await empty.close()
     s = stage(ANSWER, ANSWER, store=Store(file))
-    assert s.chat.session is None
+    assert s.session.id is None
     with fault(file):
         events = await s.play("2+2?")
         assert isinstance(events[0], Unsaved)
         assert isinstance(events[-1], Completed)
-        await s.chat.close()
-    assert s.chat.session is None
-    assert s.chat.recorder.lost.startswith("Not saved: this conversation (")
+        await s.session.runtime.close()
+    assert s.session.id is None
+    assert s.session.runtime.recorder.lost.startswith("Not saved: this conversation (")
     assert Archive(file).summaries() == ([], ""), "not even an empty conversation, for --continue to find"
 
 
@@ -235,15 +239,18 @@ async def test_closing_saves_what_could_not_be_saved_before(stage: Callable[...,
     await s.play("one")
     with out_of_reach(file):
         await s.play("two")
-        first, said = s.chat.session, list(s.chat.conversation.messages)
-        await s.chat.new()
+        first, said = s.session.id, list(s.session.conversation.messages)
+        s.session = await s.session.successor()
         await s.play("three")
-        assert s.chat.session is None
-        assert f"the last 3 messages of conversation {first} and this conversation" in s.chat.recorder.lost
-    await s.chat.close()
-    assert s.chat.recorder.lost == ""
+        assert s.session.id is None
+        assert (
+            f"the last 3 messages of conversation {first} and this conversation"
+            in s.session.runtime.recorder.lost
+        )
+    await s.session.runtime.close()
+    assert s.session.runtime.recorder.lost == ""
     assert list(Archive(file).read(first).session.messages) == said
-    assert list(Archive(file).read(s.chat.session).session.messages) == s.chat.conversation.messages
+    assert list(Archive(file).read(s.session.id).session.messages) == s.session.conversation.messages
 
 
 async def test_what_closing_saves_is_told(
@@ -253,7 +260,7 @@ async def test_what_closing_saves_is_told(
     await s.play("one")
     with out_of_reach(file):
         assert any(isinstance(event, Unsaved) for event in await s.play("two"))
-    await plain.close(s.chat)
+    await plain.close(s.session)
     assert capsys.readouterr().err == "gptoss-chat: All of the conversation is saved now.\n"
 
 
@@ -292,11 +299,11 @@ async def test_a_file_that_is_removed_or_replaced_is_written_again(
     if goes_on:
         events = await s.play("three")
         assert not any(isinstance(event, Unsaved) for event in events)
-        assert on_disk(file) == s.chat.conversation.messages
-    await s.chat.close()
-    assert s.chat.session is not None
-    assert on_disk(file) == s.chat.conversation.messages
-    assert s.chat.recorder.lost == ""
+        assert on_disk(file) == s.session.conversation.messages
+    await s.session.runtime.close()
+    assert s.session.id is not None
+    assert on_disk(file) == s.session.conversation.messages
+    assert s.session.runtime.recorder.lost == ""
 
 
 async def test_a_turn_that_is_cancelled_while_it_saves(stage: Callable[..., Any], file: Path) -> None:
@@ -305,7 +312,7 @@ async def test_a_turn_that_is_cancelled_while_it_saves(stage: Callable[..., Any]
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("begin immediate")
         playing = asyncio.create_task(s.play("two"))
-        while len(s.chat.conversation.messages) == 3:  # noqa: ASYNC110
+        while len(s.session.conversation.messages) == 3:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         playing.cancel()
         await asyncio.sleep(0.01)
@@ -314,8 +321,8 @@ async def test_a_turn_that_is_cancelled_while_it_saves(stage: Callable[..., Any]
         await playing
     events = await s.play("three")
     assert not any(isinstance(event, Unsaved) for event in events)
-    assert on_disk(file) == s.chat.conversation.messages
-    await s.chat.close()
+    assert on_disk(file) == s.session.conversation.messages
+    await s.session.runtime.close()
 
 
 async def test_a_locked_file_holds_up_a_turn_no_more_than_once(
@@ -326,15 +333,15 @@ async def test_a_locked_file_holds_up_a_turn_no_more_than_once(
     told = []
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("begin immediate")
-        async for event in s.chat.send("two"):
+        async for event in s.session.send("two"):
             told.append(type(event))
             if isinstance(event, Unsaved):
                 assert "locked" in event.message
         other.execute("rollback")
     assert told.count(Unsaved) == 1
     assert told[-1] is Completed
-    await s.chat.close()
-    assert on_disk(file) == s.chat.conversation.messages
+    await s.session.runtime.close()
+    assert on_disk(file) == s.session.conversation.messages
 
 
 async def test_a_turn_that_is_stopped_is_on_disk_when_it_says_so(
@@ -342,10 +349,10 @@ async def test_a_turn_that_is_stopped_is_on_disk_when_it_says_so(
 ) -> None:
     waiting = CALL.replace("{}", '{"text": "wait"}')
     s = stage(waiting, ANSWER, tools=[echo()], store=Store(file))
-    async for event in s.chat.send("go"):
-        assert on_disk(file) == s.chat.conversation.messages
+    async for event in s.session.send("go"):
+        assert on_disk(file) == s.session.conversation.messages
         if isinstance(event, ToolOutputDelta | OutputDelta):
-            await s.chat.stop()
+            await s.session.stop()
     assert isinstance(event, Incomplete)
     assert on_disk(file)[-1].role is Role.TOOL
-    await s.chat.close()
+    await s.session.runtime.close()

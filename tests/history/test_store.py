@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gptoss_tui.agent.chat import ChatError
+from gptoss_tui.agent.runtime import AgentError
 from gptoss_tui.events.events import (
     Completed,
     Created,
@@ -74,12 +74,12 @@ async def test_a_conversation_goes_on_where_it_was_left(
     first = stage(ANSWER, CALL, ANSWER, tools=[echo()], store=Store(file))
     await first.play("my name is Ada")
     await first.play("use the tool")
-    left = list(first.chat.conversation.messages)
+    left = list(first.session.conversation.messages)
 
     again = stage(ANSWER, tools=[echo()], store=Store(file))
-    await again.chat.resume(first.chat.session)
-    assert again.chat.conversation.messages == left
-    turns = again.chat.past()
+    await again.session.resume(first.session.id)
+    assert again.session.conversation.messages == left
+    turns = again.session.past()
     assert [said for said, _ in turns] == ["my name is Ada", "use the tool"]
     assert [type(event) for event in turns[0][1]] == [ReasoningDelta, OutputDelta]
     assert any(isinstance(event, ToolCall) for event in turns[1][1])
@@ -88,15 +88,15 @@ async def test_a_conversation_goes_on_where_it_was_left(
     assert "my name is Ada" in again.engine.prompts[0]
 
     last = stage(store=Store(file), resume="")
-    loaded = [event async for event in last.chat.load()]
-    assert loaded[0] == Resumed(first.chat.session, 3)
-    assert len(last.chat.conversation.messages) == len(left) + 3
+    loaded = [event async for event in last.session.load()]
+    assert loaded[0] == Resumed(first.session.id, 3)
+    assert len(last.session.conversation.messages) == len(left) + 3
 
 
 async def test_a_message_is_on_disk_before_it_is_shown(stage: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "s.sqlite3"
     s = stage(ANSWER, store=Store(file))
-    async for event in s.chat.send("2+2?"):
+    async for event in s.session.send("2+2?"):
         kept = sqlite3.connect(file).execute("select count(*) from message").fetchone()[0]
         if isinstance(event, Created):
             assert kept == 1
@@ -112,8 +112,8 @@ async def test_a_call_that_was_under_way_gets_a_result(stage: Callable[..., Any]
     await store.begin(StoredSession("s", "demo", None, ""))
     await store.append("s", 0, [Message(Role.USER, "go"), call])
     s = stage(store=store)
-    await s.chat.resume("s")
-    reply = s.chat.conversation.messages[-1]
+    await s.session.resume("s")
+    reply = s.session.conversation.messages[-1]
     assert (reply.role, reply.name, reply.channel) == (Role.TOOL, "python", Channel.ANALYSIS)
 
 
@@ -155,10 +155,10 @@ async def test_a_store_that_fails_does_not_stop_the_chat(stage: Callable[..., An
 
 async def test_resuming_nothing_says_so(stage: Callable[..., Any], tmp_path: Path) -> None:
     s = stage(store=Store(tmp_path / "s.sqlite3"))
-    with pytest.raises(ChatError, match="no conversation to continue"):
-        await s.chat.resume()
-    with pytest.raises(ChatError, match="no conversation named x"):
-        await s.chat.resume("x")
+    with pytest.raises(AgentError, match="no conversation to continue"):
+        await s.session.resume()
+    with pytest.raises(AgentError, match="no conversation named x"):
+        await s.session.resume("x")
 
 
 async def test_nothing_is_lost_when_the_program_is_killed(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ async def test_a_loss_of_power_takes_nothing_that_was_committed(
     s = stage(ANSWER, store=Store(tmp_path / "s.sqlite3"))
     await s.play("2 + 2?")
     assert {one.execute("pragma synchronous").fetchone() for one in connections} == {(2,)}
-    await s.chat.close()
+    await s.session.runtime.close()
 
 
 async def test_closing_in_the_middle_of_an_answer_keeps_it(stage: Callable[..., Any], tmp_path: Path) -> None:
@@ -213,14 +213,14 @@ async def test_closing_in_the_middle_of_an_answer_keeps_it(stage: Callable[..., 
 
     async def listen() -> None:
         nonlocal shown
-        async for event in s.chat.send("count"):
+        async for event in s.session.send("count"):
             if isinstance(event, OutputDelta):
                 shown += event.delta
 
     listening = asyncio.create_task(listen())
     while len(shown) < 5:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
-    await s.chat.close()
+    await s.session.runtime.close()
     await listening
     stored = await Store(file).read()
     assert stored is not None
@@ -278,7 +278,7 @@ async def test_what_the_model_sampled_is_kept(
     assert written == [malformed, ANSWER]
     assert [sample.first for sample in kept.sampled] == [1, 3]
     assert [sample.reason for sample in kept.sampled] == ["stop", "stop"]
-    assert kept.sampled[0].developer == s.chat.conversation.developer
+    assert kept.sampled[0].developer == s.session.conversation.developer
 
 
 VERSION_1 = """
@@ -310,7 +310,7 @@ async def test_a_file_of_version_1_goes_on_in_place(stage: Callable[..., Any], t
         database.executescript(VERSION_1)
     assert Archive(file).read() == Recovered(OLD), "looking does not need the new version"
     s = stage(ANSWER, store=Store(file))
-    await s.chat.resume("old")
+    await s.session.resume("old")
     await s.play("more")
     kept = Archive(file).read("old")
     assert kept.session.messages[:2] == OLD.messages

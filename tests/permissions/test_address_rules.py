@@ -202,10 +202,10 @@ async def resumed(net: Net, stage: StageMaker, file: Path, *scripts: str, **more
     opened = call("browser.open", id=net.at("good.example", "/page"))
     first = stage(opened, ANSWER, tools=net.tools(), store=Store(file))
     await first.play(f"Read {net.at('good.example', '/page')}")
-    await first.chat.close()
+    await first.session.runtime.close()
     net.server.requests.clear()
     again = stage(*scripts, ANSWER, tools=net.tools(), store=Store(file), resume="", **more)
-    async for _ in again.chat.load():
+    async for _ in again.session.load():
         pass
     return again
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from gptoss_tui.tools import Output, Reach, Risk, Tool
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
 
 StageMaker = Callable[..., Any]
+Caller = Callable[..., Awaitable[list[Event]]]
 ANSWER = "<|channel|>final<|message|>4<|return|>"
 
 
@@ -340,7 +341,7 @@ class Undecided:
         return GoOn.STOP
 
 
-async def test_however_answers_and_stops_cross_there_is_one_decision() -> None:
+async def test_however_answers_and_stops_cross_there_is_one_decision(called: Caller) -> None:
     """10,000 orders of yes, no and stop, each at a random turn of the loop."""
     dice = random.Random(8)
     outcomes: Counter[str] = Counter()
@@ -359,7 +360,7 @@ async def test_however_answers_and_stops_cross_there_is_one_decision() -> None:
             stop.set()
 
         async def run(box: Toolbox = box, stop: asyncio.Event = stop) -> list[Event]:
-            return [event async for event in box.call(ToolCall("c", "functions.probe", "{}"), stop)]
+            return await called(box, ToolCall("c", "functions.probe", "{}"), stop)
 
         stopped = dice.random() < 0.7
         casts = [
@@ -382,14 +383,12 @@ async def test_however_answers_and_stops_cross_there_is_one_decision() -> None:
     assert len(outcomes) >= 3 and min(outcomes.values()) > 20, "the dice never met the interesting orders"
 
 
-async def test_a_yes_after_the_stop_starts_nothing() -> None:
+async def test_a_yes_after_the_stop_starts_nothing(called: Caller) -> None:
     tool, person, stop = Probe(O), Undecided(), asyncio.Event()
     events: list[Event] = []
 
     async def run() -> None:
-        events.extend(
-            [one async for one in Toolbox([tool], person).call(ToolCall("c", tool.name, "{}"), stop)]
-        )
+        events.extend(await called(Toolbox([tool], person), ToolCall("c", tool.name, "{}"), stop))
 
     task = asyncio.create_task(run())
     await asyncio.sleep(0.01)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from gptoss_tui.agent.reasoning import LABEL
+from gptoss_tui.events.endings import Ending
 from gptoss_tui.events.events import (
     Completed,
     Created,
@@ -73,8 +74,8 @@ def test_an_answer_that_ends_its_line_gets_no_empty_one(capsys: pytest.CaptureFi
 @pytest.mark.parametrize("show", [AsText(), as_json])
 def test_failures_are_told_on_stderr(show: AsText, capsys: pytest.CaptureFixture[str]) -> None:
     show(Failed(Error("engine_error", "The memory is full.")))
-    show(Incomplete("context_full", "", "", Usage(), Timings()))
-    show(Incomplete("interrupted", "", "", Usage(), Timings()))
+    show(Incomplete(Ending.CONTEXT_FULL, "", "", Usage(), Timings()))
+    show(Incomplete(Ending.INTERRUPTED, "", "", Usage(), Timings()))
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "gptoss-chat: The memory is full."
     assert "context" in told[1]

@@ -1,9 +1,9 @@
-"""Chats on a scripted engine, and a tool to call."""
+"""Sessions on a scripted engine, and a tool to call."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 import tiktoken
 
-from gptoss_tui.agent.chat import Chat
 from gptoss_tui.agent.options import Options
 from gptoss_tui.agent.reasoning import ReasoningPolicy
 from gptoss_tui.agent.renderer import Renderer
+from gptoss_tui.agent.runtime import Runtime
+from gptoss_tui.agent.session import Session
+from gptoss_tui.calls.call import run_call
 from gptoss_tui.calls.output import OutputFolder
-from gptoss_tui.events.events import Event
+from gptoss_tui.calls.toolbox import Toolbox
+from gptoss_tui.events.events import Event, ToolCall
+from gptoss_tui.events.stream import Sink, stream
 from gptoss_tui.harmony import ResponseFormat
 from gptoss_tui.history.store import Store
 from gptoss_tui.model import load_tokenizer
@@ -94,13 +98,13 @@ def tokenizer(checkpoint: Path) -> tiktoken.Encoding:
 
 @dataclass
 class Stage:
-    """A chat on a scripted engine, and how to play a turn on it."""
+    """A session on a scripted engine, and how to play a turn on it."""
 
-    chat: Chat
+    session: Session
     engine: Any
 
     async def play(self, text: str) -> list[Event]:
-        return [event async for event in self.chat.send(text)]
+        return [event async for event in self.session.send(text)]
 
 
 StageMaker = Callable[..., Stage]
@@ -137,12 +141,10 @@ def stage(renderer: Renderer, tokenizer: tiktoken.Encoding, scripted_engine: Any
         **engine: Any,
     ) -> Stage:
         scripted = scripted_engine(tokenizer, list(scripts), **engine)
-        chat = Chat(
-            scripted,
-            renderer,
+        session = Session(
+            Runtime(scripted, renderer, model="scripted", store=store, reasoning=reasoning),
             tools,
             person or Somebody(Approval.NO),
-            model="scripted",
             sources=sources,
             options=Options(
                 "",
@@ -152,17 +154,31 @@ def stage(renderer: Renderer, tokenizer: tiktoken.Encoding, scripted_engine: Any
                 max_reasoning_tokens,
                 max_tool_calls,
             ),
-            store=store,
             resume=resume,
-            reasoning=reasoning,
             files=files,
             permissions=permissions,
             off=off,
             outputs=outputs,
         )
-        return Stage(chat, scripted)
+        return Stage(session, scripted)
 
     return make
+
+
+Caller = Callable[..., Awaitable[list[Event]]]
+
+
+@pytest.fixture
+def called() -> Caller:
+    """`await called(toolbox, call, stop)`: the events of one call, its output the last of them."""
+
+    async def run(toolbox: Toolbox, call: ToolCall, stop: asyncio.Event | None = None) -> list[Event]:
+        async def work(emit: Sink) -> None:
+            await emit(await run_call(toolbox, call, stop or asyncio.Event(), emit))
+
+        return [event async for event in stream(work)]
+
+    return run
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from gptoss_tui.agent.chat import Chat
 from gptoss_tui.agent.filters.filter import ReasoningFilter
 from gptoss_tui.agent.options import Options
 from gptoss_tui.agent.reasoning import ReasoningPolicy
 from gptoss_tui.agent.renderer import Renderer
+from gptoss_tui.agent.runtime import Runtime
+from gptoss_tui.agent.session import Session
 from gptoss_tui.harmony import Effort, ResponseFormat
 from gptoss_tui.history.store import Store
 from gptoss_tui.model import load_tokenizer
@@ -158,17 +159,19 @@ def stage(
     ) -> AsyncIterator[Stage]:
         engine = scripted_engine(tokenizer, list(scripts), pause, context, hold)
         app = ChatApp(
-            lambda person: Chat(
-                engine,
-                renderer,
+            lambda person: Session(
+                Runtime(
+                    engine,
+                    renderer,
+                    model="scripted",
+                    store=store,
+                    reasoning=ReasoningPolicy(hidden=reasoning == "hidden", judge=judge),
+                ),
                 tools,
                 person,
-                model="scripted",
                 sources=sources,
-                store=store,
                 resume=resume,
                 options=Options(response_format=response_format, max_tool_calls=max_tool_calls),
-                reasoning=ReasoningPolicy(hidden=reasoning == "hidden", judge=judge),
                 permissions=permissions,
             ),
             model="scripted",

@@ -99,7 +99,7 @@ async def test_escape_stops_and_keeps_what_was_said(stage: StageMaker) -> None:
         await s.until_shown("Stopped.")
         await s.ready()
         assert "so it goes on so it" in s.screen
-        chat = s.app.screen._player.chat
+        chat = s.app.screen._player.session
         kept = [m for m in chat.conversation.messages if m.role is Role.ASSISTANT]
         assert kept[-1].channel is Channel.FINAL and kept[-1].text.startswith("so it goes on")
         await s.pilot.press("escape")
@@ -122,7 +122,9 @@ async def test_messages_queue_while_busy_and_the_last_can_be_taken_back(stage: S
         await s.pilot.press("ctrl+c")
         s.engine.pause = 0
         await s.until_shown("Hello world.")
-        assert [m.text for m in s.app.screen._player.chat.conversation.messages if m.role is Role.USER] == [
+        assert [
+            m.text for m in s.app.screen._player.session.conversation.messages if m.role is Role.USER
+        ] == [
             "hi",
             "one",
         ]
@@ -147,7 +149,7 @@ async def test_a_message_may_have_several_lines(stage: StageMaker, newline: str)
         await s.ready()
         await s.pilot.press("a", newline, "b", "\\", "enter", "c", "enter")
         await s.until_shown("Hello world.")
-        assert s.app.screen._player.chat.conversation.messages[0].text == "a\nb\nc"
+        assert s.app.screen._player.session.conversation.messages[0].text == "a\nb\nc"
 
 
 async def test_a_paste_is_text_and_never_sends(stage: StageMaker) -> None:
@@ -216,7 +218,7 @@ async def test_ctrl_n_forgets_and_starts_over(stage: StageMaker) -> None:
         await s.pilot.press("ctrl+n")
         await s.until_shown("every key and command")
         await s.ready()
-        assert s.app.screen._player.chat.conversation.messages == []
+        assert s.app.screen._player.session.conversation.messages == []
         assert "so it goes on" not in s.screen
         s.engine.pause = 0
         await s.say("again")

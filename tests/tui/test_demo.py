@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.assemble.assemble import open_chat
+from gptoss_tui.assemble.assemble import open_session
 from gptoss_tui.settings import Settings
 from gptoss_tui.tui.app import ChatApp
 from gptoss_tui.tui.widgets.reasoning import Reasoning
@@ -26,7 +26,7 @@ def session(stage_type: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     @asynccontextmanager
     async def make(**settings: Any) -> AsyncIterator[Any]:
         chosen = replace(Settings(temperature=0.0, threads=1), **settings)
-        app = ChatApp(lambda approve: open_chat(chosen, approve), model=chosen.model, effort=chosen.effort)
+        app = ChatApp(lambda approve: open_session(chosen, approve), model=chosen.model, effort=chosen.effort)
         async with app.run_test(size=(100, 40), notifications=True) as pilot:
             yield stage_type(app, pilot, None)
 
@@ -43,7 +43,7 @@ async def test_python_computes_and_the_answer_is_shown(session: Open) -> None:
         await s.until_shown("effort medium ·", 90)
         await s.ready()
         assert "● python  finished" in s.screen
-        *_, answer = s.app.screen._player.chat.conversation.messages
+        *_, answer = s.app.screen._player.session.conversation.messages
         assert "15846" in answer.text
         assert answer.text.strip() in s.screen
         assert "▸ raw reasoning, unmoderated" in s.screen

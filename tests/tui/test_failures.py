@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from gptoss_tui.agent.chat import Chat, ChatError
 from gptoss_tui.agent.renderer import Renderer
+from gptoss_tui.agent.runtime import AgentError
+from gptoss_tui.agent.session import Session
 from gptoss_tui.harmony import Effort
 from gptoss_tui.model.engine import EngineDied, EngineError, Generation, Item, Loading, Token
 from gptoss_tui.permissions.question import Person
@@ -17,8 +18,8 @@ ANSWER = "<|channel|>final<|message|>Hello there.<|return|>"
 
 
 async def test_the_application_ends_with_the_reason_when_there_is_no_model(checkpoint: Any) -> None:
-    def refuse(person: Person) -> Chat:
-        raise ChatError("There is no checkpoint in /nowhere\x1b[2J; give another folder.")
+    def refuse(person: Person) -> Session:
+        raise AgentError("There is no checkpoint in /nowhere\x1b[2J; give another folder.")
 
     app = ChatApp(refuse, model="/nowhere", effort=Effort.LOW)
     async with app.run_test(size=(100, 20)) as pilot:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from ...assemble.assemble import open_runtime, open_session
+from ...assemble.assemble import open_session
 from ...events.events import ToolsNotice
 from ...harmony.message import Conversation, DeveloperPrompt, Message, Role, SystemPrompt
 from ...history.archive import Recovered
@@ -75,14 +75,13 @@ def _begun(settings: Settings) -> Conversation:
     """A conversation as the settings begin it, told of all tools there are; raises AgentError."""
 
     async def begun() -> Conversation:
-        runtime = open_runtime(settings)
+        session = open_session(settings, Nobody())
         try:
-            session = open_session(runtime, settings, Nobody())
             async for event in session.equip():
                 if isinstance(event, ToolsNotice):
                     complain(event.message)
             return session.conversation
         finally:
-            await runtime.close()
+            await session.runtime.close()
 
     return asyncio.run(begun())
