@@ -71,11 +71,13 @@ with recursive path (id, parent, role) as (
     select above.id, above.parent, above.role from message as above join path on above.id = path.parent
     where above.id < path.id
 )
-select count(*), (select text from message where id = (select min(id) from path where role = 'user')) from path
+select count(*), (select text from message where id = (select min(id) from path where role = 'user'))
+from path
 """,
     nodes=NODES,
     samples="""
-select parent, ids, logprobs, prompt_tokens, reason, channel, prompts from sample where session = ? order by id
+select parent, ids, logprobs, prompt_tokens, reason, channel, prompts from sample
+where session = ? order by id
 """,
 )
 

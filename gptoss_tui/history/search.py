@@ -16,10 +16,11 @@ MOST_HITS: Final = 100
 
 # unicode61 knows the letters of all scripts, folds their case and drops accents, so that "cafe" finds "Café".
 # Its words are what stands between blanks and signs: "run" does not find "running".
-_TABLE: Final = """
-create virtual table if not exists words
-using fts5 (text, content = '', tokenize = 'unicode61 remove_diacritics 2')
-"""
+_TABLE: Final = (
+    "create virtual table words using fts5 (text, content = '', tokenize = 'unicode61 remove_diacritics 2')",
+    # Parts of the index are merged little by little, and not sixteen at once, which would hold up a commit.
+    "insert into words (words, rank) values ('crisismerge', 64)",
+)
 
 # Thai, Lao, Burmese, Khmer, kana and Han put no blanks between words, and unicode61 would take a sentence for
 # one word. So each of their characters is one, and what is looked for in them is a row of characters. FTS5's
@@ -54,7 +55,9 @@ def index(database: sqlite3.Connection) -> None:
         return
     database.execute("savepoint indexing")
     try:
-        database.execute(_TABLE)
+        if database.execute("select 1 from sqlite_master where name = 'words'").fetchone() is None:
+            for statement in _TABLE:
+                database.execute(statement)
         last = database.execute("select rowid from words order by rowid desc limit 1").fetchone() or (0,)
         rows = database.execute("select id, cast(text as blob) from message where id > ?", last)
         texts = ((number, _spaced(_text(raw))) for number, raw in rows)
