@@ -87,6 +87,7 @@ class Store:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._database: sqlite3.Connection | None = None
         self._opened: _Places = ()
+        self._sure: set[str] = set()  # the sessions whose paths came from the file that is open
 
     async def begin(self, session: StoredSession, sampled: Sequence[Sampled] = ()) -> list[Node]:
         """Add a session, its messages, and samples, in one commit; raises StoreError.
@@ -97,6 +98,7 @@ class Store:
 
         def write(database: sqlite3.Connection) -> list[Node]:
             database.execute("insert or ignore into session values (?, ?, ?, ?, ?, null)", row)
+            self._sure.add(session.id)
             return _append(database, session.id, (), session.messages, sampled)
 
         return await self._run(write)
@@ -111,15 +113,24 @@ class Store:
         """
 
         def write(database: sqlite3.Connection) -> list[Node]:
-            if path and not _has(database, session, path[-1]):
-                raise Gone(self.file, _held(database, session, path))
+            if path and not (session in self._sure and _has(database, session, path[-1])):
+                held = _held(database, session, path)
+                if held != list(path):
+                    raise Gone(self.file, held)
+                self._sure.add(session)
             return _append(database, session, path, messages, sampled)
 
         return await self._run(write)
 
     async def read(self, session: str | None = None) -> StoredSession | None:
         """A session as its leaf has it, the one last written to if none is named; None if there is none."""
-        return await self._run(lambda db: _read(db, session))
+
+        def read(database: sqlite3.Connection) -> StoredSession | None:
+            found = _read(database, session)
+            self._sure |= {found.id} if found else set()
+            return found
+
+        return await self._run(read)
 
     async def nodes(self, session: str) -> list[Node]:
         """All messages of a session, on whatever path, in the order in which they were added."""
@@ -146,6 +157,7 @@ class Store:
             if self._database is None:
                 self._database = _open(self.file)
                 self._opened = _places(self.file)
+                self._sure.clear()
             with self._database:
                 return work(self._database)
         except OSError as error:
@@ -239,7 +251,7 @@ def _nodes(database: sqlite3.Connection, session: str) -> list[Node]:
 
 
 def _has(database: sqlite3.Connection, session: str, node: Node) -> bool:
-    """Whether the file has the node; one of that number and another message is another node."""
+    """Whether the file has the node, which another message under its number is not."""
     query = f"select parent, {COLUMNS} from message where session = ? and id = ?"
     found = database.execute(query, (session, node.id)).fetchone()
     return bool(found == (node.parent, *columns_of(node.message)))
@@ -247,10 +259,13 @@ def _has(database: sqlite3.Connection, session: str, node: Node) -> bool:
 
 def _held(database: sqlite3.Connection, session: str, path: Sequence[Node]) -> list[Node]:
     """The path as far as the file has its messages, under whatever numbers."""
-    by_place = {(node.parent, node.message): node for node in _nodes(database, session)}
+    nodes = _nodes(database, session)
+    by_number, by_place = set(nodes), {(node.parent, node.message): node for node in nodes}
     held: list[Node] = []
     for node in path:
-        found = by_place.get((held[-1].id if held else None, node.message))
+        above = held[-1].id if held else None
+        is_same = node in by_number and node.parent == above
+        found = node if is_same else by_place.get((above, node.message))
         if found is None:
             break
         held.append(found)
