@@ -84,7 +84,7 @@ def keep(name: str, model: object, messages: Sequence[Message], *sampled: Sample
     async def write() -> None:
         store = Store(default_file())
         await store.begin(StoredSession(name, str(model), "2026-01-02", "Be brief."))
-        await store.append(name, 0, messages, sampled)
+        await store.append(name, [], messages, sampled)
         await store.close()
 
     asyncio.run(write())
@@ -173,7 +173,7 @@ def test_an_unknown_conversation(run: Run, name: str) -> None:
 def test_a_damaged_conversation_is_shown_as_far_as_it_goes(run: Run, checkpoint: Path) -> None:
     keep("one", checkpoint, [*TURN, *MORE])
     with sqlite3.connect(default_file()) as database:
-        database.execute("update message set role = 'nobody' where seq = 6")
+        database.execute("update message set role = 'nobody' where id = 7")
     status, out, err = run("export")
     assert status == 1
     assert out.endswith("> Sure?\n")

@@ -36,6 +36,7 @@ from gptoss_tui.harmony import (
     SystemPrompt,
 )
 from gptoss_tui.history.archive import Archive, ArchiveError, Recovered
+from gptoss_tui.history.node import Node
 from gptoss_tui.history.sampled import Sampled
 from gptoss_tui.history.store import Store, StoredSession, StoreError, new_id
 
@@ -62,7 +63,7 @@ async def test_whatever_was_said_comes_back_exactly(tmp_path: Path, messages: li
     store = Store(tmp_path / "s.sqlite3")
     session = StoredSession(new_id(), "demo", "2026-01-01", "be \udcff brief")
     await store.begin(session)
-    await store.append(session.id, 0, messages)
+    await store.append(session.id, [], messages)
     assert await store.read(session.id) == replace(session, messages=tuple(messages))
     await store.close()
 
@@ -110,7 +111,7 @@ async def test_a_call_that_was_under_way_gets_a_result(stage: Callable[..., Any]
     store = Store(tmp_path / "s.sqlite3")
     call = Message(Role.ASSISTANT, "1", channel=Channel.ANALYSIS, recipient="python", content_type="code")
     await store.begin(StoredSession("s", "demo", None, ""))
-    await store.append("s", 0, [Message(Role.USER, "go"), call])
+    await store.append("s", [], [Message(Role.USER, "go"), call])
     s = stage(store=store)
     await s.session.resume("s")
     reply = s.session.conversation.messages[-1]
@@ -172,8 +173,9 @@ from gptoss_tui.harmony import Message, Role
 async def main():
     store = Store(Path(sys.argv[1]))
     await store.begin(StoredSession("s", "demo", None, ""))
+    path = []
     for n in range(10_000):
-        await store.append("s", n, [Message(Role.USER, str(n))])
+        path += await store.append("s", path, [Message(Role.USER, str(n))])
         print(n, flush=True)
 
 asyncio.run(main())
@@ -256,8 +258,9 @@ async def test_the_archive_gives_what_was_written_and_writes_nothing(
     store = Store(tmp_path / "s.sqlite3")
     session = StoredSession(new_id(), "demo", "2026-01-01", "be brief")
     await store.begin(session)
-    await store.append(session.id, 0, messages, sampled[:1])
-    await store.append(session.id, len(messages), [], sampled[1:])
+    sampled = [replace(one, first=min(one.first, len(messages))) for one in sampled]
+    path = await store.append(session.id, [], messages, sampled[:1])
+    await store.append(session.id, path, [], sampled[1:])
     await store.close()
     before = store.file.read_bytes()
     kept = Archive(store.file).read(session.id)
@@ -316,7 +319,7 @@ async def test_a_file_of_version_1_goes_on_in_place(stage: Callable[..., Any], t
     assert kept.session.messages[:2] == OLD.messages
     assert len(kept.session.messages) == 5
     assert [sample.first for sample in kept.sampled] == [3]
-    assert sqlite3.connect(file).execute("pragma user_version").fetchone() == (2,)
+    assert sqlite3.connect(file).execute("pragma user_version").fetchone() == (3,)
 
 
 async def test_the_archive_goes_as_far_as_it_can(tmp_path: Path) -> None:
@@ -324,8 +327,9 @@ async def test_the_archive_goes_as_far_as_it_can(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.sqlite3")
     await store.begin(StoredSession("s", "demo", None, ""))
     said = [Message(Role.USER, f"{n} " + "x" * 3000) for n in range(100)]
-    for n, message in enumerate(said):
-        await store.append("s", n, [message])
+    path: list[Node] = []
+    for message in said:
+        path += await store.append("s", path, [message])
     await store.close()
     content = bytearray(store.file.read_bytes())
     place = content.index(b"60 xxx") // 4096 * 4096
@@ -379,8 +383,8 @@ async def test_the_list_begins_with_the_last(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.sqlite3")
     for name in "abc":
         await store.begin(StoredSession(name, "demo", None, ""))
-        await store.append(name, 0, [Message(Role.USER, f"I am {name}"), Message(Role.USER, "more")])
-    await store.append("b", 2, [Message(Role.USER, "again")])
+        await store.append(name, [], [Message(Role.USER, f"I am {name}"), Message(Role.USER, "more")])
+    await store.append("b", await store.nodes("b"), [Message(Role.USER, "again")])
     summaries, _ = Archive(store.file).summaries()
     assert [(one.id, one.messages, one.said) for one in summaries] == [
         ("b", 3, "I am b"),

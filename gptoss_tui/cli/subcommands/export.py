@@ -103,6 +103,8 @@ def _report(kept: Recovered, left_out: int, output: str | None) -> int:
             f" without {count(left_out, 'message')} of raw reasoning (--reasoning)" if left_out else ""
         )
         print(f"Conversation {kept.session.id} is in {printable(output)}{reasoning}.", file=sys.stderr)
+    if kept.elsewhere:
+        print(f"Left out: {count(kept.elsewhere, 'message')} on other paths.", file=sys.stderr)
     if kept.damage:
         complain(f"the conversation ends early: {kept.damage}")
     return 1 if kept.damage else 0

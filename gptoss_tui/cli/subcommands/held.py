@@ -14,6 +14,7 @@ from ...history.sampled import Sampled
 from ...permissions.question import Nobody
 from ...plain.show import complain
 from ...settings import Settings, SettingsError
+from .page import count
 
 SETTING_UP = frozenset({"effort", "tools", "functions", "mcp", "instructions", "schema"})
 """The settings that change what the model is told."""
@@ -66,6 +67,8 @@ def take_up(kept: Recovered, settings: Settings, flags: frozenset[str]) -> Held:
             developer = replace(developer, functions=present.developer.functions)
         if "schema" in flags:
             developer = replace(developer, response_formats=present.developer.response_formats)
+    if kept.elsewhere:
+        note = f"{note} Left out: {count(kept.elsewhere, 'message')} on other paths.".lstrip()
     conversation = Conversation(system, developer)
     Record(None, model, conversation).resume(session)
     return Held(conversation, model, kept.sampled, note, kept.damage)
