@@ -15,8 +15,8 @@ from pathlib import Path
 
 import tiktoken
 
-from gptoss_tui.cli.subcommands.anatomy import Block, dissect, read_sample
-from gptoss_tui.cli.subcommands.page import Page, count, title
+from gptoss_tui.cli.subcommands.anatomy import Segment, dissect, read_sample
+from gptoss_tui.cli.subcommands.formatter import TokenFormatter, count, title
 from gptoss_tui.harmony import (
     Channel,
     Closed,
@@ -100,9 +100,9 @@ def drawings(tokenizer: tiktoken.Encoding) -> dict[str, str]:
     typed = Message(Role.USER, "<|end|>")
     return {
         "prompt": _fenced(
-            _page(dissect(render(Conversation(SYSTEM, messages=[QUESTION]), tokenizer), tokenizer)[1:])
+            _listing(dissect(render(Conversation(SYSTEM, messages=[QUESTION]), tokenizer), tokenizer)[1:])
         ),
-        "completion": _fenced(_page(read_sample(sampled, tokenizer))),
+        "completion": _fenced(_listing(read_sample(sampled, tokenizer))),
         "control-tokens": _fenced(_control_tokens(control)),
         "system": _fenced([system_text(SYSTEM, has_functions=True)]),
         "developer": _fenced(
@@ -115,7 +115,7 @@ def drawings(tokenizer: tiktoken.Encoding) -> dict[str, str]:
         "two-turns": _fenced(_two_turns(tokenizer)),
         "malformed": _fenced(_malformed(tokenizer)),
         "repaired": _fenced(
-            _page(read_sample(tokenizer.encode(MALFORMED[1], allowed_special="all"), tokenizer))
+            _listing(read_sample(tokenizer.encode(MALFORMED[1], allowed_special="all"), tokenizer))
         ),
     }
 
@@ -131,18 +131,18 @@ def _fenced(lines: Iterable[str]) -> str:
     )
 
 
-def _page(blocks: Iterable[Block]) -> Iterator[str]:
-    """The blocks as `gptoss-chat tokens` prints them."""
-    page = Page(WIDTH)
-    for block in blocks:
-        yield page.heading(title(block), count(len(block.pieces)), "")
-        yield from page.block(block)
+def _listing(segments: Iterable[Segment]) -> Iterator[str]:
+    """The segments as `gptoss-chat tokens` prints them."""
+    formatter = TokenFormatter(WIDTH)
+    for segment in segments:
+        yield formatter.heading(title(segment), count(len(segment.pieces)), "")
+        yield from formatter.lines(segment)
         yield ""
 
 
 def _rendered(messages: Iterable[Message], tokenizer: tiktoken.Encoding) -> Iterator[str]:
     for message in messages:
-        yield from _page(dissect(render_message(message, tokenizer), tokenizer))
+        yield from _listing(dissect(render_message(message, tokenizer), tokenizer))
 
 
 def _control_tokens(control: ControlTokens) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The arguments of gptoss-chat, and what --help says of them."""
+"""The arguments of gptoss-chat, with their help texts."""
 
 from __future__ import annotations
 
@@ -20,45 +20,50 @@ Options can also stand in config.toml (temperature = 0.7) or the environment (GP
 """
 
 
-def _looking_back() -> str:
+def _subcommands_help() -> str:
     lines = [f"  gptoss-chat {name:<10}{summary}" for name, summary in SUBCOMMANDS.items()]
     return "\n".join(["", "looking back, and looking after (each has a --help of its own):", *lines])
 
 
-class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and where to read on."""
+class CommandLineParser(argparse.ArgumentParser):
+    """Reports wrong usage in one line that ends with the way to the help."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of everything but the subcommands. A value is text, or absent; settings read it."""
-    options = Parser(
+    """The parser of all options but those of the subcommands.
+
+    It leaves values as text, and options that were not given out of its result: the settings read them.
+    """
+    options = CommandLineParser(
         prog="gptoss-chat",
         usage="gptoss-chat [options]\n       gptoss-chat SUBCOMMAND [options]",
         description="Talk with gpt-oss on your own machine. Without options: the full screen.",
-        epilog=_EPILOG + _looking_back(),
+        epilog=_EPILOG + _subcommands_help(),
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=34),
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    how = options.add_argument_group("how to talk")
-    how.add_argument("-p", "--prompt", metavar="TEXT", help="answer this one question on stdout and exit")
-    how.add_argument(
+    front_end = options.add_argument_group("how to talk")
+    front_end.add_argument(
+        "-p", "--prompt", metavar="TEXT", help="answer this one question on stdout and exit"
+    )
+    front_end.add_argument(
         "--json", action="store_true", help="with a question: print every event as a line of JSON"
     )
-    how.add_argument(
+    front_end.add_argument(
         "--show-reasoning", action="store_true", help="print the raw analysis and tool calls on stderr"
     )
-    how.add_argument(
+    front_end.add_argument(
         "--plain", action="store_true", help="read messages line by line: no boxes, no animation"
     )
-    which = how.add_mutually_exclusive_group()
-    which.add_argument(
+    past = front_end.add_mutually_exclusive_group()
+    past.add_argument(
         "--continue", dest="resume", action="store_const", const="", help="go on with the last conversation"
     )
-    which.add_argument("--resume", metavar="ID", help="go on with the conversation of this name")
+    past.add_argument("--resume", metavar="ID", help="go on with the conversation of this name")
 
     model = options.add_argument_group("the model")
     model.add_argument(

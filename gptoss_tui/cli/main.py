@@ -5,6 +5,7 @@ Nothing heavy is imported before the arguments are understood: `--help` and a ty
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..settings import KEYS, Settings, SettingsError, read_settings
-from .arguments import USAGE, Parser, parser
+from .arguments import USAGE, CommandLineParser, parser
 from .subcommands import SUBCOMMANDS
 
 if TYPE_CHECKING:
@@ -29,67 +30,67 @@ if TYPE_CHECKING:
 FAILED, INTERRUPTED = 1, 130
 _MOST_WORDS = 200
 
-_FOR_THE_BROWSER = {"search", "searxng", "documents", "zim", "allow_hosts"}
+_BROWSER_SETTINGS = {"search", "searxng", "documents", "zim", "allow_hosts"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own); returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    look = _look_back(argv[0], argv[1:]) if argv and argv[0] in SUBCOMMANDS else None
-    given = {} if look else vars(parser().parse_args(argv))
+    subcommand = _subcommand(argv[0], argv[1:]) if argv and argv[0] in SUBCOMMANDS else None
+    options = {} if subcommand else vars(parser().parse_args(argv))
     try:
-        if look:
-            return look()
-        flags = {key: value for key, value in given.items() if key in KEYS}
-        settings = replace(read_settings(flags, os.environ), bypass="bypass" in given)
+        if subcommand:
+            return subcommand()
+        flags = {key: value for key, value in options.items() if key in KEYS}
+        settings = replace(read_settings(flags, os.environ), bypass="bypass" in options)
         if settings.schema:
             _check_schema(settings.schema)
-        return _talk(settings, given)
+        return _talk(settings, options)
     except SettingsError as error:
         return _wrong(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # What is still buffered has no reader: without this the interpreter would complain at exit.
+        # The buffered output has no reader either: without this the interpreter would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _complain("nobody reads the output any more", FAILED)
 
 
 def _check_schema(file: Path) -> None:
-    """Say what is wrong with the schema before anything is loaded, drawn or asked; raises SettingsError."""
+    """Raise SettingsError for a schema that cannot be used, before the program loads or draws anything."""
     from ..agent.response_format import read_response_format
 
     read_response_format(file)
 
 
-def _look_back(name: str, arguments: Sequence[str]) -> Callable[[], int]:
-    """The subcommand, its arguments understood; the call gives its exit status."""
+def _subcommand(name: str, arguments: Sequence[str]) -> Callable[[], int]:
+    """A function that runs the subcommand `name` with the parsed arguments and returns its exit status."""
     from . import subcommands
 
     summary = SUBCOMMANDS[name]
-    about = f"{summary[0].upper()}{summary[1:]}."
-    reader = Parser(prog=f"gptoss-chat {name}", description=about, allow_abbrev=False)
-    subcommands.arguments(name, reader)
-    given = reader.parse_args(arguments)
+    description = f"{summary[0].upper()}{summary[1:]}."
+    parser = CommandLineParser(prog=f"gptoss-chat {name}", description=description, allow_abbrev=False)
+    subcommands.arguments(name, parser)
+    options = parser.parse_args(arguments)
     _tolerate_any_locale()
-    return partial(subcommands.run, name, given)
+    return partial(subcommands.run, name, options)
 
 
-def _talk(settings: Settings, given: dict[str, str | bool]) -> int:
-    """Choose the front end. A pipe on stdin is a question, or the context of one."""
-    question = given.get("prompt")
-    plain, json = "plain" in given, "json" in given
-    if "browser" not in settings.tools and (idle := _FOR_THE_BROWSER & set(given)):
-        option = f"--{min(idle).replace('_', '-')}"
+def _talk(settings: Settings, options: dict[str, str | bool]) -> int:
+    """Choose the front end and run it. Text piped into stdin is a question, or the context of a question."""
+    question = options.get("prompt")
+    plain, json = "plain" in options, "json" in options
+    if "browser" not in settings.tools and (unused := _BROWSER_SETTINGS & set(options)):
+        option = f"--{min(unused).replace('_', '-')}"
         return _wrong(f"{option} is for the browser, which is off: add --tools python,browser")
-    if "show_reasoning" in given and settings.reasoning == "hidden":
+    if "show_reasoning" in options and settings.reasoning == "hidden":
         return _wrong("--show-reasoning asks for what reasoning = hidden keeps back; leave one of them out")
-    reasoning = "show_reasoning" in given or settings.reasoning == "raw"
+    reasoning = "show_reasoning" in options or settings.reasoning == "raw"
     if plain and (json or question is not None):
         return _wrong("--plain is a conversation: it takes neither -p nor --json")
-    resume = given.get("resume")
+    resume = options.get("resume")
     if plain:
-        return _converse(_opener(_untold(settings, reasoning), resume), reasoning)
+        return _converse(_opener(_hiding(settings, reasoning), resume), reasoning)
     if question is None and sys.stdin is not None and sys.stdin.isatty():
         if json:
             return _wrong("--json needs a question: give it with -p or on stdin")
@@ -100,22 +101,22 @@ def _talk(settings: Settings, given: dict[str, str | bool]) -> int:
             "" if question is not None else " (stdin is no terminal, and nothing came from it); ask with -p"
         )
         return _wrong(f"the prompt is empty{where}")
-    opener = _opener(_untold(settings, json or reasoning), resume)
+    opener = _opener(_hiding(settings, json or reasoning), resume)
     return _answer(opener, prompt, json=json, reasoning=reasoning)
 
 
-def _untold(settings: Settings, reasoning: bool) -> Settings:
-    """Reasoning that is not shown anyway is hidden, so that no filter is waited for."""
+def _hiding(settings: Settings, reasoning: bool) -> Settings:
+    """The settings; where no reasoning is printed they hide it, so that no answer waits for its filter."""
     return settings if reasoning else replace(settings, reasoning="hidden")
 
 
 def _prompt(question: str | bool | None) -> str:
-    """What is put to the model: stdin, an empty line, the question. Empty if there is no question."""
+    """The prompt for the model: the text on stdin, an empty line, the question; "" without a question."""
     stdin = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
     piped = stdin.decode("utf-8", "replace").strip("\r\n")
     if not isinstance(question, str):
         return piped if piped.strip() else ""
-    # An argument that is not UTF-8 reaches us with surrogates in it, which no tokenizer takes.
+    # An argument that is not UTF-8 arrives with surrogates in it, which no tokenizer takes.
     question = question.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if not question.strip():
         return ""
@@ -141,7 +142,7 @@ def _converse(opener: Opener, reasoning: bool) -> int:
 
 
 def _open_screen(settings: Settings, opener: Opener) -> int:
-    for stream in (sys.stdout, sys.stderr):  # Textual asks the one and draws on the other
+    for stream in (sys.stdout, sys.stderr):  # Textual looks at stdout and draws on stderr
         if stream is None or not stream.isatty():
             name = "stdout" if stream is sys.stdout else "stderr"
             return _wrong(f"{name} is no terminal to draw on; ask one question with -p, or talk with --plain")
@@ -151,11 +152,21 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
 
     if why := preflight(settings):
         return _complain(why, FAILED)
-    from ..tui.app import ChatApp
-    from ..tui.draft import Draft, drafts_folder
     from ..tui.log import keep_log
 
-    log, draft = keep_log(), Draft(drafts_folder())
+    log = keep_log()
+    try:
+        return _run_screen(settings, opener, log)
+    except Exception as error:  # before there was a screen: one that fails notes its own crash
+        logging.getLogger(__name__).error("the screen failed", exc_info=error)
+        return _complain(_obituary(error, log), FAILED)
+
+
+def _run_screen(settings: Settings, opener: Opener, log: ScreenLog) -> int:
+    from ..tui.app import ChatApp
+    from ..tui.draft import Draft, drafts_folder
+
+    draft = Draft(drafts_folder())
     app = ChatApp(
         opener,
         model=settings.model,
@@ -174,9 +185,10 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
         reason = app.run()
     except Exception as error:
         app.note_crash(error)
-    resume = f"gptoss-chat --resume {app.kept_as} goes on with this conversation" if app.kept_as else ""
+    resume = f"gptoss-chat --resume {app.resume_id} goes on with this conversation" if app.resume_id else ""
     if app.crash is not None:
-        return _complain(_obituary(app.crash, log, draft.is_kept, resume), FAILED)
+        written = "what you had written comes back at the next start" if draft.is_saved else ""
+        return _complain(_obituary(app.crash, log, app.lost, written, resume), FAILED)
     if reason:
         return _complain(reason, FAILED)
     if resume and sys.stdout.isatty():  # the terminal may be gone
@@ -186,23 +198,19 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
     return app.return_code or 0
 
 
-def _obituary(crash: BaseException, log: ScreenLog, draft_is_kept: bool, resume: str) -> str:
-    """What ended the screen, in a few words, and where everything is."""
+def _obituary(crash: BaseException, log: ScreenLog, *remarks: str) -> str:
+    """The end of the screen in one line: the reason in a few words, the log, and the remarks."""
     words = " ".join(f"{type(crash).__name__}: {crash}".split())
-    return "; ".join(
-        part
-        for part in (
-            f"the screen failed ({words if len(words) <= _MOST_WORDS else f'{words[:_MOST_WORDS]}…'})",
-            f"the details are in {log.path}" if log.is_whole else f"{log.path} cannot be written",
-            "what you had written comes back at the next start" if draft_is_kept else "",
-            resume,
-        )
-        if part
+    parts = (
+        f"the screen failed ({words if len(words) <= _MOST_WORDS else f'{words[:_MOST_WORDS]}…'})",
+        f"the details are in {log.path}" if log.is_whole else f"{log.path} cannot be written",
+        *(f"{remark[0].lower()}{remark[1:]}" for remark in remarks if remark),
     )
+    return "; ".join(parts)
 
 
 def _graphics(settings: Settings) -> Graphics | None:
-    """How pictures are drawn: as it was chosen, or as the terminal is known to."""
+    """The way to draw pictures: as the person chose, else as the terminal can; None for no pictures."""
     from ..tui.pictures import graphics
 
     match settings.pictures:
@@ -215,14 +223,14 @@ def _graphics(settings: Settings) -> Graphics | None:
 
 
 def _danger(settings: Settings) -> str:
-    """What the person should not forget that they chose, in a word or two."""
+    """The dangerous choice that the status line repeats, in a word or two; "" for none."""
     if settings.bypass:
         return "unconfined, unasked"
     return "full access" if settings.sandbox == "danger-full-access" else ""
 
 
 def _opener(settings: Settings, resume: str | bool | None) -> Opener:
-    """What opens the session when a front end asks: the screen wants its first frame before heavy imports."""
+    """A function that opens the chat. Its imports are heavy: the screen calls it after the first frame."""
 
     def opener(person: Person) -> Session:
         from ..assemble.assemble import open_session
@@ -233,7 +241,7 @@ def _opener(settings: Settings, resume: str | bool | None) -> Opener:
 
 
 def _tolerate_any_locale() -> None:
-    """Show `?` for what the locale's encoding lacks, rather than fail in the middle of an answer."""
+    """Print `?` for a character that the locale's encoding lacks, rather than fail within an answer."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
 

@@ -1,1 +1,1 @@
-"""What a call needs before it runs: the rules, how far the call reaches, and the answer of the person."""
+"""Permissions of calls: the rules, the reach of a call, and the answer of the person."""

@@ -1,4 +1,4 @@
-"""The rules that the answer "always" has made, in a file of ours beside the person's config.toml."""
+"""The rules that the answer "always" has made, in a file of their own beside config.toml."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class LastingAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LastingAnswer:
-    """A rule that allows.
+    """A rule that allows calls.
 
-    With a `digest` it holds only while the tool's definition has this one. `reach` is how far the call
-    reached for which it was made.
+    With a `digest` the rule holds only while the tool's definition has that digest. `made` is the date of the
+    answer, `reach` the reach of the call that the person answered for.
     """
 
     rule: str
@@ -37,24 +37,24 @@ class LastingAnswer:
     reach: str = "outside"
 
     def covers(self, reach: Reach) -> bool:
-        """Whether it also allows a call that reaches so far."""
+        """Whether the answer holds for a call of this reach."""
         return self.reach in _REACHES and reach <= _REACHES[self.reach]
 
 
 class LastingAnswers:
-    """The file, read anew whenever it is asked: what is revoked in one terminal holds in all.
+    """The file of lasting answers. Each use reads it anew: a rule revoked in one terminal is revoked in all.
 
-    It is replaced as a whole, so that a kill leaves the old one or the new one. One that cannot be understood
-    is moved aside, and `take_damage` tells of it.
+    A change replaces the whole file, so that a kill leaves the old file or the new one. A file that cannot be
+    parsed is moved aside, and `take_damage` reports it.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self._damage = ""
-        self._told = ""
+        self._reported = ""
 
     def read(self) -> list[LastingAnswer]:
-        """The rules, oldest first; none where the file is missing, or cannot be read: see `take_damage`."""
+        """The answers, oldest first; none where the file is missing or cannot be read: see `take_damage`."""
         try:
             return self._read()
         except LastingAnswerError as error:
@@ -62,21 +62,21 @@ class LastingAnswers:
             return []
 
     def take_damage(self) -> str:
-        """What was found wrong with the file and not told yet, in a sentence, or nothing."""
-        damage = self._damage if self._damage != self._told else ""
-        self._damage, self._told = "", damage or self._told
+        """The fault of the file, in a sentence; "" for none, and for one that was reported before."""
+        damage = self._damage if self._damage != self._reported else ""
+        self._damage, self._reported = "", damage or self._reported
         return damage
 
     def add(self, rule: str, digest: str, reach: Reach = Reach.OUTSIDE) -> None:
-        """Keep one more rule, in the place of one that reads the same; raises LastingAnswerError."""
-        with self._alone():
-            others = [kept for kept in self._read() if kept.rule != rule]
+        """Write down a rule, in the place of an equal rule if there is one; raises LastingAnswerError."""
+        with self._lock():
+            others = [answer for answer in self._read() if answer.rule != rule]
             self._write([*others, LastingAnswer(rule, digest, date.today().isoformat(), reach.name.lower())])
 
-    def remove(self, kept: LastingAnswer) -> None:
-        """Forget a rule; raises LastingAnswerError."""
-        with self._alone():
-            self._write([other for other in self._read() if other != kept])
+    def remove(self, answer: LastingAnswer) -> None:
+        """Forget an answer; raises LastingAnswerError."""
+        with self._lock():
+            self._write([other for other in self._read() if other != answer])
 
     def _read(self) -> list[LastingAnswer]:
         try:
@@ -87,13 +87,13 @@ class LastingAnswers:
             why = f"{self.file} cannot be read ({error.strerror}); its rules do not hold"
             raise LastingAnswerError(why) from error
         try:
-            return [_kept(entry) for entry in _entries(json.loads(text))]
+            return [_parse(entry) for entry in _entries(json.loads(text))]
         except (ValueError, TypeError, RecursionError):
             self._move_aside()
             return []
 
     def _move_aside(self) -> None:
-        """A damaged file may hold what somebody can mend: it is never written over."""
+        """Rename a damaged file. It is never overwritten, for a person may be able to mend it."""
         aside = self.file.with_name(f"{self.file.stem}.damaged-{secrets.token_hex(3)}{self.file.suffix}")
         try:
             self.file.rename(aside)
@@ -103,8 +103,8 @@ class LastingAnswers:
             ) from error
         self._damage = f"{self.file} was damaged and is now {aside.name}: what it allowed will be asked again"
 
-    def _write(self, rules: Sequence[LastingAnswer]) -> None:
-        text = json.dumps({"allow": [asdict(kept) for kept in rules]}, indent=1) + "\n"
+    def _write(self, answers: Sequence[LastingAnswer]) -> None:
+        text = json.dumps({"allow": [asdict(answer) for answer in answers]}, indent=1) + "\n"
         new = self.file.with_name(f".{self.file.name}.{secrets.token_hex(4)}")
         try:
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -120,8 +120,8 @@ class LastingAnswers:
             raise LastingAnswerError(f"{self.file} cannot be written ({error.strerror})") from error
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Between reading and writing, no other gptoss-chat may write. The folder is the lock."""
+    def _lock(self) -> Iterator[None]:
+        """Keep other processes from writing between our read and our write, by a lock on the folder."""
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder = os.open(self.file.parent, os.O_RDONLY)
@@ -135,7 +135,7 @@ class LastingAnswers:
 
 
 def permissions_file() -> Path:
-    """Where the rules are kept on this platform."""
+    """The path of the file on this platform."""
     from platformdirs import user_config_path
 
     return user_config_path("gptoss-chat") / "permissions.json"
@@ -148,9 +148,9 @@ def _entries(document: Any) -> list[Any]:
     return entries
 
 
-def _kept(entry: Any) -> LastingAnswer:
-    kept = LastingAnswer(**entry)
-    if not all(isinstance(value, str) for value in asdict(kept).values()):
+def _parse(entry: Any) -> LastingAnswer:
+    answer = LastingAnswer(**entry)
+    if not all(isinstance(value, str) for value in asdict(answer).values()):
         raise RuleError("not text")
-    Rule.read(kept.rule)
-    return kept
+    Rule.read(answer.rule)
+    return answer

@@ -1,4 +1,4 @@
-"""Whether a call may run: rules first (deny, ask, allow), then how far the call reaches."""
+"""The decision whether a call may run: the rules first (deny, ask, allow), then the reach of the call."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from .always import LastingAnswer, LastingAnswers
 from .rules import FIRST, Call, Rule, RuleError, Rules
 
 Policy = Literal["untrusted", "on-request", "never"]
-"""What runs by itself where no rule says anything; see `_SUMMARIES`."""
+"""Which calls run unasked where no rule decides; see `_SUMMARIES`."""
 
 _ASKS_FROM: dict[Policy, Reach] = {
     "untrusted": Reach.BOUNDED,
     "on-request": Reach.OUTSIDE,
     "never": Reach.OUTSIDE,
 }
-"""The reach from which on a policy does not let a call run by itself. Under "never" it is refused there."""
+"""The least reach at which a policy asks about a call; "never" refuses such a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """It runs."""
+    """The call runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """It does not run, and nobody is asked. `why` completes "it was not run: ..."; `remedy` is a sentence."""
+    """The call does not run, and nobody is asked.
+
+    `why` completes "it was not run: ..."; `remedy` is a sentence.
+    """
 
     why: str
     remedy: str
@@ -37,7 +40,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The person decides. `rule` is what a lasting answer would allow, None where every call is asked."""
+    """The person decides. `rule` is the rule that a lasting answer would make, if one can be made."""
 
     why: str
     rule: Rule | None
@@ -59,7 +62,7 @@ Verdict = Allowed | Refused | Asked
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A rule in force, for a list; `answer` is set where it came from one, and can be revoked."""
+    """A rule in force. `answer` is the revocable answer that made it; None for a rule of config.toml."""
 
     verb: Verb
     rule: str
@@ -69,10 +72,10 @@ class Standing:
 
 @dataclass(slots=True)
 class Permissions:
-    """What the person has laid down, before and during the session.
+    """The person's policy and rules, those of the config file and those that answers have made.
 
-    `rules` are those of the config file, `kept` those that "always" has made (None keeps none). `bypass`
-    lets everything run that no rule denies.
+    `rules` are those of the config file, `lasting` those that "always" has made (None makes none last).
+    `bypass` lets every call run that no rule denies.
     """
 
     policy: Policy = "on-request"
@@ -84,8 +87,8 @@ class Permissions:
     def weigh(self, tool: Tool, arguments: str, further: Reach | None = None) -> Verdict:
         """Decide on the call `arguments` of `tool`.
 
-        With `further` it is no call, but what a running one comes to, and how far that reaches. A rule that
-        asks about every call has asked about that one.
+        With `further` the arguments are a further step of a running call, and `further` is its reach. A rule
+        that asks about every call of the tool has asked about the running call already.
         """
         call = Call.of(tool.name, tool.parameters, tool.meaning(arguments), tool.kinds)
         risk = tool.risk(arguments) if further is None else Risk(further)
@@ -101,8 +104,8 @@ class Permissions:
         answered = [] if every_time else self._answered(call)
         if not every_time and (_first(self.rules.allow, call) or risk.reach < _ASKS_FROM[self.policy]):
             return Allowed()
-        unchanged = [one for one in answered if one.digest == _digest(tool)]
-        if any(one.covers(risk.reach) for one in unchanged):
+        unchanged = [answer for answer in answered if answer.digest == _digest(tool)]
+        if any(answer.covers(risk.reach) for answer in unchanged):
             return Allowed()
         remedy = _remedy(proposal, asked, risk.reach, self.policy)
         if self.policy == "never":
@@ -113,54 +116,54 @@ class Permissions:
         return Asked(why, proposal, remedy, risk.reach)
 
     def allow_for_session(self, rule: str, tool: Tool, reach: Reach) -> None:
-        """What fits `rule` is not asked again until the program ends.
+        """Let calls that match `rule` run unasked until the program ends.
 
-        This holds while `tool` is defined as now, and for calls that reach no further than `reach`: whoever
-        allowed a page to be scrolled has not allowed an address that the model made up.
+        The rule holds while the definition of `tool` is the same, and for calls of no further `reach`: a
+        person who allowed a page to be scrolled has not allowed an address that the model made up.
         """
         self._session.append(LastingAnswer(rule, _digest(tool), reach=reach.name.lower()))
 
     def allow_always(self, rule: str, tool: Tool, reach: Reach) -> None:
-        """The same beyond the end of the program; raises LastingAnswerError."""
+        """Let calls that match `rule` run unasked in later sessions too; raises LastingAnswerError."""
         if self.lasting is None:
             self.allow_for_session(rule, tool, reach)
         else:
             self.lasting.add(rule, _digest(tool), reach)
 
     def standing(self) -> list[Standing]:
-        """Every rule in force, those that weigh most first."""
+        """Every rule in force, those that outweigh others first."""
         written = [
             Standing(verb, rule.text, "config.toml") for verb in _VERBS for rule in getattr(self.rules, verb)
         ]
-        session = [Standing("allow", one.rule, "this session", one) for one in self._session]
-        kept = [
-            Standing("allow", one.rule, f"always, since {one.made}", one)
-            for one in (self.lasting.read() if self.lasting else ())
+        session = [Standing("allow", answer.rule, "this session", answer) for answer in self._session]
+        lasting = [
+            Standing("allow", answer.rule, f"always, since {answer.made}", answer)
+            for answer in (self.lasting.read() if self.lasting else ())
         ]
-        return [*written, *session, *kept]
+        return [*written, *session, *lasting]
 
     def take_damage(self) -> str:
-        """What is wrong with the file of rules and was not told yet, in a sentence, or nothing."""
+        """The fault of the file of lasting answers; see `LastingAnswers.take_damage`."""
         return self.lasting.take_damage() if self.lasting is not None else ""
 
     @property
     def summary(self) -> str:
-        """What holds where no rule says anything, in a sentence."""
+        """The policy in a sentence: what holds where no rule decides."""
         if self.bypass:
             return "Everything else runs unasked."
         return _SUMMARIES[self.policy]
 
     def revoke(self, standing: Standing) -> None:
-        """Take back what an answer has allowed; rules of config.toml stay. Raises LastingAnswerError."""
+        """Revoke a rule that an answer has made; rules of config.toml stay. Raises LastingAnswerError."""
         if standing.answer in self._session:
             self._session.remove(standing.answer)
         elif standing.answer is not None and self.lasting is not None:
             self.lasting.remove(standing.answer)
 
     def _answered(self, call: Call) -> list[LastingAnswer]:
-        """The answers that allow the call, if its tool is still what it was then."""
+        """The answers whose rules match the call, whatever its reach and the definition of its tool."""
         answers = [*self._session, *(self.lasting.read() if self.lasting else ())]
-        return [one for one in answers if Rule.read(one.rule).matches(call)]
+        return [answer for answer in answers if Rule.read(answer.rule).matches(call)]
 
 
 def _first(rules: tuple[Rule, ...], call: Call, *, in_doubt: bool = False) -> Rule | None:
@@ -168,16 +171,16 @@ def _first(rules: tuple[Rule, ...], call: Call, *, in_doubt: bool = False) -> Ru
 
 
 def _digest(tool: Tool) -> str:
-    """What consent is tied to. Our own tools are as trustworthy tomorrow as the program is."""
+    """The digest that consent is tied to; "" for a built-in tool, which changes only with the program."""
     return tool.digest if tool.origin or tool.name.startswith("functions.") else ""
 
 
 def _proposal(tool: Tool, call: Call) -> Rule | None:
-    """The rule that a lasting answer would make: for a web address that host, else the tool."""
+    """The rule that a lasting answer would make: over the host of a web address, else over the tool."""
     first = (call.arguments or {}).get(FIRST, "")
     texts = [literal(tool.name)]
     if first and (FIRST in call.kinds or "://" in first):
-        texts = [f"{literal(tool.name)}({pattern})" for pattern in _around(first)]
+        texts = [f"{literal(tool.name)}({pattern})" for pattern in _patterns(first)]
     for text in texts:
         try:
             rule = Rule.read(text)
@@ -188,8 +191,8 @@ def _proposal(tool: Tool, call: Call) -> Rule | None:
     return None
 
 
-def _around(first: str) -> list[str]:
-    """Patterns for the addresses of the same host, and for this one alone."""
+def _patterns(first: str) -> list[str]:
+    """The patterns for all addresses of the same host, and for this address alone."""
     try:
         address = read(first)
     except AddressError:
@@ -198,7 +201,7 @@ def _around(first: str) -> list[str]:
 
 
 def _remedy(proposal: Rule | None, asked: Rule | None, reach: Reach, policy: Policy) -> str:
-    """How the call could be allowed by somebody who is not there to be asked."""
+    """The way to allow such a call beforehand, for where nobody can be asked; a sentence."""
     if proposal is not None:
         return f'Allow it with `allow = ["{proposal}"]` under [permissions] in config.toml.'
     if asked is not None:

@@ -1,4 +1,4 @@
-"""What is asked of the person, and what they can answer."""
+"""The questions that the person is asked, and their answers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Approval(StrEnum):
 
     ONCE = "once"
     SESSION = "session"
-    """Yes, and what fits the question's rule is not asked again until the program ends."""
+    """Yes, and calls that match the question's rule run unasked until the program ends."""
     ALWAYS = "always"
     """As SESSION, and the rule is written down for later sessions."""
     EDIT = "edit"
-    """Not so, but with other arguments; the question comes again with these."""
+    """Not with these arguments but with others; the question comes again with the others."""
     NO = "no"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An answer; with NO perhaps a reason for the model, with EDIT the new arguments.
+    """The answer to a Question; with NO perhaps a reason for the model, with EDIT the new arguments.
 
-    `nobody` says that there was no one to ask, so that the answer is told to whoever reads on.
+    `nobody` is True when there was nobody to ask: the front end then reports the answer itself.
     """
 
     answer: Approval
@@ -40,11 +40,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A call that must be asked about.
+    """The question whether a call may run.
 
-    `why` says what there is to weigh, for the person. `rule` is what the answers SESSION and ALWAYS would
-    lay down; None where every call must be asked about. `objection` is what is wrong with the arguments as
-    the person has edited them. `remedy` says how the call could be allowed where nobody can be asked.
+    `why` is the reason for asking, for the person. `rule` is the rule that the answers SESSION and ALWAYS
+    would make; None where every call must be asked about. `objection` is the fault of the arguments that the
+    person has edited. `remedy` is the way to allow the call where nobody can be asked.
     """
 
     call_id: str
@@ -59,17 +59,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The model calls tools again and again; `calls` of them by now in this turn."""
+    """The question whether a turn goes on in which the model has made `calls` calls by now."""
 
     reason: Literal["tool_limit", "repeated_call"]
     calls: int
 
     @property
     def sentence(self) -> str:
-        """The same for a person."""
+        """The reason for the question, for a person."""
         if self.reason == "repeated_call":
             return "The model repeats the same call, with the same result."
-        return f"The model has made {self.calls} calls in this turn."
+        return f"The model has made {self.calls} call{'s' * (self.calls != 1)} in this turn."
 
 
 class GoOn(StrEnum):
@@ -77,12 +77,12 @@ class GoOn(StrEnum):
 
     CONTINUE = "continue"
     ANSWER = "answer"
-    """No more calls: the model is asked for its answer now."""
+    """The model may make no more calls and is asked for its answer."""
     STOP = "stop"
 
 
 class Person(Protocol):
-    """A front end, as far as it can ask somebody. Either question may be cancelled while it is open."""
+    """The part of a front end that asks the person. Either question may be cancelled while it is open."""
 
     async def approve(self, question: Question) -> Decision:
         """Whether a call may run."""
@@ -92,7 +92,7 @@ class Person(Protocol):
 
 
 class Nobody:
-    """The person of a front end that has none to ask: nothing is approved."""
+    """The Person of a front end with nobody to ask: it approves nothing."""
 
     async def approve(self, question: Question) -> Decision:
         return Decision(Approval.NO, reason="it needs approval, and there is no one to ask", nobody=True)
@@ -102,23 +102,23 @@ class Nobody:
 
 
 class Ballot(Generic[T]):
-    """One question, one answer: the first counts, whatever comes later."""
+    """One question that takes one answer: the first counts."""
 
     def __init__(self) -> None:
         self._answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     @property
     def is_over(self) -> bool:
-        """True once there is an answer, or nobody waits for one any more."""
+        """True once there is an answer, or nobody waits for it any more."""
         return self._answer.done()
 
     def cast(self, answer: T) -> bool:
-        """Give an answer; False when it came too late."""
+        """Give an answer; returns False when it came too late."""
         if self._answer.done():
             return False
         self._answer.set_result(answer)
         return True
 
     async def result(self) -> T:
-        """Wait for the answer. To cancel the wait is to withdraw the question."""
+        """Wait for the answer. Cancelling the wait withdraws the question."""
         return await self._answer

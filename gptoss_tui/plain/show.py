@@ -80,11 +80,9 @@ class AsText:
                 self._line(self.notes, f"[malformed output] {event.what}")
             case ToolsStarting():
                 self._line(self.notes, f"[tools] waiting for {', '.join(event.waiting)}")
-            case ToolsNotice():
+            case ToolsNotice() | EngineLost() | Unsaved() | Saved():
                 self.end_line()
                 complain(event.message)
-            case EngineLost() | Unsaved() | Saved():
-                self._line(sys.stderr, event.message)
             case Completed() | Incomplete() | Failed() | ToolRefused():
                 self.end_line()
                 _report_failure(event)

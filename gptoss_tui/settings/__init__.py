@@ -1,4 +1,4 @@
-"""Everything a person may choose, how each choice is read, and where it may stand."""
+"""The settings: everything that a person may choose, how each value is read, and where it may stand."""
 
 from .keys import KEYS
 from .settings import (

@@ -1,4 +1,4 @@
-"""How the person's rules are read: a rule over a tool of ours that no call can fit is an error."""
+"""How the person's rules are read. A rule over a built-in tool that no call can match is an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..permissions.rules import FIRST, Rule, RuleError, Rules, properties_of, re
 
 
 def read_permissions(table: Mapping[str, object]) -> Rules:
-    """The rules in the table `[permissions]`; raises RuleError."""
+    """The rules in the table `[permissions]` of the config file; raises RuleError."""
     rules = read_rules(table, _kinds)
     for rule in (*rules.allow, *rules.ask, *rules.deny):
         _check(rule)
@@ -19,10 +19,10 @@ def read_permissions(table: Mapping[str, object]) -> Rules:
 
 
 def _check(rule: Rule) -> None:
-    """Raise RuleError where the rule names what its tool does not have, or an address that cannot be."""
+    """Raise RuleError for a parameter that the tool does not have, and for an impossible address."""
     parameters = _parameters().get("*".join(parts(rule.tool)), ...)
     if parameters is ...:
-        return  # of other tools little is known before they start
+        return  # the parameters of other tools are unknown before the tools start
     known = [] if parameters is None else list(properties_of(parameters))
     for name, pattern in rule.arguments:
         if name != FIRST and name not in known:
@@ -39,7 +39,7 @@ def _check(rule: Rule) -> None:
 
 
 def _parameters() -> Mapping[str, Mapping[str, Any] | None]:
-    """The parameters of our own tools; None of one that takes a text."""
+    """The JSON Schema of each built-in tool's parameters; None for a tool that takes a text."""
     from ..tools.browser.tools import FindTool, OpenTool, SearchTool
 
     tools = (SearchTool, OpenTool, FindTool)
@@ -47,7 +47,7 @@ def _parameters() -> Mapping[str, Mapping[str, Any] | None]:
 
 
 def _kinds(tool: str) -> Mapping[str, Kind]:
-    """What the arguments of our own tools are."""
+    """The kinds of a built-in tool's arguments."""
     from ..tools.browser import OpenTool
 
     return with_first(OpenTool.kinds, OpenTool.parameters) if tool == OpenTool.name else {}

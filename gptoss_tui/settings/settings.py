@@ -1,4 +1,4 @@
-"""What a person may choose."""
+"""The settings: everything that a person may choose."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Sandbox = Literal["read-only", "workspace-write", "danger-full-access"]
 
 
 class SettingsError(Exception):
-    """A setting cannot be used: one sentence that names the place, the key and what it expects."""
+    """A setting cannot be used: a sentence that names the place, the key and the values it takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """MCP servers by name, as they stand in the file in `folder`, where their relative paths start."""
+    """MCP servers by name, as the config file has them. Their relative paths start from its `folder`."""
 
     entries: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = Path()
@@ -32,21 +32,21 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a person may choose. `None` means that the program decides.
+    """The person's choices; None leaves a choice to the program.
 
-    `model` is "demo" or a checkpoint's folder. `functions` name what holds functions that the model may call:
-    files, modules, entry points. `mcp` is a file that names MCP servers, `mcpServers` are further ones of the
-    config file itself. `search` is who searches for the browser: by default what `documents` (a
-    folder) or `zim` (a file) name, else the SearXNG at the address `searxng`, else DuckDuckGo. `allow_hosts`,
-    HOST or HOST:PORT each, are opened although their addresses are private. `max_tokens` bounds one sample,
+    `model` is "demo" or the folder of a checkpoint. `functions` are the files, modules and entry points with
+    functions that the model may call. `mcp` is a file with MCP servers, `mcpServers` are those in the config
+    file itself. `search` is the browser's search engine: by default the folder `documents` or the file `zim`,
+    else the SearXNG at the address `searxng`, else DuckDuckGo. `allow_hosts` are hosts, HOST or HOST:PORT
+    each, that the browser may open at private addresses. `max_tokens` bounds one sample,
     `max_reasoning_tokens` the reasoning of one turn, `context` a whole conversation, all in tokens. `schema`
     is a file with the JSON Schema that answers must fit. `constrain_headers` lets the model write only
-    channels and recipients that exist. `reasoning` says how the raw chain of thought is shown;
-    `reasoning_filter` is what sees it before the person does: FILE.py:FUNCTION or the folder of a checkpoint,
+    channels and recipients that exist. `reasoning` is the way in which the raw chain of thought is shown;
+    `reasoning_filter` judges it before the person sees it: FILE.py:FUNCTION, or the folder of a checkpoint,
     which judges by `reasoning_policy`. `sandbox` is what the model's code may write, `container` an image to
-    run it in, `ask_for_approval` what is asked about, `permissions` what is always or never allowed.
-    `max_tool_calls` is how many calls a turn has before the person is asked whether to go on. `bypass` runs
-    code without sandbox and without asking; only its flag sets it, so that no file can.
+    run it in, `ask_for_approval` the policy for approvals, `permissions` the person's rules. After
+    `max_tool_calls` calls in one turn the person is asked whether it goes on. `bypass` runs code without a
+    sandbox and without asking; only its flag sets it, so that no file can.
     """
 
     model: str = "demo"

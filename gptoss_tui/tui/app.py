@@ -83,9 +83,9 @@ class ChatApp(InOrderApp[str]):
         )
 
     @property
-    def kept_as(self) -> str | None:
+    def resume_id(self) -> str | None:
         """The name under which the conversation can be taken up again, if any of it is on disk."""
-        return self._chat_screen.kept_as
+        return self._chat_screen.resume_id
 
     @property
     def lost(self) -> str:

@@ -33,7 +33,7 @@ class Draft:
         self._saving = Lock()
 
     @property
-    def is_kept(self) -> bool:
+    def is_saved(self) -> bool:
         """Whether there is a draft, and it is on disk as it stands."""
         return bool(self.text) and self.text == self._on_disk
 

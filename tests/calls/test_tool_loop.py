@@ -352,6 +352,13 @@ async def same() -> AsyncGenerator[Output, None]:
     yield Output("the same")
 
 
+async def test_a_single_call_is_counted_in_the_singular(stage: StageMaker, somebody: Any) -> None:
+    s = stage(CALL, tools=[Fiend(same)], person=somebody(go_on=GoOn.STOP), max_tool_calls=1)
+    last = (await s.play("go"))[-1]
+    assert isinstance(last, Incomplete)
+    assert last.detail == "The model has made 1 call in this turn."
+
+
 @pytest.mark.parametrize("choice", list(GoOn))
 async def test_the_same_call_three_times_asks_whether_to_go_on(
     stage: StageMaker, somebody: Any, choice: GoOn

@@ -18,8 +18,8 @@ from markdown_it import MarkdownIt
 
 from gptoss_tui.cli.main import main
 from gptoss_tui.cli.subcommands.anatomy import dissect, read_sample
+from gptoss_tui.cli.subcommands.formatter import TokenFormatter, cells, visible
 from gptoss_tui.cli.subcommands.markdown import as_markdown
-from gptoss_tui.cli.subcommands.page import Page, cells, visible
 from gptoss_tui.harmony import (
     Channel,
     Conversation,
@@ -356,13 +356,13 @@ def test_any_sample_can_be_shown(tokenizer: tiktoken.Encoding, data: st.DataObje
     words = st.sampled_from([token for one in Channel for token in tokenizer.encode_ordinary(one.value)])
     ids = data.draw(st.lists(special | words | st.integers(-1, 400), max_size=40))
     channel = data.draw(st.none() | st.sampled_from(Channel))
-    blocks = read_sample(ids, tokenizer, channel=channel)
-    assert [piece.id for block in blocks for piece in block.pieces] == ids
+    segments = read_sample(ids, tokenizer, channel=channel)
+    assert [piece.id for segment in segments for piece in segment.pieces] == ids
     parser = Parser(tokenizer, channel=channel)
     made = [*(piece for token in ids for piece in parser.feed(token)), *parser.finish()]
-    mended = [what for block in blocks for piece in block.pieces for what in piece.repairs]
+    mended = [what for segment in segments for piece in segment.pieces for what in piece.repairs]
     assert mended == [piece.what for piece in made if isinstance(piece, Repair)]
-    lines = [line for block in blocks for line in Page(60).block(block)]
+    lines = [line for segment in segments for line in TokenFormatter(60).lines(segment)]
     assert _ids("\n".join(lines)) == ids
 
 
@@ -378,10 +378,10 @@ def test_what_is_visible_is_harmless(text: str) -> None:
 @given(text=st.text(max_size=80), width=st.integers(20, 120))
 def test_rows_fit_the_page(tokenizer: tiktoken.Encoding, text: str, width: int) -> None:
     ids = render(Conversation(messages=[Message(Role.USER, text)]), tokenizer)
-    for block in dissect(ids, tokenizer):
-        for line in Page(width).block(block):
+    for segment in dissect(ids, tokenizer):
+        for line in TokenFormatter(width).lines(segment):
             assert cells(line) <= width or len(line.split()) == 1
-    assert [piece.id for block in dissect(ids, tokenizer) for piece in block.pieces] == ids
+    assert [piece.id for segment in dissect(ids, tokenizer) for piece in segment.pieces] == ids
 
 
 def test_help_lists_them(capsys: pytest.CaptureFixture[str]) -> None:

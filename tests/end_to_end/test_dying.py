@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -15,18 +16,20 @@ import pytest
 
 Open = Callable[..., Any]
 
-# The installed command, in which Ctrl+O brings out a mistake of the kind that is named first.
+# The installed command, in which Ctrl+O brings out a mistake of the kind that is named last; "building" comes
+# without a key.
 BROKEN = """
 import os
 import sys
 
 from gptoss_tui.cli.main import main
+from gptoss_tui.tui.app import ChatApp
 from gptoss_tui.tui.screens.chat import ChatScreen
 from gptoss_tui.tui.widgets.status_line import StatusLine
 from gptoss_tui.tui.widgets.transcript import Transcript
 
 
-def fail(*_):
+def fail(*_, **__):
     raise KeyError("No 'text-area--gutter' key\\x1b[31m\\n" + "in" * 1000)
 
 
@@ -54,6 +57,8 @@ def fail_at(screen):
 
 
 ChatScreen.action_cards = fail_at
+if sys.argv[-1] == "building":
+    ChatApp.__init__ = fail
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:-1]))
@@ -98,6 +103,37 @@ def test_a_mistake_in_the_program_is_told_in_one_line(
     assert "what you had written" in told
 
     assert _drafts(state) == ["a long thought"]
+
+
+def test_a_mistake_before_there_is_a_screen_is_told_in_one_line(
+    terminal: Open, broken: Path, state: Mapping[str, str]
+) -> None:
+    screen = terminal("--tools", "", "building", program=broken, **state)
+    assert screen.leave() == 1
+    screen.assert_restored()
+    told = screen.output.decode()
+    assert told.startswith("gptoss-chat: the screen failed (KeyError: ") and told.count("\n") == 1
+    log = Path(re.search(r"\S+/screen\.log", told)[0])  # type: ignore[index]
+    assert "Traceback" in log.read_text() and "in fail\n" in log.read_text()
+
+
+def test_a_mistake_while_nothing_can_be_saved_tells_what_is_lost(
+    terminal: Open, broken: Path, state: Mapping[str, str]
+) -> None:
+    screen = terminal("--seed", "1", "--tools", "", "handler", program=broken, **state)
+    screen.wait_for("● ready")
+    _, most = resource.prlimit(screen.child.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(screen.child.pid, resource.RLIMIT_FSIZE, (1, most))  # as on a full disk
+    screen.child.send(b"Hello!\r")
+    screen.wait_for("× Not saved, and tried again")
+    screen.wait_for("tokens/s")
+    screen.wait_for("● ready")
+    screen.child.send(b"\x0f")
+    assert screen.leave() == 1
+    told = screen.output[screen.output.rindex(b"gptoss-chat: the screen") :].decode()
+    assert "; not saved: this conversation (" in told and told.count("\n") == 1
+    assert "screen.log cannot be written" in told
+    assert "--resume" not in told
 
 
 def test_a_mistake_leaves_the_conversation_to_be_taken_up(

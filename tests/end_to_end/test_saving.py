@@ -127,7 +127,7 @@ def test_an_answer_that_is_not_kept_says_so(start: Start, data: Path) -> None:
     assert process.returncode == 0
     assert answer.strip()
     first, last = complaint.splitlines()
-    assert first.startswith("Not saved, and tried again until it is: ")
+    assert first.startswith("gptoss-chat: Not saved, and tried again until it is: ")
     assert last.startswith("gptoss-chat: Not saved: this conversation (")
 
 

@@ -16,7 +16,7 @@ from gptoss_tui.harmony import Channel, Role
 from gptoss_tui.history.store import Store
 from gptoss_tui.tui.widgets import keys
 from gptoss_tui.tui.widgets.composer import Composer
-from gptoss_tui.tui.widgets.reasoning import Reasoning
+from gptoss_tui.tui.widgets.reasoning_pane import ReasoningPane
 from gptoss_tui.tui.widgets.transcript import Transcript
 
 StageMaker = Callable[..., Any]
@@ -36,7 +36,7 @@ async def test_an_answer_is_markdown_and_the_reasoning_stays_folded(stage: Stage
         assert "Hello world." in s.screen
         assert f"▸ {LABEL}" in s.screen
         assert "secret" not in s.screen
-        assert not s.app.screen.query("Reasoning PlainText Static"), "nothing is drawn into a folded pane"
+        assert not s.app.screen.query("ReasoningPane PlainText Static"), "nothing is drawn into a folded pane"
 
 
 async def test_ctrl_t_goes_from_line_to_tail_to_full_and_back(stage: StageMaker) -> None:
@@ -47,7 +47,7 @@ async def test_ctrl_t_goes_from_line_to_tail_to_full_and_back(stage: StageMaker)
         await s.until_shown("effort medium ·")
         await s.pilot.press("ctrl+t")
         await s.until_shown("step 30")
-        pane = s.app.screen.query_one(Reasoning)
+        pane = s.app.screen.query_one(ReasoningPane)
         assert f"▾ {LABEL}" in s.screen
         assert "step 20\n" not in s.screen
         assert pane.size.height <= 10

@@ -13,7 +13,7 @@ import pytest
 from gptoss_tui.assemble.assemble import open_session
 from gptoss_tui.settings import Settings
 from gptoss_tui.tui.app import ChatApp
-from gptoss_tui.tui.widgets.reasoning import Reasoning
+from gptoss_tui.tui.widgets.reasoning_pane import ReasoningPane
 
 Open = Callable[..., Any]
 
@@ -57,5 +57,5 @@ async def test_higher_effort_thinks_longer(session: Open) -> None:
             await s.pilot.press("shift+tab")
             await s.say("Hello!")
         await s.until(lambda: s.screen.count("tokens/s") == 2, 90)
-        high, low = (len(pane.text) for pane in s.app.screen.query(Reasoning))
+        high, low = (len(pane.text) for pane in s.app.screen.query(ReasoningPane))
         assert high > low

@@ -64,7 +64,7 @@ def test_the_draft_of_a_killed_program_is_taken_up_once(tmp_path: Path, writer: 
     _killed(writer("old", "new\nlines"))
     draft = Draft(tmp_path)
     assert draft.take_up() == "new\nlines"
-    assert draft.is_kept
+    assert draft.is_saved
     assert Draft(tmp_path).take_up() == "", "it has an owner again"
     draft.text = ""
     draft.save()
@@ -108,7 +108,7 @@ def test_a_disk_that_takes_nothing_ends_nothing(tmp_path: Path) -> None:
     assert draft.take_up() == ""
     draft.text = "words"
     draft.save()
-    assert not draft.is_kept
+    assert not draft.is_saved
 
 
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
@@ -125,7 +125,7 @@ def test_any_text_comes_back_as_it_was_last(
     draft.save()
 
 
-async def test_what_is_typed_is_kept_and_forgotten_once_sent(stage: Any, tmp_path: Path) -> None:
+async def test_what_is_typed_is_saved_and_forgotten_once_sent(stage: Any, tmp_path: Path) -> None:
     async with stage(ANSWER, draft=Draft(tmp_path)) as s:
         await s.ready()
         await s.pilot.press("h", "i")
@@ -146,7 +146,7 @@ async def test_messages_that_wait_are_kept_with_what_is_being_written(stage: Any
         await s.until(lambda: _texts(tmp_path) == ["x"])
 
 
-async def test_a_message_that_no_model_took_is_kept(stage: Any, tmp_path: Path) -> None:
+async def test_a_message_that_no_model_took_is_saved(stage: Any, tmp_path: Path) -> None:
     hold = asyncio.Event()
     async with stage(hold=hold, draft=Draft(tmp_path)) as s:
 

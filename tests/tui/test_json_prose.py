@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from textual.widgets.markdown import MarkdownFence
 
 from gptoss_tui.harmony import ResponseFormat
-from gptoss_tui.tui.widgets.json_prose import JsonProse, Layout
+from gptoss_tui.tui.widgets.json_prose import JsonFormatter, JsonProse
 
 StageMaker = Callable[..., Any]
 
@@ -37,17 +37,17 @@ def test_layout_is_that_of_the_standard_library(
 ) -> None:
     """However the document was spaced, and in whatever pieces it comes."""
     text = json.dumps(document, ensure_ascii=False, indent=indent, separators=separators)
-    layout, shown = Layout(), ""
+    formatter, shown = JsonFormatter(), ""
     while text:
         step = steps[len(shown) % len(steps)]
-        shown += layout.feed(text[:step])
+        shown += formatter.feed(text[:step])
         text = text[step:]
     assert shown == json.dumps(document, ensure_ascii=False, indent=2)
 
 
 @given(st.text('[]{}:,"\\ an1'))
 def test_what_is_no_json_loses_only_white_space(text: str) -> None:
-    assert "".join(Layout().feed(text).split()) == "".join(text.split())
+    assert "".join(JsonFormatter().feed(text).split()) == "".join(text.split())
 
 
 async def test_an_answer_in_json_is_a_block_of_code(stage: StageMaker) -> None:

@@ -47,7 +47,9 @@ class Page(App[None]):
 
 def blocks(widget: Prose | Markdown) -> list[tuple[str, str]]:
     """Every block below `widget` with its text."""
-    found = [node for node in widget.walk_children() if type(node).__name__ not in ("Document", "PlainText")]
+    found = [
+        node for node in widget.walk_children() if type(node).__name__ not in ("GrowingMarkdown", "PlainText")
+    ]
     return [(node.name or type(node).__name__, str(getattr(node, "_content", ""))) for node in found]
 
 

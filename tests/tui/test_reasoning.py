@@ -65,13 +65,14 @@ async def test_hidden_reasoning_cannot_be_opened(stage: StageMaker, how: str) ->
             case "command with a view":
                 await s.say("/thinking full")
             case "click":
-                await s.pilot.click("Reasoning .summary")
+                await s.pilot.click("ReasoningPane .summary")
         if how != "click":
             await s.until_shown("there is nothing")
         await s.pilot.pause(0.2)
         assert "hunter2" not in s.screen
         assert not any(
-            "hunter2" in str(widget.__dict__) for widget in s.app.screen.query("Reasoning, Reasoning *")
+            "hunter2" in str(widget.__dict__)
+            for widget in s.app.screen.query("ReasoningPane, ReasoningPane *")
         )
 
 

@@ -43,11 +43,11 @@ async def test_it_is_said_in_mid_turn_and_stays_until_it_is_over(
         await s.until_shown("▌ again")
         await s.ready()
         assert s.screen.count("Not saved") == 1, "a line of its own, and no note in every turn"
-        assert s.app.kept_as is None
+        assert s.app.resume_id is None
         folder.unlink()
         aside.rename(folder)
         await s.until(lambda: "Not saved" not in s.screen)
-        assert s.app.kept_as is not None
+        assert s.app.resume_id is not None
         assert s.app.lost == ""
     summaries, _ = Archive(store.file).summaries()
     assert [one.messages for one in summaries] == [2, 6]

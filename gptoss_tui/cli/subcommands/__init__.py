@@ -1,7 +1,7 @@
-"""The subcommands: `gptoss-chat NAME ...` looks at something instead of having a conversation. A file each.
+"""The subcommands, a file each: `gptoss-chat NAME ...` reports on something and holds no conversation.
 
-A subcommand's file has `arguments(parser)`, which declares its options, and `run(given)`, which returns the
-exit status. It is imported when it is asked for.
+A subcommand's file has `arguments(parser)`, which declares its options, and `run(options)`, which returns the
+exit status. The file is imported when the command line names it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ def arguments(name: str, parser: ArgumentParser) -> None:
     import_module(f".{name}", __package__).arguments(parser)
 
 
-def run(name: str, given: Namespace) -> int:
+def run(name: str, options: Namespace) -> int:
     """Run the subcommand `name`; returns the exit status. Raises SettingsError for wrong usage."""
-    return int(import_module(f".{name}", __package__).run(given))
+    return int(import_module(f".{name}", __package__).run(options))

@@ -1,4 +1,4 @@
-"""Token ids taken apart: which message each belongs to, and what it does there."""
+"""Token ids taken apart: the message that each token belongs to, and its part in that message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["control", "header", "body", "unread"]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One token. `repairs` says what the parser mended when it read it."""
+    """One token. `repairs` are the repairs that the parser made at this token, in words."""
 
     id: int
     raw: bytes
@@ -25,21 +25,21 @@ class Piece:
 
     @property
     def text(self) -> str:
-        r"""The token as text; bytes that are only part of a character are written \xe2."""
+        r"""The token as text; bytes of an incomplete character become escapes such as \xe2."""
         return self.raw.decode("utf-8", "backslashreplace")
 
     def as_json(self) -> dict[str, Any]:
         """The token with its text, or with its bytes where they are only part of a character."""
         try:
-            shown: dict[str, Any] = {"text": self.raw.decode("utf-8")}
+            content: dict[str, Any] = {"text": self.raw.decode("utf-8")}
         except UnicodeDecodeError:
-            shown = {"bytes": [*self.raw]}
-        return {"id": self.id, **shown, "kind": self.kind}
+            content = {"bytes": [*self.raw]}
+        return {"id": self.id, **content, "kind": self.kind}
 
 
 @dataclass(slots=True)
-class Block:
-    """One message: what its header says, and its tokens. `role` is None until the header is read."""
+class Segment:
+    """One message of a stream of ids: its header, and its tokens. `role` is None until the header is read."""
 
     role: Role | None = None
     name: str = ""
@@ -50,13 +50,13 @@ class Block:
 
     @property
     def style(self) -> str:
-        """What its body is coloured by: the channel of the assistant, or the role."""
+        """The name of the body's colour: the channel of an assistant's message, the role of any other."""
         if self.role is None or self.role is Role.ASSISTANT:
             return self.channel or "assistant"
         return self.role.value
 
     def as_json(self) -> dict[str, Any]:
-        """What is said of each of its tokens."""
+        """The fields that stand beside each token of the message."""
         return {
             "role": self.role,
             "channel": self.channel or None,
@@ -64,34 +64,34 @@ class Block:
         }
 
 
-def dissect(ids: Sequence[int], tokenizer: Tokenizer) -> list[Block]:
-    """A rendered prompt as its messages, the last of them the header that the model goes on from."""
+def dissect(ids: Sequence[int], tokenizer: Tokenizer) -> list[Segment]:
+    """The messages of a rendered prompt. The last is the header that the model continues."""
     control = ControlTokens.of(tokenizer)
-    blocks: list[Block] = []
+    segments: list[Segment] = []
     kind: Kind = "body"
     for token in ids:
         if token == control.start:
-            blocks.append(Block())
+            segments.append(Segment())
             kind = "header"
         is_control = token in _structure(control)
         raw = tokenizer.decode_single_token_bytes(token)
-        blocks[-1].pieces.append(Piece(token, raw, "control" if is_control else kind))
+        segments[-1].pieces.append(Piece(token, raw, "control" if is_control else kind))
         if token == control.message:
             kind = "body"
-    for block in blocks:
-        _read_header(block, control)
-    return blocks
+    for segment in segments:
+        _read_header(segment, control)
+    return segments
 
 
 def _structure(control: ControlTokens) -> tuple[int, ...]:
     return control.start, control.channel, control.constrain, control.message, control.end, *control.stops
 
 
-def _read_header(block: Block, control: ControlTokens) -> None:
-    """Fill in what the header says. It was rendered, so it is well formed."""
+def _read_header(segment: Segment, control: ControlTokens) -> None:
+    """Read the header into `segment`. A rendered header is well formed."""
     parts: dict[int, bytes] = {}
     place = control.start
-    for piece in block.pieces:
+    for piece in segment.pieces:
         if piece.kind == "body":
             break
         if piece.kind == "control":
@@ -101,12 +101,12 @@ def _read_header(block: Block, control: ControlTokens) -> None:
     author, _, recipient = parts.get(control.start, b"").decode("utf-8", "replace").partition(" to=")
     role, _, name = author.partition(":")
     is_tool = role not in set(Role)
-    block.role = Role.TOOL if is_tool else Role(role)
-    block.name = author if is_tool else name
-    block.recipient = recipient
+    segment.role = Role.TOOL if is_tool else Role(role)
+    segment.name = author if is_tool else name
+    segment.recipient = recipient
     channel, _, kind = parts.get(control.channel, b"").decode("utf-8", "replace").partition(" ")
-    block.channel = channel
-    block.content_type = kind.strip() or parts.get(control.constrain, b"").decode("utf-8", "replace")
+    segment.channel = channel
+    segment.content_type = kind.strip() or parts.get(control.constrain, b"").decode("utf-8", "replace")
 
 
 def read_sample(
@@ -115,51 +115,51 @@ def read_sample(
     *,
     recipients: frozenset[str] = frozenset(),
     channel: Channel | None = None,
-) -> list[Block]:
-    """What the model sampled, as the messages that the parser reads in it, whatever the ids are.
+) -> list[Segment]:
+    """The messages that the parser reads in a sample, for any ids.
 
-    `recipients` and `channel` as for `Parser`. A repair stands with the token at which it was made. What
-    comes after the end is "unread".
+    `recipients` and `channel` as for `Parser`. A repair belongs to the token at which the parser made it.
+    Tokens after the end are "unread".
     """
     structure = _structure(ControlTokens.of(tokenizer))
     parser = Parser(tokenizer, recipients=recipients, channel=channel)
-    blocks = [Block(Role.ASSISTANT, channel=channel or "")]
+    segments = [Segment(Role.ASSISTANT, channel=channel or "")]
     is_open = channel is not None
     for token in ids:
         was_ended, was_open = parser.ended, is_open
-        made = parser.feed(token)
-        repairs = tuple(one.what for one in made if isinstance(one, Repair))
+        events = parser.feed(token)
+        repairs = tuple(event.what for event in events if isinstance(event, Repair))
         is_over = False
-        for one in made:
-            if isinstance(one, Opened):
+        for event in events:
+            if isinstance(event, Opened):
                 is_open, is_over = True, False
-                _name(blocks[-1], one)
-            elif isinstance(one, Closed):
+                _name(segments[-1], event)
+            elif isinstance(event, Closed):
                 is_open = False
-                is_over = one.ending != "implicit"
+                is_over = event.ending != "implicit"
                 if not is_over:
-                    blocks.append(Block(Role.ASSISTANT))
+                    segments.append(Segment(Role.ASSISTANT))
         if was_ended:
             kind: Kind = "unread"
         elif token in structure:
             kind = "control"
         else:
             kind = "body" if was_open or is_open else "header"
-        blocks[-1].pieces.append(Piece(token, _bytes(tokenizer, token), kind, repairs))
+        segments[-1].pieces.append(Piece(token, _bytes(tokenizer, token), kind, repairs))
         if is_over:
-            blocks.append(Block(Role.ASSISTANT))
-    last = next((block for block in reversed(blocks) if block.pieces), None)
-    for one in parser.finish():
-        if isinstance(one, Opened):
-            _name(blocks[-1], one)
-        elif isinstance(one, Repair) and last:
-            last.pieces[-1] = replace(last.pieces[-1], repairs=(*last.pieces[-1].repairs, one.what))
-    return [block for block in blocks if block.pieces]
+            segments.append(Segment(Role.ASSISTANT))
+    last = next((segment for segment in reversed(segments) if segment.pieces), None)
+    for event in parser.finish():
+        if isinstance(event, Opened):
+            _name(segments[-1], event)
+        elif isinstance(event, Repair) and last:
+            last.pieces[-1] = replace(last.pieces[-1], repairs=(*last.pieces[-1].repairs, event.what))
+    return [segment for segment in segments if segment.pieces]
 
 
-def _name(block: Block, opened: Opened) -> None:
-    block.channel, block.recipient = opened.channel.value, opened.recipient or ""
-    block.content_type = (opened.content_type or "").removeprefix("<|constrain|>")
+def _name(segment: Segment, opened: Opened) -> None:
+    segment.channel, segment.recipient = opened.channel.value, opened.recipient or ""
+    segment.content_type = (opened.content_type or "").removeprefix("<|constrain|>")
 
 
 def _bytes(tokenizer: Tokenizer, token: int) -> bytes:

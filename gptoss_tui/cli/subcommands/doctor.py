@@ -1,7 +1,7 @@
-"""`gptoss-chat doctor`: what works here, what does not, and what would mend it. Changes nothing.
+"""`gptoss-chat doctor`: what works on this machine, what does not, and what would help. It changes nothing.
 
-Each topic is a function that gives lines of a name and what there is to say, and adds to `complaints` what
-keeps a conversation from working as it is set.
+Each topic is a function that yields lines, each a name and a text, and appends to `complaints` whatever keeps
+a conversation under the present settings from working.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ...tools.sandbox import Confinement, probe
 from ...workers.log import log_path
 
 Lines = Iterator[tuple[str, str]]
+"""Names and their texts."""
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -36,9 +37,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--device", metavar="DEVICE", help="where it would run: auto, cpu, cuda, cuda:N")
 
 
-def run(given: Namespace) -> int:
-    """Print what there is to know; 1 if a conversation would not work as it is set, with the reason."""
-    flags = {name: value for name, value in vars(given).items() if value is not None}
+def run(options: Namespace) -> int:
+    """Print the report; returns 1, with the reasons on stderr, if a conversation would not work."""
+    flags = {name: value for name, value in vars(options).items() if value is not None}
     settings = read_settings(flags, os.environ)
     complaints: list[str] = []
     print(f"gptoss-chat {__version__}")
@@ -50,8 +51,8 @@ def run(given: Namespace) -> int:
     }
     for heading, lines in topics.items():
         print(f"\n{heading}", flush=True)
-        for name, said in lines:
-            print(f"  {name:<15}{printable(said)}", flush=True)
+        for name, text in lines:
+            print(f"  {name:<15}{printable(text)}", flush=True)
     for complaint in complaints:
         complain(complaint)
     return 1 if complaints else 0
@@ -63,29 +64,29 @@ def _python(settings: Settings, complaints: list[str]) -> Lines:
         return
     mode = "danger-full-access" if settings.bypass else settings.sandbox
     yield "setting", mode
-    found = asyncio.run(probe(settings.container))
-    yield "sandbox", found.reason
-    for failure in found.failures:
+    confinement = asyncio.run(probe(settings.container))
+    yield "sandbox", confinement.reason
+    for failure in confinement.failures:
         yield failure.kind, f"does not hold: {failure.why}"
         if failure.mend:
             yield "", f"would help: {failure.mend}"
-    if not settings.container and found.kind != "bubblewrap":
+    if not settings.container and confinement.kind != "bubblewrap":
         yield "container", "not tried: container = IMAGE in the configuration asks for one"
-    for place, left_open in enumerate(found.uncovered):
-        yield "" if place else "leaves open", left_open
+    for place, gap in enumerate(confinement.uncovered):
+        yield "" if place else "leaves open", gap
     if mode == "danger-full-access":
         yield "in force", "none: code runs with your rights, as the setting says"
-    elif not found.works:
-        complaints.append(f"the model has no Python: {found.reason}")
+    elif not confinement.works:
+        complaints.append(f"the model has no Python: {confinement.reason}")
         return
-    yield "kernel", asyncio.run(_started(settings, found, complaints))
+    yield "kernel", asyncio.run(_kernel(settings, confinement, complaints))
 
 
-async def _started(settings: Settings, found: Confinement, complaints: list[str]) -> str:
-    """How long a kernel takes from nothing to its first answer."""
+async def _kernel(settings: Settings, confinement: Confinement, complaints: list[str]) -> str:
+    """The time that a kernel takes to start and answer, or the reason why it does not."""
     from ...tools.python import PythonTool
 
-    tool = PythonTool(mode=settings.sandbox, bypass=settings.bypass, confinement=found)
+    tool = PythonTool(mode=settings.sandbox, bypass=settings.bypass, confinement=confinement)
     started = time.monotonic()
     try:
         outputs = [output async for output in tool.call("6 * 7")]
@@ -101,11 +102,11 @@ async def _started(settings: Settings, found: Confinement, complaints: list[str]
 def _runtime(settings: Settings, complaints: list[str]) -> Lines:
     yield "Python", f"{platform.python_version()}, {sys.executable}"
     checkpoint = None
-    refused = ""
+    fault = ""
     try:
         checkpoint = open_checkpoint(settings.model).path
     except CheckpointError as error:
-        refused = str(error)
+        fault = str(error)
     found = asyncio.run(survey(checkpoint, settings.device))
     if found.torch:
         yield "torch", found.torch
@@ -118,40 +119,44 @@ def _runtime(settings: Settings, complaints: list[str]) -> Lines:
         yield "size", f"{found.parameters:,} parameters"
         fits = "unknown whether it fits" if found.free is None else "fits"
         yield "needs", f"{_size(found.needed)}: {fits if not found.failure else 'does not fit'}"
-    if refusal := refused or found.failure:
-        yield "", " ".join(refusal.split())
-        complaints.append(f"the model cannot run: {refusal}")
+    if reason := fault or found.failure:
+        yield "", " ".join(reason.split())
+        complaints.append(f"the model cannot run: {reason}")
 
 
 def _files() -> Lines:
     from platformdirs import user_cache_path
 
-    yield "settings", _there(config_file(os.environ), "not there, so the defaults hold")
-    yield "conversations", _there(default_file(), "none yet")
-    yield "their files", _there(files_folder(), "none yet")
-    yield "log", _there(log_path("engine"), "none yet")
-    yield "", _there(log_path("screen"), "none yet")
-    yield "cache", _there(user_cache_path("gptoss-chat"), "none yet")
+    yield "settings", _state(config_file(os.environ), "not there, so the defaults hold")
+    yield "conversations", _state(default_file(), "none yet")
+    yield "their files", _state(files_folder(), "none yet")
+    yield "log", _state(log_path("engine"), "none yet")
+    yield "", _state(log_path("screen"), "none yet")
+    yield "cache", _state(user_cache_path("gptoss-chat"), "none yet")
 
 
 def _terminal() -> Lines:
     yield "TERM", os.environ.get("TERM") or "not set: use --plain"
     size = shutil.get_terminal_size()
     yield "size", f"{size.columns} x {size.lines}" if sys.stdout.isatty() else "stdout is no terminal"
-    plain = "off (NO_COLOR)" if os.environ.get("NO_COLOR") else None
-    true = os.environ.get("COLORTERM") in ("truecolor", "24bit")
-    yield "colours", plain or ("16 million" if true else "as TERM says; COLORTERM is not set to truecolor")
+    off = "off (NO_COLOR)" if os.environ.get("NO_COLOR") else None
+    has_true_colour = os.environ.get("COLORTERM") in ("truecolor", "24bit")
+    yield (
+        "colours",
+        off or ("16 million" if has_true_colour else "as TERM says; COLORTERM is not set to truecolor"),
+    )
     yield "encoding", sys.stdout.encoding
-    marks = {"tmux": "TMUX", "screen": "STY", "ssh": "SSH_TTY"}
-    if inside := [name for name, mark in marks.items() if mark in os.environ]:
-        yield "inside", ", ".join(inside)
+    variables = {"tmux": "TMUX", "screen": "STY", "ssh": "SSH_TTY"}
+    if hosts := [name for name, variable in variables.items() if variable in os.environ]:
+        yield "inside", ", ".join(hosts)
 
 
-def _there(path: Path, otherwise: str) -> str:
+def _state(path: Path, missing: str) -> str:
+    """The path with its size; with `missing`, or the error, where it cannot be read."""
     try:
         status = path.stat()
     except OSError as error:
-        why = otherwise if isinstance(error, FileNotFoundError) else error.strerror
+        why = missing if isinstance(error, FileNotFoundError) else error.strerror
         return f"{path} ({why})"
     return str(path) if path.is_dir() else f"{path} ({_size(status.st_size)})"
 

@@ -13,8 +13,8 @@ from ...harmony.message import Channel, Message, Role
 from ...history.archive import Archive, ArchiveError, Recovered
 from ...history.store import StoredSession, default_file
 from ...plain.show import complain
+from .formatter import count
 from .markdown import as_markdown
-from .page import count
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -31,25 +31,25 @@ def arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(given: Namespace) -> int:
-    """Print or write the conversation. What is damaged is told, and what stands before it exported."""
+def run(options: Namespace) -> int:
+    """Print or write the conversation; of a damaged one, the part before the damage, with a complaint."""
     try:
-        kept = Archive(default_file()).read(given.id)
+        recovered = Archive(default_file()).read(options.id)
     except ArchiveError as error:
         complain(str(error))
         return 1
-    session = kept.session
-    messages = [message for message in session.messages if given.reasoning or not is_reasoning(message)]
+    session = recovered.session
+    messages = [message for message in session.messages if options.reasoning or not is_reasoning(message)]
     left_out = len(session.messages) - len(messages)
-    if given.json:
+    if options.json:
         text = json.dumps(_as_json(session, messages, left_out), indent=2) + "\n"
     else:
         text = printable(as_markdown(session, messages))
-    return _put(text, given.output) or _report(kept, left_out, given.output)
+    return _write(text, options.output) or _report(recovered, left_out, options.output)
 
 
 def is_reasoning(message: Message) -> bool:
-    """True for the raw chain of thought; calls on the analysis channel are none of it."""
+    """True for the raw chain of thought, which calls on the analysis channel are no part of."""
     return (
         message.role is Role.ASSISTANT and message.channel is Channel.ANALYSIS and message.recipient is None
     )
@@ -67,26 +67,26 @@ def _as_json(session: StoredSession, messages: list[Message], left_out: int) -> 
 
 
 def _message(message: Message) -> dict[str, Any]:
-    named = {
+    fields = {
         "name": message.name,
         "channel": message.channel,
         "recipient": message.recipient,
         "content_type": message.content_type,
         "unmoderated": True if is_reasoning(message) else None,
     }
-    present = {key: value for key, value in named.items() if value is not None}
+    present = {key: value for key, value in fields.items() if value is not None}
     return {"role": message.role, **present, "text": message.text}
 
 
-def _put(text: str, output: str | None) -> int:
+def _write(text: str, output: str | None) -> int:
     if output is None:
         sys.stdout.write(text)
         sys.stdout.flush()
         return 0
     file = Path(output).expanduser()
     try:
-        with file.open("x", encoding="utf-8") as opened:
-            opened.write(text)
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
     except FileExistsError:
         complain(f"{file} exists already and is left alone; name a new file with -o")
         return 1
@@ -97,14 +97,15 @@ def _put(text: str, output: str | None) -> int:
     return 0
 
 
-def _report(kept: Recovered, left_out: int, output: str | None) -> int:
+def _report(recovered: Recovered, left_out: int, output: str | None) -> int:
+    """Say on stderr which file was written and where the conversation is damaged; returns the exit status."""
     if output is not None:
         reasoning = (
             f" without {count(left_out, 'message')} of raw reasoning (--reasoning)" if left_out else ""
         )
-        print(f"Conversation {kept.session.id} is in {printable(output)}{reasoning}.", file=sys.stderr)
-    if kept.elsewhere:
-        print(f"Left out: {count(kept.elsewhere, 'message')} on other paths.", file=sys.stderr)
-    if kept.damage:
-        complain(f"the conversation ends early: {kept.damage}")
-    return 1 if kept.damage else 0
+        print(f"Conversation {recovered.session.id} is in {printable(output)}{reasoning}.", file=sys.stderr)
+    if recovered.elsewhere:
+        print(f"Left out: {count(recovered.elsewhere, 'message')} on other paths.", file=sys.stderr)
+    if recovered.damage:
+        complain(f"the conversation ends early: {recovered.damage}")
+    return 1 if recovered.damage else 0

@@ -1,4 +1,4 @@
-"""A conversation as a listing of its tokens: the prompt as it is rendered, or what was sampled."""
+"""The listing of a conversation's tokens: those of the rendered prompt, or those of every sample."""
 
 from __future__ import annotations
 
@@ -8,106 +8,117 @@ from collections.abc import Iterator, Sequence
 from ...harmony.message import Channel, Message, Role
 from ...harmony.render import remembered, render, render_message
 from ...harmony.vocabulary import Tokenizer
-from .anatomy import Block, dissect, read_sample
-from .held import Held
-from .page import COLOURS, Page, count, title
+from .anatomy import Segment, dissect, read_sample
+from .formatter import COLOURS, TokenFormatter, count, title
+from .inspection import Inspection
 
 
-def read_samples(held: Held, tokenizer: Tokenizer) -> Iterator[list[Block]]:
-    """Each sample of the conversation as the parser reads it."""
-    for one in held.sampled:
-        names = {f"functions.{function.name}" for function in one.developer.functions}
-        names |= {"python"} if one.system.python else set()
-        names |= {f"browser.{name}" for name in ("search", "open", "find")} if one.system.browser else set()
+def read_samples(inspection: Inspection, tokenizer: Tokenizer) -> Iterator[list[Segment]]:
+    """The messages that the parser reads in each sample of the conversation."""
+    for sample in inspection.sampled:
+        names = {f"functions.{function.name}" for function in sample.developer.functions}
+        names |= {"python"} if sample.system.python else set()
+        names |= (
+            {f"browser.{name}" for name in ("search", "open", "find")} if sample.system.browser else set()
+        )
         recipients = frozenset(names)
-        yield read_sample(one.ids, tokenizer, recipients=recipients, channel=one.channel)
+        yield read_sample(sample.ids, tokenizer, recipients=recipients, channel=sample.channel)
 
 
-def rendered_lines(held: Held, tokenizer: Tokenizer, page: Page) -> Iterator[str]:
-    """The whole prompt, message by message, with what is left out of it at its place."""
-    blocks = dissect(render(held.conversation, tokenizer), tokenizer)
-    messages = held.conversation.messages
-    kept = remembered(messages)
-    first = len(blocks) - 1 - len(kept)
-    for block in blocks[:first]:
-        yield from _block_lines(block, page)
-    rest = iter(blocks[first:])
-    kept_ids = {id(message) for message in kept}
-    dropped: list[Block] = []
+def rendered_lines(inspection: Inspection, tokenizer: Tokenizer, formatter: TokenFormatter) -> Iterator[str]:
+    """The whole prompt, message by message; the messages left out of it stand marked in their places."""
+    segments = dissect(render(inspection.conversation, tokenizer), tokenizer)
+    messages = inspection.conversation.messages
+    rendered = remembered(messages)
+    first = len(segments) - 1 - len(rendered)
+    for segment in segments[:first]:
+        yield from _segment_lines(segment, formatter)
+    rest = iter(segments[first:])
+    rendered_ids = {id(message) for message in rendered}
+    dropped: list[Segment] = []
     for message in messages:
-        if id(message) in kept_ids:
-            yield from _block_lines(next(rest), page)
+        if id(message) in rendered_ids:
+            yield from _segment_lines(next(rest), formatter)
         else:
-            (block,) = dissect(render_message(message, tokenizer), tokenizer)
-            dropped.append(block)
-            yield page.heading(f"dropped: {title(block)}", f"{count(len(block.pieces))}, left out", "9")
-            yield from page.block(block, dropped=True)
+            (segment,) = dissect(render_message(message, tokenizer), tokenizer)
+            dropped.append(segment)
+            yield formatter.heading(
+                f"dropped: {title(segment)}", f"{count(len(segment.pieces))}, left out", "9"
+            )
+            yield from formatter.lines(segment, dropped=True)
             yield ""
-    for block in rest:
-        yield from _block_lines(block, page, " · the model goes on from here")
-    yield from _summary(blocks, dropped, messages, tokenizer, page)
-    if held.note:
-        yield held.note
+    for segment in rest:
+        yield from _segment_lines(segment, formatter, " · the model goes on from here")
+    yield from _summary(segments, dropped, messages, tokenizer, formatter)
+    if inspection.note:
+        yield inspection.note
 
 
-def _block_lines(block: Block, page: Page, said: str = "") -> Iterator[str]:
-    yield page.heading(title(block) + said, count(len(block.pieces)), COLOURS.get(block.style, ""))
-    yield from page.block(block)
+def _segment_lines(segment: Segment, formatter: TokenFormatter, remark: str = "") -> Iterator[str]:
+    yield formatter.heading(
+        title(segment) + remark, count(len(segment.pieces)), COLOURS.get(segment.style, "")
+    )
+    yield from formatter.lines(segment)
     yield ""
 
 
 def _summary(
-    blocks: Sequence[Block],
-    dropped: Sequence[Block],
+    segments: Sequence[Segment],
+    dropped: Sequence[Segment],
     messages: Sequence[Message],
     tokenizer: Tokenizer,
-    page: Page,
+    formatter: TokenFormatter,
 ) -> Iterator[str]:
-    """Totals, what was forgotten, what will be, and the signs on the page."""
-    yield from _totals(blocks, page)
+    """The totals, the tokens dropped by now and those to be dropped next, and the legend."""
+    yield from _totals(segments, formatter)
     if dropped:
-        gone = sum(len(block.pieces) for block in dropped)
-        yield f"Dropped: {count(gone)} of the analysis in answered turns. The model never sees them again."
-    kept = remembered(messages)
+        total = sum(len(segment.pieces) for segment in dropped)
+        yield f"Dropped: {count(total)} of the analysis in answered turns. The model never sees them again."
     later = {id(message) for message in remembered([*messages, Message(Role.USER, "")])}
-    leaving = sum(len(render_message(one, tokenizer)) for one in kept if id(one) not in later)
-    if leaving:
-        yield f"Once you go on, {count(leaving)} of the analysis above will be dropped too."
-    yield from _legend(page)
+    leaving = [message for message in remembered(messages) if id(message) not in later]
+    if total := sum(len(render_message(message, tokenizer)) for message in leaving):
+        yield f"Once you go on, {count(total)} of the analysis above will be dropped too."
+    yield from _legend(formatter)
 
 
-def _totals(blocks: Sequence[Block], page: Page) -> Iterator[str]:
+def _totals(segments: Sequence[Segment], formatter: TokenFormatter) -> Iterator[str]:
     tally = Counter(dict.fromkeys(COLOURS, 0))
-    for block in blocks:
-        tally[block.style] += len(block.pieces)
-    structure = sum(piece.kind in ("control", "header") for block in blocks for piece in block.pieces)
-    parts = [page.paint(f"{style} {number:,}", COLOURS[style]) for style, number in tally.items() if number]
+    for segment in segments:
+        tally[segment.style] += len(segment.pieces)
+    structure = sum(piece.kind in ("control", "header") for segment in segments for piece in segment.pieces)
+    parts = [
+        formatter.paint(f"{style} {number:,}", COLOURS[style]) for style, number in tally.items() if number
+    ]
     yield f"{count(tally.total())}: {', '.join(parts)}."
     yield f"{structure:,} of them are control and header tokens."
 
 
-def _legend(page: Page) -> Iterator[str]:
+def _legend(formatter: TokenFormatter) -> Iterator[str]:
     yield "Analysis is raw reasoning: nobody has moderated it."
     signs = "· blank, ⏎ new line, ⇥ tab, \\xe2 part of a character"
-    yield f"{page.paint('control', '1')}, {page.paint('header', '2')}, {signs}" if page.colour else signs
+    yield (
+        f"{formatter.paint('control', '1')}, {formatter.paint('header', '2')}, {signs}"
+        if formatter.colour
+        else signs
+    )
 
 
-def sampled_lines(held: Held, tokenizer: Tokenizer, page: Page) -> Iterator[str]:
-    """Every sample as the model wrote it; a repair stands under the token at which it was made."""
+def sampled_lines(inspection: Inspection, tokenizer: Tokenizer, formatter: TokenFormatter) -> Iterator[str]:
+    """Every sample, token by token; a repair stands under the token at which the parser made it."""
     repairs = 0
-    every: list[Block] = []
-    read = zip(held.sampled, read_samples(held, tokenizer), strict=True)
-    for number, (sample, blocks) in enumerate(read, 1):
+    everything: list[Segment] = []
+    read = zip(inspection.sampled, read_samples(inspection, tokenizer), strict=True)
+    for number, (sample, segments) in enumerate(read, 1):
         ended = {"stop": "ended by itself"}.get(sample.reason, sample.reason or "broken off")
-        yield page.paint(f"Sample {number}, {ended}, after {count(sample.first, 'message')}", "1")
+        yield formatter.paint(f"Sample {number}, {ended}, after {count(sample.first, 'message')}", "1")
         if sample.channel is not None:
-            begun = f"<|channel|>{Channel(sample.channel).value}<|message|>"
-            yield f"The prompt had already written {begun}"
+            header = f"<|channel|>{Channel(sample.channel).value}<|message|>"
+            yield f"The prompt had already written {header}"
         yield ""
-        for block in blocks:
-            yield from _block_lines(block, page)
-        every += blocks
-        repairs += sum(len(piece.repairs) for block in blocks for piece in block.pieces)
-    yield from _totals(every, page)
+        for segment in segments:
+            yield from _segment_lines(segment, formatter)
+        everything += segments
+        repairs += sum(len(piece.repairs) for segment in segments for piece in segment.pieces)
+    yield from _totals(everything, formatter)
     yield f"{count(repairs, 'repair')} made in reading them." if repairs else "All of it was well formed."
-    yield from _legend(page)
+    yield from _legend(formatter)

@@ -1,7 +1,7 @@
-"""A conversation as a Markdown document, in which no text can pretend to be another part of it.
+"""A conversation as a Markdown document, in which no message can pretend to be another part of the document.
 
-What the person said is quoted, and the reasoning under a label; calls and outputs are fenced. The answer is
-Markdown itself and stands as it is, unless something in it would reach beyond it: then it is quoted as well.
+Messages of the person are quoted, and so is the reasoning, under a label; calls and outputs are fenced. An
+answer is Markdown itself and stays unchanged, unless some of it could affect what follows: then it is quoted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UNDERLINE = re.compile(r" {0,3}(?:=+|-+)\s*")
 
 
 def as_markdown(session: StoredSession, messages: Iterable[Message]) -> str:
-    """The document: a title, then a section for each message, calls and their outputs without one."""
+    """The document: a title, then a section for each speaker, with calls and their outputs inside."""
     date = f", {session.date}" if session.date else ""
     pages = pages_of(session.messages)
     messages = [replace(message, text=_safe(_cited(message, pages))) for message in messages]
@@ -61,7 +61,7 @@ def _part(message: Message) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """`text` as a quotation: whatever is left open inside ends with it."""
+    """`text` as a quotation: a block that is open inside ends with the quotation."""
     return "\n".join(f"> {line}".rstrip(" ") for line in _lines(text))
 
 
@@ -72,9 +72,9 @@ def fenced(text: str, language: str = "") -> str:
 
 
 def stands_alone(text: str) -> bool:
-    """True when `text`, put into a document, surely ends where it ends and has no heading of our levels.
+    """True when all blocks of `text` surely end with it, and it has no heading of the document's own levels.
 
-    Careful rather than complete: only fences at the margin are followed, and of HTML there may be none.
+    The check is strict rather than complete: it follows only fences at the margin, and accepts no HTML.
     """
     fence = ""
     previous = ""

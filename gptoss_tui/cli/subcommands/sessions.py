@@ -1,4 +1,4 @@
-"""`gptoss-chat sessions`: the conversations that are kept, the last one first."""
+"""`gptoss-chat sessions`: the list of the conversations on disk, the last used first."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print each as a line of JSON")
 
 
-def run(given: Namespace) -> int:
-    """Print the list; an empty one is no failure."""
+def run(options: Namespace) -> int:
+    """Print the list; returns the exit status, which is 0 for an empty list."""
     try:
         summaries, damage = Archive(default_file()).summaries()
     except ArchiveError as error:
         complain(str(error))
         return 1
-    if given.json:
-        for one in summaries:
-            print(json.dumps(_as_json(one)))
+    if options.json:
+        for summary in summaries:
+            print(json.dumps(_as_json(summary)))
     elif summaries:
         _print_table(summaries)
     else:
@@ -42,30 +42,32 @@ def run(given: Namespace) -> int:
     return 1 if damage else 0
 
 
-def _as_json(one: Summary) -> dict[str, str | int]:
+def _as_json(summary: Summary) -> dict[str, str | int]:
     return {
-        "id": one.id,
-        "touched": _when(one).isoformat(timespec="seconds"),
-        "model": one.model,
-        "messages": one.messages,
-        "said": one.said,
+        "id": summary.id,
+        "touched": _last_used(summary).isoformat(timespec="seconds"),
+        "model": summary.model,
+        "messages": summary.messages,
+        "said": summary.said,
     }
 
 
 def _print_table(summaries: list[Summary]) -> None:
     head = ("ID", "LAST USED", "MODEL", "MESSAGES")
     rows = [
-        (one.id, f"{_when(one):%Y-%m-%d %H:%M}", Path(one.model).name, str(one.messages)) for one in summaries
+        (each.id, f"{_last_used(each):%Y-%m-%d %H:%M}", Path(each.model).name, str(each.messages))
+        for each in summaries
     ]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
-    room = max(_LEAST_WORDS, width - sum(widths) - 2 * len(widths))
-    for row, said in zip((head, *rows), ("SAID FIRST", *(one.said for one in summaries)), strict=True):
-        words = " ".join(said.split())
-        shown = words if len(words) <= room else words[: room - 1] + "…"
-        cells = [cell.ljust(wide) for cell, wide in zip(row[:3], widths, strict=False)]
-        print(printable("  ".join((*cells, row[3].rjust(widths[3]), shown))))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
+    room = max(_LEAST_WORDS, columns - sum(widths) - 2 * len(widths))
+    questions = ("SAID FIRST", *(each.said for each in summaries))
+    for row, question in zip((head, *rows), questions, strict=True):
+        words = " ".join(question.split())
+        excerpt = words if len(words) <= room else words[: room - 1] + "…"
+        cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)]
+        print(printable("  ".join((*cells, row[3].rjust(widths[3]), excerpt))))
 
 
-def _when(one: Summary) -> datetime:
-    return datetime.fromtimestamp(one.touched).astimezone()
+def _last_used(summary: Summary) -> datetime:
+    return datetime.fromtimestamp(summary.touched).astimezone()

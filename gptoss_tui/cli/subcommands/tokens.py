@@ -1,4 +1,4 @@
-"""`gptoss-chat tokens`: a conversation as the model sees it, token by token. Only the tokenizer is loaded."""
+"""`gptoss-chat tokens`: the tokens of a conversation as the model reads them. It loads only the tokenizer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ...model.errors import CheckpointError
 from ...plain.show import complain
 from ...settings import KEYS, SettingsError, read_settings
 from .anatomy import dissect
-from .held import Held, begin, take_up
+from .formatter import TokenFormatter
+from .inspection import Inspection, begin, resume
 from .listing import read_samples, rendered_lines, sampled_lines
-from .page import Page
 
 _PIPE_WIDTH = 100
 
@@ -40,66 +40,67 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--color", choices=("auto", "always", "never"), default="auto", help="colours (in a terminal only)"
     )
-    told = parser.add_argument_group("what the model is told (default: as the conversation was held)")
-    told.add_argument("-m", "--model", metavar="MODEL", help="whose tokenizer")
-    told.add_argument("-e", "--effort", metavar="EFFORT", help="low, medium, high")
-    told.add_argument("--instructions", metavar="TEXT|@FILE", help="the developer's instructions")
-    told.add_argument("--tools", metavar="LIST", help="tools by name, or none")
-    told.add_argument("--functions", metavar="FILE.py", action="append", help="functions on offer")
-    told.add_argument("--schema", metavar="FILE.json", help="the shape of the answer")
+    prompts = parser.add_argument_group("what the model is told (default: as the conversation was held)")
+    prompts.add_argument("-m", "--model", metavar="MODEL", help="whose tokenizer")
+    prompts.add_argument("-e", "--effort", metavar="EFFORT", help="low, medium, high")
+    prompts.add_argument("--instructions", metavar="TEXT|@FILE", help="the developer's instructions")
+    prompts.add_argument("--tools", metavar="LIST", help="tools by name, or none")
+    prompts.add_argument("--functions", metavar="FILE.py", action="append", help="functions on offer")
+    prompts.add_argument("--schema", metavar="FILE.json", help="the shape of the answer")
 
 
-def run(given: Namespace) -> int:
-    """Print the tokens; raises SettingsError for wrong usage."""
-    flags = {key: value for key, value in vars(given).items() if key in KEYS and value is not None}
+def run(options: Namespace) -> int:
+    """Print the tokens; returns the exit status. Raises SettingsError for wrong usage."""
+    flags = {key: value for key, value in vars(options).items() if key in KEYS and value is not None}
     settings = read_settings(flags, os.environ)
-    if given.prompt is not None and (given.id is not None or given.sampled):
+    if options.prompt is not None and (options.id is not None or options.sampled):
         raise SettingsError("-p begins a new conversation: it takes neither ID nor --sampled")
     try:
-        if given.prompt is not None:
-            held = begin(settings, given.prompt)
+        if options.prompt is not None:
+            inspection = begin(settings, options.prompt)
         else:
-            held = take_up(Archive(default_file()).read(given.id), settings, frozenset(flags))
-        tokenizer = open_checkpoint(held.model).tokenizer()
+            inspection = resume(Archive(default_file()).read(options.id), settings, frozenset(flags))
+        tokenizer = open_checkpoint(inspection.model).tokenizer()
     except (ArchiveError, AgentError, CheckpointError) as error:
         complain(str(error))
         return 1
-    if given.sampled and not held.sampled:
+    if options.sampled and not inspection.sampled:
         complain("What the model sampled in this conversation was not kept; later ones keep it.")
         return 1
-    if given.ids:
-        _print_ids(held, tokenizer, given.sampled)
-    elif given.json:
-        _print_json(held, tokenizer, given.sampled)
+    if options.ids:
+        _print_ids(inspection, tokenizer, options.sampled)
+    elif options.json:
+        _print_json(inspection, tokenizer, options.sampled)
     else:
-        show = sampled_lines if given.sampled else rendered_lines
-        for line in show(held, tokenizer, _page(given.color)):
+        lines = sampled_lines if options.sampled else rendered_lines
+        for line in lines(inspection, tokenizer, _formatter(options.color)):
             print(line)
-    if held.damage:
-        complain(f"the conversation ends early: {held.damage}")
-    return 1 if held.damage else 0
+    if inspection.damage:
+        complain(f"the conversation ends early: {inspection.damage}")
+    return 1 if inspection.damage else 0
 
 
-def _page(colour: str) -> Page:
+def _formatter(colour: str) -> TokenFormatter:
     in_terminal = sys.stdout.isatty()
-    wanted = in_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    has_colour = in_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
     width = shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns if in_terminal else _PIPE_WIDTH
-    return Page(width, colour == "always" or (colour == "auto" and wanted))
+    return TokenFormatter(width, colour == "always" or (colour == "auto" and has_colour))
 
 
-def _print_ids(held: Held, tokenizer: Tokenizer, sampled: bool) -> None:
-    streams = [one.ids for one in held.sampled] if sampled else [render(held.conversation, tokenizer)]
+def _print_ids(inspection: Inspection, tokenizer: Tokenizer, sampled: bool) -> None:
+    prompt = [render(inspection.conversation, tokenizer)]
+    streams = [sample.ids for sample in inspection.sampled] if sampled else prompt
     for ids in streams:
         print(",".join(map(str, ids)))
 
 
-def _print_json(held: Held, tokenizer: Tokenizer, sampled: bool) -> None:
-    prompt = [dissect(render(held.conversation, tokenizer), tokenizer)]
-    streams = read_samples(held, tokenizer) if sampled else prompt
-    for number, blocks in enumerate(streams):
-        place = {"sample": number} if sampled else {}
-        for message, block in enumerate(blocks):
-            for piece in block.pieces:
+def _print_json(inspection: Inspection, tokenizer: Tokenizer, sampled: bool) -> None:
+    prompt = [dissect(render(inspection.conversation, tokenizer), tokenizer)]
+    streams = read_samples(inspection, tokenizer) if sampled else prompt
+    for number, segments in enumerate(streams):
+        sample = {"sample": number} if sampled else {}
+        for message, segment in enumerate(segments):
+            for piece in segment.pieces:
                 repairs = {"repairs": piece.repairs} if piece.repairs else {}
-                line = {**place, "message": message, **piece.as_json(), **block.as_json(), **repairs}
+                line = {**sample, "message": message, **piece.as_json(), **segment.as_json(), **repairs}
                 print(json.dumps(line))

@@ -30,7 +30,7 @@ from gptoss_tui.tui.widgets.citation import address, explained
 from gptoss_tui.tui.widgets.composer import Composer
 from gptoss_tui.tui.widgets.notice import Notice, Severity
 from gptoss_tui.tui.widgets.prompt import Prompt
-from gptoss_tui.tui.widgets.reasoning import View
+from gptoss_tui.tui.widgets.reasoning_pane import View
 from gptoss_tui.tui.widgets.status_line import Status, StatusLine
 from gptoss_tui.tui.widgets.transcript import Transcript
 from gptoss_tui.tui.widgets.unsaved import UnsavedLine
@@ -87,7 +87,7 @@ class ChatScreen(Screen[None]):
         )
 
     @property
-    def kept_as(self) -> str | None:
+    def resume_id(self) -> str | None:
         """The name under which the conversation can be taken up again, if any of it is on disk."""
         return self._player.session.id if self._player.session is not None else None
 

@@ -18,10 +18,10 @@ from gptoss_tui.tui.pictures import Graphics
 from gptoss_tui.tui.screens.outbox import Outbox, Say, StartOver
 from gptoss_tui.tui.screens.progress import Progress
 from gptoss_tui.tui.widgets.notice import Notice
-from gptoss_tui.tui.widgets.reasoning import View
+from gptoss_tui.tui.widgets.reasoning_pane import View
 from gptoss_tui.tui.widgets.tool_card import ToolCard
 from gptoss_tui.tui.widgets.transcript import Transcript
-from gptoss_tui.tui.widgets.turn import Turn
+from gptoss_tui.tui.widgets.turn_pane import TurnPane
 from gptoss_tui.tui.widgets.unsaved import UnsavedLine
 from gptoss_tui.tui.widgets.user_message import UserMessage
 from gptoss_tui.tui.widgets.welcome import Welcome
@@ -62,7 +62,7 @@ class Player:
         """
         self.ready = False
         self.session: Session | None = None
-        self.turn: Turn | None = None
+        self.turn: TurnPane | None = None
         self._open_session = open_session
         self._effort = effort
         self._model = model
@@ -98,14 +98,14 @@ class Player:
     @view.setter
     def view(self, view: View | None) -> None:
         self._view = view
-        for turn in self._transcript.query(Turn):
+        for turn in self._transcript.query(TurnPane):
             turn.show_reasoning(view)
 
     def toggle_cards(self) -> None:
         """Unfold all tool calls, or fold them when all are open."""
         cards = self._transcript.query(ToolCard)
         self._cards_open = not all(card.is_open for card in cards) if cards else not self._cards_open
-        for turn in self._transcript.query(Turn):
+        for turn in self._transcript.query(TurnPane):
             turn.open_cards(self._cards_open)
 
     async def run(self) -> None:
@@ -208,9 +208,9 @@ class Player:
                 turn.receive(event)
             await turn.finish()
 
-    def _new_turn(self, session: Session) -> Turn:
+    def _new_turn(self, session: Session) -> TurnPane:
         json_answers = session.options.response_format is not None
-        return Turn(self._view, self._cards_open, json_answers=json_answers, graphics=self._graphics)
+        return TurnPane(self._view, self._cards_open, json_answers=json_answers, graphics=self._graphics)
 
     async def _start_over(self) -> None:
         if self.session is None:
@@ -250,7 +250,7 @@ class Player:
         self._progress.idle(self.session)
         self._changed()
 
-    async def _paint(self, turn: Turn, over: asyncio.Event) -> None:
+    async def _paint(self, turn: TurnPane, over: asyncio.Event) -> None:
         """Draw the turn as it grows, at a rate that leaves the loop to the keyboard."""
         assert self.session is not None
         while not over.is_set():

@@ -11,7 +11,7 @@ from gptoss_tui.agent.session import Session
 from gptoss_tui.events import events
 from gptoss_tui.events.printable import printable
 from gptoss_tui.tui.widgets.status_line import StatusLine
-from gptoss_tui.tui.widgets.turn import Turn
+from gptoss_tui.tui.widgets.turn_pane import TurnPane
 
 
 class Progress:
@@ -66,7 +66,7 @@ class Progress:
                 if timings.decode_tokens_per_s:
                     self.report(tokens_per_s=timings.decode_tokens_per_s)
 
-    def measure(self, turn: Turn, session: Session) -> None:
+    def measure(self, turn: TurnPane, session: Session) -> None:
         """Bring the figures up to date while a turn runs."""
         rate = self._tokens / self._writing_s if self._writing_s else self._line.status.tokens_per_s
         changes: dict[str, Any] = {

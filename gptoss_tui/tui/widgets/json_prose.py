@@ -17,19 +17,19 @@ class JsonProse(Prose):
 
     def __init__(self, *, classes: str | None = None) -> None:
         super().__init__(classes=classes)
-        self._layout: Layout | None = None
+        self._formatter: JsonFormatter | None = None
 
     def write(self, text: str) -> None:
         if not self.text:
             text = text.lstrip()
             if text.startswith(("{", "[")):
-                self._layout = Layout()
+                self._formatter = JsonFormatter()
                 self.add_class("-json")
                 super().write(_FENCE + "json\n")
-        super().write(self._layout.feed(text) if self._layout else text)
+        super().write(self._formatter.feed(text) if self._formatter else text)
 
 
-class Layout:
+class JsonFormatter:
     """Puts JSON, in pieces of any size, into lines. Total: what is no JSON comes out somehow."""
 
     def __init__(self) -> None:

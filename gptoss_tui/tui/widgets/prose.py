@@ -14,7 +14,7 @@ from textual.containers import Vertical
 from gptoss_tui.tui.widgets.blocks import Cut, cut, size
 from gptoss_tui.tui.widgets.citation import without_targets
 from gptoss_tui.tui.widgets.code import is_language
-from gptoss_tui.tui.widgets.document import Document
+from gptoss_tui.tui.widgets.growing_markdown import GrowingMarkdown
 from gptoss_tui.tui.widgets.plain_text import PlainText
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Prose(Vertical):
         self._rendered = 0
         self._widgets = 0
         self._full = False
-        self._open_list: Document | None = None
+        self._open_list: GrowingMarkdown | None = None
         self._open_list_length = 0
 
     def compose(self) -> ComposeResult:
@@ -86,7 +86,7 @@ class Prose(Vertical):
         document, self._open_list = self._open_list, None
         with self.app.batch_update():
             is_new = document is None
-            document = document or Document()
+            document = document or GrowingMarkdown()
             if is_new:
                 await self.mount(document, before=tail)
             try:

@@ -46,7 +46,7 @@ CallEvent = (
 )
 
 
-class State(Enum):
+class CallState(Enum):
     """Where a call stands: a word, its mark and its colour."""
 
     WRITING = ("writing", "◌", "$muted")
@@ -58,7 +58,7 @@ class State(Enum):
 
     @property
     def over(self) -> bool:
-        return self in (State.FINISHED, State.FAILED, State.STOPPED)
+        return self in (CallState.FINISHED, CallState.FAILED, CallState.STOPPED)
 
 
 class ToolCard(Vertical):
@@ -68,7 +68,7 @@ class ToolCard(Vertical):
         """`opened` is the person's wish for all cards, None while they have expressed none."""
         super().__init__()
         self.recipient = recipient
-        self.state = State.WRITING
+        self.state = CallState.WRITING
         self.arguments = ""
         self.output = ""
         self._opened = opened
@@ -93,14 +93,14 @@ class ToolCard(Vertical):
     @property
     def is_open(self) -> bool:
         """Whether the body is shown: as the person wished, else while it is short, unfinished or failed."""
-        if self.state is State.ASKING:
+        if self.state is CallState.ASKING:
             return True
         if self._opened is not None:
             return self._opened
         if self._pictures:
             return True
         lines = self.arguments.count("\n") + self.output.rstrip("\n").count("\n") + 2
-        return lines <= _SHORT or self.state is not State.FINISHED
+        return lines <= _SHORT or self.state is not CallState.FINISHED
 
     def receive(self, event: CallEvent) -> None:
         """Take note of one event of this call."""
@@ -110,11 +110,11 @@ class ToolCard(Vertical):
                 self.arguments += printable(delta)
             case events.ToolCall(arguments=arguments):
                 self.arguments = printable(arguments)
-                self._enter(State.RUNNING)
+                self._enter(CallState.RUNNING)
             case events.ToolStarted(arguments=arguments, time_limit_s=limit):
                 self.arguments = printable(arguments)
                 self._time_limit = limit
-                self._enter(State.RUNNING)
+                self._enter(CallState.RUNNING)
             case events.ToolRefused(message=message) | events.ToolNote(message=message):
                 self._notes.append(printable(message))
             case events.ToolOutputDelta(delta=delta):
@@ -124,7 +124,7 @@ class ToolCard(Vertical):
                 self._duration = duration
                 if whole:
                     self._notes.append(f"Cut in the middle for the model. All of it: {printable(whole)}")
-                self._enter(State.FAILED if is_error else State.FINISHED)
+                self._enter(CallState.FAILED if is_error else CallState.FINISHED)
 
     def draw(self, files: Iterable[str], graphics: Graphics) -> None:
         """Show the pictures among `files` below the output."""
@@ -138,12 +138,12 @@ class ToolCard(Vertical):
             approval.refuse()
         if not self.state.over:
             self._duration = monotonic() - self._started
-            self._enter(State.STOPPED)
+            self._enter(CallState.STOPPED)
         await self.flush()
 
     async def ask(self, question: Question) -> Decision:
         """Show the whole call with nothing hidden in it, and wait for the person's answer."""
-        self._enter(State.ASKING)
+        self._enter(CallState.ASKING)
         approval = ApprovalPrompt(question)
         try:
             await self.query_one(".body").mount(approval)
@@ -152,8 +152,8 @@ class ToolCard(Vertical):
             return await approval.answer()
         finally:
             await approval.leave()
-            if self.state is State.ASKING:
-                self._enter(State.RUNNING)
+            if self.state is CallState.ASKING:
+                self._enter(CallState.RUNNING)
 
     def open(self, opened: bool) -> None:
         """Fold or unfold, as the person wishes."""
@@ -165,8 +165,8 @@ class ToolCard(Vertical):
         if event.widget is self.query_one(".title"):
             self.open(not self.is_open)
 
-    def _enter(self, state: State) -> None:
-        if state is State.RUNNING:
+    def _enter(self, state: CallState) -> None:
+        if state is CallState.RUNNING:
             self._started = monotonic()
         self.state = state
         self._dirty = True
@@ -179,8 +179,8 @@ class ToolCard(Vertical):
         if not self._dirty:
             return
         self._dirty = False
-        self.set_class(self.state is State.ASKING, "-asking")
-        self.set_class(self.state is State.FAILED, "-failed")
+        self.set_class(self.state is CallState.ASKING, "-asking")
+        self.set_class(self.state is CallState.FAILED, "-failed")
         self.query_one(".body").display = self.is_open
         if self.is_open:
             self._draw_body()
@@ -190,7 +190,7 @@ class ToolCard(Vertical):
     def _draw_body(self) -> None:
         language = "python" if self.recipient == "python" else "json"
         arguments = self.query_one(".arguments", Static)
-        if self.state is State.WRITING:
+        if self.state is CallState.WRITING:
             arguments.update(Content(_last_lines(self.arguments)))
         else:
             arguments.update(code(_excerpt(self.arguments.strip("\n"), "more lines"), language))
@@ -205,12 +205,12 @@ class ToolCard(Vertical):
 
     def _title(self) -> Content:
         word, mark, style = self.state.value
-        if self.state is State.RUNNING:
+        if self.state is CallState.RUNNING:
             seconds: float | None = monotonic() - self._started
         else:
             seconds = self._duration
         took = f" · {seconds:.1f} s" if seconds and seconds >= 0.05 else ""
-        if self.state is State.RUNNING and self._time_limit and seconds and seconds > _COUNTDOWN_FROM_S:
+        if self.state is CallState.RUNNING and self._time_limit and seconds and seconds > _COUNTDOWN_FROM_S:
             took = f" · {seconds:.0f} s of {self._time_limit:.0f} s"
         summary = "" if self.is_open else f"  {_first_line(self.arguments)}"
         answer = "" if self.is_open or not self.output else f" → {_first_line(self.output)}"
@@ -218,7 +218,7 @@ class ToolCard(Vertical):
             ("▾ " if self.is_open else "▸ ", "$muted"),
             (f"{mark} ", style),
             (printable(self.recipient), "bold"),
-            (f"  {word}{took}", style if self.state in (State.ASKING, State.FAILED) else "$muted"),
+            (f"  {word}{took}", style if self.state in (CallState.ASKING, CallState.FAILED) else "$muted"),
             (summary, "$foreground"),
             (answer, "$muted"),
         )

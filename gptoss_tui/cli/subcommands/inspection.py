@@ -1,4 +1,4 @@
-"""The conversation to look at, with what its model was told."""
+"""The conversation that a subcommand inspects, with the settings that its model was given."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from ...history.sampled import Sampled
 from ...permissions.question import Nobody
 from ...plain.show import complain
 from ...settings import Settings, SettingsError
-from .page import count
+from .formatter import count
 
-SETTING_UP = frozenset({"effort", "tools", "functions", "mcp", "instructions", "schema"})
-"""The settings that change what the model is told."""
+PROMPT_SETTINGS = frozenset({"effort", "tools", "functions", "mcp", "instructions", "schema"})
+"""The settings that change the system prompt or the developer prompt."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A conversation, the model it was held with, the samples in it, and what must be said beside them."""
+class Inspection:
+    """A conversation, its model and its samples.
+
+    `note` is a remark for the person, `damage` the reason why the stored conversation ends early, if any.
+    """
 
     conversation: Conversation
     model: str
@@ -31,32 +34,32 @@ class Held:
     damage: str = ""
 
 
-def begin(settings: Settings, question: str) -> Held:
-    """A new conversation, as the settings would begin it; raises AgentError and SettingsError."""
+def begin(settings: Settings, question: str) -> Inspection:
+    """A new conversation under `settings`, with the question in it; raises AgentError and SettingsError."""
     question = question.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if not question.strip():
         raise SettingsError("the prompt is empty")
-    conversation = _begun(settings)
+    conversation = _new_conversation(settings)
     conversation.messages.append(Message(Role.USER, question))
-    return Held(conversation, settings.model)
+    return Inspection(conversation, settings.model)
 
 
-def take_up(kept: Recovered, settings: Settings, flags: frozenset[str]) -> Held:
-    """A stored conversation as its model was told it last, but for the settings named in `flags`.
+def resume(recovered: Recovered, settings: Settings, flags: frozenset[str]) -> Inspection:
+    """A stored conversation with the prompts of its last sample; the settings in `flags` replace theirs.
 
-    Raises ChatError when those cannot be used.
+    Raises AgentError when these settings cannot be used.
     """
-    session = kept.session
+    session = recovered.session
     model = settings.model if "model" in flags else session.model
     system, developer, note = SystemPrompt(date=session.date), DeveloperPrompt(), ""
-    if kept.sampled:
-        system, developer = kept.sampled[-1].system, kept.sampled[-1].developer
+    if recovered.sampled:
+        system, developer = recovered.sampled[-1].system, recovered.sampled[-1].developer
     else:
-        flags = SETTING_UP
+        flags = PROMPT_SETTINGS
         settings = replace(settings, instructions=settings.instructions or session.instructions)
-        note = "How it was set up was not kept with this conversation: the present settings are shown."
-    if not flags.isdisjoint(SETTING_UP):
-        present = _begun(replace(settings, model=model))
+        note = "How it was set up was not recovered with this conversation: the present settings are shown."
+    if not flags.isdisjoint(PROMPT_SETTINGS):
+        present = _new_conversation(replace(settings, model=model))
         if "effort" in flags:
             system = replace(system, effort=present.system.effort)
         if "tools" in flags:
@@ -67,17 +70,17 @@ def take_up(kept: Recovered, settings: Settings, flags: frozenset[str]) -> Held:
             developer = replace(developer, functions=present.developer.functions)
         if "schema" in flags:
             developer = replace(developer, response_formats=present.developer.response_formats)
-    if kept.elsewhere:
-        note = f"{note} Left out: {count(kept.elsewhere, 'message')} on other paths.".lstrip()
+    if recovered.elsewhere:
+        note = f"{note} Left out: {count(recovered.elsewhere, 'message')} on other paths.".lstrip()
     conversation = Conversation(system, developer)
     Record(None, model, conversation).resume(session)
-    return Held(conversation, model, kept.sampled, note, kept.damage)
+    return Inspection(conversation, model, recovered.sampled, note, recovered.damage)
 
 
-def _begun(settings: Settings) -> Conversation:
-    """A conversation as the settings begin it, told of all tools there are; raises AgentError."""
+def _new_conversation(settings: Settings) -> Conversation:
+    """An empty conversation under `settings`, with all its tools; raises AgentError."""
 
-    async def begun() -> Conversation:
+    async def conversation() -> Conversation:
         session = open_session(settings, Nobody())
         try:
             async for event in session.equip():
@@ -87,4 +90,4 @@ def _begun(settings: Settings) -> Conversation:
         finally:
             await session.runtime.close()
 
-    return asyncio.run(begun())
+    return asyncio.run(conversation())

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from gptoss_tui.agent.reasoning import LABEL
-from gptoss_tui.settings import Reasoning as Setting
+from gptoss_tui.settings import Reasoning
 from gptoss_tui.tui.widgets.plain_text import PlainText
 
 
@@ -24,7 +24,7 @@ class View(StrEnum):
     FULL = "full"
 
     @classmethod
-    def first(cls, setting: Setting) -> View | None:
+    def first(cls, setting: Reasoning) -> View | None:
         """The view to begin with; None when the reasoning is hidden, and there is nothing to open."""
         return {"folded": cls.LINE, "hidden": None, "raw": cls.FULL}[setting]
 
@@ -34,7 +34,7 @@ class View(StrEnum):
         return order[(order.index(self) + 1) % len(order)]
 
 
-class Reasoning(Vertical):
+class ReasoningPane(Vertical):
     """One stretch of reasoning. Nothing is drawn into the folded pane; opening it draws what was kept.
 
     Without a view the reasoning is hidden, and the pane tells that there is some, and how much.

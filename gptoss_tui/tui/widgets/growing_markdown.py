@@ -41,7 +41,7 @@ class _NumberedList(MarkdownOrderedList):
         self._blocks.clear()
 
 
-class Document(Markdown):
+class GrowingMarkdown(Markdown):
     """Some blocks. Always starts empty and is only appended to: seeding it would split open blocks."""
 
     BLOCKS = {  # noqa: RUF012 (as in the base)

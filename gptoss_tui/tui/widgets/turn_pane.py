@@ -20,13 +20,13 @@ from gptoss_tui.tui.widgets.go_on_prompt import GoOnPrompt
 from gptoss_tui.tui.widgets.json_prose import JsonProse
 from gptoss_tui.tui.widgets.notice import Notice, Severity
 from gptoss_tui.tui.widgets.prose import Prose
-from gptoss_tui.tui.widgets.reasoning import Reasoning, View
-from gptoss_tui.tui.widgets.tool_card import CallEvent, State, ToolCard
+from gptoss_tui.tui.widgets.reasoning_pane import ReasoningPane, View
+from gptoss_tui.tui.widgets.tool_card import CallEvent, CallState, ToolCard
 
-_PartT = TypeVar("_PartT", Reasoning, Prose)
+_PartT = TypeVar("_PartT", ReasoningPane, Prose)
 
 
-class Turn(Vertical):
+class TurnPane(Vertical):
     """The parts of one turn in the order in which they came.
 
     `receive` only takes note, so that a flood of events costs little; `flush` draws what is new, and is
@@ -48,9 +48,9 @@ class Turn(Vertical):
         self._effort = ""
         self._view = view
         self._cards_open = cards_open
-        self._part: Reasoning | Prose | None = None
+        self._part: ReasoningPane | Prose | None = None
         self._unmounted: list[Widget] = []
-        self._live: list[Reasoning | Prose | ToolCard] = []
+        self._live: list[ReasoningPane | Prose | ToolCard] = []
         self._cards: dict[str, ToolCard] = {}
         self._paused = False
         self._started = monotonic()
@@ -63,12 +63,12 @@ class Turn(Vertical):
             return "waiting for your answer"
         for card in self._cards.values():
             match card.state:
-                case State.ASKING:
+                case CallState.ASKING:
                     return "waiting for your approval"
-                case State.WRITING | State.RUNNING:
-                    return f"{'calling' if card.state is State.WRITING else 'running'} {card.recipient}"
+                case CallState.WRITING | CallState.RUNNING:
+                    return f"{'calling' if card.state is CallState.WRITING else 'running'} {card.recipient}"
         match self._part:
-            case Reasoning():
+            case ReasoningPane():
                 return "thinking"
             case Prose():
                 return "writing"
@@ -168,7 +168,7 @@ class Turn(Vertical):
     def show_reasoning(self, view: View | None) -> None:
         """Fold or open the reasoning, also what is still to come."""
         self._view = view
-        for reasoning in self.query(Reasoning):
+        for reasoning in self.query(ReasoningPane):
             reasoning.show(view)
 
     def open_cards(self, opened: bool) -> None:
@@ -178,7 +178,7 @@ class Turn(Vertical):
             card.open(opened)
 
     def _think(self, event: events.ReasoningDelta | events.ReasoningProgress | events.FilterFailed) -> None:
-        pane = self._part if isinstance(self._part, Reasoning) else self._begin(Reasoning(self._view))
+        pane = self._part if isinstance(self._part, ReasoningPane) else self._begin(ReasoningPane(self._view))
         match event:
             case events.ReasoningDelta(delta=delta):
                 pane.write(printable(delta))
@@ -200,11 +200,11 @@ class Turn(Vertical):
         return part
 
     def _end_part(self) -> None:
-        if isinstance(self._part, Reasoning):
+        if isinstance(self._part, ReasoningPane):
             self._part.end()
         self._part = None
 
-    def _add(self, part: Reasoning | Prose | ToolCard) -> None:
+    def _add(self, part: ReasoningPane | Prose | ToolCard) -> None:
         self._live.append(part)
         self._unmounted.append(part)
 
