@@ -20,7 +20,7 @@ from typing import Literal
 
 from .header import ROLE, Header, Part, Repair, read_header
 from .message import Channel, Message, Role
-from .vocabulary import ControlTokens, Decoder
+from .vocabulary import ControlTokens, Detokenizer
 
 HEADER_BUDGET = 200
 """Tokens after which a header without `<|message|>` is taken for text."""
@@ -80,7 +80,7 @@ class Parser:
 
     def __init__(
         self,
-        tokenizer: Decoder,
+        tokenizer: Detokenizer,
         *,
         recipients: frozenset[str] | None = None,
         channel: Channel | None = None,

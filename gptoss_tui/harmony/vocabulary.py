@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class Decoder(Protocol):
+class Detokenizer(Protocol):
     """Token ids to bytes, and the ids of the control tokens."""
 
     @property
@@ -20,8 +20,8 @@ class Decoder(Protocol):
         """The bytes of one token; raises KeyError for an unknown id."""
 
 
-class Tokenizer(Decoder, Protocol):
-    """A Decoder that encodes ordinary text as well."""
+class Tokenizer(Detokenizer, Protocol):
+    """A Detokenizer that encodes ordinary text as well."""
 
     def encode_ordinary(self, text: str, /) -> list[int]:
         """Token ids of `text`, in which control tokens have no meaning."""
@@ -41,7 +41,7 @@ class ControlTokens:
     end_of_text: int
 
     @classmethod
-    def of(cls, tokenizer: Decoder) -> ControlTokens:
+    def of(cls, tokenizer: Detokenizer) -> ControlTokens:
         """Look the control tokens up by name; raises KeyError if one is missing."""
         names = ("start", "end", "message", "channel", "constrain", "call", "return", "endoftext")
         return cls(*(tokenizer.encode_single_token(f"<|{name}|>") for name in names))

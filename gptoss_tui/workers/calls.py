@@ -24,7 +24,7 @@ class Calls:
         self._listener: asyncio.Task[None] | None = None
         self._fate: str | None = None
 
-    def call(self, message: Any) -> Call:
+    def call(self, message: Any) -> OpenCall:
         """Ask for something; raises ChildError when the child has ended."""
         if self._fate is not None:
             raise ChildError(self._fate)
@@ -34,7 +34,7 @@ class Calls:
         number = next(self._numbers)
         answers = self._open[number] = asyncio.Queue()
         self._child.write(self._wire.encode(number, message))
-        return Call(self, number, answers)
+        return OpenCall(self, number, answers)
 
     async def ask(self, message: Any) -> Any:
         """The only answer to a message; raises ChildError."""
@@ -69,7 +69,7 @@ class Calls:
             answers.put_nowait(ChildError(self._fate))
 
 
-class Call:
+class OpenCall:
     """One call that is open."""
 
     def __init__(self, calls: Calls, number: int, answers: asyncio.Queue[Any]) -> None:
