@@ -13,7 +13,7 @@ from ..harmony.message import Channel, Message
 from ..harmony.parse import Closed, Opened, Parser, Piece, Text
 from ..harmony.vocabulary import ControlTokens
 from ..model.constraint import Constraint
-from ..model.engine import Engine, Finished, Generation, Item, Prefill, Request, Sampling, Token
+from ..model.engine import Engine, Finished, Generation, Item, PrefillProgress, Request, Sampling, Token
 from .repetition import REASONING, SPEECH, LoopDetector
 
 
@@ -107,7 +107,7 @@ class Sample:
 
     def _read(self, item: Item, parser: Parser) -> list[Event]:
         match item:
-            case Prefill(done, total, cached):
+            case PrefillProgress(done, total, cached):
                 self.cached_tokens = cached
                 return [events.Prefill(done, total, cached)]
             case Token(token):

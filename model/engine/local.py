@@ -23,7 +23,7 @@ from gptoss_tui.model.engine.engine import (
     Loading,
     Request,
 )
-from gptoss_tui.model.engine.wire import WIRE, Cancel, Failed, Load
+from gptoss_tui.model.engine.wire import WIRE, CallFailed, Cancel, Load
 from gptoss_tui.model.errors import EngineError
 from gptoss_tui.model.sampling import check
 from gptoss_tui.workers.calls import Calls, OpenCall
@@ -174,6 +174,6 @@ class LocalEngine:
             answer = await call.answer()
         except ChildError as error:
             raise EngineDied(str(error)) from error
-        if isinstance(answer, Failed):
+        if isinstance(answer, CallFailed):
             raise EngineError(answer.message)
         return answer
