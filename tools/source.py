@@ -14,7 +14,7 @@ class SourceError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedSource:
     """The tools of a source, and a sentence for the person about each that it could not give."""
 
     tools: Sequence[Tool]
@@ -30,7 +30,7 @@ class Source(ABC):
     origin: str
 
     @abstractmethod
-    async def open(self) -> Opened:
+    async def open(self) -> OpenedSource:
         """Find out what there is, within a bounded time; raises SourceError. Cancelling it gives it up.
 
         May be called again after `close`, and then reads everything anew.

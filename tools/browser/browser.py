@@ -12,8 +12,8 @@ from .arguments import UsageError
 from .backend import BackendError, Document, Fetch, Hit, Search
 from .characters import one_line
 from .page import Link, Page, without_links, wrapped
+from .page_view import PageView
 from .reader import ReadError, read
-from .shown import Shown
 from .viewport import Measure, estimate, view
 
 HITS = 20
@@ -111,7 +111,7 @@ class Browser:
         """Of the addresses that can be opened."""
         return self._fetch.schemes
 
-    def recall(self, past: Shown) -> None:
+    def recall(self, past: PageView) -> None:
         """Take up a page that was shown before: its cursor stays its own, new ones are counted from there.
 
         What it said is fetched again when the model comes back to it; results are not.

@@ -15,7 +15,7 @@ from .arguments import UsageError, parse
 from .backend import BackendError, Fetch, Search
 from .browser import Browser, written
 from .characters import one_line
-from .shown import shown
+from .page_view import read_view
 from .viewport import Measure, estimate
 
 # As openai-harmony 0.0.8 describes them to the model (ToolNamespaceConfig.browser).
@@ -75,7 +75,7 @@ class BrowserTool(Tool):
         """Trust the addresses that the person writes, and go on from the pages of an old conversation."""
         if author == "user":
             self.browser.trust(text)
-        elif author.removeprefix("functions.") == self.name and (past := shown(author, text)) is not None:
+        elif author.removeprefix("functions.") == self.name and (past := read_view(author, text)) is not None:
             self.browser.recall(past)
 
     async def close(self) -> None:

@@ -31,7 +31,7 @@ from .complaints import Complaints
 from .listing import Listed, list_tools
 from .result import as_text
 from .sieve import Sieve
-from .stdio import Program
+from .stdio import ServerProgram
 from .validate import check
 
 MOST_MEMORY = 4 << 30
@@ -54,7 +54,7 @@ class Host:
         self._config = config
         self._answer = answer
         self._complaints = Complaints()
-        self._program = Program(config, self._complaints) if config["command"] else None
+        self._program = ServerProgram(config, self._complaints) if config["command"] else None
         self._status: int | None = None
         self._sieve = Sieve(lambda: self._version)
         self._version = ""
