@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gptoss_tui.tools.arguments import ArgumentsError
 from gptoss_tui.tools.browser import BackendError, Browser, Document, Hit
-from gptoss_tui.tools.browser.arguments import UsageError
 from gptoss_tui.tools.browser.characters import one_line
 from gptoss_tui.tools.browser.citations import Citation, Mark, Marks, ShownPages, Unverified, split
 from gptoss_tui.tools.browser.page import Link, Page
@@ -178,7 +178,7 @@ def test_no_question_makes_results_look_like_a_page(question: str) -> None:
     browser = Browser(Pretender(), Pretender())
     try:
         text = asyncio.run(browser.search(question))
-    except UsageError:
+    except ArgumentsError:
         return
     read = read_view("browser.search", text)
     assert read is not None
