@@ -1,4 +1,4 @@
-"""What rendering and parsing need of a tokenizer; `tiktoken.Encoding` has it all."""
+"""The part of a tokenizer that rendering and parsing use; `tiktoken.Encoding` has all of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Detokenizer(Protocol):
         """One more than the highest token id."""
 
     def encode_single_token(self, text_or_bytes: str | bytes, /) -> int:
-        """The id of one token given by its text; raises KeyError when there is none."""
+        """The id of the token with that text; raises KeyError if there is none."""
 
     def decode_single_token_bytes(self, token: int, /) -> bytes:
         """The bytes of one token; raises KeyError for an unknown id."""
