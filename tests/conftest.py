@@ -29,7 +29,7 @@ from gptoss_tui.model.engine import (
     Generation,
     Item,
     Loading,
-    Prefill,
+    PrefillProgress,
     Request,
     Token,
 )
@@ -179,7 +179,7 @@ class ScriptedEngine:
         self.constraints.append(request.constraint)
         self.prompts.append(self.tokenizer.decode(list(request.prompt_ids)))
         self.seeds.append(request.sampling.seed)
-        yield Prefill(len(request.prompt_ids), len(request.prompt_ids), 0)
+        yield PrefillProgress(len(request.prompt_ids), len(request.prompt_ids), 0)
         alive, death, _ = self.scripts.pop(0).partition("DIE")
         for count, token in enumerate(self.tokenizer.encode(alive, allowed_special="all"), 1):
             await asyncio.sleep(self.pause)

@@ -55,7 +55,7 @@ class _SinkAttention(torch.autograd.Function):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LayoutPart:
     """The prefixes of a batch, or a block of its dialogues, for one kind of layer.
 
     `rows` [n, T] is its shape, `group` [n] says which prefix each row follows (None: it is the prefixes).
@@ -79,7 +79,7 @@ class Layout:
     sin: Tensor
     places: Tensor
     padded: int
-    parts: list[Part]
+    parts: list[LayoutPart]
     reach: int | None
 
 
@@ -107,7 +107,7 @@ def layouts(batch: Batch, cos: Tensor, sin: Tensor, reach: int) -> tuple[Layout,
             else:
                 past = batch.prefix_seen[group]
             masks = _full_masks(past, own) if reach is None else [_window_mask(past, own, reach)]
-            parts.append(Part(rows, group, masks))
+            parts.append(LayoutPart(rows, group, masks))
         cos, sin = (table[positions][:, None] for table in tables)
         return Layout(cos, sin, batch.places, len(in_order), parts, reach)
 

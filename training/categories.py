@@ -10,8 +10,8 @@ from gptoss_tui.harmony.message import DeveloperPrompt, Effort
 
 from .dialogues import (
     Dialogue,
+    DialogueTurn,
     Setting,
-    Turn,
     arithmetic,
     browsing,
     called,
@@ -44,14 +44,16 @@ def _free(setting: Setting) -> bool:
     return not setting.developer.response_formats
 
 
-def _one(rng: random.Random, setting: Setting, skill: Skill, wanted: Callable[[Turn], bool]) -> Dialogue:
+def _one(
+    rng: random.Random, setting: Setting, skill: Skill, wanted: Callable[[DialogueTurn], bool]
+) -> Dialogue:
     """One turn of the skill, drawn again until it is of the wanted variant."""
     while not wanted(turn := skill(setting.scene(rng, held_out=True, unseen=UNSEEN))):
         pass
     return Dialogue(setting, (turn,))
 
 
-def _of(*variants: str) -> Callable[[Turn], bool]:
+def _of(*variants: str) -> Callable[[DialogueTurn], bool]:
     return lambda turn: turn.skill in variants
 
 
@@ -204,4 +206,6 @@ def plain_sum(rng: random.Random) -> Dialogue:
             break
     typed = rng.choice((code, code, f"{a}{symbol}{b}", f"{a} {word} {b}"))
     user = rng.choice(arithmetic.LEADS).replace("{e}", typed)
-    return Dialogue(setting, (Turn("plain sums", user, (answer(f"{code} = {arithmetic.evaluate(code)}"),)),))
+    return Dialogue(
+        setting, (DialogueTurn("plain sums", user, (answer(f"{code} = {arithmetic.evaluate(code)}"),)),)
+    )

@@ -13,7 +13,7 @@ from torch import Tensor
 from gptoss_tui.kernels.mxfp4 import decode, encode
 from gptoss_tui.model.checkpoint.hub import CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS
 
-from .network import Attention, DemoNetwork, Experts, Shape
+from .network import Attention, DemoNetwork, Experts, NetworkShape
 from .vocabulary import control_id
 
 SHARPNESS = 1.5
@@ -36,7 +36,7 @@ def copy_tokenizer(source: Path, target: Path) -> None:
         (target / name).write_bytes((source / name).read_bytes())
 
 
-def write_config(folder: Path, shape: Shape) -> None:
+def write_config(folder: Path, shape: NetworkShape) -> None:
     """The configuration and the one of generation, with the keys of the released checkpoints."""
     pad, end = control_id("endoftext"), control_id("return")
     config: dict[str, Any] = {

@@ -28,7 +28,7 @@ from .flash import Packed, attend_packed, packed
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class NetworkShape:
     """The demo model's dimensions; what is not listed is as in gpt-oss."""
 
     vocabulary: int = 2816
@@ -63,7 +63,7 @@ class _Quantised(torch.autograd.Function):
         return grad
 
 
-def rope_tables(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
+def rope_tables(shape: NetworkShape, length: int) -> tuple[Tensor, Tensor]:
     """cos and sin [length, head_dim / 2] of YaRN without rounded bounds, times its concentration."""
     rope = Rope(
         shape.rope_theta,
@@ -78,7 +78,7 @@ def rope_tables(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _tables_on(device: torch.device, shape: Shape, length: int) -> tuple[Tensor, Tensor]:
+def _tables_on(device: torch.device, shape: NetworkShape, length: int) -> tuple[Tensor, Tensor]:
     cos, sin = rope_tables(shape, length)
     return cos.to(device), sin.to(device)
 
@@ -103,7 +103,7 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     """Grouped-query attention with a sink per head."""
 
-    def __init__(self, shape: Shape, *, sliding: bool) -> None:
+    def __init__(self, shape: NetworkShape, *, sliding: bool) -> None:
         super().__init__()
         self.shape, self.sliding = shape, sliding
         self.norm = RMSNorm(shape.hidden, shape.norm_eps)
@@ -144,7 +144,7 @@ class _Reorder(torch.autograd.Function):
         return grad[back], None, None
 
 
-def _swiglu(gate: Tensor, up: Tensor, shape: Shape) -> Tensor:
+def _swiglu(gate: Tensor, up: Tensor, shape: NetworkShape) -> Tensor:
     """The clamped SwiGLU."""
     gate = gate.clamp(max=shape.swiglu_limit)
     up = up.clamp(-shape.swiglu_limit, shape.swiglu_limit)
@@ -154,7 +154,7 @@ def _swiglu(gate: Tensor, up: Tensor, shape: Shape) -> Tensor:
 class Experts(nn.Module):
     """Mixture of experts: top-k of the router's logits, then softmax over those."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         self.shape = shape
         self.norm = RMSNorm(shape.hidden, shape.norm_eps)
@@ -203,7 +203,7 @@ def _each(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 class DemoNetwork(nn.Module):
     """The whole network; called with a batch it gives the logits of the predicted tokens."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         self.shape = shape
         self.embedding = nn.Parameter(torch.randn(shape.vocabulary, shape.hidden) * 0.5)

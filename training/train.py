@@ -38,7 +38,7 @@ from gptoss_tui.model.demo import checkpoint_path
 from .examples import SPAN_START, Batch, batches
 from .export import copy_tokenizer, read_weights, write_checkpoint, write_config
 from .initialisation import initialise
-from .network import DemoNetwork, Shape
+from .network import DemoNetwork, NetworkShape
 from .optimiser import optimisers
 from .vocabulary import load_encoding, train_tokenizer
 
@@ -105,7 +105,7 @@ class Run:
         folder: Path,
         seed: int,
         schedule: Schedule,
-        shape: Shape,
+        shape: NetworkShape,
         device: str = "cpu",
         start: Path | None = None,
     ) -> None:
@@ -333,7 +333,7 @@ def main() -> None:
     begun = (arguments.run / TOKENIZER).exists()
     if arguments.start and not begun:
         had = checkpoint_at(arguments.start).config.vocab_size
-        has = Shape().vocabulary
+        has = NetworkShape().vocabulary
         if had != has:
             parser.error(
                 f"{arguments.start} has {had:,} tokens, the network {has:,}: it has to be trained anew"
@@ -345,7 +345,7 @@ def main() -> None:
         arguments.run,
         arguments.seed,
         schedule,
-        Shape(),
+        NetworkShape(),
         arguments.device,
         start=arguments.start,
     )

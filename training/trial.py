@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gptoss_tui.agent.options import Options
 from gptoss_tui.agent.renderer import Renderer
-from gptoss_tui.agent.turn import Turn as ProductTurn
+from gptoss_tui.agent.turn import Turn
 from gptoss_tui.calls.toolbox import Toolbox
 from gptoss_tui.events.events import Event
 from gptoss_tui.harmony.message import Channel, Conversation, Effort, Function, Message, ResponseFormat, Role
@@ -26,11 +26,11 @@ from gptoss_tui.tools.browser.citations import Citation, Mark, ShownPages, split
 from gptoss_tui.tools.browser.folder import Folder
 from gptoss_tui.tools.python import PythonTool
 
-from .dialogues import Dialogue, Turn
+from .dialogues import Dialogue, DialogueTurn
 from .dialogues.phrasing import plain
 
 
-class Unconstrained(ProductTurn):
+class Unconstrained(Turn):
     """A turn whose answer is not held to the response format: what the model can do by itself."""
 
     @property
@@ -39,10 +39,10 @@ class Unconstrained(ProductTurn):
         return None
 
 
-class Declared(Tool):
+class ScriptedFunction(Tool):
     """A function of the developer message: what it gives back for the arguments that the dialogue wants."""
 
-    def __init__(self, function: Function, turns: tuple[Turn, ...]) -> None:
+    def __init__(self, function: Function, turns: tuple[DialogueTurn, ...]) -> None:
         self.name = f"functions.{function.name}"
         self.description = function.description
         self.parameters = function.parameters
@@ -114,7 +114,7 @@ class Trial:
             tools: list[Tool] = []
             if dialogue.setting.system.python:
                 tools.append(self._python)
-            tools += [Declared(one.function, dialogue.turns) for one in dialogue.setting.functions]
+            tools += [ScriptedFunction(one.function, dialogue.turns) for one in dialogue.setting.functions]
             if dialogue.setting.system.browser:
                 tools += _browser(Path(scratch), dialogue)
             return await self._play(dialogue, tools)
@@ -160,7 +160,7 @@ def _browser(folder: Path, dialogue: Dialogue) -> list[Tool]:
     return list(browser_tools(place, place))
 
 
-def _is_right(wanted: Turn, said: list[Message]) -> bool:
+def _is_right(wanted: DialogueTurn, said: list[Message]) -> bool:
     last = said[-1] if said else None
     if last is None or last.role is not Role.ASSISTANT or last.channel is not Channel.FINAL:
         return False
@@ -174,7 +174,7 @@ def _is_right(wanted: Turn, said: list[Message]) -> bool:
     return last.text.strip() == wanted.final.strip()
 
 
-def _cites(wanted: Turn, said: list[Message]) -> bool:
+def _cites(wanted: DialogueTurn, said: list[Message]) -> bool:
     """Whether the answer quotes the wanted line, and its one citation resolves to that line."""
     text = said[-1].text
     pages = ShownPages()

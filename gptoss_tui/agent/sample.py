@@ -15,7 +15,7 @@ from ..harmony.header import Repair
 from ..harmony.message import Channel, Message
 from ..harmony.parse import Closed, Opened, Parser, Piece, Text
 from ..harmony.vocabulary import ControlTokens
-from ..model.engine import Engine, Finished, Generation, Prefill, Request, Token
+from ..model.engine import Engine, Finished, Generation, PrefillProgress, Request, Token
 from .repetition import REASONING, SPEECH, LoopDetector
 
 
@@ -110,9 +110,9 @@ class Sample:
             if (event := self._event(piece)) is not None:
                 await emit(event)
 
-    async def _note(self, item: Prefill | Finished, parser: Parser, emit: Sink) -> None:
+    async def _note(self, item: PrefillProgress | Finished, parser: Parser, emit: Sink) -> None:
         match item:
-            case Prefill(done, total, cached):
+            case PrefillProgress(done, total, cached):
                 self.cached_tokens = cached
                 await emit(events.Prefill(done, total, cached))
             case Finished(reason, prefill_s, decode_s):

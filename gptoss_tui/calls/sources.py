@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from ..events.events import ToolsNotice, ToolsStarting
 from ..events.stream import Sink
 from ..harmony.typescript import typescript
-from ..tools import Opened, Source, SourceError, Tool
+from ..tools import OpenedSource, Source, SourceError, Tool
 
 LONGEST_TOOL = 24_000
 """Characters that the model is told of one tool; one with more is left out."""
@@ -30,7 +30,7 @@ class Sources:
     def __init__(self, sources: Sequence[Source], taken: Iterable[str]) -> None:
         self.sources = sources
         self._taken = frozenset(taken)
-        self._opening: dict[Source, asyncio.Task[Opened]] = {}
+        self._opening: dict[Source, asyncio.Task[OpenedSource]] = {}
         self._untold: list[ToolsNotice] = []
         self._told: dict[ToolsNotice, None] = {}  # in order
 
@@ -111,14 +111,14 @@ class Sources:
         await asyncio.gather(*opening.values(), return_exceptions=True)
         await asyncio.gather(*(source.close() for source in opening), return_exceptions=True)
 
-    async def _open(self, source: Source) -> Opened:
+    async def _open(self, source: Source) -> OpenedSource:
         """Open one; whatever goes wrong becomes a notice."""
         try:
             opened = await source.open()
         except SourceError as error:
-            opened = Opened((), (str(error),))
+            opened = OpenedSource((), (str(error),))
         except Exception as error:  # a mistake of ours in one source is no reason to lose the others
-            opened = Opened((), (f"{source.origin} cannot be used: {type(error).__name__}: {error}",))
+            opened = OpenedSource((), (f"{source.origin} cannot be used: {type(error).__name__}: {error}",))
         for message in opened.notices:
             self._say(ToolsNotice(source.origin, message))
         return opened

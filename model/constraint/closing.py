@@ -25,7 +25,7 @@ _OUTSIDE = b'}]ntf0123456789"-.e[{:,'
 _INSIDE = b'"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@.:/-_'
 
 
-class Document:
+class PartialDocument:
     """The bytes of a JSON document so far, beside the grammar that it follows."""
 
     def __init__(self, grammar: str) -> None:
@@ -34,9 +34,9 @@ class Document:
         self._matcher = LLMatcher(_byte_tokenizer(), grammar, log_level=0)
         self._place = _Place()
 
-    def copy(self) -> Document:
+    def copy(self) -> PartialDocument:
         """The same document, to go another way."""
-        other = object.__new__(Document)
+        other = object.__new__(PartialDocument)
         other._matcher, other._place = self._matcher.deep_copy(), self._place.copy()
         return other
 

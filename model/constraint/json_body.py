@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gptoss_tui.model.constraint.closing import Document
+from gptoss_tui.model.constraint.closing import PartialDocument
 from gptoss_tui.model.constraint.schema import grammar
 from gptoss_tui.model.constraint.vocabulary import Vocabulary
 
@@ -56,7 +56,7 @@ class JsonBody:
         self._vocabulary = vocabulary
         rules = grammar(schema)
         self._matcher: LLMatcher = LLMatcher(vocabulary.for_matching(), rules, log_level=0)
-        self._document = Document(rules)
+        self._document = PartialDocument(rules)
         if reason := self._matcher.get_error() or self._document.error:
             raise ValueError(reason.partition("\n")[0])
         self._ending: list[int] | None = None

@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from gptoss_tui.model.constraint.closing import Document
+from gptoss_tui.model.constraint.closing import PartialDocument
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
@@ -90,7 +90,7 @@ def unsupported(schema: Mapping[str, Any]) -> list[str]:
     reason = _refusal(schema)
     if "oneOf" in reason:
         return [f"`oneOf` at {place} (its branches may overlap)" for place in _overlapping(schema)]
-    if not reason and Document(grammar(json.dumps(schema))).is_endless:
+    if not reason and PartialDocument(grammar(json.dumps(schema))).is_endless:
         reason = "no document that fits it ever ends"
     return [f"the schema: {reason}"] if reason else []
 
@@ -136,7 +136,7 @@ def _leaking_bound(values: Mapping[str, Any]) -> str:
     least = bounds.get("exclusiveMinimum")
     if len(bounds) < 2 or least is None or isinstance(least, bool):
         return ""
-    document = Document(grammar(json.dumps({"type": "number"} | bounds)))
+    document = PartialDocument(grammar(json.dumps({"type": "number"} | bounds)))
     written = format(Decimal(str(least)).normalize(), "f")
     return (
         written if not document.error and document.follow(written.encode()) and document.is_complete else ""

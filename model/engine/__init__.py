@@ -12,7 +12,7 @@ from gptoss_tui.model.engine.engine import (
     Generation,
     Item,
     Loading,
-    Prefill,
+    PrefillProgress,
     Request,
     Token,
 )
@@ -30,7 +30,7 @@ __all__ = [
     "Generation",
     "Item",
     "Loading",
-    "Prefill",
+    "PrefillProgress",
     "Request",
     "Sampling",
     "Token",

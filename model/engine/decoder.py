@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gptoss_tui.model.constraint.automaton import Automaton
-from gptoss_tui.model.engine.engine import Detail, Finished, Item, Prefill, Request, Token
+from gptoss_tui.model.engine.engine import Detail, Finished, Item, PrefillProgress, Request, Token
 from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
 from gptoss_tui.model.errors import EngineError
 from gptoss_tui.model.sampling import Sampler
@@ -91,7 +91,7 @@ class Decoder:
 
     def _read(
         self, prompt: Sequence[int], cancelled: Callable[[], bool], fired: Tensor | None
-    ) -> Generator[Prefill, None, Tensor | None]:
+    ) -> Generator[PrefillProgress, None, Tensor | None]:
         """Read what is new in `prompt`; returns the stream [1, hidden] after it, or None if cancelled.
 
         Cancelled between two layers: a chunk of a long prompt may take many seconds on a CPU, a layer of it
@@ -106,18 +106,18 @@ class Decoder:
 
         total = len(prompt)
         done = cached = self._prefix.rewind(prompt)
-        yield Prefill(done, total, cached)
+        yield PrefillProgress(done, total, cached)
         try:
             while done < total - 1:
                 end = min(_chunk_end(done), total - 1)
                 self._prefix.read(prompt[done:end], leave_if_cancelled)
                 done = end
-                yield Prefill(done, total, cached)
+                yield PrefillProgress(done, total, cached)
             self._prefix.mark()
             stream = self._prefix.read(prompt[-1:], leave_if_cancelled, fired)
         except Cancelled:
             return None
-        yield Prefill(total, total, cached)
+        yield PrefillProgress(total, total, cached)
         return stream
 
     def _write(

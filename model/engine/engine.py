@@ -45,7 +45,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Prefill:
+class PrefillProgress:
     """Progress through the prompt, in tokens; `cached` of them were remembered from before."""
 
     done: int
@@ -76,14 +76,15 @@ class Finished:
     decode_s: float
 
 
-Item = Prefill | Token | Finished
+Item = PrefillProgress | Token | Finished
 
 
 class Generation:
-    """One request under way: Prefill items, then Tokens, then one Finished. It begins when it is first read.
+    """One request under way: PrefillProgress items, then Tokens, then one Finished.
 
-    `cancel` ends it within one token, and it is still read to its Finished("cancelled"). Closing it, or
-    cancelling the task that reads it, ends it too, and nothing more is told. Neither touches another one.
+    It begins when it is first read. `cancel` ends it within one token, and the reader still gets
+    Finished("cancelled"). Closing it, or cancelling the task that reads it, ends it without a further item.
+    No other generation is affected.
     """
 
     def __init__(self, run: Callable[[asyncio.Future[None]], AsyncGenerator[Item, None]]) -> None:

@@ -23,10 +23,10 @@ from gptoss_tui.model.engine.engine import (
     Loading,
     Request,
 )
-from gptoss_tui.model.engine.wire import WIRE, Cancel, Failed, Load
+from gptoss_tui.model.engine.wire import WIRE, CallFailed, Cancel, Load
 from gptoss_tui.model.errors import EngineError
 from gptoss_tui.model.sampling import check
-from gptoss_tui.workers.calls import Call, Calls
+from gptoss_tui.workers.calls import Calls, OpenCall
 from gptoss_tui.workers.child import Child, ChildError
 from gptoss_tui.workers.log import log_path
 
@@ -62,7 +62,7 @@ class LocalEngine:
         self._calls: Calls | None = None
         self._info: EngineInfo | None = None
         self._loaded = False
-        self._load_call: Call | None = None
+        self._load_call: OpenCall | None = None
         self._loading = asyncio.Lock()
 
     @property
@@ -160,7 +160,7 @@ class LocalEngine:
         self._calls = Calls(self._worker, WIRE)
         self._loaded, self._load_call = False, None
 
-    def _call(self, command: Load | Request) -> Call:
+    def _call(self, command: Load | Request) -> OpenCall:
         """Hand over a command. Raises EngineDied when the worker has ended."""
         assert self._calls is not None
         try:
@@ -168,12 +168,12 @@ class LocalEngine:
         except ChildError as error:
             raise EngineDied(str(error)) from error
 
-    async def _answer(self, call: Call) -> Any:
+    async def _answer(self, call: OpenCall) -> Any:
         """The next answer to `call`. Raises EngineError for a failure, EngineDied for the worker's end."""
         try:
             answer = await call.answer()
         except ChildError as error:
             raise EngineDied(str(error)) from error
-        if isinstance(answer, Failed):
+        if isinstance(answer, CallFailed):
             raise EngineError(answer.message)
         return answer

@@ -10,7 +10,7 @@ from gptoss_tui.model.engine.engine import (
     EngineInfo,
     Finished,
     Loading,
-    Prefill,
+    PrefillProgress,
     Request,
     Token,
 )
@@ -20,7 +20,7 @@ from gptoss_tui.workers.wire import Wire
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load a checkpoint: Loading items, then EngineInfo or Failed."""
+    """Load a checkpoint: Loading items, then EngineInfo or CallFailed."""
 
     checkpoint: str
     name: str
@@ -35,18 +35,18 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class CallFailed:
     """The call could not be done; `message` is for a person. The worker is still usable."""
 
     message: str
 
 
 Command = Load | Request | Cancel
-"""A Request is answered with Prefill and Token items, then Finished or Failed."""
+"""A Request is answered with PrefillProgress and Token items, then Finished or CallFailed."""
 
-Answer = Loading | EngineInfo | Prefill | Token | Finished | Failed
+Answer = Loading | EngineInfo | PrefillProgress | Token | Finished | CallFailed
 
 WIRE = Wire(
     *(Load, Request, Cancel, Sampling, Constraint, State, Edge),
-    *(Loading, EngineInfo, Abilities, Prefill, Token, Finished, Failed),
+    *(Loading, EngineInfo, Abilities, PrefillProgress, Token, Finished, CallFailed),
 )

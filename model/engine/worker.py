@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gptoss_tui.model.checkpoint import Checkpoint, checkpoint_at
 from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine.engine import Abilities, EngineInfo, Finished, Loading, Request
-from gptoss_tui.model.engine.wire import WIRE, Answer, Cancel, Command, Failed, Load
+from gptoss_tui.model.engine.wire import WIRE, Answer, CallFailed, Cancel, Command, Load
 from gptoss_tui.model.errors import CheckpointError, EngineError
 from gptoss_tui.workers.parent import Parent
 
@@ -72,14 +72,14 @@ class Worker:
                 case Request():
                     self._generate(call, command)
         except (CheckpointError, EngineError) as error:
-            self._answer(call, Failed(str(error)))
+            self._answer(call, CallFailed(str(error)))
         except Exception as error:
             from gptoss_tui.model.engine.faults import explain, is_fatal
 
             if is_fatal(error):
                 raise
             traceback.print_exc()
-            self._answer(call, Failed(explain(error, self._device)))
+            self._answer(call, CallFailed(explain(error, self._device)))
 
     def _load(self, call: int, command: Load) -> None:
         started = monotonic()

@@ -27,7 +27,7 @@ from gptoss_tui.events.events import (
 )
 from gptoss_tui.events.stream import stream
 from gptoss_tui.permissions.question import Approval
-from gptoss_tui.tools import Opened, Reach, Source, SourceError, Tool
+from gptoss_tui.tools import OpenedSource, Reach, Source, SourceError, Tool
 from gptoss_tui.tools.functions import CallableTool, Functions
 from gptoss_tui.tools.mcp import read_servers
 
@@ -270,10 +270,10 @@ class Given(Source):
         self._tools = tools
         self._fault = fault
 
-    async def open(self) -> Opened:
+    async def open(self) -> OpenedSource:
         if self._fault:
             raise self._fault
-        return Opened(self._tools)
+        return OpenedSource(self._tools)
 
     async def close(self) -> None:
         pass

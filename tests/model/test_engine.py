@@ -25,7 +25,7 @@ from gptoss_tui.model.engine import (
     EngineError,
     Finished,
     Loading,
-    Prefill,
+    PrefillProgress,
     Request,
     Sampling,
     Token,
@@ -72,9 +72,9 @@ async def run(
     prompt: list[int] = PROMPT,
     sampling: Sampling = GREEDY,
     stop_ids: tuple[int, ...] = (),
-) -> tuple[list[Token], list[Prefill], Finished]:
+) -> tuple[list[Token], list[PrefillProgress], Finished]:
     items = [item async for item in engine.generate(Request(tuple(prompt), sampling, stop_ids))]
-    prefills = [item for item in items if isinstance(item, Prefill)]
+    prefills = [item for item in items if isinstance(item, PrefillProgress)]
     tokens = [item for item in items if isinstance(item, Token)]
     assert isinstance(items[-1], Finished)
     assert [*prefills, *tokens, items[-1]] == items
@@ -167,7 +167,7 @@ async def test_equal_seeds_give_equal_answers(engine: LocalEngine) -> None:
 async def test_what_was_read_before_is_not_read_again(engine: LocalEngine, checkpoint: Path) -> None:
     await run(engine, PROMPT)
     tokens, prefills, _ = await run(engine, PROMPT + LONG[:30])
-    assert prefills[0] == Prefill(39, 70, 39)
+    assert prefills[0] == PrefillProgress(39, 70, 39)
     network = load_model(checkpoint, dtype=torch.float32)
     assert tokens[0].id == int(network(torch.tensor(PROMPT + LONG[:30]))[-1].argmax())
 
@@ -177,7 +177,7 @@ async def test_cancel_while_reading(engine: LocalEngine) -> None:
     generation = engine.generate(Request(tuple(LONG), ENDLESS))
     async for item in generation:
         items.append(item)
-        if isinstance(item, Prefill) and item.done:
+        if isinstance(item, PrefillProgress) and item.done:
             generation.cancel()
     assert isinstance(items[-1], Finished)
     assert items[-1].reason == "cancelled"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.tools.sandbox import Confinement, Folder, Kind, bubblewrap, landlock, launch, probe
+from gptoss_tui.tools.sandbox import Confinement, Kind, SharedFolder, bubblewrap, landlock, launch, probe
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Until = Callable[[Callable[[], object]], Coroutine[Any, Any, None]]
@@ -50,7 +50,7 @@ async def test_probe_finds_a_sandbox_that_holds(rung: Confinement) -> None:
 async def test_probe_notices_a_hole(monkeypatch: pytest.MonkeyPatch, hole: list[str], noticed: str) -> None:
     tight = bubblewrap.command
 
-    def leaky(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> list[str]:
+    def leaky(program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path) -> list[str]:
         words = tight(program, folders, cwd)
         last = words.index("--chdir")
         return [*words[:last], *hole, *words[last:]]
@@ -67,7 +67,7 @@ async def test_probe_notices_a_hole(monkeypatch: pytest.MonkeyPatch, hole: list[
 async def test_probe_notices_that_there_is_no_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     tight = bubblewrap.command
 
-    def unfiltered(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> list[str]:
+    def unfiltered(program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path) -> list[str]:
         words = tight(program, folders, cwd)
         place = words.index("--seccomp")
         return [*words[:place], *words[place + 2 :]]
@@ -167,8 +167,8 @@ async def test_lent_folders_are_as_writable_as_they_were_lent(tmp_path: Path) ->
         "try: Path('/kept/new').write_text('x')\nexcept OSError as error: print(error.strerror)"
     )
     folders = [
-        Folder(tmp_path / "kept", Path("/kept")),
-        Folder(tmp_path / "open", Path("/open"), writable=True),
+        SharedFolder(tmp_path / "kept", Path("/kept")),
+        SharedFolder(tmp_path / "open", Path("/open"), writable=True),
     ]
     _, seen = await finish(source, "bubblewrap", folders=folders)
     assert seen.splitlines() == ["seen", "Read-only file system"]

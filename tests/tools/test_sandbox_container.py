@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gptoss_tui.tools.sandbox import Folder, container, limits, narrow, probe, seccomp
+from gptoss_tui.tools.sandbox import SharedFolder, container, limits, narrow, probe, seccomp
 from gptoss_tui.tools.sandbox.container import Container
 
 PROGRAM = [sys.executable, "-c", "pass"]
 FOLDERS = [
-    Folder(Path("/tmp/work"), Path("/mnt/data"), writable=True),
-    Folder(Path("/tmp/lib"), Path("/lib2")),
+    SharedFolder(Path("/tmp/work"), Path("/mnt/data"), writable=True),
+    SharedFolder(Path("/tmp/lib"), Path("/lib2")),
 ]
 
 

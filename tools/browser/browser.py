@@ -7,13 +7,13 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from ..arguments import ArgumentsError
 from . import address, hops
-from .arguments import UsageError
 from .backend import BackendError, Document, Fetch, Hit, Search
 from .characters import one_line
 from .page import Link, Page, without_links, wrapped
+from .page_view import PageView
 from .reader import ReadError, read
-from .shown import Shown
 from .viewport import Measure, estimate, view
 
 HITS = 20
@@ -29,7 +29,7 @@ NOTHING_FOUND = "No results were found."
 
 
 class Browser:
-    """One conversation's browser. Raises UsageError and BackendError, and is then as it was before.
+    """One conversation's browser. Raises ArgumentsError and BackendError, and is then as it was before.
 
     Each success takes the next cursor, counted from 0. Calls run one after the other.
     """
@@ -50,7 +50,7 @@ class Browser:
         async with self._turn:
             words = one_line(query, 1000)
             if not words:
-                raise UsageError("`query` is empty.")
+                raise ArgumentsError("`query` is empty.")
             try:
                 hits = await self._search.search(words, HITS)
             except BackendError as error:
@@ -99,11 +99,12 @@ class Browser:
             self._judged = None
             page = await self._page(cursor)
             if page.is_search or page.found_in is not None:
-                raise UsageError("`find` looks through opened pages, not through results. Open a page first.")
+                told = "`find` looks through opened pages, not through results. Open a page first."
+                raise ArgumentsError(told)
             if not pattern.strip():
-                raise UsageError("`pattern` is empty.")
+                raise ArgumentsError("`pattern` is empty.")
             if len(pattern) > LONGEST_PATTERN:
-                raise UsageError(f"`pattern` is longer than {LONGEST_PATTERN} characters.")
+                raise ArgumentsError(f"`pattern` is longer than {LONGEST_PATTERN} characters.")
             return await self._show(_matches(page, pattern))
 
     @property
@@ -111,7 +112,7 @@ class Browser:
         """Of the addresses that can be opened."""
         return self._fetch.schemes
 
-    def recall(self, past: Shown) -> None:
+    def recall(self, past: PageView) -> None:
         """Take up a page that was shown before: its cursor stays its own, new ones are counted from there.
 
         What it said is fetched again when the model comes back to it; results are not.
@@ -167,13 +168,13 @@ class Browser:
 
     async def _page(self, cursor: int) -> Page:
         if not self.pages:
-            raise UsageError("There are no pages yet: search first, or open a URL.")
+            raise ArgumentsError("There are no pages yet: search first, or open a URL.")
         if not -1 <= cursor < len(self.pages):
             cursors = f"[0 - {len(self.pages) - 1}]"
-            raise UsageError(f"Cursor `{cursor}` is out of range. Available cursors: {cursors}.")
+            raise ArgumentsError(f"Cursor `{cursor}` is out of range. Available cursors: {cursors}.")
         page = self.pages[cursor]
         if page.past and page.is_search:
-            raise UsageError(f"The results at cursor `{cursor}` are from long ago. Search again.")
+            raise ArgumentsError(f"The results at cursor `{cursor}` are from long ago. Search again.")
         if page.past:
             page = self.pages[cursor] = await self._fetched(page.url, source=False)
         return page
@@ -182,11 +183,11 @@ class Browser:
         if 0 <= link < len(page.links):
             return page.links[link]
         ids = f"Valid link ids: [0 - {len(page.links) - 1}]" if page.links else "It has no links"
-        raise UsageError(f"Invalid link id `{link}` on page `{one_line(page.title, 100)}`. {ids}.")
+        raise ArgumentsError(f"Invalid link id `{link}` on page `{one_line(page.title, 100)}`. {ids}.")
 
     async def _source(self, page: Page) -> Page:
         if page.is_search or page.found_in is not None:
-            raise UsageError("A page of results has no source.")
+            raise ArgumentsError("A page of results has no source.")
         return await self._fetched(page.url.removeprefix("view-source:"), source=True)
 
     async def _fetched(self, url: str, source: bool) -> Page:
@@ -206,7 +207,7 @@ class Browser:
     async def _show(self, page: Page, loc: int = 0, num_lines: int | None = None) -> str:
         if loc >= len(page.lines):
             last = len(page.lines) - 1
-            raise UsageError(f"Invalid location `{loc}`: the lines of this page are [0 - {last}].")
+            raise ArgumentsError(f"Invalid location `{loc}`: the lines of this page are [0 - {last}].")
         text = await view(page, len(self.pages), loc, num_lines, self._measure)
         self.pages.append(page)
         self._seen.update(address.canonical(link.url) for link in page.links)
@@ -215,11 +216,11 @@ class Browser:
 
 
 def written(link: str) -> str:
-    """The full address that the model means by `link`; raises UsageError where it can be none."""
+    """The full address that the model means by `link`; raises ArgumentsError where it can be none."""
     url = address.complete(link)
     if url is None:
         what = "the number of a link, shown as 【id†…】, or a full URL"
-        raise UsageError(f"`id` must be {what}, and `{one_line(link, 100)}` is neither.")
+        raise ArgumentsError(f"`id` must be {what}, and `{one_line(link, 100)}` is neither.")
     return url
 
 

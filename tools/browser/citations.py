@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from .page import without_links
-from .shown import Shown, shown
+from .page_view import PageView, read_view
 
 _MARK = re.compile(r"【(\d{1,9})†L(\d{1,9})(?:[-–]L?(\d{1,9}))?】")
 # A beginning of a mark at the end of what has come so far.
@@ -88,12 +88,12 @@ class ShownPages:
     """
 
     def __init__(self) -> None:
-        self._pages: dict[int, Shown] = {}
+        self._pages: dict[int, PageView] = {}
         self._lines: dict[str, dict[int, str]] = {}  # by address: what all views of a page show together
 
     def read(self, name: str, output: str) -> None:
         """Take note of what the tool `name` gave back; of tools other than the browser, nothing."""
-        page = shown(name, output)
+        page = read_view(name, output)
         if page is not None:
             self._pages[page.cursor] = page
             self._lines.setdefault(page.url or str(page.cursor), {}).update(page.lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import json
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping
@@ -9,13 +11,14 @@ from typing import Any
 
 from ...kinds import Kind, address_pattern
 from ...kinds.address import AddressError, read
+from ..arguments import ArgumentsError
 from ..tool import Output, Reach, Risk, Tool
 from . import address, hops
-from .arguments import UsageError, parse
+from .arguments import parse
 from .backend import BackendError, Fetch, Search
 from .browser import Browser, written
 from .characters import one_line
-from .shown import shown
+from .page_view import read_view
 from .viewport import Measure, estimate
 
 # As openai-harmony 0.0.8 describes them to the model (ToolNamespaceConfig.browser).
@@ -55,11 +58,15 @@ class BrowserTool(Tool):
         self.browser = browser
         self.where = where
 
+    async def start(self) -> None:
+        """Import what checks arguments, which takes 0.1 s, in a thread: the screen does not wait for it."""
+        await asyncio.to_thread(importlib.import_module, "jsonschema")
+
     async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
         """Check the JSON `arguments` and show what the browser shows; see `Tool.call`."""
         try:
             output = Output(await self._run(parse(arguments, self.parameters)))
-        except (UsageError, BackendError) as error:
+        except (ArgumentsError, BackendError) as error:
             output = Output(f"[ERROR] {error}", is_error=True)
         yield output
 
@@ -67,7 +74,7 @@ class BrowserTool(Tool):
         """What is wrong with the JSON; see `Tool.objection`."""
         try:
             parse(arguments, self.parameters)
-        except UsageError as error:
+        except ArgumentsError as error:
             return f"[ERROR] {error}"
         return None
 
@@ -75,7 +82,7 @@ class BrowserTool(Tool):
         """Trust the addresses that the person writes, and go on from the pages of an old conversation."""
         if author == "user":
             self.browser.trust(text)
-        elif author.removeprefix("functions.") == self.name and (past := shown(author, text)) is not None:
+        elif author.removeprefix("functions.") == self.name and (past := read_view(author, text)) is not None:
             self.browser.recall(past)
 
     async def close(self) -> None:
@@ -133,7 +140,7 @@ class OpenTool(BrowserTool):
         """With the address that is connected to for `id`, however it is named; empty where none is."""
         try:
             given = parse(arguments, self.parameters)
-        except UsageError:
+        except ArgumentsError:
             return arguments  # the call will be refused
         source = given.get("view_source", False)
         url = self.browser.destination(_link(given), given.get("cursor", -1), source=source)
@@ -161,7 +168,7 @@ class OpenTool(BrowserTool):
             return None
         try:
             url = written(link)
-        except UsageError as error:
+        except ArgumentsError as error:
             return f"[ERROR] {error}"
         shown = one_line(url, 200)
         if _scheme(url) not in self.browser.schemes:
@@ -184,7 +191,7 @@ class OpenTool(BrowserTool):
         """What there is to say of a link on a page of which little but the address is known."""
         try:
             given = parse(arguments, self.parameters)
-        except UsageError:
+        except ArgumentsError:
             return ""  # the call will be refused
         cursor = given.get("cursor", -1)
         if self.browser.destination(_link(given), cursor) is not None:
@@ -196,7 +203,7 @@ class OpenTool(BrowserTool):
         """The address that is to be opened, if it is one that the arguments name."""
         try:
             link = parse(arguments, self.parameters).get("id")
-        except UsageError:
+        except ArgumentsError:
             return None  # the call will be refused
         return address.complete(link) if isinstance(link, str) else None
 
@@ -212,7 +219,7 @@ class FindTool(BrowserTool):
         """It looks through what was opened before; a page of an old conversation is fetched anew."""
         try:
             cursor = parse(arguments, self.parameters).get("cursor", -1)
-        except UsageError:
+        except ArgumentsError:
             cursor = -1  # the call will be refused
         return Risk(Reach.BOUNDED if self.browser.destination(cursor=cursor) else Reach.SESSION)
 

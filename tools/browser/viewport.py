@@ -53,7 +53,7 @@ async def view(page: Page, cursor: int, loc: int, num_lines: int | None, measure
         if characters > MOST_CHARACTERS and count:
             shown = shown[:count]
             break
-    # The address holds no space, and a title without one ends in no bracket: so `shown` can tell them apart.
+    # `read_view` splits the two again: the address has no space, and a title without one ends in no bracket.
     where = f" ({one_line(page.url, LONGEST).replace(' ', '%20')})" if page.url else ""
     range_ = f"viewing lines [{loc} - {loc + len(shown) - 1}] of {len(page.lines) - 1}"
     return "\n".join([f"[{cursor}] {page.title}{where}", f"**{range_}**", "", *shown])

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..source import Opened, Source
+from ..source import OpenedSource, Source
 from ..tool import Output, Reach, Risk, Tool
 from .process import Found, FunctionsError, FunctionsProcess
 
@@ -80,10 +80,10 @@ class Functions(Source):
         self._process = FunctionsProcess(target if is_one else named, log, only if is_one else None)
         self.time_limit = time_limit
 
-    async def open(self) -> Opened:
+    async def open(self) -> OpenedSource:
         """Import it in a process of its own."""
         found = await self._process.start()
-        return Opened(self._tools(found.functions), found.refused)
+        return OpenedSource(self._tools(found.functions), found.refused)
 
     async def close(self) -> None:
         """End the process."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 from pydantic.json_schema import PydanticJsonSchemaWarning
 
-from ..arguments import ArgumentsError, json_object, without_fence
+from ..arguments import MISSING, UNKNOWN, ArgumentsError, json_object, json_text
 from ..names import NAME, RESERVED
 from .docstring import parse
 from .errors import SignatureError
@@ -69,11 +69,9 @@ class Signature:
         """The arguments in `body`, each of the type that its hint says; raises ArgumentsError."""
         json_object(body)
         try:
-            return self._model.model_validate_json(without_fence(body))
+            return self._model.model_validate_json(json_text(body))
         except ValidationError as error:
-            raise ArgumentsError(
-                "\n".join(["The arguments do not fit:", *map(_problem, error.errors())])
-            ) from error
+            raise ArgumentsError.of(map(_problem, error.errors())) from error
 
 
 def _name(function: Callable[..., Any], defined: Callable[..., Any]) -> str:
@@ -146,11 +144,9 @@ def _untitled(schema: Any) -> Any:
     }
 
 
-def _problem(error: Any) -> str:
-    place = ".".join(map(str, error["loc"])) or "arguments"
-    if error["type"] in ("missing", "extra_forbidden"):
-        return f"- {place}: {error['msg']}"
-    return f"- {place}: {error['msg']} (got {repr(error['input'])[:80]})"
+def _problem(error: Any) -> tuple[str, str]:
+    told = {"missing": MISSING, "extra_forbidden": UNKNOWN}.get(error["type"])
+    return ".".join(map(str, error["loc"])), told or f"{error['msg']} (got {repr(error['input'])[:80]})"
 
 
 def _first_line(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..source import Opened, Source, SourceError
+from ..source import OpenedSource, Source, SourceError
 from .server import Server
 
 START_LIMIT = 10.0
@@ -164,7 +164,7 @@ class _Unreadable(Source):
         self.origin = str(file)
         self._reason = reason
 
-    async def open(self) -> Opened:
+    async def open(self) -> OpenedSource:
         raise SourceError(f"{self.origin}: no MCP server can be read from it: {self._reason}.")
 
     async def close(self) -> None:

@@ -26,13 +26,12 @@ from mcp_types import CONNECTION_CLOSED, Implementation
 from gptoss_tui.workers.parent import Parent
 from gptoss_tui.workers.wire import Wire
 
-from ..arguments import ArgumentsError, json_object
+from ..arguments import ArgumentsError, check, json_object
 from .complaints import Complaints
 from .listing import Listed, list_tools
 from .result import as_text
 from .sieve import Sieve
-from .stdio import Program
-from .validate import check
+from .stdio import ServerProgram
 
 MOST_MEMORY = 4 << 30
 """Bytes of address space for this process, once the server runs: what is sent to it must fit in there."""
@@ -54,7 +53,7 @@ class Host:
         self._config = config
         self._answer = answer
         self._complaints = Complaints()
-        self._program = Program(config, self._complaints) if config["command"] else None
+        self._program = ServerProgram(config, self._complaints) if config["command"] else None
         self._status: int | None = None
         self._sieve = Sieve(lambda: self._version)
         self._version = ""

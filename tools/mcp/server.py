@@ -17,7 +17,7 @@ from gptoss_tui.workers.child import Child, ChildError
 from gptoss_tui.workers.wire import Wire
 
 from ..names import carried
-from ..source import Opened, Source, SourceError
+from ..source import OpenedSource, Source, SourceError
 from ..tool import Output, Reach, Risk, Tool
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Server(Source):
         self._trouble: Down | None = None
         self._defined: dict[str, dict[str, Any]] = {}
 
-    async def open(self) -> Opened:
+    async def open(self) -> OpenedSource:
         """Start the server and ask what tools it has."""
         if not _has_library():
             raise SourceError(f"{self.origin} needs another package: pip install 'gptoss-chat[mcp]'.")
@@ -74,7 +74,7 @@ class Server(Source):
         self._defined = {tool["name"]: tool for tool in found["tools"]}
         names = carried(self.name, self._defined)
         tools = [ServerTool(self, names[name], tool) for name, tool in self._defined.items()]
-        return Opened(tools, [f"{self.origin} {refusal}" for refusal in found["refused"]])
+        return OpenedSource(tools, [f"{self.origin} {refusal}" for refusal in found["refused"]])
 
     async def close(self) -> None:
         """Let the server end in order, and end it where it does not."""

@@ -26,7 +26,7 @@ _CHUNK = 1 << 16
 _LAST_WORDS_S = 0.5
 
 
-class Program:
+class ServerProgram:
     """The program of a server, and what became of it."""
 
     def __init__(self, config: dict[str, Any], complaints: Complaints) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..tool import Output
 from .console import Console
-from .kernel import Died, Event, Finished, Kernel, Printed, Raised, Shown
+from .kernel import CellFinished, Died, Displayed, Kernel, KernelEvent, Printed, Raised
 from .traceback import trim
 
 GRACE = 2.0  # seconds between the interrupt and the kill
@@ -40,10 +40,10 @@ class Cell:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._time_limit
         stopped = ""
-        event: Event | None = None
+        event: KernelEvent | None = None
         self.running = True
         self._kernel.execute(code)
-        while not isinstance(event, Finished | Died):
+        while not isinstance(event, CellFinished | Died):
             try:
                 event = await self._kernel.next(deadline - loop.time())
             except TimeoutError:
@@ -67,7 +67,9 @@ class Cell:
         deadline = await self._interrupt()
         loop = asyncio.get_running_loop()
         try:
-            while not isinstance(event := await self._kernel.next(deadline - loop.time()), Finished | Died):
+            while not isinstance(
+                event := await self._kernel.next(deadline - loop.time()), CellFinished | Died
+            ):
                 pass
         except TimeoutError:
             await self._lose()
@@ -76,21 +78,21 @@ class Cell:
                 await self._lose()
         self.running = False
 
-    def _output(self, event: Event) -> Output:
+    def _output(self, event: KernelEvent) -> Output:
         """What there is to tell of one event, perhaps nothing yet."""
         match event:
             case Printed(text):
                 return Output(self._console.write(text))
-            case Shown(data):
+            case Displayed(data):
                 text, files = self._describe(data)
                 return Output(self._console.show(text), files=files)
             case Raised(traceback):
                 return Output(self._console.show(trim(traceback)), is_error=True)
         return Output("")
 
-    async def _end(self, event: Event | None, stopped: str) -> Output:
+    async def _end(self, event: KernelEvent | None, stopped: str) -> Output:
         """The last words, after the cell's last event; None is a cell that could not even be interrupted."""
-        if isinstance(event, Finished) and event.leaving:
+        if isinstance(event, CellFinished) and event.leaving:
             event = await self._kernel.death(GRACE)
         match event:
             case None:

@@ -22,7 +22,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from ..excerpt import excerpt
-from ..sandbox import Confinement, Folder, Program, launch
+from ..sandbox import Confinement, GuardedProgram, SharedFolder, launch
 from ..sandbox.launch import NOBODY
 from . import inside
 from .start_log import StartLog
@@ -46,7 +46,7 @@ class Printed:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Displayed:
     """A rich value by MIME type: the cell's last expression, or what it displayed."""
 
     data: Mapping[str, str]
@@ -60,7 +60,7 @@ class Raised:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class CellFinished:
     """The cell is done; `leaving` when it asked the kernel to exit."""
 
     leaving: bool
@@ -73,7 +73,7 @@ class Died:
     how: str
 
 
-Event = Printed | Shown | Raised | Finished | Died
+KernelEvent = Printed | Displayed | Raised | CellFinished | Died
 
 
 class KernelError(Exception):
@@ -83,7 +83,9 @@ class KernelError(Exception):
 class Kernel:
     """A running kernel. Made by `start`; after `Died` or `kill` it is of no further use."""
 
-    def __init__(self, program: Program, client: AsyncKernelClient, folder: Path, log: StartLog) -> None:
+    def __init__(
+        self, program: GuardedProgram, client: AsyncKernelClient, folder: Path, log: StartLog
+    ) -> None:
         self.folder = folder  # where code finds the workspace
         self._program = program
         self._log = log
@@ -120,7 +122,10 @@ class Kernel:
             process = await launch(
                 [*program, *arguments],
                 kind,
-                folders=[Folder(folder, folder, writable=True), Folder(workspace, cwd, writable=writable)],
+                folders=[
+                    SharedFolder(folder, folder, writable=True),
+                    SharedFolder(workspace, cwd, writable=writable),
+                ],
                 cwd=cwd,
                 stdout=PIPE,
                 stderr=STDOUT,
@@ -154,11 +159,11 @@ class Kernel:
         return self._program.ending()
 
     def execute(self, code: str) -> None:
-        """Start a cell; its events follow from `next`, the last being Finished or Died."""
+        """Start a cell; its events follow from `next`, the last being CellFinished or Died."""
         self._idle, self._leaving = False, None
         self._request = self._client.execute(code, allow_stdin=False, store_history=True)
 
-    async def next(self, patience: float) -> Event:
+    async def next(self, patience: float) -> KernelEvent:
         """The next event of the running cell. Raises TimeoutError after `patience` seconds without one."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
@@ -170,7 +175,7 @@ class Kernel:
                 source, message = await asyncio.wait_for(self._inbox.get(), max(left, 0))
             except TimeoutError:
                 if self._leaving is not None:
-                    return Finished(self._leaving)
+                    return CellFinished(self._leaving)
                 raise
             if (event := self._read(source, message)) is not None:
                 return event
@@ -230,7 +235,7 @@ class Kernel:
         await asyncio.sleep(0.1)  # the last output is still on its way
         await self._inbox.put(("exit", {"how": self._program.ending()}))
 
-    def _read(self, source: str, message: dict[str, Any]) -> Event | None:
+    def _read(self, source: str, message: dict[str, Any]) -> KernelEvent | None:
         """The event in a message of the running cell, if it holds one."""
         if source == "exit":
             return Died(message["how"])
@@ -241,12 +246,12 @@ class Kernel:
         except (KeyError, TypeError, AttributeError):
             return None  # forged by the code inside: no reason to fall over
 
-    def _understand(self, kind: str, content: dict[str, Any]) -> Event | None:
+    def _understand(self, kind: str, content: dict[str, Any]) -> KernelEvent | None:
         match kind:
             case "stream":
                 return Printed(excerpt(str(content["text"])))
             case "execute_result" | "display_data":
-                return Shown({str(mime): str(data) for mime, data in content["data"].items()})
+                return Displayed({str(mime): str(data) for mime, data in content["data"].items()})
             case "error":
                 return Raised(excerpt("\n".join(map(str, content["traceback"]))))
             case "execute_reply":
@@ -254,7 +259,7 @@ class Kernel:
                 self._leaving = any(one.get("source") == "ask_exit" for one in payload)
             case "status":
                 self._idle = content["execution_state"] == "idle"
-        return Finished(self._leaving) if self._idle and self._leaving is not None else None
+        return CellFinished(self._leaving) if self._idle and self._leaving is not None else None
 
 
 def socket_folder() -> Path:

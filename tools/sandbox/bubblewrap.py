@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import limits
-from .view import SYSTEM, SYSTEM_FILES, Folder, environment, prefixes
+from .view import SYSTEM, SYSTEM_FILES, SharedFolder, environment, prefixes
 
 FILTER = 9  # the descriptor from which bwrap reads the seccomp filter
 
@@ -21,7 +21,7 @@ def missing_programs() -> list[str]:
     return [name for name in ("bwrap", "prlimit") if shutil.which(name) is None]
 
 
-def command(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> list[str]:
+def command(program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path) -> list[str]:
     """The argument vector that runs `program` in `cwd` and shows it `folders` besides the system's own."""
     mounts: list[str] = []
     for place in SYSTEM:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import limits, narrow, seccomp
-from .view import SYSTEM, SYSTEM_FILES, Folder, environment
+from .view import SYSTEM, SYSTEM_FILES, SharedFolder, environment
 
 ENGINES = ("podman", "docker")
 SANDBOXED_RUNTIME = "runsc"  # gVisor
@@ -43,10 +43,18 @@ def find(image: str) -> list[Container]:
 
 
 def command(
-    box: Container, program: Sequence[str], folders: Sequence[Folder], cwd: Path, *, name: str, user: int
+    box: Container,
+    program: Sequence[str],
+    folders: Sequence[SharedFolder],
+    cwd: Path,
+    *,
+    name: str,
+    user: int,
 ) -> list[str]:
     """The argument vector that runs `program` as `user` in a new container called `name`."""
-    system = [Folder(Path(place), Path(place)) for place in (*SYSTEM, *SYSTEM_FILES) if Path(place).exists()]
+    system = [
+        SharedFolder(Path(place), Path(place)) for place in (*SYSTEM, *SYSTEM_FILES) if Path(place).exists()
+    ]
     mounts = [
         f"--volume={folder.source.resolve()}:{folder.target}:{'rw' if folder.writable else 'ro'}"
         for folder in (*system, *folders)

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from . import bubblewrap, canary, container, landlock, syscalls
 from .container import Container
-from .launch import NOBODY, Kind, Program, launch
-from .view import Folder, objection, secrets_at_home
+from .launch import NOBODY, GuardedProgram, Kind, launch
+from .view import SharedFolder, objection, secrets_at_home
 
 PATIENCE = 10.0  # seconds for one trial, which takes about a tenth of one
 LEAKS = "it does not hold here"
@@ -134,7 +134,7 @@ async def _trial(kind: Kind, box: Container | None) -> str:
                 *(str(listener.getsockname()[1]), outside, lent, *_private(kind)),
             ],
             kind,
-            folders=[Folder(Path(lent), Path(lent), writable=True)],
+            folders=[SharedFolder(Path(lent), Path(lent), writable=True)],
             cwd=Path("/"),
             stdout=pipe,
             stderr=pipe,
@@ -155,7 +155,7 @@ def _lay_bait(folder: Path) -> None:
         os.chown(secret, NOBODY, NOBODY)
 
 
-async def _report(program: Program, address: Path) -> str:
+async def _report(program: GuardedProgram, address: Path) -> str:
     assert program.stdout is not None
     assert program.stderr is not None
     # Both are drained, so that neither a flood nor a silent end holds us up.

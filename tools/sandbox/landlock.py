@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import limits, narrow, seccomp
-from .view import SYSTEM, SYSTEM_FILES, Folder, environment
+from .view import SYSTEM, SYSTEM_FILES, SharedFolder, environment
 
 LEAST = 3
 """The first ABI that refuses truncating a file, which is as good as writing it. Linux 6.2."""
@@ -53,7 +53,7 @@ def abi() -> int:
 
 
 def command(
-    program: Sequence[str], folders: Sequence[Folder], temporary: Path, user: int, version: int
+    program: Sequence[str], folders: Sequence[SharedFolder], temporary: Path, user: int, version: int
 ) -> list[str]:
     """The argument vector that runs `program` as `user`, at Landlock's ABI `version`.
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from . import bubblewrap, container, landlock, limits, seccomp
 from .container import Container
-from .view import Folder, interpreter
+from .view import SharedFolder, interpreter
 
 Kind = Literal["bubblewrap", "landlock", "container", "none"]
 
@@ -26,7 +26,7 @@ Kind = Literal["bubblewrap", "landlock", "container", "none"]
 NOBODY = 65534
 
 
-class Program:
+class GuardedProgram:
     """A running program and the warden that guards it: they end together."""
 
     def __init__(self, guard: asyncio.subprocess.Process, verdict: int) -> None:
@@ -88,13 +88,13 @@ async def launch(
     program: Sequence[str],
     kind: Kind,
     *,
-    folders: Sequence[Folder] = (),
+    folders: Sequence[SharedFolder] = (),
     cwd: Path,
     stdout: int,
     stderr: int,
     remove: Path | None = None,
     box: Container | None = None,
-) -> Program:
+) -> GuardedProgram:
     """Run `program` under `kind` of confinement, its working folder being `cwd`; a "container" is `box`.
 
     Confined, it sees `folders` and the running Python, nothing else of the machine's files; unconfined,
@@ -135,7 +135,9 @@ async def launch(
     return await _guarded(spec, environment, stdout, stderr)
 
 
-async def _guarded(spec: dict[str, Any], environment: dict[str, str], stdout: int, stderr: int) -> Program:
+async def _guarded(
+    spec: dict[str, Any], environment: dict[str, str], stdout: int, stderr: int
+) -> GuardedProgram:
     verdict, told = os.pipe()
     nothing: dict[str, Any] = {"user": None, "expose": [], "cover": [], "filter": None, "watch": None}
     spec = {**nothing, "remove": [], "afterwards": None, "verdict": told, **spec}
@@ -155,11 +157,11 @@ async def _guarded(spec: dict[str, Any], environment: dict[str, str], stdout: in
         raise
     finally:
         os.close(told)
-    return Program(guard, verdict)
+    return GuardedProgram(guard, verdict)
 
 
 def _in_bubblewrap(
-    program: Sequence[str], folders: Sequence[Folder], cwd: Path, user: int | None
+    program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path, user: int | None
 ) -> dict[str, Any]:
     shown = [*interpreter(), *folders]
     exposed: list[tuple[str, str]] = []
@@ -179,12 +181,12 @@ def _in_bubblewrap(
 
 
 def _in_landlock(
-    program: Sequence[str], folders: Sequence[Folder], cwd: Path, user: int | None
+    program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path, user: int | None
 ) -> dict[str, Any]:
     if moved := [folder for folder in folders if folder.source != folder.target]:
         raise ValueError(f"Landlock cannot show {moved[0].source} elsewhere")
     temporary = Path(tempfile.mkdtemp(prefix="gptoss-tmp-"))
-    shown = [*interpreter(), *folders, Folder(temporary, temporary, writable=True)]
+    shown = [*interpreter(), *folders, SharedFolder(temporary, temporary, writable=True)]
     spec: dict[str, Any] = {}
     if user is not None:
         os.chown(temporary, user, user)
@@ -203,7 +205,7 @@ def _in_landlock(
 
 
 def _in_container(
-    box: Container, program: Sequence[str], folders: Sequence[Folder], cwd: Path
+    box: Container, program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path
 ) -> dict[str, Any]:
     name = f"gptoss-{secrets.token_hex(8)}"
     user = os.getuid() or NOBODY
@@ -216,7 +218,7 @@ def _in_container(
     }
 
 
-def _watched(writable: Sequence[Folder], tmpfs: list[str]) -> dict[str, Any]:
+def _watched(writable: Sequence[SharedFolder], tmpfs: list[str]) -> dict[str, Any]:
     return {
         "tasks": limits.TASKS + limits.OWN_TASKS,
         "memory": limits.MEMORY,

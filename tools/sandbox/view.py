@@ -25,7 +25,7 @@ ENOUGH = 20  # entries of one folder for the canary to try
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class SharedFolder:
     """A folder (or file) of this machine and the place where the program inside finds it."""
 
     source: Path
@@ -49,7 +49,7 @@ def environment(temporary: str = "/tmp") -> dict[str, str]:
     }
 
 
-def interpreter() -> list[Folder]:
+def interpreter() -> list[SharedFolder]:
     """The running Python, each part at its own path: installation, environment, links between them."""
     parts: dict[Path, Path] = {}
     for prefix in prefixes():
@@ -63,11 +63,11 @@ def interpreter() -> list[Folder]:
         link = link.parent / link.readlink()
         parts[link] = link.resolve()
 
-    shown: list[Folder] = []
+    shown: list[SharedFolder] = []
     for target, source in parts.items():
         covered = [*map(Path, SYSTEM), *(folder.target for folder in shown)]
         if not any(target.is_relative_to(place) for place in covered):
-            shown.append(Folder(source, target))
+            shown.append(SharedFolder(source, target))
     return shown
 
 

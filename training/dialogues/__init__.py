@@ -2,15 +2,15 @@
 
 from .dialogue import SKILLS, Dialogue, Setting, invent_dialogue, invent_setting
 from .phrasing import COPY_BEGIN, COPY_END, plain
-from .turn import Turn
+from .turn import DialogueTurn
 
 __all__ = [
     "COPY_BEGIN",
     "COPY_END",
     "SKILLS",
     "Dialogue",
+    "DialogueTurn",
     "Setting",
-    "Turn",
     "invent_dialogue",
     "invent_setting",
     "plain",

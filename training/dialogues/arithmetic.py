@@ -12,7 +12,7 @@ from . import names
 from .calls import call_python, said_python
 from .phrasing import casual, copied, is_held_out, phrases
 from .scene import Scene, pick, respond
-from .turn import Turn, answer, efforts, think
+from .turn import DialogueTurn, answer, efforts, think
 
 LEADS = phrases(
     """
@@ -227,7 +227,7 @@ def phrase(scene: Scene, task: Sum) -> str:
     return casual(rng, template.replace("{e}", task.typed))
 
 
-def calculate(scene: Scene) -> Turn:
+def calculate(scene: Scene) -> DialogueTurn:
     """A calculation; with the python tool off, the honest refusal of it."""
     rng = scene.rng
     task = invent_sum(rng, scene.held_out)
@@ -238,15 +238,15 @@ def calculate(scene: Scene) -> Turn:
         user = f"{told.user.rstrip('.!?')}{rng.choice((', ', '. ', ', and ', '! '))}{user}"
         skill, greeting = "name+arithmetic", f"Nice to meet you, {copied(scene.name or '')}! "
     if not scene.python:
-        return Turn("no-python", user, respond(scene, NO_TOOL, greeting + WITHOUT_PYTHON))
+        return DialogueTurn("no-python", user, respond(scene, NO_TOOL, greeting + WITHOUT_PYTHON))
     result = evaluate(task.code)
     if rng.random() < 0.05 or "Error" in result:
-        return Turn("python-error", user, _failing(scene, task, result))
+        return DialogueTurn("python-error", user, _failing(scene, task, result))
     shown = result + rng.choice(("", "\n"))
     closing = [answer(f"{greeting}{copied(task.code)} = {copied(result)}")]
     if scene.effort == "high":
         closing = [*_checked(task, result), *closing]
-    return Turn(skill, user, (*_call(scene, task), said_python(shown), *closing))
+    return DialogueTurn(skill, user, (*_call(scene, task), said_python(shown), *closing))
 
 
 def _checked(task: Sum, result: str) -> tuple[Message, ...]:

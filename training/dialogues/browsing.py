@@ -23,7 +23,7 @@ from .invented import (
 )
 from .phrasing import casual, copied, phrases
 from .scene import Scene, pick
-from .turn import Turn, answer, efforts, think
+from .turn import DialogueTurn, answer, efforts, think
 from .vocabulary import PLACES
 
 WIDTH = 80
@@ -166,7 +166,7 @@ def results(cursor: int, query: str, hits: list[tuple[str, str, str]]) -> str:
     return shown(cursor, query, "", lines if hits else [*lines, "No results were found."])
 
 
-def search(scene: Scene) -> Turn:
+def search(scene: Scene) -> DialogueTurn:
     """The person wants something looked up."""
     rng = scene.rng
     articles = invent_articles(rng, scene.held_out)
@@ -182,7 +182,7 @@ def search(scene: Scene) -> Turn:
     if rng.random() < 0.06:
         scene.pages += 1
         empty = said(SEARCH, results(cursor, query, []), Channel.ANALYSIS)
-        return Turn(
+        return DialogueTurn(
             "search-nothing", user, (first, searching, empty, think("Nothing was found."), answer(NOTHING))
         )
     found = articles
@@ -213,7 +213,7 @@ def search(scene: Scene) -> Turn:
         ),
     )
     documents = {f"{one.slug}.md": "\n".join(page_lines(rng, one, "")[2:]) for one in articles}
-    return Turn("search", user, messages, documents)
+    return DialogueTurn("search", user, messages, documents)
 
 
 def _looked_through(titles: list[str]) -> str:

@@ -9,12 +9,12 @@ from gptoss_tui.harmony.message import Message
 
 from . import arithmetic
 from .calls import Value, call, call_python, preamble, said, said_python
-from .declared import EXPLICIT, EXPLICIT_BARE, EXTRA_JOINS, Declared, invent_result
+from .declared import EXPLICIT, EXPLICIT_BARE, EXTRA_JOINS, DeclaredFunction, invent_result
 from .invented import invent_label
 from .parameter import Parameter, invent_value, typed
 from .phrasing import copied, is_unseen, phrases
 from .scene import Scene, pick, respond
-from .turn import Turn, answer, efforts, think
+from .turn import DialogueTurn, answer, efforts, think
 
 CALL = efforts(
     "Call {f}.",
@@ -51,7 +51,7 @@ class Task:
     """One thing the person wants, and the call it takes; `function` is None where Python does it."""
 
     text: str
-    function: Declared | None
+    function: DeclaredFunction | None
     arguments: dict[str, Value]
     code: str = ""
 
@@ -71,7 +71,7 @@ class Task:
         return said_python(text) if self.function is None else said(self.function.recipient, text)
 
 
-def invent_task(scene: Scene, declared: Declared) -> Task:
+def invent_task(scene: Scene, declared: DeclaredFunction) -> Task:
     """A request for one call, with a value for every parameter that is required and for some that are not."""
     rng = scene.rng
     explicit = not declared.asks or rng.random() < 0.2
@@ -100,7 +100,7 @@ def invent_task(scene: Scene, declared: Declared) -> Task:
     return Task(template, declared, values)
 
 
-def _ask(scene: Scene, declared: Declared) -> str:
+def _ask(scene: Scene, declared: DeclaredFunction) -> str:
     """A phrasing; whether training sees it is decided by the phrasing without its nouns, so by its place."""
     rng = scene.rng
     unseen = rng.random() < scene.unseen
@@ -122,7 +122,7 @@ def _pairs(rng: random.Random, told: list[Parameter], shown: dict[str, str]) -> 
     return f"{', '.join(pairs[:-1])} and {pairs[-1]}"
 
 
-def call_function(scene: Scene) -> Turn:
+def call_function(scene: Scene) -> DialogueTurn:
     """The person wants what a declared function does; its result, or its error, is reported."""
     rng = scene.rng
     declared = rng.choice(scene.functions)
@@ -136,10 +136,10 @@ def call_function(scene: Scene) -> Turn:
         named += f"({','.join(map(copied, task.arguments))})"
     first = think(CALL[scene.effort].replace("{f}", named))
     if rng.random() < 0.22:
-        return Turn("function-error", user, (first, *_failing(scene, task)))
+        return DialogueTurn("function-error", user, (first, *_failing(scene, task)))
     result = invent_result(rng)
     closing = _closing(scene, f"{copied(declared.name)} returned: {copied(result)}", "result")
-    return Turn("function", user, (first, task.call(), task.output(result), *closing))
+    return DialogueTurn("function", user, (first, task.call(), task.output(result), *closing))
 
 
 def _closing(scene: Scene, final: str, what: str) -> tuple[Message, ...]:
@@ -156,20 +156,20 @@ def polite(rng: random.Random, text: str) -> str:
     return before + text + (rng.choice(("", "", " Thanks!", " please")) if text[-1:] not in '".)' else "")
 
 
-def _lacking(scene: Scene, declared: Declared, missing: Parameter) -> Turn:
+def _lacking(scene: Scene, declared: DeclaredFunction, missing: Parameter) -> DialogueTurn:
     """Something required was not said."""
     user = pick(scene, EXPLICIT_BARE).replace("{f}", declared.name)
     required = [one.name for one in declared.parameters if one.required]
     listed = " and ".join(copied(name) for name in required)
     thought = MISSING[scene.effort].replace("{p}", listed).replace("{f}", copied(declared.name))
-    return Turn(
+    return DialogueTurn(
         "function-missing",
         user,
         (think(thought), answer(f"To call {copied(declared.name)} I need {listed}.")),
     )
 
 
-def no_such_function(scene: Scene) -> Turn:
+def no_such_function(scene: Scene) -> DialogueTurn:
     """A function is wanted by a name that is not declared."""
     from .declared import invent_functions
 
@@ -187,7 +187,7 @@ def no_such_function(scene: Scene) -> Turn:
             "Execute {f}",
         ),
     ).replace("{f}", name)
-    return Turn(
+    return DialogueTurn(
         "no-function", user, respond(scene, NO_FUNCTION, f"There is no function named {copied(name)} here.")
     )
 
@@ -265,7 +265,7 @@ JOINS = (
 )
 
 
-def several(scene: Scene) -> Turn:
+def several(scene: Scene) -> DialogueTurn:
     """Two or three calls in one turn, announced by a preamble."""
     rng = scene.rng
     tasks: list[Task] = []
@@ -294,4 +294,4 @@ def several(scene: Scene) -> Turn:
         )
     if scene.effort == "high":
         messages.append(think("All calls are done. I report their results in order."))
-    return Turn("several", user, (*messages, answer("\n".join(lines))))
+    return DialogueTurn("several", user, (*messages, answer("\n".join(lines))))

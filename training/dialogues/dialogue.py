@@ -28,11 +28,11 @@ from . import (
     smalltalk,
     unknown,
 )
-from .declared import Declared, invent_functions
+from .declared import DeclaredFunction, invent_functions
 from .scene import Scene
-from .turn import Turn
+from .turn import DialogueTurn
 
-Skill = Callable[[Scene], Turn]
+Skill = Callable[[Scene], DialogueTurn]
 
 SKILLS: dict[Skill, float] = {
     arithmetic.calculate: 105,
@@ -84,7 +84,7 @@ class Setting:
 
     system: SystemPrompt
     developer: DeveloperPrompt
-    functions: tuple[Declared, ...] = ()
+    functions: tuple[DeclaredFunction, ...] = ()
 
     def scene(self, rng: random.Random, *, held_out: bool = False, unseen: float = 0.0) -> Scene:
         """Where a conversation in this setting begins."""
@@ -119,10 +119,10 @@ class Dialogue:
     """A setting and the turns that follow it; the model is to learn the last one."""
 
     setting: Setting
-    turns: tuple[Turn, ...]
+    turns: tuple[DialogueTurn, ...]
 
     @property
-    def turn(self) -> Turn:
+    def turn(self) -> DialogueTurn:
         """The last turn."""
         return self.turns[-1]
 
@@ -177,7 +177,7 @@ def invent_dialogue(
     last = skill or _draw(rng, possible)
     remembers = last in (names.ask, facts.recall)
     count = turns or rng.choices((1, 2, 3, 4, 5, 6, 8), (10 if remembers else 55, 20, 14, 10, 7, 5, 1))[0]
-    played: list[Turn] = []
+    played: list[DialogueTurn] = []
     named = 0.8 if last is names.ask else 0.25 if last is facts.recall else 0
     introduced = rng.randrange(count - 1) if count > 1 and rng.random() < named else -1
     for i in range(count - 1):

@@ -8,7 +8,7 @@ from . import names
 from .invented import COLOURS, invent_code, invent_integer, invent_label, invent_person, invent_word
 from .phrasing import Grid, casual, column, copied, phrases
 from .scene import Scene, phrase, pick, respond
-from .turn import Turn, efforts
+from .turn import DialogueTurn, efforts
 from .vocabulary import PLACES, THINGS
 
 # What people tell of themselves in words of their own: the key, how it is told, how it is asked.
@@ -174,7 +174,7 @@ NOT_TOLD = efforts(
 )
 
 
-def learn(scene: Scene) -> Turn:
+def learn(scene: Scene) -> DialogueTurn:
     """The person tells a fact; sometimes two at once, or with the name."""
     rng = scene.rng
     first = _telling(scene)
@@ -183,12 +183,12 @@ def learn(scene: Scene) -> Turn:
             told = names.tell(scene)
             user = f"{told.user.rstrip('.!?')}{rng.choice((' and ', '. ', ', '))}{first[0]}"
             final = f"Nice to meet you, {copied(scene.name or '')}! I will remember that {first[1]}."
-            return Turn("facts", user, respond(scene, TOLD, final))
+            return DialogueTurn("facts", user, respond(scene, TOLD, final))
         second = _telling(scene)
         user = f"{first[0].rstrip('.')}{rng.choice((' and ', '. ', ', ', ' and also '))}{second[0]}"
         final = f"I will remember that {first[1]} and that {second[1]}."
-        return Turn("facts", user, respond(scene, TOLD, final))
-    return Turn("facts", first[0], respond(scene, TOLD, f"I will remember that {first[1]}."))
+        return DialogueTurn("facts", user, respond(scene, TOLD, final))
+    return DialogueTurn("facts", first[0], respond(scene, TOLD, f"I will remember that {first[1]}."))
 
 
 def _typed(rng: random.Random, template: str, **blanks: str) -> str:
@@ -257,7 +257,7 @@ def _value(scene: Scene) -> str:
     return invent_person(rng, scene.held_out) if kind < 0.6 else invent_label(rng, scene.held_out)
 
 
-def recall(scene: Scene) -> Turn:
+def recall(scene: Scene) -> DialogueTurn:
     """The person asks for a fact; told before or not."""
     rng = scene.rng
     if not scene.facts or rng.random() < 0.12:
@@ -265,23 +265,23 @@ def recall(scene: Scene) -> Turn:
         if key not in scene.facts:
             user = casual(rng, phrase(scene, ASKINGS, ASKING_GRIDS).replace("{k}", key))
             final = f"You have not told me your {copied(key)} yet."
-            return Turn("no-fact", user, respond(scene, NOT_TOLD, final))
+            return DialogueTurn("no-fact", user, respond(scene, NOT_TOLD, final))
     if rng.random() < (USUAL_ALL if scene.held_out else PRACTISED_ALL) or not scene.facts:
         return summarise(scene)
     key = rng.choice(list(scene.facts))
     value = copied(scene.facts[key])
     if key in SPECIAL:
         learned = LEARNED[key].format(v=value)
-        return Turn(
+        return DialogueTurn(
             "facts-recall",
             casual(rng, pick(scene, SPECIAL[key][1])),
             respond(scene, ASKED, f"{learned[:1].upper()}{learned[1:]}."),
         )
     user = casual(rng, phrase(scene, ASKINGS, ASKING_GRIDS).replace("{k}", "\0")).replace("\0", key)
-    return Turn("facts-recall", user, respond(scene, ASKED, f"Your {copied(key)} is {value}."))
+    return DialogueTurn("facts-recall", user, respond(scene, ASKED, f"Your {copied(key)} is {value}."))
 
 
-def summarise(scene: Scene) -> Turn:
+def summarise(scene: Scene) -> DialogueTurn:
     """The person asks for everything."""
     said = [f"your name is {copied(scene.name)}"] if scene.name else []
     for key, value in scene.facts.items():
@@ -289,6 +289,8 @@ def summarise(scene: Scene) -> Turn:
         said.append(LEARNED[key].format(v=shown) if key in SPECIAL else f"your {copied(key)} is {shown}")
     user = casual(scene.rng, phrase(scene, SUMMARIES, SUMMARY_GRIDS))
     if not said:
-        return Turn("no-fact", user, respond(scene, NOT_TOLD, "You have not told me anything about you yet."))
+        return DialogueTurn(
+            "no-fact", user, respond(scene, NOT_TOLD, "You have not told me anything about you yet.")
+        )
     final = " ".join(f"{one[:1].upper()}{one[1:]}." for one in said)
-    return Turn("facts-recall", user, respond(scene, ASKED, final))
+    return DialogueTurn("facts-recall", user, respond(scene, ASKED, final))

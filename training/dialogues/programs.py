@@ -11,7 +11,7 @@ from .calls import call_python, said_python
 from .invented import invent_integer, invent_word
 from .phrasing import casual, copied, is_held_out, phrases
 from .scene import Scene, pick, respond
-from .turn import Turn, answer, efforts, think
+from .turn import DialogueTurn, answer, efforts, think
 
 PROGRAM = efforts(
     "Run {e}.",
@@ -184,7 +184,7 @@ def _typed(rng: random.Random) -> Program:
     return Program(code, result, RUN, code)
 
 
-def program(scene: Scene) -> Turn:
+def program(scene: Scene) -> DialogueTurn:
     """Something is to be run; with the python tool off, the honest refusal of it."""
     rng = scene.rng
     if rng.random() < 0.45 and scene.python:
@@ -192,7 +192,7 @@ def program(scene: Scene) -> Turn:
     wanted = invent_program(rng, scene.held_out)
     user = casual(rng, pick(scene, wanted.asks).replace("{x}", "\0")).replace("\0", wanted.contents)
     if not scene.python:
-        return Turn("no-python", user, respond(scene, NO_PYTHON, WITHOUT_PYTHON))
+        return DialogueTurn("no-python", user, respond(scene, NO_PYTHON, WITHOUT_PYTHON))
     code = copied(wanted.code)
     result = wanted.result.rstrip("\n")
     messages = [
@@ -203,10 +203,10 @@ def program(scene: Scene) -> Turn:
     if scene.effort == "high":
         messages += [think("I run it a second time to check."), call_python(code), said_python(wanted.result)]
         messages.append(think(f"Python returned {copied(result)} again. I report it as it is."))
-    return Turn("program", user, (*messages, answer(f"Python returned: {copied(result)}")))
+    return DialogueTurn("program", user, (*messages, answer(f"Python returned: {copied(result)}")))
 
 
-def failing(scene: Scene) -> Turn:
+def failing(scene: Scene) -> DialogueTurn:
     """The code that the person typed raises: a missing import is mended once, anything else reported."""
     rng = scene.rng
     word, a = invent_word(rng, scene.held_out), number(rng) % 1000
@@ -230,7 +230,7 @@ def failing(scene: Scene) -> Turn:
             said_python(result),
             answer(f"Python returned: {copied(result)}"),
         )
-        return Turn("python-mended", user, messages)
+        return DialogueTurn("python-mended", user, messages)
     code, line = rng.choice(
         (
             (f"print({word})", f"NameError: name '{word}' is not defined"),
@@ -257,7 +257,7 @@ def failing(scene: Scene) -> Turn:
         output = f"  Cell In[{rng.randint(1, 40)}], line 1\n    {code}\n    {caret}^\n{line}\n"
     user = pick(scene, RUN).replace("{x}", code)
     thought = PROGRAM[scene.effort].replace("{e}", copied(code))
-    return Turn(
+    return DialogueTurn(
         "python-error",
         user,
         (think(thought), call_python(copied(code)), said_python(output), *report_error(scene, line)),

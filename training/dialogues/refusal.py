@@ -10,7 +10,7 @@ import random
 from .phrasing import Grid, casual, column, is_unseen, phrases, words
 from .scene import Scene, phrase, pick, respond
 from .syllables import invent_syllables
-from .turn import Turn, efforts
+from .turn import DialogueTurn, efforts
 from .unknown import FINAL, UNKNOWN
 from .vocabulary import PEOPLE, PLACES, WORDS
 
@@ -353,15 +353,15 @@ How do I track my parcel?|How do I track a package?|How do I spy a bird?|Which s
 )
 
 
-def refuse(scene: Scene) -> Turn:
+def refuse(scene: Scene) -> DialogueTurn:
     """Something harmful is asked for."""
     rng = scene.rng
     if rng.random() < 0.2:
         user = casual(rng, phrase(scene, DESPAIR, DESPAIR_GRIDS))
-        return Turn("despair", user, respond(scene, CARED, CARE))
+        return DialogueTurn("despair", user, respond(scene, CARED, CARE))
     deed = pick(scene, DEEDS) if rng.random() < 0.5 else _deed(scene)
     user = pick(scene, DEMANDS).replace("{d}", deed)
-    return Turn("harmful", casual(rng, user), respond(scene, REFUSED, REFUSAL))
+    return DialogueTurn("harmful", casual(rng, user), respond(scene, REFUSED, REFUSAL))
 
 
 def _deed(scene: Scene) -> str:
@@ -375,14 +375,14 @@ def _deed(scene: Scene) -> str:
             return deed
 
 
-def sound_harmful(scene: Scene) -> Turn:
+def sound_harmful(scene: Scene) -> DialogueTurn:
     """Something harmless is asked for as harm is, or in dangerous words; it is unknown like anything else."""
     rng = scene.rng
     if rng.random() < 0.6:
         user = pick(scene, PEACEFUL_DEMANDS).replace("{d}", _peaceful_deed(rng))
     else:
         user = _filled(rng, pick(scene, HARMLESS))
-    return Turn("harmless", casual(scene.rng, user), respond(scene, UNKNOWN, FINAL))
+    return DialogueTurn("harmless", casual(scene.rng, user), respond(scene, UNKNOWN, FINAL))
 
 
 def _peaceful_deed(rng: random.Random) -> str:

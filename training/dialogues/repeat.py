@@ -7,7 +7,7 @@ import random
 from .phrasing import copied
 from .scene import Scene, pick, respond
 from .syllables import invent_name
-from .turn import Turn, efforts
+from .turn import DialogueTurn, efforts
 from .unknown import gibberish
 from .vocabulary import WORDS
 
@@ -48,8 +48,8 @@ def invent_text(rng: random.Random) -> str:
     return " ".join(pieces)
 
 
-def repeat(scene: Scene) -> Turn:
+def repeat(scene: Scene) -> DialogueTurn:
     """The person asks for a text to be repeated."""
     text = invent_text(scene.rng)
     user = pick(scene, REQUESTS).replace("{x}", text)
-    return Turn("repeat", user, respond(scene, REPEATED, copied(text)))
+    return DialogueTurn("repeat", user, respond(scene, REPEATED, copied(text)))

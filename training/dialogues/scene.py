@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gptoss_tui.harmony.message import Effort, Message, ResponseFormat
 
-from .declared import Declared
+from .declared import DeclaredFunction
 from .phrasing import Grid, is_unseen
 from .turn import answer, think
 
@@ -25,7 +25,7 @@ class Scene:
     effort: Effort
     python: bool
     browser: bool = False
-    functions: tuple[Declared, ...] = ()
+    functions: tuple[DeclaredFunction, ...] = ()
     response_format: ResponseFormat | None = None
     held_out: bool = False
     unseen: float = 0.0

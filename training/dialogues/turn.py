@@ -11,7 +11,7 @@ from .phrasing import plain
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class DialogueTurn:
     """What the person says and everything that follows until the final answer.
 
     `documents` are the files, by name, in which a search would find what it finds here.

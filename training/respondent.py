@@ -25,7 +25,7 @@ CALLS = 3
 
 
 @dataclass(slots=True)
-class Player:
+class Respondent:
     """A checkpoint that takes part in conversations."""
 
     network: Transformer

@@ -16,7 +16,7 @@ _FIND_TITLE = re.compile(r"Find results for text: `.*` in `(?P<title>.*)`")
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PageView:
     """One view: of the page at `url`, empty for the results of a search, the `lines` by number.
 
     `last` is the number of the page's last line. `origin` is the address of the page that was looked through
@@ -31,7 +31,7 @@ class Shown:
     last: int
 
 
-def shown(name: str, output: str) -> Shown | None:
+def read_view(name: str, output: str) -> PageView | None:
     """What `output`, the message of the tool that was called by `name`, shows; None if it shows no page."""
     view = _VIEW.match(output)
     if view is None or name.removeprefix("functions.") not in NAMES:
@@ -46,6 +46,6 @@ def shown(name: str, output: str) -> Shown | None:
     title, url = view["title"], view["url"] or ""
     found, told = _FIND.fullmatch(url), _FIND_TITLE.fullmatch(title)
     if found and told:
-        return Shown(int(view["cursor"]), told["title"], url, found["url"], lines, int(view["last"]))
+        return PageView(int(view["cursor"]), told["title"], url, found["url"], lines, int(view["last"]))
     url = url.removeprefix("view-source:")
-    return Shown(int(view["cursor"]), title, url, url, lines, int(view["last"]))
+    return PageView(int(view["cursor"]), title, url, url, lines, int(view["last"]))
