@@ -289,6 +289,8 @@ class Session:
             if self.runtime.engine.info() is None:
                 await self._load(emit)
             await self._equip(turn.stop, emit)
+            if detail:
+                turn.detail = await self._possible(detail, emit)
             await self._answer(turn, self._shown(turn, emit))
         finally:
             self._turn = None
@@ -297,6 +299,14 @@ class Session:
             await self.runtime.recorder.save()
             if self._is_closed:
                 self.runtime.recorder.leave(self._record)
+
+    async def _possible(self, detail: Detail, emit: Sink) -> Detail:
+        """What of `detail` the engine can tell; names what it cannot."""
+        info = self.runtime.engine.info()
+        able = info.abilities.detail if info else Detail.NONE
+        if lacking := detail & ~able:
+            await emit(events.EngineLacks(tuple(part.name.lower() for part in lacking if part.name)))
+        return detail & able
 
     def _saving(self, emit: Sink) -> Sink:
         """A sink that has what is finished committed before an event goes on, and tells where that fails."""

@@ -149,8 +149,18 @@ class Turn:
                 self.engine, request, parser, control, emit, tells_tokens=self.detail is not None
             )
         finally:
-            ids = tuple(parser.ids)
-            self.sampled.append(Sampled(first, ids, sample.reason, channel, system, developer))
+            self.sampled.append(
+                Sampled(
+                    first,
+                    tuple(parser.ids),
+                    sample.reason,
+                    channel,
+                    system,
+                    developer,
+                    tuple(sample.logprobs),
+                    sample.prompt_tokens,
+                )
+            )
 
     async def _call(self, emit: Sink) -> TurnState:
         """Run the calls of the last sample in order; however that ends, each gets a result."""

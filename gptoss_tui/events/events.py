@@ -344,6 +344,14 @@ class EngineReady(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class EngineLacks(Event):
+    """The engine cannot tell `what` was asked for of each token: "alternatives" or "experts"."""
+
+    type: ClassVar[str] = "engine.lacks"
+    what: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EngineLost(Event):
     """The engine died and is being started again; no message was lost."""
 

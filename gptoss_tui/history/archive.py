@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from .node import COLUMNS, node_of, path_of, unpack
 from .sampled import Sampled
 from .schema import NODES, VERSION
-from .search import MOST_HITS, Hit, search
+from .search import MOST_HITS, Match, search
 from .store import StoredSession
 
 T = TypeVar("T")
@@ -128,7 +128,7 @@ class Archive:
             except _UNREADABLE as error:
                 raise ArchiveError(f"{self.file} cannot be read: {error}.") from error
 
-    def search(self, words: str, most: int = MOST_HITS) -> list[Hit]:
+    def search(self, words: str, most: int = MOST_HITS) -> list[Match]:
         """The last messages in which all the words occur, the newest first.
 
         Raises ArchiveError where there is no index.

@@ -32,7 +32,7 @@ _UNSPACED: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Match:
     """A message in which all the words occur: its session, and its node."""
 
     session: str
@@ -69,7 +69,7 @@ def index(database: sqlite3.Connection) -> None:
     database.execute("release indexing")
 
 
-def search(database: sqlite3.Connection, words: str, most: int = MOST_HITS) -> list[Hit]:
+def search(database: sqlite3.Connection, words: str, most: int = MOST_HITS) -> list[Match]:
     """The last messages in which all the words occur, the newest first; none for no words.
 
     Nothing in the words is an operator. Raises sqlite3.Error where there is no index.
@@ -83,7 +83,7 @@ def search(database: sqlite3.Connection, words: str, most: int = MOST_HITS) -> l
         " order by words.rowid desc limit ?",
         (phrases, most),
     )
-    return [Hit(*row) for row in found]
+    return [Match(*row) for row in found]
 
 
 def _text(raw: bytes) -> str:

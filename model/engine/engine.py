@@ -121,6 +121,12 @@ class Abilities:
     experts: bool
     parallel: bool
 
+    @property
+    def detail(self) -> Detail:
+        """What a request may ask of each token."""
+        detail = Detail.ALTERNATIVES if self.alternatives else Detail.NONE
+        return detail | Detail.EXPERTS if self.experts else detail
+
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:

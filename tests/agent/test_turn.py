@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
+from gptoss_tui.agent.options import Options
+from gptoss_tui.agent.renderer import Renderer
 from gptoss_tui.agent.runtime import AgentError
-from gptoss_tui.agent.turn import MOST_UNKNOWN
+from gptoss_tui.agent.turn import MOST_UNKNOWN, Turn, TurnState
+from gptoss_tui.calls.toolbox import Toolbox
 from gptoss_tui.events.events import (
     Completed,
     Created,
@@ -26,10 +30,10 @@ from gptoss_tui.events.events import (
     ToolCall,
     ToolOutput,
 )
-from gptoss_tui.harmony import Channel, Effort, Role
+from gptoss_tui.harmony import Channel, Conversation, Effort, Message, Role
 from gptoss_tui.history.store import Store
 from gptoss_tui.model.engine import Sampling
-from gptoss_tui.permissions.question import Approval
+from gptoss_tui.permissions.question import Approval, GoOn, Pause
 
 E = TypeVar("E", bound=Event)
 StageMaker = Callable[..., Any]
@@ -286,3 +290,39 @@ async def test_each_conversation_has_a_folder_for_its_files(
     await s.session.resume(first)
     assert tool.folders[2:] == tool.folders[:1]
     await s.session.runtime.close()
+
+
+async def test_a_turn_goes_through_its_states(
+    renderer: Renderer, tokenizer: Any, scripted_engine: Any, echo: Any, somebody: Any
+) -> None:
+    call = '<|channel|>commentary to=functions.echo <|constrain|>json<|message|>{"text": "x"}<|call|>'
+    engine = scripted_engine(tokenizer, [call, call, "<|channel|>final<|message|>done<|return|>"])
+    async for _ in engine.load():
+        pass
+    await renderer.start()
+    states: list[TurnState] = []
+
+    class Patient(somebody):  # type: ignore[misc]
+        async def go_on(self, pause: Pause) -> GoOn:
+            states.append(turn.state)
+            return GoOn.CONTINUE
+
+    conversation = Conversation(messages=[Message(Role.USER, "hi")])
+    ids = itertools.count()
+    turn = Turn(
+        conversation,
+        engine,
+        renderer,
+        Toolbox([echo()], Patient()),
+        Options(max_tool_calls=2),
+        next_seed=lambda: 0,
+        new_call_id=lambda: f"call_{next(ids)}",
+    )
+
+    async def watch(event: Event) -> None:
+        if not states or states[-1] is not turn.state:
+            states.append(turn.state)
+
+    await turn.run(watch)
+    assert states == [TurnState.SAMPLING, TurnState.CALLING] * 2 + [TurnState.PAUSED, TurnState.SAMPLING]
+    assert turn.state is TurnState.OVER
