@@ -42,7 +42,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("untimed")
 
 # The fixtures of more than one room lie in tests/plugins, each subject in a file of its own.
-pytest_plugins = ["chats"]
+pytest_plugins = ["chats", "processes"]
 
 TINY: dict[str, Any] = {
     "architectures": ["GptOssForCausalLM"],
