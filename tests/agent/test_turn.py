@@ -28,7 +28,7 @@ from gptoss_tui.events.events import (
 )
 from gptoss_tui.harmony import Channel, Effort, Role
 from gptoss_tui.history.store import Store
-from gptoss_tui.model.engine import Sampling
+from gptoss_tui.model.engine import EngineDied, Sampling
 from gptoss_tui.permissions.question import Approval
 
 E = TypeVar("E", bound=Event)
@@ -213,7 +213,7 @@ async def test_stop_ends_a_running_tool(stage: StageMaker, echo: ToolMaker) -> N
 
 
 async def test_an_engine_that_dies_before_a_word_is_started_again(stage: StageMaker) -> None:
-    s = stage("DIE", ANSWER)
+    s = stage([EngineDied("engine stopped")], ANSWER)
     events = await s.play("2+2?")
     assert of(EngineLost, events)
     assert isinstance(events[-1], Completed)
@@ -221,7 +221,7 @@ async def test_an_engine_that_dies_before_a_word_is_started_again(stage: StageMa
 
 
 async def test_an_engine_that_dies_in_the_middle_loses_nothing(stage: StageMaker) -> None:
-    s = stage(THOUGHT + "<|channel|>final<|message|>It is DIE", ANSWER)
+    s = stage([THOUGHT + "<|channel|>final<|message|>It is ", EngineDied("engine stopped")], ANSWER)
     events = await s.play("2+2?")
     assert of(EngineLost, events)
     failed = events[-1]
@@ -253,7 +253,7 @@ async def test_one_turn_at_a_time(stage: StageMaker) -> None:
 async def test_a_seed_gives_each_sample_its_own(stage: StageMaker, echo: ToolMaker) -> None:
     s = stage(CALL, ANSWER, tools=[echo()], sampling=Sampling(seed=7))
     await s.play("go")
-    assert s.engine.seeds == [7, 8]
+    assert [request.sampling.seed for request in s.engine.requests] == [7, 8]
 
 
 async def test_forged_speech_ends_the_sample(stage: StageMaker) -> None:
