@@ -9,9 +9,9 @@ import importlib.util
 import json
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,6 @@ import pytest
 import pytest_asyncio
 import tiktoken
 
-from gptoss_tui.model.constraint import Constraint
-from gptoss_tui.model.engine import (
-    Abilities,
-    EngineDied,
-    EngineInfo,
-    Finished,
-    Generation,
-    Item,
-    Loading,
-    PrefillProgress,
-    Request,
-    Token,
-)
 from gptoss_tui.tools.sandbox import Confinement, Kind, probe
 
 # Hypothesis measures time by the clock, which a busy machine makes long.
@@ -42,7 +29,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("untimed")
 
 # The fixtures of more than one room lie in tests/plugins, each subject in a file of its own.
-pytest_plugins = ["chats"]
+pytest_plugins = ["chats", "processes"]
 
 TINY: dict[str, Any] = {
     "architectures": ["GptOssForCausalLM"],
@@ -142,72 +129,6 @@ def with_landlock() -> Confinement:
     return _holding("landlock")
 
 
-@dataclass
-class ScriptedEngine:
-    """An Engine that plays one script a sample: exact tokens that no honest model would write on demand.
-
-    A script is harmony text; "DIE" in it is the death of the engine. `pause` seconds pass before each token,
-    `hold` keeps `load` from ending until it is set. `prompts`, `seeds` and `constraints` keep what was asked;
-    no script is held to its constraint.
-    """
-
-    tokenizer: tiktoken.Encoding
-    scripts: list[str]
-    pause: float = 0.0
-    context: int = 4096
-    hold: asyncio.Event | None = None
-    longest_answer: int | None = None
-    prompts: list[str] = field(default_factory=list)
-    seeds: list[int | None] = field(default_factory=list)
-    constraints: list[Constraint | None] = field(default_factory=list)
-    loads: int = 0
-    _loaded: bool = False
-
-    async def load(self) -> AsyncIterator[Loading]:
-        if self._loaded:
-            return
-        yield Loading("reading the script", 1, 4)
-        if self.hold is not None:
-            await self.hold.wait()
-        self._loaded = True
-        self.loads += 1
-
-    def generate(self, request: Request) -> Generation:
-        return Generation(partial(self._play, request))
-
-    async def _play(self, request: Request, stop: asyncio.Future[None]) -> AsyncGenerator[Item, None]:
-        self.constraints.append(request.constraint)
-        self.prompts.append(self.tokenizer.decode(list(request.prompt_ids)))
-        self.seeds.append(request.sampling.seed)
-        yield PrefillProgress(len(request.prompt_ids), len(request.prompt_ids), 0)
-        alive, death, _ = self.scripts.pop(0).partition("DIE")
-        for count, token in enumerate(self.tokenizer.encode(alive, allowed_special="all"), 1):
-            await asyncio.sleep(self.pause)
-            if stop.done():
-                yield Finished("cancelled", 0.1, 0.1)
-                return
-            yield Token(token, -0.1)
-            if token in request.stop_ids:
-                yield Finished("stop", 0.1, 0.1)
-                return
-            if count == request.sampling.max_tokens:
-                break
-        if death:
-            self._loaded = False
-            raise EngineDied("engine stopped (signal 9)")
-        yield Finished("length", 0.1, 0.1)
-
-    def info(self) -> EngineInfo | None:
-        able = Abilities(
-            constrains=False, token_ids=True, logprobs=False, alternatives=False, experts=False, parallel=True
-        )
-        info = EngineInfo("scripted", "paper", self.context, 320, 0, 0.1, able, self.longest_answer)
-        return info if self._loaded else None
-
-    async def close(self) -> None:
-        self._loaded = False
-
-
 @pytest.fixture(scope="session")
 def ranks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The published ranks, carried by the package bpe_openai, named as tiktoken and harmony want them."""
@@ -227,12 +148,6 @@ def o200k(ranks_folder: Path) -> tiktoken.Encoding:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIKTOKEN_CACHE_DIR", str(ranks_folder))
         return tiktoken.get_encoding("o200k_harmony")
-
-
-@pytest.fixture(scope="session")
-def scripted_engine() -> type[ScriptedEngine]:
-    """The engine that plays scripts, as a class: `scripted_engine(tokenizer, scripts, ...)`."""
-    return ScriptedEngine
 
 
 @pytest.fixture(scope="session")

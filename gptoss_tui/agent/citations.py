@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import quote
 
 from ..events.events import Cited, Event, OutputDelta
@@ -41,14 +41,16 @@ def citing(emit: Sink, pages: Callable[[], ShownPages]) -> Sink:
     """A sink that gives `emit` each citation of the answer as an event. Half a mark waits for the rest."""
     marks = Marks()
 
-    async def take(event: Event) -> None:
+    def take(event: Event) -> Awaitable[None]:
+        """Most events go on as they are, and cost no more than this call."""
         if isinstance(event, OutputDelta):
-            for piece in marks.feed(event.delta):
-                await emit(_event(piece, pages))
-            return
-        for piece in marks.finish():
-            await emit(_event(piece, pages))
-        await emit(event)
+            is_plain = not marks.pending and "【" not in event.delta
+            return emit(event) if is_plain else put(marks.feed(event.delta))
+        return put(marks.finish(), event) if marks.pending else emit(event)
+
+    async def put(pieces: list[str | Mark], *events: Event) -> None:
+        for event in (*(_event(piece, pages) for piece in pieces), *events):
+            await emit(event)
 
     return take
 

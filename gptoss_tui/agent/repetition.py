@@ -10,17 +10,13 @@ thresholds are set against such text; tests/agent/test_repetition.py holds them 
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, replace
 
 LONGEST_PERIOD = 512
 """Tokens of the longest passage whose exact repetition is followed."""
 
 NGRAM = 24
-"""Tokens that make a passage one that was seen before, where repetition is not exact."""
-
-MARK = 8
-"""Tokens by whose coming again exact repetition is noticed."""
+"""Tokens by which a passage is recognised as one that was seen before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,49 +50,47 @@ class LoopDetector:
     """Reads one stream of token ids.
 
     A passage of p <= LONGEST_PERIOD tokens that is written over and over, after whatever text, is a loop at
-    the latest when max(run, copies * p) tokens of it followed its first p, if any MARK tokens in a row stand
+    the latest when max(run, copies * p) tokens of it followed its first p, if any NGRAM tokens in a row stand
     only once in it. The memory of the counts of n-grams grows with the text, by about 100 bytes a token.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._tokens: list[int] = []
-        self._mark = min(MARK, max(limits.run, limits.copies))
+        self._mark = min(NGRAM, max(limits.run, limits.copies))
         self._marks: dict[int, int] = {}  # the last place of each, by hash
-        self._recent: deque[int] = deque(maxlen=LONGEST_PERIOD)  # the hashes of the marks by place
-        self._runs: dict[int, int] = {}
+        self._runs: dict[int, int] = {}  # by period
         self._seen: dict[int, int] = {}
-        self._stale: deque[bool] = deque(maxlen=limits.window)
-        self._stale_count = 0
+        self._stale = bytearray()  # by place
+        self._stale_count = 0  # of the last `window`
 
     def feed(self, token: int) -> bool:
         """Read one token; True when the stream is a loop by now."""
         self._tokens.append(token)
-        exact = self._repeats(token)  # both must read every token
-        return self._is_stale() or exact
+        ngram = hash(tuple(self._tokens[-NGRAM:]))  # 64 bits: two of 131,072 n-grams share one by 5e-10
+        exact = self._repeats(token, ngram)  # both must read every token
+        return self._is_stale(ngram) or exact
 
-    def _repeats(self, token: int) -> bool:
+    def _repeats(self, token: int, ngram: int) -> bool:
         """Follow exact repetition: for each period, how many tokens in a row equal the token a period before.
 
         A period is noticed by the nearest earlier place of the last few tokens, and followed from then on.
         """
-        tokens, place = self._tokens, len(self._tokens) - 1
-        if self._runs:
-            self._runs = {p: run + 1 for p, run in self._runs.items() if tokens[place - p] == token}
-        key = hash(tuple(tokens[-self._mark :]))
-        before = self._marks.get(key)
-        if before is not None and place >= self._mark:
-            period = place - before
-            if period not in self._runs:
-                self._runs[period] = self._run(period)
-        if len(self._recent) == LONGEST_PERIOD:
-            oldest = self._recent[0]
-            if self._marks.get(oldest) == place - LONGEST_PERIOD:
-                del self._marks[oldest]
-        self._recent.append(key)
-        self._marks[key] = place
+        tokens, marks, runs = self._tokens, self._marks, self._runs
+        place = len(tokens) - 1
+        if runs:
+            self._runs = runs = {p: run + 1 for p, run in runs.items() if tokens[place - p] == token}
+        mark = ngram if self._mark == NGRAM else hash(tuple(tokens[-self._mark :]))
+        period = place - marks.get(mark, -LONGEST_PERIOD)
+        marks[mark] = place
+        if period <= LONGEST_PERIOD and period not in runs and place >= self._mark:
+            runs[period] = self._run(period)
+        if len(marks) > 4 * LONGEST_PERIOD:
+            self._marks = {k: last for k, last in marks.items() if place - last < LONGEST_PERIOD}
+        if not runs:
+            return False
         limits = self._limits
-        return any(run >= max(limits.run, limits.copies * period) for period, run in self._runs.items())
+        return any(run >= max(limits.run, limits.copies * period) for period, run in runs.items())
 
     def _run(self, period: int) -> int:
         """How many of the last tokens equal the token `period` before them."""
@@ -106,24 +100,23 @@ class LoopDetector:
             place -= 1
         return last - place
 
-    def _is_stale(self) -> bool:
+    def _is_stale(self, ngram: int) -> bool:
         """Follow inexact repetition: how many of the last tokens lie in n-grams that are worn out."""
-        key = hash(
-            tuple(self._tokens[-NGRAM:])
-        )  # 64 bits: two of 131,072 n-grams share one by a chance of 5e-10
-        if len(self._stale) == self._limits.window:
-            self._stale_count -= self._stale[0]
-        before = self._seen.get(key, 0)
-        self._seen[key] = before + 1
-        self._stale.append(False)
-        if before >= self._limits.before:
+        limits, stale, seen = self._limits, self._stale, self._seen
+        before = seen.get(ngram, 0)
+        seen[ngram] = before + 1
+        if len(stale) >= limits.window:
+            self._stale_count -= stale[-limits.window]
+        stale.append(False)
+        if before >= limits.before:
             self._wear()
-        return self._stale_count >= self._limits.share * self._limits.window
+        return self._stale_count >= limits.share * limits.window
 
     def _wear(self) -> None:
         """Mark the tokens of the last n-gram; those before a marked one are marked already."""
-        for back in range(1, min(NGRAM, len(self._stale)) + 1):
-            if self._stale[-back]:
+        stale = self._stale
+        for back in range(1, min(NGRAM, len(stale)) + 1):
+            if stale[-back]:
                 break
-            self._stale[-back] = True
+            stale[-back] = True
             self._stale_count += 1

@@ -79,10 +79,23 @@ class Sample:
                 async for item in generation:
                     if not isinstance(item, Token):
                         await self._note(item, parser, emit)
-                    elif not self.reason:  # else it was on its way when the generation was cancelled
-                        await self._read(item, parser, emit, tells_tokens)
-                        if parser.ended and item.id not in control.stops:
-                            break
+                        continue
+                    if self.reason:
+                        continue  # it was on its way when the generation was cancelled
+                    self.reason = self._why_end(item.id)
+                    if self.reason:
+                        generation.cancel()
+                        await self._finish(parser, emit)
+                        continue
+                    self.sampled_tokens += 1
+                    self.logprobs.append(item.logprob)
+                    if tells_tokens:
+                        await emit(self._as_sampled(item))
+                    for piece in parser.feed(item.id):
+                        if (event := self._event(piece)) is not None:
+                            await emit(event)
+                    if parser.ended and item.id not in control.stops:
+                        break
             finally:  # whatever happens, what was said so far is kept
                 for piece in parser.finish():
                     self._event(piece)
@@ -92,23 +105,9 @@ class Sample:
         if self._generation is not None:
             self._generation.cancel()
 
-    async def _read(self, token: Token, parser: Parser, emit: Sink, tells_tokens: bool) -> None:
-        self.reason = self._why_end(token.id)
-        if self.reason:
-            assert self._generation is not None
-            self._generation.cancel()
-            await self._finish(parser, emit)
-            return
-        self.sampled_tokens += 1
-        self.logprobs.append(token.logprob)
-        if tells_tokens:
-            alternatives = tuple((other.id, other.logprob) for other in token.alternatives)
-            await emit(
-                events.TokenSampled(token.id, token.logprob, self._channel, alternatives, token.experts)
-            )
-        for piece in parser.feed(token.id):
-            if (event := self._event(piece)) is not None:
-                await emit(event)
+    def _as_sampled(self, token: Token) -> Event:
+        alternatives = tuple((other.id, other.logprob) for other in token.alternatives)
+        return events.TokenSampled(token.id, token.logprob, self._channel, alternatives, token.experts)
 
     async def _note(self, item: PrefillProgress | Finished, parser: Parser, emit: Sink) -> None:
         match item:
@@ -127,20 +126,21 @@ class Sample:
 
     def _why_end(self, token: int) -> str:
         """Why the sample is ended before `token` is read; "" to go on. Counts the tokens of the reasoning."""
-        thinks = self._thinks
-        why = "repetition" if (self._thought if thinks else self._speech).feed(token) else ""
+        if not self._thinks:
+            return "repetition" if self._speech.feed(token) else ""
+        why = "repetition" if self._thought.feed(token) else ""
         # The tokens that leave the reasoning, however the model goes on, are not part of it.
-        if thinks and token not in self._structure:
+        if token not in self._structure:
             if self.most_reasoning is not None and self.reasoning_tokens >= self.most_reasoning:
                 why = "max_reasoning_tokens"
             self.reasoning_tokens += not why
-        self.reasoning_closed = bool(why) and thinks
+        self.reasoning_closed = bool(why)
         return why
 
     def _event(self, piece: Piece) -> Event | None:
+        if isinstance(piece, Text):  # by far the most
+            return self._as_event(piece.delta)
         match piece:
-            case Text(delta):
-                return self._as_event(delta)
             case Opened():
                 self._open(piece)
             case Closed(message, ending):

@@ -34,14 +34,9 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Base of all events; `type` is the name on the wire.
-
-    `is_piece` is true of the many small ones of a text or a progress: whoever writes them need not wait until
-    each has been read.
-    """
+    """Base of all events; `type` is the name on the wire."""
 
     type: ClassVar[str] = ""
-    is_piece: ClassVar[bool] = False
 
     def as_json(self) -> dict[str, Any]:
         """The event as the JSON object that `--json` prints."""
@@ -67,7 +62,6 @@ class Prefill(Event):
     """The model has read `done` of `total` prompt tokens, `cached` of them remembered from before."""
 
     type: ClassVar[str] = "response.prefill"
-    is_piece: ClassVar[bool] = True
     done: int
     total: int
     cached: int
@@ -83,7 +77,6 @@ class TokenSampled(Event):
     """
 
     type: ClassVar[str] = "response.token"
-    is_piece: ClassVar[bool] = True
     id: int
     logprob: float
     channel: str
@@ -101,7 +94,6 @@ class ReasoningDelta(Event):
     """More raw chain of thought: unmoderated text."""
 
     type: ClassVar[str] = "response.reasoning_text.delta"
-    is_piece: ClassVar[bool] = True
     delta: str
 
 
@@ -110,7 +102,6 @@ class ReasoningProgress(Event):
     """One more token of reasoning, `tokens` of them at a stretch, that is hidden or not judged yet."""
 
     type: ClassVar[str] = "response.reasoning.progress"
-    is_piece: ClassVar[bool] = True
     tokens: int
 
 
@@ -144,7 +135,6 @@ class OutputDelta(Event):
     """More of the final answer."""
 
     type: ClassVar[str] = "response.output_text.delta"
-    is_piece: ClassVar[bool] = True
     delta: str
 
 
@@ -169,7 +159,6 @@ class PreambleDelta(Event):
     """More of what the model tells the person before or between its tool calls."""
 
     type: ClassVar[str] = "response.preamble.delta"
-    is_piece: ClassVar[bool] = True
     delta: str
 
 
@@ -178,7 +167,6 @@ class ToolCallDelta(Event):
     """More of the body of a call that the model is still writing to `recipient`."""
 
     type: ClassVar[str] = "response.tool_call.delta"
-    is_piece: ClassVar[bool] = True
     call_id: str
     recipient: str
     delta: str
@@ -230,7 +218,6 @@ class ToolOutputDelta(Event):
     """
 
     type: ClassVar[str] = "response.tool_output.delta"
-    is_piece: ClassVar[bool] = True
     call_id: str
     delta: str
 
@@ -326,7 +313,6 @@ class EngineLoading(Event):
     """The model is being loaded: `stage` in words, `done` of `total` bytes (0 of 0 when unknown)."""
 
     type: ClassVar[str] = "engine.loading"
-    is_piece: ClassVar[bool] = True
     stage: str
     done: int
     total: int

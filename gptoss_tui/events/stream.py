@@ -3,71 +3,82 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
+from typing import Any
 
 from .events import Event, Events
 
-MOST_AHEAD = 256
-"""Pieces of texts that may wait for their reader; a slow one holds up whoever writes them."""
-
 Sink = Callable[[Event], Awaitable[None]]
-"""Takes one event, and returns when its reader asks for the next; pieces are only held up when many wait."""
+"""Takes one event, and returns when its reader asks for the next."""
 
 
 async def stream(work: Callable[[Sink], Awaitable[None]]) -> Events:
     """The events that `work` writes into the sink it is given, as they come; raises what `work` raises.
 
-    `work` runs in a task of its own. Leaving the stream early cancels it, and waits until it has ended.
+    `work` goes on only while the reader waits for the next event, in the reader's own task. Leaving the
+    stream early cancels it, and waits until it has ended.
     """
-    handover = _Handover()
-    task = asyncio.create_task(handover.run(work))
+    handover = _Handover(work)
     try:
-        while (event := await handover.take()) is not None:
-            yield event
+        while await handover:
+            yield handover.event
     finally:
-        task.cancel()  # without effect where it has ended
-        await asyncio.gather(task, return_exceptions=True)
-    task.result()
+        await handover.end()
 
 
 class _Handover:
-    """What lies between the task that writes and the one that reads."""
+    """The work as a coroutine that is driven by hand, from one event to the next.
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._events: deque[Event] = deque()
+    To await it is to let the work go on: True when it has handed an event over, False when it has ended. What
+    the work waits for is waited for by the reader, and what is thrown at the reader is thrown into the work.
+    Between two tasks every token would cost a future, a callback and a turn of the event loop.
+    """
+
+    def __init__(self, work: Callable[[Sink], Awaitable[None]]) -> None:
+        self.event = Event()
+        self._steps = work(self._put).__await__()
+        self._thrown: BaseException | None = None
         self._is_over = False
-        self._reader: asyncio.Future[None] | None = None  # waits for an event
-        self._writer: asyncio.Future[None] | None = None  # waits until all events have been dealt with
 
-    async def run(self, work: Callable[[Sink], Awaitable[None]]) -> None:
-        """Do the work, and tell the reader when it is over."""
-        try:
-            await work(self.put)
-        finally:
-            self._is_over = True
-            _resolve(self._reader)
+    async def end(self) -> None:
+        """Cancel the work, if it has not ended, and let it clean up; nobody reads what it writes then."""
+        if self._is_over:
+            return
+        self._thrown = asyncio.CancelledError()
+        with suppress(asyncio.CancelledError):
+            while await self:
+                pass
 
-    async def put(self, event: Event) -> None:
-        """Hand one event over; see Sink."""
-        self._events.append(event)
-        _resolve(self._reader)
-        if not event.is_piece or len(self._events) >= MOST_AHEAD:
-            self._writer = self._loop.create_future()
-            await self._writer
+    def _put(self, event: Event) -> Awaitable[None]:
+        self.event = event
+        return _HANDED_OVER
 
-    async def take(self) -> Event | None:
-        """The next event; None when there will be none."""
-        if not self._events:
-            _resolve(self._writer)
-            if self._is_over:
-                return None
-            self._reader = self._loop.create_future()
-            await self._reader
-        return self._events.popleft() if self._events else None
+    def __await__(self) -> Generator[Any, None, bool]:
+        thrown, self._thrown = self._thrown, None
+        while True:
+            try:
+                waits_for = self._steps.send(None) if thrown is None else self._steps.throw(thrown)
+            except StopIteration:
+                self._is_over = True
+                return False
+            except BaseException:
+                self._is_over = True
+                raise
+            if waits_for is _HANDED_OVER:
+                return True
+            try:
+                thrown = None
+                yield waits_for
+            except BaseException as error:
+                thrown = error
 
 
-def _resolve(waiting: asyncio.Future[None] | None) -> None:
-    if waiting is not None and not waiting.done():
-        waiting.set_result(None)
+class _HandedOver:
+    """What the work waits for once it has written an event."""
+
+    def __await__(self) -> Generator[_HandedOver, None, None]:
+        yield self
+
+
+_HANDED_OVER = _HandedOver()

@@ -111,10 +111,10 @@ class Parser:
         The first call also returns the message that the prompt opened.
         """
         self.ids.append(token)
-        if self._unsaid:
-            unsaid, self._unsaid = self._unsaid, []
-            return [*unsaid, *self._feed(token)]
-        return self._feed(token)
+        if not self._unsaid:
+            return self._feed(token)
+        unsaid, self._unsaid = self._unsaid, []
+        return [*unsaid, *self._feed(token)]
 
     def _feed(self, token: int) -> list[Piece]:
         is_known = token in self._known

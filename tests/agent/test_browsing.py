@@ -97,8 +97,8 @@ async def test_the_browser_is_described_and_its_functions_are_recipients(stage: 
     s = stage(answer("Hello."), tools=browser_tools(web, web))
     await s.play("Hello")
     assert "namespace browser {" in s.engine.prompts[0]
-    (constraint,) = s.engine.constraints
-    edges = {edge.text for state in constraint.states for edge in state.edges}
+    (request,) = s.engine.requests
+    edges = {edge.text for state in request.constraint.states for edge in state.edges}
     assert {" to=browser.search", " to=browser.open", " to=browser.find"} <= edges
     assert "namespace functions" not in s.engine.prompts[0]
 

@@ -169,14 +169,14 @@ async def test_an_answer_that_goes_round_in_circles_is_ended_and_kept(
 async def test_a_call_that_goes_round_in_circles_is_not_run(stage: StageMaker, echo: ToolMaker) -> None:
     tool = echo()
     call = CALL.removeprefix("<|end|><|start|>assistant").replace("{}<|call|>", '{"text": "' + "la" * 9000)
-    end = (await stage(call, tools=[tool]).play("sing"))[-1]
+    end = (await stage(call, tools=[tool], context=100_000).play("sing"))[-1]
     assert isinstance(end, Incomplete)
     assert end.reason == "repetition"
     assert tool.calls == []
 
 
 async def test_a_forced_answer_that_goes_round_in_circles_ends_the_turn(stage: StageMaker) -> None:
-    s = stage(THINK + "no " * 2000, "yes " * 5000)
+    s = stage(THINK + "no " * 2000, "yes " * 5000, context=100_000)
     events = await s.play("2+2?")
     assert len(of(ReasoningClosed, events)) == 1
     assert isinstance(events[-1], Incomplete)

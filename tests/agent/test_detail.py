@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gptoss_tui.events.events import EngineLacks, Event, TokenSampled
 from gptoss_tui.history.archive import Archive
 from gptoss_tui.history.store import Store
 from gptoss_tui.model.engine import Detail
+from gptoss_tui.model.engine.fake import ABLE
 from gptoss_tui.permissions.question import Nobody
 from gptoss_tui.settings import Settings
 
@@ -46,9 +48,11 @@ async def test_every_token_is_told_with_its_channel(stage: Any, tokenizer: Any) 
 
 
 async def test_what_the_engine_cannot_tell_is_named(stage: Any) -> None:
-    events = await play(stage(THOUGHT).session, Detail.ALTERNATIVES | Detail.EXPERTS)
+    s = stage(THOUGHT, abilities=replace(ABLE, alternatives=False, experts=False))
+    events = await play(s.session, Detail.ALTERNATIVES | Detail.EXPERTS)
     assert [event.what for event in events if isinstance(event, EngineLacks)] == [("alternatives", "experts")]
     assert tokens(events)
+    assert [request.detail for request in s.engine.requests] == [Detail.NONE]
 
 
 class Allowing:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiktoken
 
 from gptoss_tui.agent.filters.filter import ReasoningFilter
 from gptoss_tui.agent.filters.function import FunctionFilter
@@ -32,6 +33,8 @@ from gptoss_tui.events.events import (
 from gptoss_tui.harmony import Channel
 from gptoss_tui.history.store import Store
 from gptoss_tui.model.checkpoint import open_checkpoint
+from gptoss_tui.model.engine import EngineDied
+from gptoss_tui.model.engine.fake import FakeEngine, Script
 from gptoss_tui.model.engine.local import LocalEngine
 from gptoss_tui.permissions.question import Nobody
 from gptoss_tui.settings import Settings
@@ -308,11 +311,11 @@ def kept_renderer(checkpoint: Path) -> Iterator[Renderer]:
 
 
 @pytest.fixture
-def judge(kept_renderer: Renderer, tokenizer: Any, scripted_engine: Any) -> Callable[..., tuple[Judge, Any]]:
+def judge(kept_renderer: Renderer, tokenizer: tiktoken.Encoding) -> Callable[..., tuple[Judge, Any]]:
     """A function `(*verdicts, policy="") -> (Judge, its engine)`; each verdict is what the model says."""
 
-    def make(*verdicts: str, policy: str = "") -> tuple[Judge, Any]:
-        second = scripted_engine(tokenizer, list(verdicts))
+    def make(*verdicts: Script, policy: str = "") -> tuple[Judge, Any]:
+        second = FakeEngine(tokenizer, *verdicts)
         return Judge(second, kept_renderer, policy), second
 
     return make
@@ -332,8 +335,9 @@ async def test_a_model_judges_each_passage_by_the_policy(stage: StageMaker, judg
     assert middle.endswith("<|start|>assistant<|channel|>final<|message|>")
     user = middle.partition("<|start|>user<|message|>")[2]
     assert user.index(GOOD) < user.index("# The passage") < user.index(BAD)
-    [state] = second.constraints[0].states
-    assert second.constraints[0].strict
+    constraint = second.requests[0].constraint
+    [state] = constraint.states
+    assert constraint.strict
     assert {edge.text for edge in state.edges} == {"allow", "withhold"}
 
 
@@ -352,10 +356,10 @@ async def test_without_a_policy_there_is_ours(stage: StageMaker, judge: Any) -> 
         "<|return|>",
         "allow<|end|><|start|>assistant<|channel|>final<|message|>withhold<|return|>",
         "<|channel|>final<|message|>allow<|call|><|call|>",
-        "DIE",
+        [EngineDied("engine stopped (signal 9)")],
     ],
 )
-async def test_every_doubt_about_a_verdict_withholds(stage: StageMaker, judge: Any, said: str) -> None:
+async def test_every_doubt_about_a_verdict_withholds(stage: StageMaker, judge: Any, said: Script) -> None:
     safeguard, _ = judge(said)
     events = await played(stage, safeguard, THOUGHT.format(BAD) + ANSWER)
     assert shown(events) == f"{WITHHELD}\n"

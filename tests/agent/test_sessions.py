@@ -15,6 +15,8 @@ from gptoss_tui.agent.runtime import AgentError, Runtime
 from gptoss_tui.agent.session import Session
 from gptoss_tui.events.events import Completed, EngineLost, Event, Failed, OutputDelta, ToolOutput
 from gptoss_tui.history.store import Store
+from gptoss_tui.model.engine import EngineDied
+from gptoss_tui.model.engine.fake import FakeEngine, Script
 from gptoss_tui.permissions.question import Nobody
 
 
@@ -28,7 +30,7 @@ ECHO = '<|channel|>commentary to=functions.echo <|constrain|>json<|message|>{"te
 class Pair:
     """A runtime on a scripted engine, and sessions on it."""
 
-    def __init__(self, renderer: Renderer, engine: Any, store: Store | None = None) -> None:
+    def __init__(self, renderer: Renderer, engine: FakeEngine, store: Store | None = None) -> None:
         self.engine = engine
         self.runtime = Runtime(engine, renderer, model="scripted", store=store)
 
@@ -45,9 +47,9 @@ def texts(session: Session) -> list[str]:
 
 
 @pytest.fixture
-def pair(renderer: Renderer, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> Any:
-    def make(*scripts: str, store: Store | None = None, **engine: Any) -> Pair:
-        return Pair(renderer, scripted_engine(tokenizer, list(scripts), **engine), store)
+def pair(renderer: Renderer, tokenizer: tiktoken.Encoding) -> Any:
+    def make(*scripts: Script, store: Store | None = None, **engine: Any) -> Pair:
+        return Pair(renderer, FakeEngine(tokenizer, *scripts, **engine), store)
 
     return make
 
@@ -131,7 +133,7 @@ async def test_one_conversation_has_one_turn_at_a_time_however_many_there_are(pa
 
 
 async def test_both_survive_the_death_of_the_engine(pair: Any) -> None:
-    two = pair("<|channel|>final<|message|>oDIE", answer("two"), answer("three"))
+    two = pair(["<|channel|>final<|message|>o", EngineDied("killed")], answer("two"), answer("three"))
     first, second = two.session(), two.session()
     events = await play(first, "a")
     assert any(isinstance(event, EngineLost) for event in events)

@@ -158,7 +158,8 @@ async def test_reasoning_without_an_answer_is_answered_once(
     end = events[-1]
     assert isinstance(end, Completed)
     assert (end.output_text, end.reasoning_text) == ("Four.", "hm")
-    assert s.engine.seeds[0] != s.engine.seeds[1]
+    first, second = s.engine.requests
+    assert first.sampling.seed != second.sampling.seed
 
     show = AsText(notes=sys.stderr)
     for event in events:

@@ -106,7 +106,7 @@ async def test_the_model_is_asked_for_the_shape_and_held_to_it(stage: StageMaker
     assert isinstance(done, Completed)
     assert done.output_text == FITS
     assert "# Response Formats\n\n## city\n\n// A city.\n{" in s.engine.prompts[0]
-    bodies = [state for state in s.engine.constraints[0].states if state.body == "json"]
+    bodies = [state for state in s.engine.requests[0].constraint.states if state.body == "json"]
     assert [json.loads(body.schema) for body in bodies] == [CITY]
 
 
@@ -123,7 +123,7 @@ async def test_the_answer_that_had_to_be_asked_for_is_held_to_it_too(stage: Stag
     thought = "<|channel|>analysis<|message|>hm<|return|>"
     s = stage(thought, f"{FITS}<|return|>", response_format=SHAPE)
     assert isinstance((await s.play("Tell me of Oslo."))[-1], Completed)
-    second = s.engine.constraints[1]
+    second = s.engine.requests[1].constraint
     assert second.states[second.start].body == "json"
 
 
@@ -137,15 +137,15 @@ async def test_a_cut_answer_is_cut_and_not_malformed(stage: StageMaker) -> None:
 async def test_headers_are_held_to_unless_that_is_off(stage: StageMaker, echo: Any) -> None:
     s = stage(ANSWER.format("4"), tools=[echo()])
     await s.play("2+2?")
-    constraint = s.engine.constraints[0]
+    constraint = s.engine.requests[0].constraint
     assert constraint.strict
     assert any("functions.echo" in edge.text for state in constraint.states for edge in state.edges)
     free = stage(ANSWER.format("4"), constrain_headers=False)
     await free.play("2+2?")
-    assert free.engine.constraints == [None]
+    assert free.engine.requests[0].constraint is None
     only_the_answer = stage(ANSWER.format(FITS), constrain_headers=False, response_format=SHAPE)
     await only_the_answer.play("Tell me of Oslo.")
-    assert not only_the_answer.engine.constraints[0].strict
+    assert not only_the_answer.engine.requests[0].constraint.strict
 
 
 async def test_a_resumed_conversation_gets_the_shape_of_its_settings(

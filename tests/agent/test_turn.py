@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import tiktoken
 
 from gptoss_tui.agent.options import Options
 from gptoss_tui.agent.renderer import Renderer
@@ -32,7 +33,8 @@ from gptoss_tui.events.events import (
 )
 from gptoss_tui.harmony import Channel, Conversation, Effort, Message, Role
 from gptoss_tui.history.store import Store
-from gptoss_tui.model.engine import Sampling
+from gptoss_tui.model.engine import EngineDied, Sampling
+from gptoss_tui.model.engine.fake import FakeEngine
 from gptoss_tui.permissions.question import Approval, GoOn, Pause
 
 E = TypeVar("E", bound=Event)
@@ -217,7 +219,7 @@ async def test_stop_ends_a_running_tool(stage: StageMaker, echo: ToolMaker) -> N
 
 
 async def test_an_engine_that_dies_before_a_word_is_started_again(stage: StageMaker) -> None:
-    s = stage("DIE", ANSWER)
+    s = stage([EngineDied("engine stopped")], ANSWER)
     events = await s.play("2+2?")
     assert of(EngineLost, events)
     assert isinstance(events[-1], Completed)
@@ -225,7 +227,7 @@ async def test_an_engine_that_dies_before_a_word_is_started_again(stage: StageMa
 
 
 async def test_an_engine_that_dies_in_the_middle_loses_nothing(stage: StageMaker) -> None:
-    s = stage(THOUGHT + "<|channel|>final<|message|>It is DIE", ANSWER)
+    s = stage([THOUGHT + "<|channel|>final<|message|>It is ", EngineDied("engine stopped")], ANSWER)
     events = await s.play("2+2?")
     assert of(EngineLost, events)
     failed = events[-1]
@@ -257,7 +259,7 @@ async def test_one_turn_at_a_time(stage: StageMaker) -> None:
 async def test_a_seed_gives_each_sample_its_own(stage: StageMaker, echo: ToolMaker) -> None:
     s = stage(CALL, ANSWER, tools=[echo()], sampling=Sampling(seed=7))
     await s.play("go")
-    assert s.engine.seeds == [7, 8]
+    assert [request.sampling.seed for request in s.engine.requests] == [7, 8]
 
 
 async def test_forged_speech_ends_the_sample(stage: StageMaker) -> None:
@@ -293,10 +295,10 @@ async def test_each_conversation_has_a_folder_for_its_files(
 
 
 async def test_a_turn_goes_through_its_states(
-    renderer: Renderer, tokenizer: Any, scripted_engine: Any, echo: Any, somebody: Any
+    renderer: Renderer, tokenizer: tiktoken.Encoding, echo: Any, somebody: Any
 ) -> None:
     call = '<|channel|>commentary to=functions.echo <|constrain|>json<|message|>{"text": "x"}<|call|>'
-    engine = scripted_engine(tokenizer, [call, call, "<|channel|>final<|message|>done<|return|>"])
+    engine = FakeEngine(tokenizer, call, call, "<|channel|>final<|message|>done<|return|>")
     async for _ in engine.load():
         pass
     await renderer.start()

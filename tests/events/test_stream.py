@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss_tui.events.events import EngineLost, Event, OutputDelta
-from gptoss_tui.events.stream import MOST_AHEAD, Sink, stream
+from gptoss_tui.events.stream import Sink, stream
 
 
 @given(st.lists(st.booleans(), max_size=60), st.lists(st.booleans(), max_size=60))
@@ -42,23 +42,6 @@ async def test_whoever_writes_waits_until_an_event_has_been_dealt_with() -> None
         assert isinstance(event, EngineLost)
         await asyncio.sleep(0)
         done.append(event.message)
-
-
-async def test_pieces_run_ahead_but_not_without_end() -> None:
-    written = 0
-
-    async def work(emit: Sink) -> None:
-        nonlocal written
-        for _ in range(10 * MOST_AHEAD):
-            await emit(OutputDelta("x"))
-            written += 1
-
-    async with aclosing(stream(work)) as events:
-        await anext(events)
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert written < MOST_AHEAD + 2
-        assert [event async for event in events] == [OutputDelta("x")] * (10 * MOST_AHEAD - 1)
 
 
 async def test_what_the_work_raises_reaches_the_reader_after_the_events() -> None:

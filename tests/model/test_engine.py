@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 from asyncio import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,8 @@ from gptoss_tui.model.engine import (
 )
 from gptoss_tui.model.engine.device import choose_device, choose_dtype
 from gptoss_tui.model.engine.local import LocalEngine
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -89,12 +91,6 @@ async def python(script: str, given: bytes = b"") -> tuple[int | None, bytes, by
     )
     out, err = await process.communicate(given)
     return process.returncode, out, err
-
-
-def lives(pid: int) -> bool:
-    """Whether there is such a process, and no zombie."""
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def address_space(pid: int) -> int:
@@ -275,7 +271,9 @@ async def test_lack_of_memory_is_told_with_figures_and_survived(checkpoint: Path
     await engine.close()
 
 
-async def test_closing_ends_the_process_and_the_next_call_starts_one(checkpoint: Path) -> None:
+async def test_closing_ends_the_process_and_the_next_call_starts_one(
+    checkpoint: Path, alive: Callable[[int], bool]
+) -> None:
     engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "engine.log")
     await engine.close()
     async for _ in engine.load():  # left while PyTorch starts
@@ -286,7 +284,7 @@ async def test_closing_ends_the_process_and_the_next_call_starts_one(checkpoint:
     first = engine.pid
     assert first is not None
     await engine.close()
-    assert not lives(first)
+    assert not alive(first)
     assert len((await run(engine))[0]) == 5
     assert engine.pid not in (None, first)
     await engine.close()
@@ -336,7 +334,9 @@ async def test_devices_and_dtypes() -> None:
     )
 
 
-async def test_the_worker_dies_with_the_application(checkpoint: Path) -> None:
+async def test_the_worker_dies_with_the_application(
+    checkpoint: Path, alive: Callable[[int], bool], until: Until
+) -> None:
     script = f"""
 import asyncio, os
 from pathlib import Path
@@ -355,9 +355,7 @@ asyncio.run(main())
 """
     status, worker, _ = await python(script)
     assert status == -signal.SIGKILL
-    async with asyncio.timeout(60):
-        while lives(int(worker)):  # noqa: ASYNC110 (nothing tells when a process ends)
-            await asyncio.sleep(0.02)
+    await until(lambda: not alive(int(worker)))
 
 
 async def test_the_applications_side_is_free_of_torch() -> None:

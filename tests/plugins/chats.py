@@ -1,4 +1,4 @@
-"""Sessions on a scripted engine, and a tool to call."""
+"""Sessions on a FakeEngine, a person who answers, and a tool to call."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from gptoss_tui.harmony import ResponseFormat
 from gptoss_tui.history.store import Store
 from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.engine import Sampling
+from gptoss_tui.model.engine.fake import FakeEngine, Script
 from gptoss_tui.permissions.policy import Permissions
 from gptoss_tui.permissions.question import Approval, Decision, GoOn, Pause, Person, Question
 from gptoss_tui.tools import Output, Reach, Risk, Source, Tool
@@ -98,10 +99,10 @@ def tokenizer(checkpoint: Path) -> tiktoken.Encoding:
 
 @dataclass
 class Stage:
-    """A session on a scripted engine, and how to play a turn on it."""
+    """A session on an engine that plays scripts, and how to play a turn on it."""
 
     session: Session
-    engine: Any
+    engine: FakeEngine
 
     async def play(self, text: str) -> list[Event]:
         return [event async for event in self.session.send(text)]
@@ -118,11 +119,11 @@ def renderer(checkpoint: Path) -> Iterator[Renderer]:
 
 
 @pytest.fixture
-def stage(renderer: Renderer, tokenizer: tiktoken.Encoding, scripted_engine: Any) -> StageMaker:
+def stage(renderer: Renderer, tokenizer: tiktoken.Encoding) -> StageMaker:
     """A function `(*scripts, tools=(), person=..., store=None, ..., **engine) -> Stage`."""
 
     def make(
-        *scripts: str,
+        *scripts: Script,
         tools: Sequence[Tool] = (),
         sources: Sequence[Source] = (),
         person: Person | None = None,
@@ -140,7 +141,7 @@ def stage(renderer: Renderer, tokenizer: tiktoken.Encoding, scripted_engine: Any
         outputs: OutputFolder | None = None,
         **engine: Any,
     ) -> Stage:
-        scripted = scripted_engine(tokenizer, list(scripts), **engine)
+        scripted = FakeEngine(tokenizer, *scripts, **engine)
         session = Session(
             Runtime(scripted, renderer, model="scripted", store=store, reasoning=reasoning),
             tools,

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
+import tiktoken
 from textual.pilot import Pilot
 
 from gptoss_tui.agent.filters.filter import ReasoningFilter
@@ -23,7 +24,7 @@ from gptoss_tui.agent.runtime import Runtime
 from gptoss_tui.agent.session import Session
 from gptoss_tui.harmony import Effort, ResponseFormat
 from gptoss_tui.history.store import Store
-from gptoss_tui.model import load_tokenizer
+from gptoss_tui.model.engine.fake import FakeEngine, Script
 from gptoss_tui.permissions.policy import Permissions
 from gptoss_tui.settings import Reasoning
 from gptoss_tui.tools import Output, Reach, Risk, Source, Tool
@@ -62,7 +63,7 @@ class Stage:
 
     app: ChatApp
     pilot: Pilot[str]
-    engine: Any
+    engine: FakeEngine
 
     @property
     def screen(self) -> str:
@@ -131,21 +132,15 @@ def repeat() -> type[Repeat]:
 
 
 @pytest.fixture
-def stage(
-    checkpoint: Path, renderer: Renderer, scripted_engine: Any, caplog: pytest.LogCaptureFixture
-) -> StageMaker:
-    """A function `(*scripts, tools, pause, context, size, hold, ...)` that runs the application."""
-    tokenizer = load_tokenizer(checkpoint)
+def stage(renderer: Renderer, tokenizer: tiktoken.Encoding, caplog: pytest.LogCaptureFixture) -> StageMaker:
+    """A function `(*scripts, tools, size, ..., **engine)` that runs the application."""
 
     @asynccontextmanager
     async def make(
-        *scripts: str,
+        *scripts: Script,
         tools: Sequence[Tool] = (),
         sources: Sequence[Source] = (),
-        pause: float = 0.0,
-        context: int = 4096,
         size: tuple[int, int] = (100, 30),
-        hold: asyncio.Event | None = None,
         first_message: str | None = None,
         store: Store | None = None,
         resume: str | None = None,
@@ -156,12 +151,13 @@ def stage(
         max_tool_calls: int = 32,
         danger: str = "",
         draft: Draft | None = None,
+        **engine: Any,
     ) -> AsyncIterator[Stage]:
-        engine = scripted_engine(tokenizer, list(scripts), pause, context, hold)
+        fake = FakeEngine(tokenizer, *scripts, **engine)
         app = ChatApp(
             lambda person: Session(
                 Runtime(
-                    engine,
+                    fake,
                     renderer,
                     model="scripted",
                     store=store,
@@ -182,7 +178,7 @@ def stage(
             draft=draft,
         )
         async with app.run_test(size=size, notifications=True) as pilot:
-            yield Stage(app, pilot, engine)
+            yield Stage(app, pilot, fake)
             mishaps = [record.message for record in caplog.records if "turn" in record.message]
             assert not mishaps, "something went wrong while a turn was drawn"
 

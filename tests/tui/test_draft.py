@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_tui.model.engine import EngineError, Loading
+from gptoss_tui.model.engine import EngineError
 from gptoss_tui.tui.draft import Draft
 from gptoss_tui.tui.widgets.composer import Composer
 
@@ -148,14 +148,8 @@ async def test_messages_that_wait_are_kept_with_what_is_being_written(stage: Any
 
 async def test_a_message_that_no_model_took_is_saved(stage: Any, tmp_path: Path) -> None:
     hold = asyncio.Event()
-    async with stage(hold=hold, draft=Draft(tmp_path)) as s:
-
-        async def fail() -> AsyncIterator[Loading]:
-            yield Loading("reading", 1, 2)
-            await hold.wait()
-            raise EngineError("The file is cut short.")
-
-        s.engine.load = fail
+    cut_short = EngineError("The file is cut short.")
+    async with stage(hold=hold, load_failure=cut_short, draft=Draft(tmp_path)) as s:
         await s.say("a long thought")
         hold.set()
         await s.until_shown("The file is cut short.")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from gptoss_tui.agent.renderer import Renderer
 from gptoss_tui.agent.runtime import AgentError
 from gptoss_tui.agent.session import Session
 from gptoss_tui.harmony import Effort
-from gptoss_tui.model.engine import EngineDied, EngineError, Generation, Item, Loading, Token
+from gptoss_tui.model.engine import EngineDied, EngineError
 from gptoss_tui.permissions.question import Person
 from gptoss_tui.tui.app import ChatApp
 
@@ -32,36 +31,21 @@ async def test_the_application_ends_with_the_reason_when_there_is_no_model(check
 
 async def test_without_a_model_nothing_typed_is_lost(stage: Any) -> None:
     hold = asyncio.Event()
-    async with stage(ANSWER, hold=hold) as s:
-        load = s.engine.load
-
-        async def fail() -> AsyncIterator[Loading]:
-            yield Loading("reading", 1, 2)
-            await hold.wait()
-            raise EngineError("model.safetensors\x1b[2J is cut short; copy it again.")
-
-        s.engine.load = fail
+    cut_short = EngineError("model.safetensors\x1b[2J is cut short; copy it again.")
+    async with stage(ANSWER, hold=hold, load_failure=cut_short) as s:
         await s.pilot.press("h", "i")
         hold.set()
         await s.until_shown("model.safetensors␛[2J is cut short; copy it again.")
         await s.until_shown("● no model")
-        s.engine.load = load
+        s.engine.load_failure = None
         await s.pilot.press("enter")
         await s.until_shown("Hello there.")
 
 
 async def test_the_death_of_the_engine_is_told_and_survived(stage: Any) -> None:
-    async with stage(ANSWER, ANSWER) as s:
+    dying = ["<|channel|>final<|message|>So", EngineDied("The engine was killed (signal 9).")]
+    async with stage(dying, ANSWER) as s:
         await s.ready()
-        generate = s.engine.generate
-
-        async def die(*arguments: Any) -> AsyncGenerator[Item, None]:
-            s.engine.generate = generate
-            for token in s.engine.tokenizer.encode("<|channel|>final<|message|>So", allowed_special="all"):
-                yield Token(token, 0.0)
-            raise EngineDied("The engine was killed (signal 9).")
-
-        s.engine.generate = lambda request: Generation(die)
         await s.say("hi")
         await s.until_shown("The engine was killed (signal 9).")
         await s.ready()
@@ -70,16 +54,8 @@ async def test_the_death_of_the_engine_is_told_and_survived(stage: Any) -> None:
 
 
 async def test_a_mistake_of_ours_does_not_end_the_chat(stage: Any) -> None:
-    async with stage(ANSWER) as s:
+    async with stage([ZeroDivisionError("[red]oops")], ANSWER) as s:
         await s.ready()
-        generate = s.engine.generate
-
-        async def stumble(*arguments: Any) -> AsyncGenerator[Item, None]:
-            s.engine.generate = generate
-            raise ZeroDivisionError("[red]oops")
-            yield
-
-        s.engine.generate = lambda request: Generation(stumble)
         await s.say("hi")
         await s.until_shown("ZeroDivisionError: [red]oops")
         await s.ready()

@@ -49,10 +49,13 @@ class Marks:
     def __init__(self) -> None:
         self._held = ""
 
+    @property
+    def pending(self) -> bool:
+        """True while something is held back."""
+        return bool(self._held)
+
     def feed(self, text: str) -> list[str | Mark]:
         """The pieces that `text` completes, in order; joined they are the answer."""
-        if not self._held and "【" not in text:
-            return [text] if text else []
         text = self._held + text
         begun = _BEGUN.search(text)
         end = begun.start() if begun else len(text)
