@@ -87,7 +87,13 @@ _LIST: Final = _Form(
 select count(*), (select text from message where session = :session and role = 'user' order by seq limit 1)
 from message where session = :session
 """,
-    nodes=f"select seq + 1, nullif(seq, 0), {COLUMNS} from message where session = ? order by seq",
+    nodes=f"""
+select seq + 1, (
+    select max(seq) + 1 from message as above
+    where above.session = message.session and above.seq < message.seq
+), {COLUMNS}
+from message where session = ? order by seq
+""",
     samples="""
 select nullif(first_message, 0), cast(ids as text), x'', 0, reason, channel, prompts from sample
 where session = ? order by seq
@@ -109,10 +115,7 @@ class Archive:
         database, form = self._open()
         with closing(database):
             query = f"select id, model, touched, {form.leaf} from session order by touched desc"
-            rows, damage = _readable(
-                _rows(database, query),
-                lambda row: _summary(database, form, row),
-            )
+            rows, damage = _readable(_rows(database, query), lambda row: _summary(database, form, row))
         if damage and not rows:
             raise ArchiveError(f"{self.file} cannot be read: {damage}.")
         return rows, damage

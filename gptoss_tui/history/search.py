@@ -62,9 +62,9 @@ def index(database: sqlite3.Connection) -> None:
         rows = database.execute("select id, cast(text as blob) from message where id > ?", last)
         texts = ((number, _spaced(_text(raw))) for number, raw in rows)
         database.executemany("insert into words (rowid, text) values (?, ?)", texts)
-    except sqlite3.OperationalError:
-        raise
     except sqlite3.DatabaseError:
+        if not database.in_transaction:  # as on a full disk: what was to be indexed is not there either
+            raise
         database.execute("rollback to indexing")
     database.execute("release indexing")
 
@@ -87,7 +87,7 @@ def search(database: sqlite3.Connection, words: str, most: int = MOST_HITS) -> l
 
 
 def _text(raw: bytes) -> str:
-    """The text that is kept as these bytes, without what SQLite takes for the end of one or for no text."""
+    """The text that is kept as these bytes, without what SQLite's own texts lack: lone surrogates and NUL."""
     return raw.decode("utf-8", "replace").replace("\0", " ")
 
 

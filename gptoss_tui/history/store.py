@@ -46,7 +46,7 @@ class Gone(StoreError):
 class StoredSession:
     """A stored conversation: what it began with, and its messages from the root to the leaf.
 
-    `path` are their nodes, once it is in a file.
+    `path` are their nodes, where the store has read it.
     """
 
     id: str

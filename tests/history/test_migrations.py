@@ -180,6 +180,18 @@ async def test_ids_that_no_store_wrote_stay(tmp_path: Path) -> None:
     assert "after sample 2 is damaged" in looked_back(file)[0].damage
 
 
+async def test_a_list_with_a_gap_is_one_path(old: Path) -> None:
+    """As version 1 left it, when an older file had been put in the place of the one it wrote to."""
+    with closing(sqlite3.connect(old)) as database, database:
+        database.execute("delete from message where session = '261101-aaaaaa' and seq in (0, 4)")
+    before = Archive(old).read("261101-aaaaaa")
+    assert len(before.session.messages) == 6
+    store = Store(old)
+    assert await store.read("261101-aaaaaa") == before.session
+    assert Archive(old).read("261101-aaaaaa").session == before.session
+    await store.close()
+
+
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """A file of version 2 whose taking over fills more than SQLite's cache: some reaches the log early."""
@@ -271,3 +283,17 @@ async def test_two_programs_at_once(large: Path) -> None:
         await store.append("many-2", stored.path, [Message(Role.USER, "more")])
         await store.close()
     assert len(Archive(large).read("many-2").session.messages) == 103
+
+
+async def test_a_damaged_old_file_is_moved_aside_as_it_is(large: Path) -> None:
+    content = bytearray(large.read_bytes())
+    place = content.index(b"many-20 says 50") // 4096 * 4096
+    content[place : place + 4096] = b"\xff" * 4096
+    large.write_bytes(content)
+    store = Store(large)
+    assert await store.read() is None
+    await store.close()
+    (aside,) = large.parent.glob("*.damaged-*")
+    assert aside.read_bytes() == content
+    assert Archive(aside).read("261101-aaaaaa") == written(2)[0]
+    assert 20 < len(Archive(aside).read("many-20").session.messages) < 80

@@ -132,10 +132,14 @@ async def test_without_fts5_conversations_are_kept_and_indexed_later(
     assert [hit.session for hit in Archive(file).search("receipt")] == ["v", "u", "t", "s"]
 
 
-async def test_a_damaged_index_keeps_nothing_from_being_saved(file: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    ["update words_data set block = x'ffffffffffff' where id >= 10", "drop table words_config"],
+)
+async def test_a_damaged_index_keeps_nothing_from_being_saved(file: Path, damage: str) -> None:
     await keep(file, *SAID)
     with closing(sqlite3.connect(file)) as database, database:
-        database.execute("update words_data set block = x'ffffffffffff' where id >= 10")
+        database.execute(damage)
     await keep(file, *SAID, name="t")
     assert Archive(file).read("t").session.messages == SAID
     with pytest.raises(ArchiveError, match="cannot be searched"):

@@ -343,6 +343,25 @@ async def test_a_logprob_that_no_float_of_32_bits_holds(file: Path) -> None:
     await store.close()
 
 
+async def test_tokens_tells_the_logprobs_as_json(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    tiny_checkpoint: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    checkpoint = tiny_checkpoint(tmp_path / "model")
+    known = replace(sample(1, 65, 66), logprobs=(-0.5, float("-inf")))
+    unknown = replace(sample(1, 67), logprobs=(), prompt_tokens=0)
+    store = Store(default_file())
+    await store.begin(StoredSession("s", str(checkpoint), None, "", (said("a"),)), [known, unknown])
+    await store.close()
+    assert main(["tokens", "--sampled", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    told = [(one["sample"], one["id"], one.get("logprob", "?"), one.get("prompt_tokens")) for one in lines]
+    assert told == [(0, 65, -0.5, 12), (0, 66, None, 12), (1, 67, "?", None)]
+
+
 async def test_looking_back_shows_one_path_and_says_that_there_are_others(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
