@@ -1,4 +1,4 @@
-"""The slash commands: one registry, read by the composer, the help screen and the command palette."""
+"""The slash commands: one registry for the composer, the help screen and the command palette."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One slash command. `arguments` is how its arguments are written in the help, "" for none."""
+    """One slash command. `arguments` is the form of its arguments in the help, "" for none."""
 
     name: str
     summary: str
@@ -36,7 +36,7 @@ _COMMAND = re.compile(r"/([A-Za-z?][\w-]*)(?:\s+(.*))?\s*", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What was typed: the command, or None when no command has that `name`."""
+    """A typed slash command. `command` is None when no command has that `name`."""
 
     name: str
     command: Command | None
@@ -54,7 +54,7 @@ def parse(text: str) -> Invocation | None:
 
 
 def starting_with(text: str) -> list[Command]:
-    """The commands that a half-typed `text` may become."""
+    """The commands that an incomplete `text` may become."""
     if not text.startswith("/") or " " in text or "\n" in text:
         return []
     return [command for command in COMMANDS if command.name.startswith(text[1:].lower())]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ..calls.sources import told_length
+from ..calls.sources import prompt_length
 from ..permissions.policy import Asked, Permissions, Refused
 from ..tools import Tool
 
@@ -25,9 +25,9 @@ def inventory(session: Session) -> Iterator[str]:
     for origin in session.tools_starting:
         yield f"{origin}: starting"
     yield from session.tools_missing
-    told = sum(told_length(tool) for tool in session.tools if tool.origin)
-    if told:
-        yield f"These functions take about {told // _CHARACTERS_PER_TOKEN:,} tokens of every prompt."
+    length = sum(prompt_length(tool) for tool in session.tools if tool.origin)
+    if length:
+        yield f"These functions take about {length // _CHARACTERS_PER_TOKEN:,} tokens of every prompt."
 
 
 def _how(tool: Tool, permissions: Permissions) -> str:

@@ -1,8 +1,8 @@
-"""Noticing that a model repeats itself without end.
+"""The detection of a model that repeats itself without end.
 
-Two kinds of loop, both told from token ids alone, at a cost that does not grow with the text: a passage
-repeated exactly, end to end, and text that is made up of passages seen several times before (a paragraph with
-a word changed now and then, or a few that take turns).
+Two kinds of loop are found, from token ids alone and at a cost per token that does not grow with the text: a
+passage that is repeated exactly, end to end, and text that consists of passages seen several times before (a
+paragraph with a word changed now and then, or a few paragraphs in turn).
 
 Honest text repeats itself too: tables, rulers, logs, what somebody asked to be written fifty times. The
 thresholds are set against such text; tests/agent/test_repetition.py holds them to it.
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 LONGEST_PERIOD = 512
-"""Tokens of the longest passage whose exact repetition is followed."""
+"""The length in tokens of the longest passage whose exact repetition is detected."""
 
 NGRAM = 24
 """Tokens by which a passage is recognised as one that was seen before."""
@@ -21,11 +21,11 @@ NGRAM = 24
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much repetition is a loop.
+    """The amount of repetition that is a loop.
 
-    Either a passage of up to LONGEST_PERIOD tokens that comes again `copies` times in a row, and for `run`
-    tokens at least; or `window` tokens of which the part `share` lies in n-grams that came `before` times
-    before.
+    An exact loop is a passage of up to LONGEST_PERIOD tokens that comes again `copies` times in a row, over
+    at least `run` tokens. An inexact loop is `window` tokens, the part `share` of which lies in n-grams that
+    came `before` times before.
     """
 
     copies: int
@@ -35,19 +35,19 @@ class Limits:
     share: float
 
     def within(self, tokens: int | None) -> Limits:
-        """These limits for a stream that is cut after `tokens` (None: never): a loop is told before that."""
+        """The limits for a stream that is cut after `tokens` (None: never); a loop is found before it."""
         return self if tokens is None else replace(self, run=min(self.run, tokens // 2))
 
 
 REASONING = Limits(copies=4, run=1536, before=4, window=2048, share=0.75)
-"""A chain of thought loses little when it is closed: the answer still comes."""
+"""For the chain of thought, which may be closed early: the answer still comes."""
 
 SPEECH = Limits(copies=16, run=8192, before=16, window=8192, share=0.98)
-"""For answers, preambles and calls, which may repeat on request, and be boilerplate for the most part."""
+"""For answers, preambles and calls, which may repeat text on request and consist mostly of boilerplate."""
 
 
 class LoopDetector:
-    """Reads one stream of token ids.
+    """Detects a loop in one stream of token ids.
 
     A passage of p <= LONGEST_PERIOD tokens that is written over and over, after whatever text, is a loop at
     the latest when max(run, copies * p) tokens of it followed its first p, if any NGRAM tokens in a row stand

@@ -35,7 +35,7 @@ class CommandLineParser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The parser of all options but those of the subcommands.
 
-    It leaves values as text, and options that were not given out of its result: the settings read them.
+    Its values are texts, which the settings read. An option that was not given is not in the result.
     """
     options = CommandLineParser(
         prog="gptoss-chat",

@@ -157,7 +157,7 @@ def _open_screen(settings: Settings, opener: Opener) -> int:
     log = keep_log()
     try:
         return _run_screen(settings, opener, log)
-    except Exception as error:  # before there was a screen: one that fails notes its own crash
+    except Exception as error:  # before the screen ran; once it runs it notes its own crash
         logging.getLogger(__name__).error("the screen failed", exc_info=error)
         return _complain(_obituary(error, log), FAILED)
 

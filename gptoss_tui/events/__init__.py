@@ -1,1 +1,1 @@
-"""What happens in a conversation, as one typed stream that every front end reads."""
+"""The events of a conversation: one typed stream that every front end reads."""

@@ -1,7 +1,7 @@
-"""What happens during a turn, as typed events.
+"""The events of a conversation, as types.
 
-Every front end (the TUI, `--plain`, `-p`, `--json`) reads this one stream. Names follow OpenAI's Responses
-stream where it has one. `as_json` gives the object that `--json` prints, one a line.
+Every front end (the TUI, `--plain`, `-p`, `--json`) reads this one stream. The names are those of OpenAI's
+Responses stream where it has the event. `as_json` gives the object that `--json` prints on a line.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Base of all events; `type` is the name on the wire."""
+    """The base of all events; `type` is the name in JSON."""
 
     type: ClassVar[str] = ""
 
@@ -44,12 +44,12 @@ class Event:
 
 
 Events = AsyncGenerator[Event, None]
-"""A stream of events; leaving it early ends what it reports on."""
+"""A stream of events. Closing it early ends the work that it reports on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Created(Event):
-    """The turn began; the person's message is already kept."""
+    """The turn began, and the person's message is part of the conversation."""
 
     type: ClassVar[str] = "response.created"
     id: str
@@ -59,7 +59,7 @@ class Created(Event):
 
 @dataclass(frozen=True, slots=True)
 class Prefill(Event):
-    """The model has read `done` of `total` prompt tokens, `cached` of them remembered from before."""
+    """The model has read `done` of `total` prompt tokens; `cached` of them came from the cache."""
 
     type: ClassVar[str] = "response.prefill"
     done: int
@@ -99,7 +99,7 @@ class ReasoningDelta(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReasoningProgress(Event):
-    """One more token of reasoning, `tokens` of them at a stretch, that is hidden or not judged yet."""
+    """One more token of reasoning whose text is hidden or not judged yet: the last of `tokens` in a row."""
 
     type: ClassVar[str] = "response.reasoning.progress"
     tokens: int
@@ -107,7 +107,7 @@ class ReasoningProgress(Event):
 
 @dataclass(frozen=True, slots=True)
 class FilterFailed(Event):
-    """The filter could not judge some of the reasoning, which is withheld."""
+    """The filter could not judge a part of the reasoning, and the part is withheld."""
 
     type: ClassVar[str] = "response.reasoning.filter_failed"
     message: str
@@ -115,7 +115,7 @@ class FilterFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReasoningClosed(Event):
-    """The reasoning was ended for the model, and it is asked for its answer.
+    """The program ended the reasoning and asks the model for its answer.
 
     `reason` is "max_reasoning_tokens" or "repetition".
     """
@@ -125,7 +125,7 @@ class ReasoningClosed(Event):
 
     @property
     def sentence(self) -> str:
-        """The same for a person."""
+        """The event in a sentence, for a person."""
         why = "repeated itself" if self.reason == "repetition" else "reached --max-reasoning-tokens"
         return f"The reasoning {why}, so it was closed and the model was asked for its answer."
 
@@ -142,8 +142,8 @@ class OutputDelta(Event):
 class Cited(OutputDelta):
     """More of the final answer: a citation. `delta` is the mark as the model wrote it, 【6†L9-L11】.
 
-    It holds when `unverified` is empty: `url` and `title` are the page's, `quote` is what its lines `first`
-    to `last` say. Else `unverified` tells why it does not, in a few words.
+    A verified citation has the `url` and the `title` of the page, and the `quote` of its lines `first` to
+    `last`. Otherwise `unverified` is the reason why it is not verified, in a few words.
     """
 
     first: int
@@ -156,7 +156,7 @@ class Cited(OutputDelta):
 
 @dataclass(frozen=True, slots=True)
 class PreambleDelta(Event):
-    """More of what the model tells the person before or between its tool calls."""
+    """More of a preamble: the model's words to the person before or between its tool calls."""
 
     type: ClassVar[str] = "response.preamble.delta"
     delta: str
@@ -164,7 +164,7 @@ class PreambleDelta(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta(Event):
-    """More of the body of a call that the model is still writing to `recipient`."""
+    """More of the body of a call to `recipient` that the model is still writing."""
 
     type: ClassVar[str] = "response.tool_call.delta"
     call_id: str
@@ -174,7 +174,7 @@ class ToolCallDelta(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolCall(Event):
-    """The model asked for a tool; `arguments` is the whole body, raw."""
+    """The model called a tool; `arguments` is the whole body of the call, raw."""
 
     type: ClassVar[str] = "response.tool_call"
     call_id: str
@@ -184,7 +184,7 @@ class ToolCall(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted(Event):
-    """The call was allowed and runs now, for at most `time_limit_s`; `arguments` as the person left them."""
+    """The call was allowed and runs, for at most `time_limit_s`; the person may have edited `arguments`."""
 
     type: ClassVar[str] = "response.tool_call.started"
     call_id: str
@@ -194,7 +194,7 @@ class ToolStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolRefused(Event):
-    """A call was not run although nobody said no to it; `message` says why, and how it could be allowed."""
+    """A call was not run although no person refused it. `message` is the reason and the way to allow it."""
 
     type: ClassVar[str] = "response.tool_call.refused"
     call_id: str
@@ -203,7 +203,7 @@ class ToolRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolNote(Event):
-    """Something about a call that the person should know, and the model need not."""
+    """A remark on a call, for the person and not for the model."""
 
     type: ClassVar[str] = "response.tool_call.note"
     call_id: str
@@ -212,9 +212,9 @@ class ToolNote(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolOutputDelta(Event):
-    """More output of a running tool, for the screen; the end of a very long one is not told this way.
+    """More output of a running tool, for the screen; the end of a very long output is left out.
 
-    What the model is given follows as ToolOutput.
+    The output that the model is given follows as ToolOutput.
     """
 
     type: ClassVar[str] = "response.tool_output.delta"
@@ -224,9 +224,9 @@ class ToolOutputDelta(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput(Event):
-    """The call ended; `output` is what the model is told.
+    """The call ended; `output` is the output that the model is given.
 
-    Where that was cut, `whole` names the file on this machine that has all of it.
+    Where that was cut, `whole` names the file on this machine that has the whole output.
     """
 
     type: ClassVar[str] = "response.tool_output"
@@ -240,9 +240,9 @@ class ToolOutput(Event):
 
 @dataclass(frozen=True, slots=True)
 class Repaired(Event):
-    """The model's output was malformed and `what` is how it was read.
+    """The model's output was malformed; `what` describes how it was read.
 
-    `quote` is what of it the model wrote: it may be reasoning, and is left out where that is not shown raw.
+    `quote` is the model's own words in it, which may be reasoning: they are left out where that is not raw.
     """
 
     type: ClassVar[str] = "response.repaired"
@@ -250,12 +250,12 @@ class Repaired(Event):
     quote: str = ""
 
     def without_quote(self) -> Repaired:
-        """The same without the words of the model."""
+        """The event without the model's own words."""
         return Repaired(self.what.replace(self.quote, "…")) if self.quote else self
 
     @property
     def sentence(self) -> str:
-        """The same for a person."""
+        """The event in a sentence, for a person."""
         return f"The model's output was malformed: {self.what}"
 
 
@@ -272,7 +272,7 @@ class Completed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Incomplete(Event):
-    """The turn ended early and what was said is kept.
+    """The turn ended early, and the text so far stays in the conversation.
 
     For a `reason` of SCHEMA_MISMATCH there is an answer, and `detail` says where it does not fit, and why.
     """
@@ -294,7 +294,7 @@ class Incomplete(Event):
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """What failed: a stable code for programs, a sentence with the mend for people."""
+    """A failure: a stable code for programs, and a sentence with the remedy for people."""
 
     code: str
     message: str
@@ -347,7 +347,7 @@ class EngineLost(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolsStarting(Event):
-    """The first turn waits for these files and servers to say what tools they have."""
+    """The first turn waits for these files and servers to list their tools."""
 
     type: ClassVar[str] = "tools.starting"
     waiting: tuple[str, ...]
@@ -364,9 +364,9 @@ class ToolsNotice(Event):
 
 @dataclass(frozen=True, slots=True)
 class Unsaved(Event):
-    """Messages cannot be written to disk now; the conversation goes on, and is written when it can be.
+    """Messages cannot be written to disk now. The conversation goes on, and is written when that is possible.
 
-    Told as soon as it is known, and once in each turn while it lasts; Saved is its end.
+    The event comes with the first failure and once in each turn until Saved.
     """
 
     type: ClassVar[str] = "conversation.unsaved"
@@ -375,7 +375,7 @@ class Unsaved(Event):
 
 @dataclass(frozen=True, slots=True)
 class Saved(Event):
-    """All that could not be written to disk is there now."""
+    """All messages that could not be written to disk are on disk now."""
 
     type: ClassVar[str] = "conversation.saved"
     message: str = "All of the conversation is saved now."
@@ -383,7 +383,7 @@ class Saved(Event):
 
 @dataclass(frozen=True, slots=True)
 class Resumed(Event):
-    """A stored conversation was taken up again; `turns` of it are there to be shown."""
+    """A stored conversation was resumed; it has `turns` turns to show."""
 
     type: ClassVar[str] = "conversation.resumed"
     id: str

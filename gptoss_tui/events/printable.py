@@ -15,8 +15,8 @@ _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
 _SURROGATES = "\ud800-\udfff"
 _UNSAFE = re.compile(f"[{_CONTROLS}{_BIDI}{_SEPARATORS}{_TAGS}{_SURROGATES}]")
 
-# Harmless to the terminal but able to hide what a command really says. Joiners and variation selectors have
-# honest uses in ordinary text, so only `revealed` marks them.
+# Harmless to the terminal, but able to hide a part of a command. Joiners and variation selectors have honest
+# uses in ordinary text, so only `revealed` marks them.
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0100-\U000e01ef]"
 )
@@ -47,13 +47,13 @@ def printable(text: str) -> str:
 
 
 def revealed(text: str) -> str:
-    """`printable`, and zero-width characters shown as well: for text that a person is about to approve."""
+    """`printable` text with marks for invisible characters too: for text that a person may approve."""
     return _INVISIBLE.sub(_REPLACEMENT, printable(text))
 
 
 def without_controls(text: str) -> str:
-    """`text` with controls and surrogates marked as by `printable`, and all else as it is: for the model.
+    """`text` with marks for controls and surrogates, as by `printable`, and for nothing else: for the model.
 
-    Direction controls have honest uses in the languages that need them, so the model is given them.
+    Direction controls have honest uses in the languages that need them, so the model gets them.
     """
     return _ACTING.sub(_mark, text)

@@ -1,4 +1,4 @@
-"""A stored conversation as the events that would have shown it, so that front ends need no second way."""
+"""The events of a stored conversation, so that front ends show it by the same code as a new one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .events import Event
 def replay(
     messages: Sequence[Message], reasoning: Callable[[str], list[Event]]
 ) -> list[tuple[str, list[Event]]]:
-    """Each turn of the history: what the person said, and the events of what followed.
+    """Each turn of the history: the person's message, and the events of what followed.
 
-    `reasoning` gives the events that show a message of raw analysis.
+    `reasoning` gives the events for a message of raw analysis.
     """
     turns: list[tuple[str, list[Event]]] = []
     call_id = ""
@@ -24,17 +24,17 @@ def replay(
             continue
         if not turns:
             continue
-        shown = turns[-1][1]
+        events_of_turn = turns[-1][1]
         match message:
             case Message(role=Role.TOOL, text=text):
-                shown.append(events.ToolOutput(call_id, text, text.startswith("[ERROR]"), 0.0))
+                events_of_turn.append(events.ToolOutput(call_id, text, text.startswith("[ERROR]"), 0.0))
             case Message(recipient=str(recipient), text=text):
                 call_id = f"past_{place}"
-                shown.append(events.ToolCall(call_id, recipient, text))
+                events_of_turn.append(events.ToolCall(call_id, recipient, text))
             case Message(channel=Channel.ANALYSIS, text=text):
-                shown += reasoning(text)
+                events_of_turn += reasoning(text)
             case Message(channel=Channel.COMMENTARY, text=text):
-                shown.append(events.PreambleDelta(text))
+                events_of_turn.append(events.PreambleDelta(text))
             case Message(text=text):
-                shown.append(events.OutputDelta(text))
+                events_of_turn.append(events.OutputDelta(text))
     return turns

@@ -89,7 +89,7 @@ class Call:
 
 
 def properties_of(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The properties of a JSON Schema from outside; none where the schema has no well-formed ones."""
+    """The properties of a JSON Schema from outside; empty if they are not well formed."""
     properties = parameters.get("properties")
     return properties if isinstance(properties, Mapping) else {}
 

@@ -1,4 +1,4 @@
-"""One question put to a conversation and shown without a screen; returns the exit status it stands for."""
+"""One turn without a screen: the question, the events as they come, and the exit status."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a load is, on one line of a terminal, once it has taken longer than a second."""
+    """The progress of a load, on one line of a terminal, once the load has taken longer than a second."""
 
     _start: float = 0.0
     _width: int = 0
@@ -47,7 +47,7 @@ class _Progress:
 
 
 def one_shot(open_session: Open, prompt: str, show: Show) -> int:
-    """Put one question to a session of its own, show what happens; returns the exit status."""
+    """Ask one question in a chat of its own and show the events; returns the exit status."""
     return asyncio.run(_one_shot(open_session, prompt, show))
 
 
@@ -65,7 +65,7 @@ async def _one_shot(open_session: Open, prompt: str, show: Show) -> int:
 
 
 async def close(session: Session) -> None:
-    """Give back what the session holds, and say on stderr what of it could not be saved, or was after all."""
+    """Close the chat, and report on stderr the messages that are not saved, or are saved after all."""
     await session.runtime.close()
     if lost := session.runtime.recorder.lost:
         complain(lost)
@@ -87,7 +87,7 @@ async def load(session: Session, show: Show) -> None:
 
 
 async def ask(session: Session, prompt: str, show: Show) -> int:
-    """One turn; returns the exit status it stands for. Raises AgentError."""
+    """Run one turn and show its events; returns the exit status. Raises AgentError."""
     status = FAILED
     with _signals_stop(session) as caught:
         async with aclosing(session.send(prompt)) as events:
@@ -103,9 +103,9 @@ async def ask(session: Session, prompt: str, show: Show) -> int:
 
 @contextmanager
 def _signals_stop(session: Session) -> Iterator[list[int]]:
-    """Ctrl+C and the like stop the generation, and the turn ends in order; a second one ends the program.
+    """Let the first Ctrl+C, or signal like it, stop the turn in order; a second one ends the program.
 
-    Gives the list of the signals that came.
+    Yields the list of the signals so far.
     """
     loop = asyncio.get_running_loop()
     caught: list[int] = []

@@ -1,4 +1,4 @@
-"""The person of the line REPL: questions as lines of text, answers typed after them."""
+"""The Person of the line REPL: it prints a question as lines of text and reads the typed answer."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ _APPROVALS = {
 
 
 class AtTheTerminal:
-    """Asks on stdout and reads stdin. Without a terminal there is nobody to ask."""
+    """Asks on stdout and reads stdin. Without a terminal it answers like Nobody."""
 
     async def approve(self, question: Question) -> Decision:
-        """Show the whole call and ask; anything but a clear yes, typed after the question, is a no."""
+        """Show the whole call and ask. Only a clear yes that was typed after the question is a yes."""
         if not sys.stdin.isatty():
             return await Nobody().approve(question)
         _show(question)
         lasting = f", [a] this session or [A]lways ({question.rule})" if question.rule else ""
-        typed = (_typed(f"Run it? [y]es, once{lasting}, [e]dit, [N]o (n REASON): ") or "").strip()
-        answer, _, reason = typed.partition(" ")
+        line = (_read_answer(f"Run it? [y]es, once{lasting}, [e]dit, [N]o (n REASON): ") or "").strip()
+        answer, _, reason = line.partition(" ")
         match _APPROVALS.get(answer, Approval.NO):
             case Approval.EDIT:
-                return _edited(question)
+                return _edit(question)
             case Approval.SESSION | Approval.ALWAYS if not question.rule:
                 print("Every call of it is asked about; not run.")
                 return Decision(Approval.NO)
             case Approval.NO:
                 is_no = answer.lower() in ("n", "no", "")
-                return Decision(Approval.NO, reason=(reason if is_no else typed).strip())
+                return Decision(Approval.NO, reason=(reason if is_no else line).strip())
             case approval:
                 return Decision(approval)
 
     async def go_on(self, pause: Pause) -> GoOn:
-        """Ask whether the turn goes on; nothing clear ends it."""
+        """Ask whether the turn goes on. An unclear answer stops it."""
         if not sys.stdin.isatty():
             return await Nobody().go_on(pause)
-        _forget_what_was_typed()
+        _discard_input()
         print(pause.sentence)
-        typed = (_typed("[c]ontinue, ask for the [a]nswer now, [S]top: ") or "").strip()
-        return {"c": GoOn.CONTINUE, "a": GoOn.ANSWER}.get(typed[:1].lower(), GoOn.STOP)
+        line = (_read_answer("[c]ontinue, ask for the [a]nswer now, [S]top: ") or "").strip()
+        return {"c": GoOn.CONTINUE, "a": GoOn.ANSWER}.get(line[:1].lower(), GoOn.STOP)
 
 
 def read_line(prompt: str) -> str | None:
-    """The next line of stdin, None at its end. The prompt is for people: a pipe is not prompted."""
+    """The next line of stdin, None at its end. The prompt is printed only for a terminal."""
     try:
         return input(prompt if sys.stdin.isatty() else "")
     except EOFError:
@@ -60,7 +60,7 @@ def read_line(prompt: str) -> str | None:
 
 
 def _show(question: Question) -> None:
-    _forget_what_was_typed()
+    _discard_input()
     tool = question.tool
     origin = f", from {tool.origin}" if tool.origin else ""
     count = question.arguments.count("\n") + 1
@@ -73,18 +73,18 @@ def _show(question: Question) -> None:
     sys.stdout.flush()
 
 
-def _edited(question: Question) -> Decision:
-    """Other arguments, typed line by line; Ctrl+C is a no after all."""
+def _edit(question: Question) -> Decision:
+    """Read new arguments line by line; Ctrl+C answers no."""
     print("Write the arguments anew; a line with a single dot ends them. (A dot at once keeps them.)")
     lines: list[str] = []
-    while (line := _typed("")) != ".":
+    while (line := _read_answer("")) != ".":
         if line is None:
             return Decision(Approval.NO)
         lines.append(line)
     return Decision(Approval.EDIT, arguments="\n".join(lines) if lines else question.arguments)
 
 
-def _typed(prompt: str) -> str | None:
+def _read_answer(prompt: str) -> str | None:
     """The next line; None for Ctrl+C and at the end of stdin."""
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -96,6 +96,6 @@ def _typed(prompt: str) -> str | None:
         signal.signal(signal.SIGINT, previous)
 
 
-def _forget_what_was_typed() -> None:
-    """What was typed before a question is no answer to it."""
+def _discard_input() -> None:
+    """Discard the keys typed before a question, which are no answer to it."""
     termios.tcflush(sys.stdin, termios.TCIFLUSH)

@@ -45,22 +45,22 @@ async def _open(open_session: Open, show: AsText) -> Session:
     session = open_session(AtTheTerminal())
     try:
         await load(session, show)
-        async for event in session.equip():  # nothing goes on in the background while a line is read
+        async for event in session.equip():  # now: nothing runs in the background while a line is read
             show(event)
     except BaseException:
         await close(session)
         raise
     print(f"{printable(session.runtime.model)}. /help lists the commands, Ctrl+D ends.", flush=True)
-    for said, told in session.past():
-        print(f"> {printable(said)}")
-        for event in told:
+    for text, events in session.past():
+        print(f"> {printable(text)}")
+        for event in events:
             show(event)
         show.end_line()
     return session
 
 
 async def _say(session: Session, text: str, show: AsText) -> None:
-    """One turn of many: what fails is said, and the conversation goes on."""
+    """Run one turn; a failure is reported, and the conversation goes on."""
     try:
         await ask(session, text, show)
     except AgentError as error:
@@ -68,7 +68,7 @@ async def _say(session: Session, text: str, show: AsText) -> None:
 
 
 async def _obey(session: Session, invocation: commands.Invocation) -> Session | None:
-    """Carry out a slash command; the session to go on with, None when the person wants to leave."""
+    """Carry out a slash command; returns the session to go on with, None when the person wants to leave."""
     match invocation.command and invocation.command.name, invocation.argument:
         case "quit", _:
             return None
@@ -117,6 +117,6 @@ def _permissions(session: Session, argument: str) -> None:
             return
         print(f"Revoked: {chosen.verb} {printable(chosen.rule)}")
         return
-    for count, one in enumerate(standing, 1):
-        print(f"{count}. {one.verb} {printable(one.rule)} ({one.origin})")
+    for count, each in enumerate(standing, 1):
+        print(f"{count}. {each.verb} {printable(each.rule)} ({each.origin})")
     print(session.permissions.summary)

@@ -1,7 +1,7 @@
 """The events of a turn without a screen: as text for pipes, and as JSON lines.
 
-stdout carries the answer and nothing else, so that it can be piped; everything told beside the answer goes to
-another stream. All text passes `printable` even on its way into a pipe, for a pipe often ends in a terminal.
+stdout carries only the answer, so that it can be piped; everything else goes to another stream. All text
+passes `printable`, even on its way into a pipe, for a pipe often ends in a terminal.
 """
 
 from __future__ import annotations
@@ -40,20 +40,23 @@ from ..events.printable import printable
 
 
 def complain(message: str) -> None:
-    """Say on stderr, in one line, what failed."""
+    """Print a failure on stderr, in one line with the program's name."""
     line = " ".join(message.split())
     print(f"gptoss-chat: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def as_json(event: Event) -> None:
-    """Print the event as one line of JSON. Pure ASCII, so that no text in it can act on a terminal."""
+    """Print the event as one line of JSON, in pure ASCII, so that no text in it can act on a terminal."""
     print(json.dumps(event.as_json()), flush=True)
     _report_failure(event)
 
 
 @dataclass(slots=True)
 class AsText:
-    """The answer on stdout; calls and their outputs on `notes`, the analysis on `reasoning`, or nowhere."""
+    """Prints the answer on stdout, calls and their outputs on `notes`, and the analysis on `reasoning`.
+
+    A stream that is None takes nothing.
+    """
 
     notes: TextIO | None = None
     reasoning: TextIO | None = None
@@ -100,7 +103,7 @@ class AsText:
                     self._line(self.notes, f"[cut in the middle; all of it is in {event.whole}]")
 
     def _stream(self, event: Event, stream: TextIO | None, text: str, label: str = "") -> None:
-        """Go on writing one kind of text; another kind begins on a line of its own, after its `label`."""
+        """Continue one kind of text. A new kind begins on a line of its own, after its `label`."""
         kind = OutputDelta if isinstance(event, OutputDelta) else type(event)
         if kind is not self._kind:
             self.end_line()
@@ -117,7 +120,7 @@ class AsText:
             print(printable(text), file=stream, flush=True)
 
     def end_line(self) -> None:
-        """Begin a new line, unless the last one has been ended."""
+        """End the line that is open, if there is one."""
         if self._open_line:
             print(file=self._open_line, flush=True)
             self._open_line = None

@@ -1,4 +1,4 @@
-"""The Textual application: themes, signals, palette; the chat itself is in `screens/chat.py`."""
+"""The Textual application: themes, signals and the palette. The chat itself is in `screens/chat.py`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gptoss_tui.tui.widgets import keys
 from gptoss_tui.tui.widgets.theme import DARK, LIGHT, default_theme, quiet_colours
 
 _HERE = Path(__file__).parent
-# Textual leaves the terminal in disarray on these; we leave as if asked to, with the usual status.
+# On these signals Textual would leave the terminal in disarray. We exit in order, with the usual status.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT)
 
 _log = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 class ChatApp(InOrderApp[str]):
     """The chat in a terminal.
 
-    `run` returns when the person leaves, and with the reason when no model could be loaded; `return_code` is
-    the exit status. After a mistake in the program it returns as well, with `crash` set and the log written.
+    `run` returns when the person leaves, or with the reason when no model could be loaded; `return_code` is
+    the exit status. After a mistake in the program `run` returns too, with `crash` set and the log written.
     """
 
     TITLE = "gptoss-chat"
@@ -61,14 +61,14 @@ class ChatApp(InOrderApp[str]):
     ) -> None:
         """`open_session` makes the conversation; it is called in a thread after the first frame.
 
-        `reasoning` says how the reasoning is shown at first; only the chat can hide it. `graphics` is how
-        pictures are drawn, None for not at all. `danger` is a word that stays in
-        the status line, in red. `draft` keeps what is written and not sent from one program to the next.
-        `theme` is the name of one of ours or of Textual's, None for the one that suits the terminal.
+        `reasoning` says how the reasoning is shown at first; only the chat can hide it. `graphics` is the way
+        to draw pictures, None for no pictures. `danger` is a word that stays in the status line, in red.
+        `draft` carries the text that is not sent yet over to the next start. `theme` is the name of one of
+        our themes or of Textual's, None for the theme that suits the terminal.
         """
         super().__init__()
-        for ours in (DARK, LIGHT):
-            self.register_theme(ours)
+        for own_theme in (DARK, LIGHT):
+            self.register_theme(own_theme)
         self.theme = theme or default_theme(os.environ)
         self.crash: BaseException | None = None
         self._chat_screen = ChatScreen(
@@ -84,12 +84,12 @@ class ChatApp(InOrderApp[str]):
 
     @property
     def resume_id(self) -> str | None:
-        """The name under which the conversation can be taken up again, if any of it is on disk."""
+        """The ID to resume the conversation with, None while none of it is on disk."""
         return self._chat_screen.resume_id
 
     @property
     def lost(self) -> str:
-        """What of it could not be saved, in one sentence; "" for nothing."""
+        """The messages that could not be saved, in one sentence; "" for none."""
         return self._chat_screen.lost
 
     def get_default_screen(self) -> Screen[None]:
@@ -98,37 +98,37 @@ class ChatApp(InOrderApp[str]):
     def on_mount(self) -> None:
         for number in _ENDING:
             asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
-        # Whoever had the terminal while the program was stopped has drawn over it.
+        # While the program was stopped, another has drawn on the terminal.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         if _has_terminal():
             self.set_interval(1.0, self._leave_without_terminal)
 
     def _leave_without_terminal(self) -> None:
-        """A terminal may go without a signal to us, and Textual would read its end over and over."""
+        """Exit when the terminal is gone, which may send no signal: Textual would read its end for ever."""
         if not _has_terminal():
             self.exit(None, 128 + signal.SIGHUP)
 
     def note_crash(self, error: BaseException) -> None:
-        """Write down why the screen ends, and what the person has written, before anything else can fail."""
+        """Write the error to the log and the draft to disk, before anything else can fail."""
         if isinstance(error, WorkerFailed):
             error = error.error
-        if self.crash is not None:  # its consequences, as a rule
+        if self.crash is not None:  # a consequence of the first error, as a rule
             _log.error("and after that: %r", error)
             return
         self.crash = error
         _log.error("the screen failed", exc_info=error)
-        self._chat_screen.keep_draft()
+        self._chat_screen.save_draft()
 
     def _handle_exception(self, error: Exception) -> None:
         self.note_crash(error)
         super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
-        """Leave without Textual's picture of the traceback, with all local variables, on the screen."""
+        """Exit without a traceback on the screen, in which Textual would show all local variables."""
         self._close_messages_no_wait()
 
     def panic(self, *renderables: RenderableType) -> None:
-        """As `_fatal_error`: what could be drawn is in the log."""
+        """Exit as `_fatal_error` does: the log has what Textual would draw."""
         self._fatal_error()
 
     def action_help(self) -> None:
@@ -140,13 +140,13 @@ class ChatApp(InOrderApp[str]):
         return quiet_colours(self.current_theme)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Our commands and the themes in the palette."""
+        """The entries of the palette: our commands, and the choice of a theme."""
         for command in COMMANDS:
             invocation = Invocation(command.name, command, "")
             yield SystemCommand(
                 command.usage,
                 command.summary,
-                lambda chosen=invocation: self._chat_screen.run_command(chosen),
+                lambda invocation=invocation: self._chat_screen.run_command(invocation),
             )
         yield SystemCommand("Theme", "choose the colours", self.action_change_theme)
 

@@ -1,8 +1,8 @@
-"""What a person has written and not sent, on disk, so that it outlives the program however that ends.
+"""The draft: text that the person has not sent yet, on disk, so that it outlives any end of the program.
 
-Each program has a file of its own in one folder, and holds a lock on it for as long as it lives. The kernel
-lets go of the lock when the program is gone, so a file that can be locked has lost its owner and may be taken
-up by another.
+Each process has its own file in one folder, and a lock on that file for as long as the process lives. The
+kernel drops the lock when the process is gone, so a file that can be locked has lost its owner, and another
+process may take it over.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Final
 _WHOLE: Final = ".txt"
 _PART: Final = ".new"
 _LONGEST: Final = 4 << 20
-"""Bytes that are read of a file: more than anybody writes, and no trouble for a screen."""
+"""The most bytes that are read of a file: more than anybody writes, and no trouble for a screen."""
 
 
 class Draft:
-    """The draft of this program. `text` is what should be on disk; `save` puts it there, from any thread."""
+    """The draft of this process. `text` is the text that `save` writes to disk, from any thread."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is made when there is something to keep."""
+        """`folder` is made with the first draft."""
         self.text = ""
         self._path = folder / f"{secrets.token_hex(8)}{_WHOLE}"
         self._locked: int | None = None
@@ -34,11 +34,11 @@ class Draft:
 
     @property
     def is_saved(self) -> bool:
-        """Whether there is a draft, and it is on disk as it stands."""
+        """Whether there is a draft, and its present text is on disk."""
         return bool(self.text) and self.text == self._on_disk
 
     def take_up(self) -> str:
-        """Make the newest draft whose owner is gone this program's own, and return it; empty if none is."""
+        """Take over the newest draft whose owner is gone; returns its text, or "" if there is none."""
         for path in _newest_first(self._path.parent):
             with suppress(OSError):
                 if text := self._take(path):
@@ -47,7 +47,7 @@ class Draft:
         return ""
 
     def save(self) -> None:
-        """Write the text if it has changed, or remove the file if there is none. A full disk is no error."""
+        """Write the text if it has changed, or remove the file if it is empty. A full disk is no error."""
         with self._saving, suppress(OSError):
             text = self.text
             if text == self._on_disk:
@@ -56,11 +56,11 @@ class Draft:
                 self._write(text)
             else:
                 self._path.unlink(missing_ok=True)
-                self._hold(None)
+                self._keep_open(None)
             self._on_disk = text
 
     def _write(self, text: str) -> None:
-        """Put a new file in the old one's place. It is locked before anybody can find it."""
+        """Replace the file by a new one, which is locked before another process can find it."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._path.with_suffix(_PART)
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -73,10 +73,10 @@ class Draft:
             os.close(file)
             new.unlink(missing_ok=True)
             raise
-        self._hold(file)
+        self._keep_open(file)
 
     def _take(self, path: Path) -> str:
-        """Make that file this program's, if its owner is gone and all of it was written; returns its text."""
+        """Take over a file whose owner is gone and which was wholly written; returns its text."""
         if (file := _lock_if_free(path)) is None:
             return ""
         text = ""
@@ -85,7 +85,7 @@ class Draft:
                 text = os.read(file, _LONGEST).decode("utf-8", "replace")
             if text:
                 path.rename(self._path)
-                self._hold(file)
+                self._keep_open(file)
             else:
                 path.unlink()
         finally:
@@ -93,15 +93,15 @@ class Draft:
                 os.close(file)
         return text
 
-    def _hold(self, file: int | None) -> None:
-        """Keep `file` open, for its lock, and let go of the one before."""
+    def _keep_open(self, file: int | None) -> None:
+        """Keep `file` open, for its lock, and close the file before it."""
         if self._locked is not None:
             os.close(self._locked)
         self._locked = file
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    """The files of all programs."""
+    """The files of all processes."""
 
     def age(path: Path) -> float:
         with suppress(OSError):
@@ -112,7 +112,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _lock_if_free(path: Path) -> int | None:
-    """Open and lock the file; None when its owner lives, or has just put another in its place."""
+    """Open and lock the file; None when its owner lives, or has just replaced the file."""
     file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,7 +125,7 @@ def _lock_if_free(path: Path) -> int | None:
 
 
 def drafts_folder() -> Path:
-    """The folder on this platform."""
+    """The folder of all drafts on this platform."""
     from platformdirs import user_state_path
 
     return user_state_path("gptoss-chat") / "drafts"

@@ -1,4 +1,4 @@
-"""The screen's log: what went wrong behind it, in a file that only its owner reads and that stays small."""
+"""The screen's log: warnings and errors of its process, in a small file that only the owner can read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..events.printable import printable
 from ..workers.log import KEPT, log_path
 
 LARGEST: Final = 1 << 20
-"""Bytes of a file; older ones are kept beside it, as of every log."""
+"""The most bytes of a file; older files stay beside it, as with every log."""
 
 
 class ScreenLog(RotatingFileHandler):
-    """Takes every warning and error of this process. The file is made with the first of them."""
+    """Writes every warning and error of this process. The first of them makes the file."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=LARGEST, backupCount=KEPT - 1, delay=True)
@@ -25,7 +25,7 @@ class ScreenLog(RotatingFileHandler):
         self.setLevel(logging.WARNING)
         self.path = path
         self.is_whole = True
-        """False once something could not be written: a full disk is no reason to stop."""
+        """False once a record could not be written, as on a full disk, which does not end the program."""
 
     def _open(self) -> TextIOWrapper:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ class ScreenLog(RotatingFileHandler):
         return os.fdopen(file, "a", encoding="utf-8", errors="backslashreplace")
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record, with nothing in it that could act on a terminal: errors quote what models wrote."""
+        """The record as printable text: errors quote the output of models, which could act on a terminal."""
         return printable(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -41,7 +41,7 @@ class ScreenLog(RotatingFileHandler):
 
 
 def keep_log() -> ScreenLog:
-    """Write there what the process logs from now on."""
+    """Begin to write the log of this process."""
     log = ScreenLog(log_path("screen"))
     logging.getLogger().addHandler(log)
     return log

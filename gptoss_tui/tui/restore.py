@@ -1,8 +1,9 @@
-"""The terminal given back by another process, when the one that took it can no longer do it.
+"""The watcher: a process that restores the terminal when the process of the screen dies.
 
 No handler runs in a process that is killed with SIGKILL or crashes in native code. So a small process waits
-on a pipe for as long as the screen has the terminal: a word on it says that all is in order, and its end
-without the word says that the screen is gone. It runs this very file, and imports nothing but what it needs.
+on a pipe for as long as the screen has the terminal: the byte IN_ORDER means that the screen has restored the
+terminal, and the end of the pipe without it means that the screen is gone. The watcher runs this file alone,
+with few imports.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 IN_ORDER: Final = b"."
 
 _LONGEST_S: Final = 5
-"""Nobody may be reading at the terminal's other end: no write waits longer."""
+"""The most seconds that a write waits where nobody reads the terminal's other end."""
 
-# An unfinished string is ended first: it would swallow the rest. Textual and textual-image switch these on.
+# First the end of a string that may be open: it would swallow the rest. Textual and textual-image set these.
 _RESTORE: Final = (
     "\x1b\\"
     "\x1b[?2026l"  # synchronized output
@@ -38,14 +39,14 @@ _RESTORE: Final = (
 
 
 class Watcher:
-    """The process that waits, seen from the one that takes the terminal."""
+    """The watcher, as the process of the screen sees it."""
 
     def __init__(self, terminal: IO[str]) -> None:
-        """Start to watch over `terminal`, to be restored as it is now; raises OSError and termios.error."""
+        """Start the watcher, which will restore the present modes; raises OSError and termios.error."""
         import subprocess
 
         modes = termios.tcgetattr(terminal)
-        # A session of its own: no key and no hangup reaches it, and it may write whoever has the foreground.
+        # In a session of its own no key and no hangup reaches it, and it may write from the background.
         self._process: Popen[bytes] = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, _packed(modes)],
             stdin=subprocess.PIPE,
@@ -55,7 +56,7 @@ class Watcher:
         )
 
     def dismiss(self) -> None:
-        """The terminal has been given back: the watcher ends, and writes nothing."""
+        """End the watcher without a write: the terminal is restored."""
         assert self._process.stdin is not None
         with suppress(OSError), self._process.stdin as pipe:
             pipe.write(IN_ORDER)
@@ -63,19 +64,19 @@ class Watcher:
 
 
 def _packed(modes: list[Any]) -> str:
-    """What `termios.tcgetattr` gave, as one argument; control characters are numbers in it."""
+    """The result of `termios.tcgetattr` as one argument, with control characters as numbers."""
     *numbers, characters = modes
     return " ".join(str(each if isinstance(each, int) else each[0]) for each in (*numbers, *characters))
 
 
 def _unpacked(packed: str) -> list[Any]:
     numbers = [int(each) for each in packed.split()]
-    # VMIN and VTIME may be bytes as well: they are numbers either way.
+    # VMIN and VTIME, which tcgetattr gives as numbers, may be bytes as well.
     return [*numbers[:6], [bytes([each]) for each in numbers[6:]]]
 
 
 def _wait_and_restore(packed: str) -> None:
-    """Wait for the word on stdin; without it, restore the terminal that stdout is, as far as it is there."""
+    """Wait for IN_ORDER on stdin; without it, restore the terminal on stdout, if it is still there."""
     import signal
 
     if os.read(0, 1) == IN_ORDER:
@@ -85,7 +86,7 @@ def _wait_and_restore(packed: str) -> None:
         os.write(1, _RESTORE.encode())
     with suppress(termios.error):
         termios.tcsetattr(1, termios.TCSANOW, _unpacked(packed))
-        # What the terminal reported to the screen would be read as typed.
+        # The shell would read the terminal's reports to the screen as typed keys.
         termios.tcflush(1, termios.TCIFLUSH)
 
 

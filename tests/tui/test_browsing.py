@@ -22,7 +22,7 @@ from gptoss_tui.plain.show import AsText, as_json
 from gptoss_tui.settings import Settings
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
 from gptoss_tui.tools.browser.viewport import estimate
-from gptoss_tui.tui.widgets.citation import address, explained
+from gptoss_tui.tui.widgets.citation import address, explanation
 from gptoss_tui.tui.widgets.prompt import GRACE_S
 from gptoss_tui.tui.widgets.tool_card import ToolCard
 
@@ -160,10 +160,10 @@ async def test_a_citation_reads_well_while_the_answer_streams(stage: StageMaker)
 
 def test_a_click_says_all_there_is_to_a_citation() -> None:
     pages = pages_of(TURN)
-    assert explained("cite:1.2.2", pages) == f"Kap\n{SITE}/a\n\nIn 1871."
-    assert explained("cite:1.2.3", pages) == "Unverified: the page has no such lines."
+    assert explanation("cite:1.2.2", pages) == f"Kap\n{SITE}/a\n\nIn 1871."
+    assert explanation("cite:1.2.3", pages) == "Unverified: the page has no such lines."
     for href in ("https://kap.example/", "cite:", "cite:1.2", "cite:1.2.3.4", "cite:a.b.c"):
-        assert explained(href, pages) is None
+        assert explanation(href, pages) is None
 
 
 def test_citations_as_text_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:

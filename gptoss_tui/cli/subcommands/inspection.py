@@ -57,7 +57,7 @@ def resume(recovered: Recovered, settings: Settings, flags: frozenset[str]) -> I
     else:
         flags = PROMPT_SETTINGS
         settings = replace(settings, instructions=settings.instructions or session.instructions)
-        note = "How it was set up was not recovered with this conversation: the present settings are shown."
+        note = "How it was set up was not kept with this conversation: the present settings are shown."
     if not flags.isdisjoint(PROMPT_SETTINGS):
         present = _new_conversation(replace(settings, model=model))
         if "effort" in flags:

@@ -1,4 +1,4 @@
-"""Pictures that code of the model's has drawn: read out of harm's way, and how a terminal can show them."""
+"""Pictures that the model's code has drawn: read in a process of their own, and drawn as the terminal can."""
 
 from .reader import PictureError, Pixels, read
 from .terminal import Graphics, graphics

@@ -1,4 +1,4 @@
-"""A picture file into plain pixels, by a process that may be lost: the file was written by untrusted code."""
+"""A picture file into plain pixels. Untrusted code wrote the file, so a process that may die reads it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Pixels:
 
 
 class PictureError(Exception):
-    """The file cannot be shown; the message says why."""
+    """A file cannot be shown. The message says why."""
 
 
 async def read(path: Path) -> Pixels:

@@ -1,7 +1,7 @@
-"""How this terminal draws pictures, told from the environment.
+"""The way in which this terminal draws pictures, found from the environment.
 
-A terminal could also be asked, but while the screen runs its answer would arrive among the keys, and before
-that the question costs time and may swallow the first key that somebody types.
+The program could also ask the terminal. But while the screen runs the answer would arrive among the keys, and
+before that the question costs time and may swallow the first key that somebody types.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _KONSOLE_WITH_SIXEL = 22_04_00
 
 
 def graphics(environment: Mapping[str, str]) -> Graphics:
-    """The best way to draw that the terminal is known to have; coloured half blocks work everywhere."""
+    """The best way that the terminal is known to have; coloured half blocks work everywhere."""
     term = environment.get("TERM", "")
     program = environment.get("TERM_PROGRAM", "")
     if environment.get("TMUX") or term.startswith(("tmux", "screen")):
-        return "blocks"  # what is inside does not know what is outside
+        return "blocks"  # the environment does not name the terminal outside
     if term in _KITTY_TERMS or environment.get("KITTY_WINDOW_ID") or program == "ghostty":
         return "kitty"
     if term.startswith(_SIXEL_TERMS) or program in _SIXEL_PROGRAMS:

@@ -1,7 +1,7 @@
 """The process that reads one picture: `python -P -m gptoss_tui.tui.pictures.worker FILE LARGEST`.
 
-Standard output: `pixels WIDTH HEIGHT`, a line break and the RGB bytes; or `error WHY`. A process of its own,
-because the readers of picture formats are large and the file may be made to cost any amount of memory.
+It prints `pixels WIDTH HEIGHT`, a line break and the RGB bytes, or `error WHY`. It is a process of its own,
+because the readers of picture formats are large and a hostile file may cost any amount of memory.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 
 
 class Unreadable(Exception):
-    """The message says why, in a few words."""
+    """A file cannot be read. The message says why, in a few words."""
 
 
 def contents(path: str) -> bytes:
-    """The bytes of a regular file; what was put in its place (a link, a pipe) is not opened."""
+    """The bytes of a regular file. A link or a pipe in its place is not opened."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
@@ -41,10 +41,10 @@ def contents(path: str) -> bytes:
 
 
 def pixels(data: bytes, largest: int) -> tuple[int, int, bytes]:
-    """Width, height and RGB bytes of the picture's first frame, on white where it is transparent."""
+    """The width, the height and the RGB bytes of the first frame, on white where it is transparent."""
     from PIL import Image, UnidentifiedImageError
 
-    Image.MAX_IMAGE_PIXELS = None  # ours is below
+    Image.MAX_IMAGE_PIXELS = None  # MOST_PIXELS is our own limit
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:

@@ -1,4 +1,4 @@
-"""The one main screen: the conversation, the composer, the status line, and what their keys do."""
+"""The main screen: the conversation, the composer and the status line, with the actions of their keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gptoss_tui.tui.screens.permissions import PermissionsScreen
 from gptoss_tui.tui.screens.player import OpenSession, Player
 from gptoss_tui.tui.screens.progress import Progress
 from gptoss_tui.tui.widgets import keys
-from gptoss_tui.tui.widgets.citation import address, explained
+from gptoss_tui.tui.widgets.citation import address, explanation
 from gptoss_tui.tui.widgets.composer import Composer
 from gptoss_tui.tui.widgets.notice import Notice, Severity
 from gptoss_tui.tui.widgets.prompt import Prompt
@@ -39,12 +39,12 @@ from gptoss_tui.tui.widgets.waiting import CommandHints, Waiting
 from gptoss_tui.tui.widgets.welcome import Welcome
 
 _QUIT_WINDOW_S: Final = 2.0
-# A killed program loses no more than was written in this time.
+# A killed program loses at most the text of so many seconds.
 _DRAFT_S: Final = 0.5
 
 
 class ChatScreen(Screen[None]):
-    """Where a person talks with the model."""
+    """The screen in which a person talks with the model."""
 
     BINDINGS = keys.CHAT
     AUTO_FOCUS = "Composer"
@@ -88,12 +88,12 @@ class ChatScreen(Screen[None]):
 
     @property
     def resume_id(self) -> str | None:
-        """The name under which the conversation can be taken up again, if any of it is on disk."""
+        """The ID to resume the conversation with, None while none of it is on disk."""
         return self._player.session.id if self._player.session is not None else None
 
     @property
     def lost(self) -> str:
-        """What of it could not be saved, in one sentence; "" for nothing."""
+        """The messages that could not be saved, in one sentence; "" for none."""
         return self._player.session.runtime.recorder.lost if self._player.session is not None else ""
 
     def compose(self) -> ComposeResult:
@@ -110,18 +110,18 @@ class ChatScreen(Screen[None]):
         self._show_state()
         if self._draft is not None and (text := self._draft.take_up()):
             self._composer.replace_text(printable(text))
-            self._say("What you had written is back.")
+            self._add_notice("What you had written is back.")
         if self._first_message:
             self._outbox.put(Say(self._first_message))
-        # After the first frame: what the session imports must not delay it.
+        # After the first frame, which the imports of the chat must not delay.
         self.call_after_refresh(self._serve)
 
     async def on_unmount(self) -> None:
-        self.keep_draft()
+        self.save_draft()
         await self._player.close()
 
-    def keep_draft(self) -> None:
-        """Put on disk what the person has written and no conversation holds."""
+    def save_draft(self) -> None:
+        """Write to disk the text of the person that is in no conversation yet."""
         if self._draft is not None:
             self._draft.text = self._unsent()
             self._draft.save()
@@ -131,11 +131,11 @@ class ChatScreen(Screen[None]):
         try:
             await self._player.run()
         except Exception:
-            if self.app.is_running:  # else what it draws on is gone already
+            if self.app.is_running:  # otherwise the error comes from widgets that are gone already
                 raise
 
     def _give_up(self, reason: str) -> bool:
-        """Leave when there is no model, unless the person has written something that would be lost."""
+        """Exit for lack of a model, unless the person has written anything; returns whether it exits."""
         if self._outbox.messages or self.query_one(Composer).text or self._transcript.query(UserMessage):
             return False
         self.app.exit(reason, 1)
@@ -150,12 +150,12 @@ class ChatScreen(Screen[None]):
             prompt.show_answers()
 
     def on_key(self, event: events.Key) -> None:
-        """Whoever types while looking at the conversation means the composer."""
+        """Pass a character to the composer when nothing or the conversation has the focus."""
         if event.is_printable and event.character and self.focused in (None, self._transcript):
             self.query_one(Composer).focus().insert(event.character)
 
     def on_paste(self, event: events.Paste) -> None:
-        """So does whoever pastes where nothing takes text; a question keeps the focus."""
+        """Pass a paste that no widget took to the composer. A question keeps the focus."""
         composer = self.query_one(Composer)
         if not any(prompt.has_focus_within for prompt in self.query(Prompt)):
             composer.focus()
@@ -167,20 +167,20 @@ class ChatScreen(Screen[None]):
             self._outbox.put(Say(event.text))
         else:
             self.run_command(invocation)
-        self._composer.taken(event.text)
+        self._composer.forget(event.text)
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
-        # A link's text may lie about where it leads, so the person sees the address, and opens it or not.
+        # A link's text may lie about the address, so a notice shows the address, and the person may open it.
         session = self._player.session
-        cited = explained(event.href, session.pages) if session else None
-        self._say(cited or f"The link leads to {address(event.href)}")
+        citation = explanation(event.href, session.pages) if session else None
+        self._add_notice(citation or f"The link leads to {address(event.href)}")
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self.query_one(CommandHints).show(starting_with(event.text_area.text))
         self._save_draft_soon()
 
     def run_command(self, invocation: Invocation) -> None:
-        """Do what a slash command says, or say why not."""
+        """Carry out a slash command, or show why it cannot be."""
         argument = invocation.argument
         match invocation.command and invocation.command.name:
             case "help":
@@ -200,12 +200,12 @@ class ChatScreen(Screen[None]):
             case "quit":
                 self.app.exit()
             case None:
-                self._say(
+                self._add_notice(
                     f"There is no command /{invocation.name}. /help lists them. Nothing was sent.", "warning"
                 )
 
     async def action_stop(self) -> None:
-        """Esc: the first of these that applies."""
+        """Esc: close the hints, else leave the question, else stop the turn."""
         hints = self.query_one(CommandHints)
         if hints.display:
             hints.show([])
@@ -215,7 +215,7 @@ class ChatScreen(Screen[None]):
             await self._player.stop()
 
     async def action_interrupt(self) -> None:
-        """Ctrl+C: the first of these that applies."""
+        """Ctrl+C: copy the selection, else clear the draft, else stop the turn, else quit at the second."""
         composer = self.query_one(Composer)
         selected = self.get_selected_text() or composer.selected_text
         if selected:
@@ -237,7 +237,7 @@ class ChatScreen(Screen[None]):
 
     def action_thinking(self) -> None:
         if self._player.view is None:
-            self._no_reasoning()
+            self._explain_hidden_reasoning()
         else:
             self._player.view = self._player.view.next()
 
@@ -263,9 +263,9 @@ class ChatScreen(Screen[None]):
             self._player.effort = Effort(level)
         when = " from the next turn" if self._player.turn is not None else ""
         if level and level not in list(Effort):
-            self._say(f'Effort is low, medium or high, not "{level}".', "warning")
+            self._add_notice(f'Effort is low, medium or high, not "{level}".', "warning")
         else:
-            self._say(f"Effort is {self._player.effort.value}{when}.")
+            self._add_notice(f"Effort is {self._player.effort.value}{when}.")
 
     def _set_view(self, view: str) -> None:
         if not view or self._player.view is None:
@@ -273,25 +273,25 @@ class ChatScreen(Screen[None]):
         elif view in list(View):
             self._player.view = View(view)
         else:
-            self._say(f'The reasoning is shown as line, tail or full, not "{view}".', "warning")
+            self._add_notice(f'The reasoning is shown as line, tail or full, not "{view}".', "warning")
 
-    def _no_reasoning(self) -> None:
+    def _explain_hidden_reasoning(self) -> None:
         why = "The reasoning is hidden, so there is nothing to open. --reasoning folded lets you open it."
         self.notify(why, markup=False)
 
     def _list_tools(self) -> None:
         session = self._player.session
         if session is None:
-            self._say("The tools are not known before the model is loaded.")
+            self._add_notice("The tools are not known before the model is loaded.")
             return
         for line in inventory(session):
-            self._say(line)
+            self._add_notice(line)
         if not session.tools:
-            self._say("The model has no tools. --tools python gives it Python.")
+            self._add_notice("The model has no tools. --tools python gives it Python.")
 
     def _show_permissions(self) -> None:
         if self._player.session is None:
-            self._say("The rules are not known before the model is loaded.")
+            self._add_notice("The rules are not known before the model is loaded.")
         else:
             self.app.push_screen(PermissionsScreen(self._player.session.permissions))
 
@@ -303,29 +303,29 @@ class ChatScreen(Screen[None]):
             is_json = session.options.response_format is not None
             self._copy(answers[-1] if is_json else linked(answers[-1], session.pages))
         else:
-            self._say("There is no answer to copy yet.")
+            self._add_notice("There is no answer to copy yet.")
 
     def _copy(self, text: str) -> None:
         self.app.copy_to_clipboard(printable(text))
         self.notify("Copied", timeout=1.5, markup=False)
 
-    def _say(self, text: str, severity: Severity = "information") -> None:
+    def _add_notice(self, text: str, severity: Severity = "information") -> None:
         self.run_worker(self._transcript.add(Notice(text, severity)))
 
     def _unsent(self) -> str:
-        """Messages that were sent, as far as they have got, and the one that is being written."""
+        """The messages on their way into the conversation, then the text in the composer."""
         texts = [*self._outbox.unsent, *self._composer.leaving, self._composer.text]
         return "\n\n".join(text for text in texts if text.strip())
 
     def _save_draft_soon(self) -> None:
         if self._draft is not None and self._draft_timer is None:
-            self._draft_timer = self.set_timer(_DRAFT_S, self._save_draft)
+            self._draft_timer = self.set_timer(_DRAFT_S, self._save_draft_now)
 
-    def _save_draft(self) -> None:
+    def _save_draft_now(self) -> None:
         assert self._draft is not None
         self._draft_timer = None
         self._draft.text = self._unsent()
-        self.run_worker(self._draft.save, group="draft", thread=True)  # a disk may be slow
+        self.run_worker(self._draft.save, group="draft", thread=True)  # in a thread: a disk may be slow
 
     def _waiting_changed(self) -> None:
         self._show_waiting()
@@ -336,7 +336,7 @@ class ChatScreen(Screen[None]):
         self.query_one(Waiting).show([printable(text) for text in self._outbox.messages], when)
 
     def _show_state(self) -> None:
-        busy = self._player.turn is not None
+        is_busy = self._player.turn is not None
         composer = self.query_one(Composer)
-        composer.border_subtitle = "Esc stops · Enter queues" if busy else "Enter sends · F1 help"
+        composer.border_subtitle = "Esc stops · Enter queues" if is_busy else "Enter sends · F1 help"
         self._show_waiting()

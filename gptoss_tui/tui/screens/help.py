@@ -17,7 +17,7 @@ from gptoss_tui.tui.widgets import keys
 
 
 class HelpScreen(ModalScreen[None]):
-    """Lists what can be pressed and typed."""
+    """Lists the keys and the commands."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f1,q,question_mark", "dismiss", "Close", show=False, id="help.close")

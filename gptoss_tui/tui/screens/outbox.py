@@ -1,4 +1,4 @@
-"""What the person asked for and the model has not got to yet."""
+"""The outbox: the person's messages, and requests for a new chat, that wait for the model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Send this message."""
+    """The request to send a message."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class StartOver:
-    """Forget the conversation and start a new one."""
+    """The request to start a new conversation."""
 
 
 class Outbox:
@@ -36,11 +36,11 @@ class Outbox:
 
     @property
     def unsent(self) -> list[str]:
-        """The messages that are in no conversation yet: those that wait, and before them what `next` gave."""
+        """The messages that are in no conversation yet: those that `next` returned, then those that wait."""
         return [*self._handed_over, *self.messages]
 
     def put(self, request: Say | StartOver) -> None:
-        """Add a request; StartOver makes all that wait pointless and replaces it."""
+        """Add a request. StartOver removes the requests that wait."""
         if isinstance(request, StartOver):
             self._requests.clear()
         self._requests.append(request)
@@ -48,7 +48,7 @@ class Outbox:
         self._changed()
 
     def take_back(self) -> str | None:
-        """Remove and return the last message, if one waits."""
+        """Remove and return the last request, if it is a message."""
         if not self._requests or not isinstance(self._requests[-1], Say):
             return None
         request = self._requests.pop()
@@ -56,7 +56,7 @@ class Outbox:
         return request.text if isinstance(request, Say) else None
 
     async def next(self) -> Say | StartOver:
-        """The oldest request; waits for one."""
+        """Wait for a request, and remove and return the oldest."""
         while not self._requests:
             self._filled.clear()
             await self._filled.wait()
@@ -67,7 +67,7 @@ class Outbox:
         return request
 
     def arrived(self) -> None:
-        """What `next` gave is part of the conversation now."""
+        """Take note that the message from `next` is part of the conversation now."""
         if self._handed_over:
             self._handed_over.clear()
             self._changed()

@@ -1,4 +1,4 @@
-"""The rules of what may run, and a way to take back those that answers have made."""
+"""The permission rules on a screen of their own, where those that answers have made can be revoked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STYLES = {"deny": "$text-error", "ask": "$text-warning", "allow": "$text-succes
 
 
 class PermissionsScreen(ModalScreen[None]):
-    """Lists every rule with where it comes from; those that weigh most come first."""
+    """Lists every rule with its origin, those that outweigh others first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "Close", show=False, id="permissions.close"),
@@ -38,44 +38,44 @@ class PermissionsScreen(ModalScreen[None]):
             box.border_subtitle = "r revokes · Esc closes"
             yield OptionList(markup=False)
             yield Static(classes="summary", markup=False)
-            yield Static(classes="said", markup=False)
+            yield Static(classes="report", markup=False)
 
     def on_mount(self) -> None:
         self._list()
         self.query_one(OptionList).focus()
 
     def action_revoke(self) -> None:
-        """Take back the rule that the list points at."""
+        """Revoke the highlighted rule."""
         place = self.query_one(OptionList).highlighted
         if place is None or place >= len(self._standing):
             return
-        chosen = self._standing[place]
-        if chosen.answer is None:
-            self._say(f"This rule stands in {chosen.origin}; it is changed there.")
+        rule = self._standing[place]
+        if rule.answer is None:
+            self._report(f"This rule stands in {rule.origin}; it is changed there.")
             return
         try:
-            self.permissions.revoke(chosen)
+            self.permissions.revoke(rule)
         except LastingAnswerError as error:
-            self._say(str(error))
+            self._report(str(error))
             return
         self._list()
-        self._say(f"Revoked: {chosen.verb} {chosen.rule}")
+        self._report(f"Revoked: {rule.verb} {rule.rule}")
 
     def _list(self) -> None:
         self._standing = self.permissions.standing()
         rules = self.query_one(OptionList)
         place = rules.highlighted
         rules.clear_options()
-        rules.add_options([Option(_line(one)) for one in self._standing])
+        rules.add_options([Option(_line(standing)) for standing in self._standing])
         rules.display = bool(self._standing)
         rules.highlighted = min(place or 0, len(self._standing) - 1) if self._standing else None
         nothing = "" if self._standing else "There are no rules. "
         self.query_one(".summary", Static).update(Content(nothing + self.permissions.summary))
         if damage := self.permissions.take_damage():
-            self._say(damage)
+            self._report(damage)
 
-    def _say(self, text: str) -> None:
-        self.query_one(".said", Static).update(Content(revealed(text)))
+    def _report(self, text: str) -> None:
+        self.query_one(".report", Static).update(Content(revealed(text)))
 
 
 def _line(standing: Standing) -> Content:

@@ -1,4 +1,4 @@
-"""The chat behind the screen: opens it, loads the model, and answers what the person sends, one by one."""
+"""The player: opens the chat, loads the model, and plays one turn after another on the screen."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class Player:
-    """One task serves the outbox. Whatever fails in it becomes a notice, and the session goes on."""
+    """Serves the outbox in one task. A failure becomes a notice, and the session goes on."""
 
     def __init__(
         self,
@@ -55,10 +55,9 @@ class Player:
         changed: Callable[[], None],
         give_up: Callable[[str], bool],
     ) -> None:
-        """`view` says how the reasoning is shown at first; None when it is hidden. `graphics` draws pictures.
-        `changed` is called when the session becomes ready, busy or idle. `model` is its name as shown.
-        `give_up` is offered the reason why no model could be loaded, and says whether the application ends
-        over it.
+        """`view` is the first view of the reasoning; None hides it. `graphics` is the way to draw pictures.
+        `changed` is called when the session becomes ready, busy or idle. `model` is the displayed name.
+        `give_up` takes the reason why no model could be loaded, and returns whether the application exits.
         """
         self.ready = False
         self.session: Session | None = None
@@ -80,7 +79,7 @@ class Player:
 
     @property
     def effort(self) -> Effort:
-        """How long the model is to think, from the next turn on."""
+        """The reasoning effort, from the next turn on."""
         return self._effort
 
     @effort.setter
@@ -92,7 +91,7 @@ class Player:
 
     @property
     def view(self) -> View | None:
-        """How much of the reasoning is shown, in this turn and all others; None when it is hidden."""
+        """The view of the reasoning in every turn; None when it is hidden."""
         return self._view
 
     @view.setter
@@ -122,13 +121,13 @@ class Player:
                     await self._start_over()
 
     async def stop(self) -> None:
-        """End the turn under way soon, keeping what was said."""
+        """Stop the running turn; its text so far stays."""
         if self.session is not None and self.turn is not None:
             self._progress.report(activity="stopping")
             await self.session.stop()
 
     async def close(self) -> None:
-        """Give back the model and the tools, within two seconds."""
+        """Close the chat, with its model and its tools, within two seconds."""
         for task in (self._telling, self._watching):
             if task is not None:
                 task.cancel()
@@ -146,7 +145,7 @@ class Player:
         return await card.ask(question)
 
     async def go_on(self, pause: Pause) -> GoOn:
-        """Ask the person, below what the turn has brought so far."""
+        """Ask the person, below the parts of the turn so far."""
         if self.turn is None:
             return GoOn.STOP
         self._transcript.anchor()
@@ -178,13 +177,13 @@ class Player:
         return True
 
     async def _watch(self, session: Session) -> None:
-        """Say why the conversation cannot be saved for as long as it cannot, during turns and between."""
+        """Show why the conversation cannot be saved for as long as it cannot, in turns and between them."""
         async with aclosing(session.runtime.recorder.follow()) as stream:
             async for trouble in stream:
                 self._unsaved.show(trouble)
 
     def _tell_of_tools(self, session: Session) -> None:
-        """Say at once which files and servers cannot be used, rather than with the first message."""
+        """Report now, and not with the first message, which files and servers cannot be used."""
 
         async def tell() -> None:
             async with aclosing(session.equip()) as stream:
@@ -195,7 +194,7 @@ class Player:
         self._telling = asyncio.create_task(tell())
 
     async def _show_past(self, session: Session) -> None:
-        """Show the stored conversation that the person goes on with."""
+        """Show the stored conversation that is resumed."""
         past = session.past()
         await self._transcript.query(Welcome).remove()
         if (earlier := len(past) - _PAST_TURNS) > 0:
@@ -264,7 +263,7 @@ class Player:
                 await asyncio.wait_for(over.wait(), rest)
 
     async def _drawn(self) -> None:
-        """Wait until the screen shows what was changed."""
+        """Wait until the changes are on the screen."""
         drawn = asyncio.Event()
         if self._transcript.call_after_refresh(drawn.set):
             with suppress(TimeoutError):
@@ -273,7 +272,7 @@ class Player:
 
 @contextmanager
 def _logged(what: str) -> Iterator[None]:
-    """A mistake in drawing must not end the turn it draws."""
+    """Log a mistake in drawing, which must not end the turn."""
     try:
         yield
     except Exception:
@@ -281,7 +280,7 @@ def _logged(what: str) -> Iterator[None]:
 
 
 def _sentence(error: Exception) -> str:
-    """What to tell the person of a failure; our own errors are sentences already."""
+    """A failure in a sentence, for the person. Our own errors are sentences already."""
     if isinstance(error, AgentError):
         return str(error)
     _log.error("in the session", exc_info=error)

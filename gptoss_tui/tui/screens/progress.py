@@ -1,4 +1,4 @@
-"""What the status line says of a turn's events."""
+"""The events of a turn, as the status line reports them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gptoss_tui.tui.widgets.turn_pane import TurnPane
 
 
 class Progress:
-    """Keeps the status line true."""
+    """Keeps the status line up to date."""
 
     def __init__(self, line: StatusLine) -> None:
         self._line = line
@@ -29,7 +29,7 @@ class Progress:
         self._line.status = replace(self._line.status, **changes)
 
     def follow(self, event: events.Event) -> None:
-        """Take note of one event."""
+        """Update the line after an event."""
         match event:
             case events.EngineLoading(stage=stage, done=done, total=total):
                 self._loading = True
@@ -67,7 +67,7 @@ class Progress:
                     self.report(tokens_per_s=timings.decode_tokens_per_s)
 
     def measure(self, turn: TurnPane, session: Session) -> None:
-        """Bring the figures up to date while a turn runs."""
+        """Update the figures of the line while a turn runs."""
         rate = self._tokens / self._writing_s if self._writing_s else self._line.status.tokens_per_s
         changes: dict[str, Any] = {
             "used": session.context_used,
@@ -79,7 +79,7 @@ class Progress:
         self.report(**changes)
 
     def idle(self, session: Session) -> None:
-        """Nothing is going on."""
+        """Reset the line: nothing is going on."""
         self.report(
             activity="ready",
             working=False,
@@ -91,7 +91,7 @@ class Progress:
         )
 
     def _count(self) -> None:
-        """One more token; the time between tokens counts, waiting for the prompt or a tool does not."""
+        """Count a token and the time since the last token, but not the time that a prompt or a tool takes."""
         now = monotonic()
         if self._last_token is None:
             self.report(progress=None, detail="")

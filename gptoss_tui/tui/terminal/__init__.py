@@ -1,1 +1,1 @@
-"""What the terminal sends: bytes into keys, pastes and reports, and each handed on in the order it came."""
+"""The input of the terminal: bytes into keys, pastes and reports, handled in the order in which they came."""

@@ -1,4 +1,4 @@
-"""The terminal itself: Textual's driver for Linux and macOS, with our reader and a watcher."""
+"""The driver of the terminal: Textual's for Linux and macOS, with our reader and the watcher."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from gptoss_tui.tui.terminal.reader import PasteStalls, Reader
 
 _AT_ONCE: Final = 4096
 _PATIENCE: Final = 20
-"""Silences in a paste after which the person is told."""
+"""The number of silences in a paste after which the person is notified."""
 
 
 class TerminalDriver(LinuxDriver):
-    """Reads the terminal with `Reader`, and has it given back if the program is killed.
+    """Reads the terminal with `Reader`, and has a watcher restore it if the program is killed.
 
-    The watcher who does that lives as long as the terminal is ours: a suspended program has none.
+    The watcher lives as long as the program has the terminal: a suspended program has no watcher.
     """
 
     _watcher: Watcher | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        # Textual stops and goes on inside of a signal handler, in the middle of whatever is done, and may
-        # wait there for a lock that it holds itself. The loop does so between two things.
+        # Textual suspends and resumes inside a signal handler, at any point of the program, and may wait
+        # there for a lock that it holds itself. A handler of the loop runs between two callbacks.
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTSTP, self._sigtstp_application)
         loop.add_signal_handler(signal.SIGCONT, self._go_on)
 
     def start_application_mode(self) -> None:
         if self._watcher is None and self._file is not None:
-            # Where there is no terminal there is nothing to restore, and no process to spare ends no chat.
+            # Without a terminal there is nothing to restore, and without a watcher the chat works as well.
             with suppress(OSError, termios.error):
                 self._watcher = Watcher(self._file)
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def _go_on(self) -> None:
-        """Take the terminal again, if it was given back: whoever was stopped with SIGSTOP has it still."""
+        """Take the terminal again if it was given back; a program stopped with SIGSTOP still has it."""
         if self._must_signal_resume:
             self._sigcont_application()
         else:
@@ -58,7 +58,7 @@ class TerminalDriver(LinuxDriver):
             self._watcher = None
 
     def _run_input_thread(self) -> None:
-        """Let a mistake in reading the terminal end the screen as any other does."""
+        """Read the terminal. A mistake in it ends the screen as any other mistake does."""
         try:
             self.run_input_thread()
         except Exception as error:
@@ -73,17 +73,17 @@ class TerminalDriver(LinuxDriver):
             while not self.exit_event.is_set():
                 if not selector.select(constants.ESCAPE_DELAY):
                     silences += 1
-                    found = reader.silence()
+                    messages = reader.silence()
                     if reader.in_paste and silences == _PATIENCE:
                         self.process_message(PasteStalls())
                 elif data := self._read():
                     silences = 0
-                    found = reader.feed(data)
+                    messages = reader.feed(data)
                 else:
-                    # The terminal is gone, or at its end for now; the application looks after that.
+                    # The terminal is gone or at its end for now. The application checks which.
                     self.exit_event.wait(constants.ESCAPE_DELAY)
                     continue
-                for message in found:
+                for message in messages:
                     self.process_message(message)
 
     def _read(self) -> bytes:

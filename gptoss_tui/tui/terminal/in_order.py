@@ -1,7 +1,7 @@
-"""Keys, one after the other.
+"""Keys in order: an application that handles one key after another.
 
-Textual acts on a key in several places: the application looks for bindings with priority, the focused widget
-inserts text in its own queue, and what is left goes up through the queues of its parents to the bindings of
+Textual handles a key in several places: the application looks for bindings with priority, the focused widget
+inserts text in its own queue, and any other key goes up through the queues of the parents to the bindings of
 the application. The next key does not wait for that: of keys that arrive together, text overtakes commands.
 """
 
@@ -24,24 +24,24 @@ ReturnT = TypeVar("ReturnT")
 
 _MOST_ROUNDS: Final = 5
 _PATIENCE_S: Final = 3.0
-"""How long a key whose action does not end holds back those after it."""
+"""The most seconds that the next keys wait for the end of a key's action."""
 
 
 class InOrderApp(App[ReturnT], Generic[ReturnT]):
-    """Hands on a key, a paste or a click only when the one before has wholly acted.
+    """Handles a key, a paste or a click only when the event before it has wholly acted.
 
-    A key has acted when every queue on its way has passed it, then what it caused, and the focus rests.
+    A key has acted when every queue on its path has handled it and its consequences, and the focus rests.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.acting: asyncio.Task[None] | None = None
-        """Runs until every key that came has acted."""
-        self._line: deque[events.Event] = deque()
+        """The task that runs until every event has acted, if there is one."""
+        self._queue: deque[events.Event] = deque()
         self._path: list[MessagePump] = []
 
     def get_driver_class(self) -> type[Driver]:
-        """Our reader of the terminal, unless there is none for this system or another one was asked for."""
+        """Our own driver, unless this system has none or the environment asks for another."""
         if constants.DRIVER is not None or sys.platform == "win32":
             return super().get_driver_class()
         from gptoss_tui.tui.terminal.driver import TerminalDriver
@@ -54,9 +54,9 @@ class InOrderApp(App[ReturnT], Generic[ReturnT]):
             await super().on_event(event)
             return
         if isinstance(event, events.Paste):
-            # Textual's own editors put out what they hold.
+            # Textual's own editors draw their text unfiltered.
             event.text = printable(event.text.replace("\r\n", "\n").replace("\r", "\n"))
-        self._line.append(event)
+        self._queue.append(event)
         if self.acting is None:
             self.acting = asyncio.create_task(self._work_off())
 
@@ -66,10 +66,10 @@ class InOrderApp(App[ReturnT], Generic[ReturnT]):
 
     async def _work_off(self) -> None:
         try:
-            while self._line:
-                event = self._line.popleft()
+            while self._queue:
+                event = self._queue.popleft()
                 self.call_later(self._act, event)
-                if not (self._is_text(event) and self._line and self._is_text(self._line[0])):
+                if not (self._is_text(event) and self._queue and self._is_text(self._queue[0])):
                     try:
                         await asyncio.wait_for(self._acted(), _PATIENCE_S)
                     except TimeoutError:
@@ -82,7 +82,7 @@ class InOrderApp(App[ReturnT], Generic[ReturnT]):
         await super().on_event(event)
 
     async def _acted(self) -> None:
-        """Wait until the key has gone all its way, and what it caused has followed."""
+        """Wait until the queues on the key's path have handled it and its consequences."""
         await _passed(self)
         path = self._path
         for _ in range(_MOST_ROUNDS):
@@ -95,16 +95,16 @@ class InOrderApp(App[ReturnT], Generic[ReturnT]):
             await _passed(pump)
 
     def _path_now(self) -> list[MessagePump]:
-        """The way of a key: from where the focus is, up to the application."""
+        """The path of a key: from the focused widget up to the application."""
         try:
             return list((self.focused or self.screen).ancestors_with_self)
         except ScreenStackError:
             return [self]
 
     def _is_text(self, event: events.Event) -> bool:
-        """Whether `event` only adds to an editor's text: the editor's queue keeps the order of these.
+        """Whether `event` only adds a character to an editor, whose queue keeps the order of characters.
 
-        A letter, a digit or a space is no command in any editor; other characters, which have names, may be.
+        No editor has a command on a letter, a digit or a space; another character has a name and may be one.
         """
         return (
             isinstance(event, events.Key)
@@ -115,7 +115,7 @@ class InOrderApp(App[ReturnT], Generic[ReturnT]):
 
 
 async def _passed(pump: MessagePump) -> None:
-    """Wait until `pump` has handled what stands in its queue now; one that is closed takes nothing more."""
+    """Wait until `pump` has handled the messages in its queue. A closed pump has nothing to handle."""
     passed = asyncio.Event()
     if pump.call_later(passed.set):
         await passed.wait()

@@ -1,4 +1,4 @@
-"""Key reports of kitty's keyboard protocol, as Textual can read them.
+"""Key reports of kitty's keyboard protocol, rewritten so that Textual can read them.
 
 The protocol: https://sw.kovidgoyal.net/kitty/keyboard-protocol/. A report is
 `CSI code:shifted:base ; modifiers:event ; text u`, of which all but the code may be missing.
@@ -18,18 +18,18 @@ _RELEASED: Final = "3"
 _SHIFT: Final = 0b1
 _CAPS_LOCK: Final = 0b100_0000
 _COMMANDS: Final = 0b11_1110
-"""Alt, Ctrl, Super, Hyper, Meta: with one of them a key is no text."""
+"""Alt, Ctrl, Super, Hyper and Meta: a key with one of them is no text."""
 
 _KEYPAD: Final = dict(enumerate("0123456789./*-+\r=,", 57399))
 _PRIVATE_USE: Final = range(0xE000, 0xF900)
-"""Where the protocol numbers the keys that are no characters."""
+"""The code points that the protocol gives to keys that are no characters."""
 
 
 def plain_reports(sequence: str) -> list[str]:
-    """A control sequence as the sequences Textual understands; one that reports no key comes back as it is.
+    """A control sequence as sequences that Textual understands; unchanged if it reports no key.
 
-    Each character of a report's text becomes a report of its own. A key without text that is a character gets
-    that character as its text. The release of a key is nothing.
+    Each character of a report's text becomes a report of its own. A key that is a character and has no text
+    gets that character as its text. The release of a key becomes nothing.
     """
     match = _REPORT.fullmatch(sequence)
     if match is None:
@@ -52,7 +52,7 @@ def plain_reports(sequence: str) -> list[str]:
 
 
 def _text(code: int, shifted: int, modifiers: int) -> list[int]:
-    """The code point that a key stands for when it is reported without text, if any."""
+    """The code point, if any, of a key that is reported without text."""
     if modifiers & _COMMANDS:
         return []
     if code in _PRIVATE_USE:

@@ -1,7 +1,7 @@
-"""Bytes from a terminal into events, for any bytes in any pieces.
+"""The reader: bytes from a terminal into events, for any bytes in any pieces.
 
-The stream is cut here into text, control sequences and pastes; what a single sequence means, Textual's tables
-say. A sequence that they do not know types nothing.
+The reader cuts the stream into text, control sequences and pastes. Textual's tables give the meaning of a
+single sequence; a sequence that is not in them becomes no event.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from gptoss_tui.tui.terminal.kitty import plain_reports
 _PASTE_START: Final = b"\x1b[200~"
 _PASTE_END: Final = b"\x1b[201~"
 _MOST_PASTED: Final = 4_000_000
-"""Bytes of one paste that are kept: far more than any editor here takes."""
+"""The most bytes of one paste: far more than any editor here takes. The rest is dropped."""
 
 # ECMA-48 for control sequences; xterm's ctlseqs for reports of mice and for strings that answer a question.
-# Only printable characters belong to a string, so that one which lost its end swallows nothing beyond a key.
+# Only printable characters belong to a string: a string that lost its end stops at the next control.
 _SEQUENCE: Final = re.compile(
     rb"""
     (?P<known>   \x1b\[ (?![M\[]) [\x20-\x3f]* [\x40-\x7e]     # a control sequence
@@ -46,28 +46,28 @@ _SEQUENCE: Final = re.compile(
 _RESIZE: Final = re.compile(r"\x1b\[48;(\d+)[^;]*;(\d+)[^;]*;(\d+)[^;]*;(\d+)[^;]*t")
 _MOST_CELLS: Final = 1_000_000
 _LONGEST: Final = 32
-"""Characters up to which Textual's parser looks at a sequence; what is longer it would type."""
+"""The most characters of a sequence for Textual's parser, which would take a longer one for typed text."""
 
 
 class PasteStalls(Message):
-    """A paste has begun, and its end has not come for some seconds."""
+    """A paste has begun, and its end has been missing for some seconds."""
 
 
 class Reader:
-    """Reads a terminal: `feed` takes what came, `silence` says that nothing came for a while.
+    """Turns bytes into events: `feed` takes the next bytes, `silence` reports that no bytes came for a while.
 
-    The events are a function of the bytes alone, however they are cut into pieces. Only for Esc, which is
-    also the first byte of every sequence, and for Alt with one of a few keys, the silence decides.
+    The events depend on the bytes alone and not on the pieces they come in, with one exception: a silence
+    decides about Esc, which is also the first byte of every sequence, and about Alt with a few keys.
 
-    Nothing but its end ends a paste. A pause may be the network's, and what came after it would act as keys.
-    So where an end was lost, all that is typed is text, until another paste brings an end.
+    Only its end ends a paste. A pause may come from the network, and the text after it would act as keys. So
+    where an end was lost, all keys are text until another paste brings an end.
     """
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self._buffer = bytearray()
         self._pasted: bytearray | None = None
         self._acted = b""
-        """What a silence has made keys of, although it may yet turn out to be the start of a paste."""
+        """Bytes that a silence has turned into keys, but that may still be the start of a paste."""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._parser = XTermParser()
 
@@ -77,75 +77,75 @@ class Reader:
         return self._pasted is not None
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """The events that `data` completes; what is incomplete waits for more."""
-        self._held += data
-        while self._held:
-            size = len(self._held)
+        """The events that `data` completes. Incomplete bytes wait for more."""
+        self._buffer += data
+        while self._buffer:
+            size = len(self._buffer)
             if self._pasted is not None:
                 yield from self._paste(self._pasted)
             elif self._acted:
                 if self._may_be_late():
                     return
                 continue
-            elif self._held[0] != 0x1B:
+            elif self._buffer[0] != 0x1B:
                 yield from self._text()
             else:
                 yield from self._control()
-            if len(self._held) == size:
+            if len(self._buffer) == size:
                 return
 
     def silence(self) -> Iterator[Message]:
-        """Nothing came for as long as the bytes of one key may lie apart."""
-        held = bytes(self._held)
-        if self._pasted is not None or not held or (held[0] == 0x1B and len(held) > 2):
+        """The events of incomplete bytes, when no more have come for as long as one key may take."""
+        waiting = bytes(self._buffer)
+        if self._pasted is not None or not waiting or (waiting[0] == 0x1B and len(waiting) > 2):
             return
-        self._held.clear()
-        acted = self._acted + held
+        self._buffer.clear()
+        acted = self._acted + waiting
         self._acted = acted if _PASTE_START.startswith(acted) else b""
-        if held[0] != 0x1B:
-            yield from self._known(held.decode())
+        if waiting[0] != 0x1B:
+            yield from self._known(waiting.decode())
         else:
-            yield from self._escape() if held == b"\x1b" else self._alt(held.decode())
+            yield from self._escape() if waiting == b"\x1b" else self._alt(waiting.decode())
 
     def _paste(self, pasted: bytearray) -> Iterator[Message]:
-        end = self._held.find(_PASTE_END)
-        taken = end if end >= 0 else len(self._held) - _begun(self._held, _PASTE_END)
-        pasted += self._held[: min(taken, _MOST_PASTED - len(pasted))]
-        del self._held[:taken]
+        end = self._buffer.find(_PASTE_END)
+        taken = end if end >= 0 else len(self._buffer) - _begun(self._buffer, _PASTE_END)
+        pasted += self._buffer[: min(taken, _MOST_PASTED - len(pasted))]
+        del self._buffer[:taken]
         if end >= 0:
-            del self._held[: len(_PASTE_END)]
+            del self._buffer[: len(_PASTE_END)]
             self._pasted = None
             if pasted:
                 yield events.Paste(pasted.decode("utf-8", "replace"))
 
     def _may_be_late(self) -> bool:
-        """Whether the rest of a torn start of a paste may yet come; if it is there, the paste begins."""
+        """Whether the rest of a torn start of a paste may still come. If it is there, the paste begins."""
         rest = _PASTE_START.removeprefix(self._acted)
-        if len(self._held) < len(rest) and rest.startswith(self._held):
+        if len(self._buffer) < len(rest) and rest.startswith(self._buffer):
             return True
         self._acted = b""
-        if self._held.startswith(rest):
-            del self._held[: len(rest)]
+        if self._buffer.startswith(rest):
+            del self._buffer[: len(rest)]
             self._pasted = bytearray()
         return False
 
     def _text(self) -> Iterator[Message]:
-        end = self._held.find(b"\x1b")
-        raw = bytes(self._held if end < 0 else self._held[:end])
-        del self._held[: len(raw)]
+        end = self._buffer.find(b"\x1b")
+        raw = bytes(self._buffer if end < 0 else self._buffer[:end])
+        del self._buffer[: len(raw)]
         yield from self._known(self._decoder.decode(raw))
 
     def _control(self) -> Iterator[Message]:
         yield from self._known(self._decoder.decode(b"", final=True))
-        match = _SEQUENCE.match(self._held)
+        match = _SEQUENCE.match(self._buffer)
         if match is None:
             return
         kind, sequence = match.lastgroup, match[0].decode("latin-1")
-        del self._held[: len(sequence)]
+        del self._buffer[: len(sequence)]
         match kind:
             case "known" if sequence == _PASTE_START.decode():
                 self._pasted = bytearray()
-            case "known" if _can_be(sequence):
+            case "known" if _is_plausible(sequence):
                 for report in plain_reports(sequence):
                     yield from self._known(report)
             case "escape":
@@ -157,7 +157,7 @@ class Reader:
         yield events.Key("escape", "\x1b")
 
     def _alt(self, sequence: str) -> Iterator[Message]:
-        """Alt and a key: one of those that Textual names otherwise, or the key's own name with Alt."""
+        """Alt and a key: under the name in Textual's tables, else under the key's own name with Alt."""
         if known := list(self._known(sequence)):
             yield from known
             return
@@ -167,27 +167,27 @@ class Reader:
                 yield events.Key(f"alt+{name}", key.character)
 
     def _known(self, text: str) -> Iterator[Message]:
-        """What Textual makes of text without Esc, or of one whole sequence; nothing if it knows no such."""
+        """Textual's events for text without Esc or for one whole sequence; none for an unknown sequence."""
         if not text or (text[0] == "\x1b" and len(text) > _LONGEST):
             return
         try:
-            found = list(self._parser.feed(text))
+            messages = list(self._parser.feed(text))
             if text[0] == "\x1b":
-                # It still waits for more of a sequence that it does not know, and would type it in the end.
+                # The parser would wait for more of an unknown sequence, and type it in the end.
                 list(self._parser.feed("\x1b[I"))
-        except Exception:  # whatever its tables choke on is no key
+        except Exception:  # an input that Textual's tables cannot take is no key
             self._parser = XTermParser()
             return
-        yield from found
+        yield from messages
 
 
 def _begun(data: bytearray, mark: bytes) -> int:
-    """How many bytes of `mark` the end of `data` may be the beginning of."""
+    """The number of bytes at the end of `data` that may be the beginning of `mark`."""
     return next((n for n in range(len(mark) - 1, 0, -1) if data.endswith(mark[:n])), 0)
 
 
-def _can_be(sequence: str) -> bool:
-    """Whether `sequence` is no report of a size that no terminal has."""
+def _is_plausible(sequence: str) -> bool:
+    """False for the report of a size that no terminal has, True for any other sequence."""
     match = _RESIZE.fullmatch(sequence)
     if match is None:
         return True

@@ -1,4 +1,4 @@
-"""The question whether a call may run."""
+"""The prompt that asks whether a call may run."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _OTHER: Final = {"edit": "e  Edit", "why": "Esc  No, and why"}
 
 _MOST_COLOURED_LINES: Final = 300
 _TITLE: Final = 3
-"""Lines of the card above the question: its title, and what keeps them apart."""
+"""The number of lines of the card above the question: its title and a gap."""
 
 
 class ApprovalPrompt(Prompt[Decision]):
-    """Shows the whole call, with nothing hidden in it, and what there is to weigh.
+    """Shows the whole call, with nothing hidden in it, and the reason for the question.
 
-    A long call scrolls inside, so that the buttons stay in view. Two of the answers take more words: the call
-    can be edited, and a no can have a reason.
+    A long call scrolls inside, so that the buttons stay in view. Two answers open an editor: one edits the
+    call, the other gives a reason for a no.
     """
 
     BINDINGS = keys.APPROVAL
@@ -39,7 +39,7 @@ class ApprovalPrompt(Prompt[Decision]):
     def __init__(self, question: Question) -> None:
         super().__init__(_ONCE | (_LASTING if question.rule else {}) | _OTHER)
         self._question = question
-        self._shown = revealed(question.arguments)
+        self._revealed = revealed(question.arguments)
 
     def compose(self) -> ComposeResult:
         question = self._question
@@ -54,10 +54,10 @@ class ApprovalPrompt(Prompt[Decision]):
         yield from super().compose()
 
     def fit(self, room: int) -> None:
-        """The call, or its editor, gets the lines that everything else leaves."""
+        """Give the call, or its editor, the lines that everything else leaves."""
         box = self.query_one(".arguments")
         others = self.virtual_size.height - box.outer_size.height if box.display else 8
-        # Textual leaves out limits in other units than lines where a parent's height is its content's.
+        # Textual ignores limits in other units than lines where the parent is as high as its content.
         box.styles.max_height = max(3, room - others - _TITLE)
         for editor in self.query(LineEditor):
             editor.styles.max_height = max(3, room - others - _TITLE)
@@ -77,17 +77,17 @@ class ApprovalPrompt(Prompt[Decision]):
         match name:
             case "edit":
                 hint = "Enter asks again with this · Ctrl+J new line · Esc back"
-                self._open(LineEditor(self._shown, hint), name)
+                self._open(LineEditor(self._revealed, hint), name)
             case "why":
                 hint = "What shall the model be told? · Enter says it · Esc says no more than no"
                 self._open(LineEditor("", hint), name)
             case "session" | "always" if not self._question.rule:
-                pass  # keys that have no button now
+                pass  # keys without a button here
             case _:
                 self._cast(Decision(Approval(name)))
 
     def action_scroll(self, lines: int) -> None:
-        """Look at another part of a long call."""
+        """Scroll a long call."""
         self.query_one(".arguments").scroll_relative(y=lines, animate=False)
 
     async def on_line_editor_done(self, event: LineEditor.Done) -> None:
@@ -99,14 +99,14 @@ class ApprovalPrompt(Prompt[Decision]):
             self.remove_class("-writing")
             self.focus_first()
         else:
-            # Hidden characters that were not touched become the marks that stood for them.
-            unchanged = event.text == self._shown
+            # In an edited call, marks stand for the hidden characters even where nobody edited it.
+            unchanged = event.text == self._revealed
             arguments = self._question.arguments if unchanged else event.text
             self._cast(Decision(Approval.EDIT, arguments=arguments))
 
     def _whole_call(self) -> Widget:
-        """The arguments in colour; very long ones plain, in a widget that lays out only what is in view."""
-        text = self._shown.strip("\n")
+        """The arguments in colour; very long ones without, in a widget that lays out only visible lines."""
+        text = self._revealed.strip("\n")
         if text.count("\n") > _MOST_COLOURED_LINES:
             plain = Editor(text, read_only=True, show_line_numbers=False, compact=True, classes="arguments")
             plain.can_focus = False
@@ -123,11 +123,11 @@ class ApprovalPrompt(Prompt[Decision]):
 
 
 def _headline(question: Question) -> Content:
-    """Who would do what, where, and how much there is to read."""
+    """The question, the place where the tool runs, its origin, and the length of the call."""
     tool, lines = question.tool, question.arguments.strip("\n").count("\n") + 1
     where, origin = f"It runs {tool.where}.", f"Defined by {tool.origin}."
     facts = [where if tool.where else "", origin if tool.origin else ""]
     if lines > 1 or len(question.arguments) > 200:
         facts.append(f"{lines:,} line{'s' * (lines > 1)}, {len(question.arguments):,} characters.")
-    said = " ".join(revealed(fact).replace("\n", " ") for fact in facts if fact)
-    return Content.assemble(("Run this call? ", "bold $text-warning"), said)
+    remarks = " ".join(revealed(fact).replace("\n", " ") for fact in facts if fact)
+    return Content.assemble(("Run this call? ", "bold $text-warning"), remarks)

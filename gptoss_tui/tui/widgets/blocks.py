@@ -1,4 +1,4 @@
-"""Where a growing Markdown text can be cut: which of its blocks no later text can change."""
+"""The blocks of a growing Markdown text that no later text can change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLOCKS = parser().disable(["inline", "linkify", "titles", "text_join"])
 
 
 class Size(NamedTuple):
-    """About how many widgets a text makes, the characters of its longest block, and how deep blocks nest."""
+    """About how many widgets a text makes, the length of its longest block, and the depth of its blocks."""
 
     widgets: int
     longest: int
@@ -22,9 +22,10 @@ class Size(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """The first `closed` characters are settled; `widgets`, `longest` and `deepest` are their `Size`.
+    """A cut after the first `closed` characters, which are settled: no later text can change their blocks.
 
-    `whole` is True when the cut falls between top-level blocks, False when inside a list.
+    `widgets`, `longest` and `deepest` are their `Size`. `whole` is True when the cut falls between top-level
+    blocks, False when it falls inside a list.
     """
 
     closed: int
@@ -40,8 +41,8 @@ _NOTHING = Cut(0, 0, 0, 0, True)
 def cut(source: str, *, inside_lists: bool) -> Cut:
     """Find the settled part of `source`, which starts at a block.
 
-    All blocks but the last are settled. Of a list that comes last, so are all its items but the last,
-    if `inside_lists` allows.
+    All blocks but the last are settled. In a list that comes last, all items but the last are settled too, if
+    `inside_lists` is True.
     """
     complete = source[: source.rfind("\n") + 1]
     tokens = _BLOCKS.parse(complete, {GROWING: True})
@@ -59,7 +60,7 @@ def cut(source: str, *, inside_lists: bool) -> Cut:
 
 
 def size(source: str) -> Size:
-    """What it would take to lay `source` out."""
+    """The size of the layout of `source`."""
     return _size(_BLOCKS.parse(source), source.splitlines(keepends=True))
 
 

@@ -1,4 +1,4 @@
-"""A citation on the screen: a link that names the host, and on a click shows the page and what it says."""
+"""A citation on the screen: a link that names the host. A click on it shows the page and the quotation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gptoss_tui.tools.browser.address import domain
 from gptoss_tui.tools.browser.citations import Citation, Mark, ShownPages
 from gptoss_tui.tui.widgets.dialect import literal
 
-# Within the application only: what it stands for is looked up, so that no address is ever hidden behind it.
+# A scheme for this application only: a click looks the page up, so that no address can hide in the link.
 _SCHEME = "cite:"
 _TARGET = re.compile(r"cite:(\d{1,9})[.](\d{1,9})[.](\d{1,9})")
 _LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\(cite:[\d.]+\)")
@@ -27,19 +27,19 @@ def citation_link(cited: Cited) -> str:
 
 
 def without_targets(text: str) -> str:
-    """The text with each citation's words in its place, for where Markdown is not rendered yet."""
+    """The text with the words of each citation in place of its link, where Markdown is not rendered yet."""
     return _LINK.sub(r"\1", text)
 
 
 def address(url: str) -> str:
-    """Where a link leads, printable; with the host in ASCII beside it where the address could deceive."""
+    """The address of a link, printable; with the host in ASCII where the address could deceive."""
     host = domain(url)
     written = re.split("[/?#]", url.lower().partition("://")[2])[0]
     return printable(url if host in ("", written) else f"{url} (that is {host})")
 
 
-def explained(href: str, pages: ShownPages) -> str | None:
-    """What a click on the link tells, printable already; None if `href` is no citation."""
+def explanation(href: str, pages: ShownPages) -> str | None:
+    """The text that a click on the link shows, printable; None if `href` is no citation."""
     target = _TARGET.fullmatch(href)
     if target is None:
         return None
@@ -47,7 +47,7 @@ def explained(href: str, pages: ShownPages) -> str | None:
     mark = Mark(f"【{cursor}†L{first}-L{last}】", cursor, first, last)
     match pages.resolve(mark):
         case Citation(title=title, url=url, quote=quote):
-            said = quote if len(quote) <= _LONGEST_QUOTE else f"{quote[:_LONGEST_QUOTE]} …"
-            return f"{printable(title)}\n{address(url)}\n\n{printable(said)}"
+            excerpt = quote if len(quote) <= _LONGEST_QUOTE else f"{quote[:_LONGEST_QUOTE]} …"
+            return f"{printable(title)}\n{address(url)}\n\n{printable(excerpt)}"
         case unverified:
             return f"Unverified: {unverified.reason}."

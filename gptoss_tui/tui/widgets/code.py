@@ -13,7 +13,7 @@ _MOST_CHARACTERS = 20_000
 
 
 class Calm(HighlightTheme):
-    """Few colours, no underlines: names stay plain, what the eye looks for is tinted."""
+    """A theme of few colours and no underlines, which leaves most names plain."""
 
     STYLES = {  # noqa: RUF012 (as the base class declares it)
         Token.Comment: "$muted italic",
@@ -35,7 +35,7 @@ class Calm(HighlightTheme):
 
 
 def is_language(name: str) -> bool:
-    """True when `name` is that of a language that can be coloured."""
+    """True when `name` is the name of a language that can be coloured."""
     try:
         get_lexer_by_name(name)
     except ClassNotFound:
@@ -44,7 +44,7 @@ def is_language(name: str) -> bool:
 
 
 def code(text: str, language: str | None) -> Content:
-    """`text` (already printable) coloured as `language`; plain when that is None or the text is long."""
+    """Printable `text` in the colours of `language`; without colours if that is None or the text is long."""
     if not language or len(text) > _MOST_CHARACTERS:
         return Content(text)
     return highlight(text, language=language, theme=Calm)

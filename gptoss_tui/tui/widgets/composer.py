@@ -1,4 +1,4 @@
-"""Where the person types."""
+"""The composer: the editor in which the person writes messages."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MOST_CHARACTERS: Final = 200_000
 
 
 class Composer(Editor):
-    """A text of one or more lines, sent with Enter.
+    """An editor for a text of any number of lines, which Enter sends.
 
-    Up and Down move the cursor; at the first and last line they walk through what was sent before. A paste
-    only ever inserts text.
+    Up and Down move the cursor; from the first and the last line they lead through the earlier messages. A
+    paste only inserts text.
     """
 
     BINDINGS = keys.COMPOSER
@@ -32,9 +32,9 @@ class Composer(Editor):
         text: str
 
     def __init__(self, take_back: Callable[[], str | None]) -> None:
-        """`take_back` gives the last message that still waits to be sent, if any.
+        """`take_back` removes and returns the last message that waits to be sent, if any.
 
-        `leaving` has what was sent until whoever hears of it says that it is `taken`.
+        `leaving` are the messages that were sent and whose receiver has not called `forget` yet.
         """
         super().__init__(
             show_line_numbers=False,
@@ -51,12 +51,12 @@ class Composer(Editor):
         self._draft = ""
 
     def replace_text(self, text: str) -> None:
-        """Show `text` with the cursor behind it."""
+        """Replace the text, with the cursor at its end."""
         self.text = text
         self.move_cursor(self.document.end)
 
-    def taken(self, text: str) -> None:
-        """Forget `text`: another keeps it now."""
+    def forget(self, text: str) -> None:
+        """Forget the sent message `text`, which its receiver has now."""
         if text in self.leaving:
             self.leaving.remove(text)
 
@@ -113,7 +113,7 @@ class Composer(Editor):
         self.paste(event.text)
 
     def paste(self, text: str) -> None:
-        """Put `text` in the place of what is selected, or say why not."""
+        """Replace the selection by `text`, or notify the person that it is too long."""
         room = _MOST_CHARACTERS - len(self.text)
         if len(text) > room:
             self.notify(
@@ -132,7 +132,7 @@ class Composer(Editor):
         self._draft = ""
 
     def _walk(self, step: int) -> None:
-        """Go to an older (-1) or newer (1) text; the newest is the draft that was being written."""
+        """Go to an older (-1) or a newer (1) text of the history. The newest text is the draft."""
         position = self._position + step
         if not 0 <= position <= len(self._history):
             return

@@ -1,14 +1,14 @@
-r"""The Markdown that answers are read as: GitHub's, changed so that no character of an answer is lost.
+r"""The Markdown dialect of answers: GitHub's, changed so that no character of an answer is lost.
 
 - A formula is text from its first character to its last (`formulas.py`).
-- A backslash goes only where it keeps a character from being read as Markdown: before one of `* _ ~ # < > $`
-  or a backtick anywhere, before `- + =` at the beginning of a line, and before `.` or `)` behind a number
-  there. Any other stays: it is of LaTeX, of a path, of a regular expression. One at the end of a line stays
-  and ends the line.
+- A backslash is removed only where it keeps a character from being read as Markdown: before one of
+  `* _ ~ # < > $` or a backtick anywhere, before `- + =` at the beginning of a line, and before `.` or `)`
+  behind a number there. Any other backslash stays: it belongs to LaTeX, a path or a regular expression. A
+  backslash at the end of a line stays and ends the line.
 - HTML, `&lt;` and the like, `<address>`, `[name]: address` and `[words][name]` are text.
 - `[words](address)` is a link when the address could be one; a title stands behind it. `table[row](column)`
   and `call[name]()` are text.
-- `*` is no emphasis right behind an operand, as in `2*3*4` and `x**2 + y**2`; `__init__` is a name.
+- `*` right behind an operand is no emphasis, as in `2*3*4` and `x**2 + y**2`; `__init__` is a name.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def parser() -> MarkdownIt:
 
 
 def literal(text: str) -> str:
-    """A line of text as it is written in the label of a link, where it must not be read as Markdown."""
+    """A line of text, escaped for the label of a link, so that nothing in it is read as Markdown."""
     return _MARKED.sub(r"\\\1", text.translate({ord("["): "(", ord("]"): ")"}))
 
 
@@ -103,7 +103,7 @@ def _escape(state: StateInline, silent: bool) -> bool:
 
 
 def _switches_off(text: str, place: int, character: str) -> bool:
-    """True when the backslash at `place` keeps `character`, which follows it, from being Markdown."""
+    """True when the backslash at `place` keeps the next character, `character`, from being Markdown."""
     if character in _ESCAPED_ANYWHERE:
         return True
     before = _BEFORE_MARK.get(character)
@@ -131,38 +131,38 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
 
 
 def _titles(state: StateCore) -> None:
-    """Show what links would hide: titles, addresses without words, brackets that lead nowhere."""
+    """Add as text what links would hide: titles, addresses without words, brackets without an address."""
     for inline in state.tokens:
         if inline.children:
             inline.children = _with_titles(inline.children)
 
 
 def _with_titles(tokens: list[Token]) -> list[Token]:
-    shown = list[Token]()
-    opened = list[Token]()
+    result = list[Token]()
+    open_links = list[Token]()
     for token in tokens:
-        shown.append(token)
+        result.append(token)
         if token.type == "link_open":
-            opened.append(token)
+            open_links.append(token)
             if not token.attrs["href"]:
-                shown[-1] = _text("[")
+                result[-1] = _text("[")
         elif token.type == "link_close":
-            link = opened.pop()
+            link = open_links.pop()
             if not link.attrs["href"]:
-                shown[-1] = _text("]()")
-            elif shown[-2] is link:
-                shown.insert(-1, _text(str(link.attrs["href"])))
-            _add_title(shown, link)
+                result[-1] = _text("]()")
+            elif result[-2] is link:
+                result.insert(-1, _text(str(link.attrs["href"])))
+            _add_title(result, link)
         elif token.type == "image":
             if not token.attrs["src"]:
-                shown[-1] = _text(f"![{token.content}]()")
-            _add_title(shown, token)
-    return shown
+                result[-1] = _text(f"![{token.content}]()")
+            _add_title(result, token)
+    return result
 
 
-def _add_title(shown: list[Token], token: Token) -> None:
+def _add_title(tokens: list[Token], token: Token) -> None:
     if title := token.attrs.get("title"):
-        shown.append(_text(f" ({title})"))
+        tokens.append(_text(f" ({title})"))
 
 
 def _text(content: str) -> Token:

@@ -1,4 +1,4 @@
-"""What every place to write in has in common."""
+"""The base of all editors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from textual.widgets import TextArea
 
 
 class Editor(TextArea):
-    """A text area that is drawn only as long as it belongs to the screen.
+    """A text area that is drawn only while it belongs to the screen.
 
-    Textual draws what was removed once more when another widget changes before the next layout. By then the
-    removed one has lost the styles that a text area looks up.
+    Textual draws a removed widget once more when another widget changes before the next layout. By then the
+    removed widget has lost the styles that a text area looks up.
     """
 
     def render_lines(self, crop: Region) -> list[Strip]:

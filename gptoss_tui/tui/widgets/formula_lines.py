@@ -1,4 +1,4 @@
-"""Formulas of several lines, whose lines look like lists, headings or quotes and are none of them."""
+"""Formulas of several lines, which Markdown would take for lists, headings or quotes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from markdown_it.rules_block import StateBlock
 
 from gptoss_tui.tui.widgets.formulas import closing, formulas
 
-# Set in the environment of a parse whose text goes on: what is still open may yet be closed.
+# Set in the environment of a parse whose text still grows: a formula that is open may still be closed.
 GROWING: Final = "growing"
 
-# How far the end of a formula is looked for from a line that opens one, in lines.
+# The most lines from a line that opens a formula to the line that closes it.
 _FARTHEST: Final = 100
 _FENCES: Final = ("```", "~~~")
 
@@ -25,11 +25,11 @@ def formula_lines(md: MarkdownIt) -> None:
 
 
 def _display(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A formula between two lines of their own: a paragraph, which may hold empty lines as well."""
+    """A rule for a formula whose marks stand on lines of their own: a paragraph that may have empty lines."""
     mark = closing(_line(state, start))
     if mark is None or state.is_code_block(start):
         return False
-    if silent:  # a paragraph ends at the next empty line, such a formula does not
+    if silent:  # unlike such a formula, a paragraph ends at the next empty line
         return start + 1 < end and state.isEmpty(start + 1)
     last = _closed_at(state, start, end, mark)
     if last is None:
@@ -46,12 +46,12 @@ def _display(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _behind_quote(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A line that would lazily continue a quote ends it when it leaves a formula open."""
+    """A rule that ends a quote before a line that would lazily continue it and that leaves a formula open."""
     return silent and state.parentType == "blockquote" and bool(formulas(_line(state, start)).unclosed)
 
 
 def _closed_at(state: StateBlock, start: int, end: int, mark: str) -> int | None:
-    """The line that closes the display of line `start`; None if that is none, or a paragraph does as well."""
+    """The line that closes the display formula of line `start`; None if nothing does before another block."""
     opening = _line(state, start)
     for number in range(start + 1, min(end, start + _FARTHEST)):
         line = _line(state, number)
@@ -63,9 +63,9 @@ def _closed_at(state: StateBlock, start: int, end: int, mark: str) -> int | None
 
 
 def _mark(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Mark the lines of formulas in the paragraph that begins at `start` as ones that cannot end it.
+    """Mark the lines of formulas in the paragraph at `start`, so that none of them ends the paragraph.
 
-    The mark is the one that the parser itself gives to the lines that lazily continue a quote.
+    The parser gives the same mark to the lines that lazily continue a quote.
     """
     if silent or ("\\" not in state.src and "$" not in state.src):
         return False
@@ -84,12 +84,12 @@ def _mark(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _last(state: StateBlock, line: int, end: int) -> int:
-    """The line where no formula is open any more that was at the end of `line`; `line` itself if none was."""
+    """The line that closes the formulas open at the end of `line`; `line` itself if none is open there."""
     first = _line(state, line)
     if not formulas(first).unclosed:
         return line
     lines = [first]
-    # A line that lazily continues a list item is outside of it, and so is its formula.
+    # A line that lazily continues a list item is outside the item, and so is the line's formula.
     indent = state.blkIndent if state.sCount[line] >= state.blkIndent else 0
     for number in range(line + 1, min(end, line + _FARTHEST)):
         text = _line(state, number)
@@ -108,7 +108,7 @@ def _last(state: StateBlock, line: int, end: int) -> int:
 
 
 def _goes_on(state: StateBlock, line: int) -> bool:
-    """True when more text may come behind the last line before `line`."""
+    """True when more text may still come behind the line before `line`."""
     env: Any = state.env
     return bool(env.get(GROWING)) and line >= len(state.bMarks) - 1
 

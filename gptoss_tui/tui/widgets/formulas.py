@@ -1,9 +1,9 @@
-r"""Where the formulas of a text stand: LaTeX between the marks that models write.
+r"""The places of the formulas in a text: LaTeX between the marks that models write.
 
 A formula reaches from `\(` to `\)`, from `\[` to `\]`, from `$$` to `$$`, from `$` to `$`, and from
-`\begin{name}` to its `\end{name}`. So that prices are none, a single `$` opens before a character that is
-neither blank nor `$`, and closes behind a character that is not blank and before one that is no digit.
-A displayed formula that begins its line and is never closed reaches to the end: the answer was cut off there.
+`\begin{name}` to its `\end{name}`. So that prices are no formulas, a single `$` opens before a character that
+is neither blank nor `$`, and closes behind a character that is not blank and before one that is no digit. A
+displayed formula that begins its line and has no end reaches to the end of the text: the answer was cut off.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CLOSED: Final = {
     r"\(": re.compile(r"(?:[^\\]|\\[^)])*+\\\)"),
     r"\[": re.compile(r"(?:[^\\]|\\[^\]])*+\\\]"),
     "$$": re.compile(r"(?:[^\\$]|\\.|\$(?!\$))*+\$\$", re.DOTALL),
-    # What begins with a digit may be a price, so it ends on its line.
+    # A formula that begins with a digit may be a price, so it must end on its line.
     "$": re.compile(
         r"(?=\d)(?:[^\\$`\n]|\\.)*+(?<!\s)\$(?!\d)|(?=[^\s\d$])(?:[^\\$`]|\\.)*+(?<!\s)\$(?!\d)", re.DOTALL
     ),
@@ -36,7 +36,7 @@ _ALONE: Final = re.compile(r"\\\[|\$\$|\\begin\{([A-Za-z]{1,40}\*?)\}")
 
 
 class Formulas(NamedTuple):
-    """The formulas of a text by their first character: where each ends, and what opens without an end."""
+    """The formulas of a text: their ends by their first character, and the openings without an end."""
 
     ends: dict[int, int]
     unclosed: list[int]
@@ -44,7 +44,7 @@ class Formulas(NamedTuple):
 
 @lru_cache(maxsize=64)  # the parser asks at every mark of the same text
 def formulas(text: str) -> Formulas:
-    """Find the formulas of a paragraph; they do not overlap. Takes time in proportion to the text."""
+    """Find the formulas of a paragraph, which do not overlap, in linear time."""
     found = Formulas({}, [])
     hopeless = set[str]()
     place = 0
@@ -66,7 +66,7 @@ def formulas(text: str) -> Formulas:
 
 
 def closing(line: str) -> str | None:
-    """What closes a displayed formula whose opening mark is all of `line`; None if that is none."""
+    """The mark that closes the displayed formula that `line` opens; None if `line` is no such mark alone."""
     match = _ALONE.fullmatch(line)
     if match is None:
         return None
@@ -74,7 +74,7 @@ def closing(line: str) -> str | None:
 
 
 def _end(text: str, start: int, mark: str, name: str | None) -> int | None:
-    """Behind the mark that closes what `mark` opened; None if nothing does."""
+    """The place behind the mark that closes the opening `mark`; None if there is none."""
     if not name:
         match = _CLOSED[mark].match(text, start)
         return match.end() if match else None

@@ -1,4 +1,4 @@
-"""The question whether a turn goes on that calls tools again and again."""
+"""The prompt that asks whether a turn with many calls goes on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gptoss_tui.tui.widgets.prompt import Prompt
 
 
 class GoOnPrompt(Prompt[GoOn]):
-    """Goes on, asks for the answer now, or stops."""
+    """Asks whether the turn goes on, answers now, or stops."""
 
     BINDINGS = keys.GO_ON
 

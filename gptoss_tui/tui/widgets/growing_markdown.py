@@ -1,4 +1,4 @@
-"""Blocks of Markdown as widgets that show all that was written."""
+"""Markdown that grows, in widgets that show every character of the text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gptoss_tui.tui.widgets.dialect import parser
 
 
 class _Fence(MarkdownFence):
-    """A block of code. What follows the fence is shown above it, unless it merely names the language."""
+    """A block of code. Words behind the fence stand above the block, unless they only name the language."""
 
     def compose(self) -> ComposeResult:
         info = self._token.info.strip()
@@ -28,7 +28,7 @@ class _Fence(MarkdownFence):
 
 
 class _NumberedList(MarkdownOrderedList):
-    """A list with the numbers that the model wrote, which may leave some out."""
+    """A list with the numbers that the model wrote, which may have gaps."""
 
     def compose(self) -> ComposeResult:
         items = [block for block in self._blocks if isinstance(block, MarkdownOrderedListItem)]
@@ -42,7 +42,7 @@ class _NumberedList(MarkdownOrderedList):
 
 
 class GrowingMarkdown(Markdown):
-    """Some blocks. Always starts empty and is only appended to: seeding it would split open blocks."""
+    """Some blocks of Markdown. It starts empty and grows by `append`: an initial text would split blocks."""
 
     BLOCKS = {  # noqa: RUF012 (as in the base)
         **Markdown.BLOCKS,

@@ -1,4 +1,4 @@
-"""An answer that is JSON: a code block with one member a line, laid out as it is written."""
+"""An answer in JSON: a code block with one member on a line, laid out while the answer is written."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _FENCE = "~" * 40  # longer than any that a broken document may hold
 
 
 class JsonProse(Prose):
-    """Shows an object or an array as code; any other text as Prose does.
+    """Shows an object or an array as code, and any other text as Prose does.
 
-    Only the white space between the tokens is ours: numbers and strings stay as the model wrote them.
+    It changes only the white space between tokens: numbers and strings stay as the model wrote them.
     """
 
     def __init__(self, *, classes: str | None = None) -> None:
@@ -30,16 +30,16 @@ class JsonProse(Prose):
 
 
 class JsonFormatter:
-    """Puts JSON, in pieces of any size, into lines. Total: what is no JSON comes out somehow."""
+    """Indents JSON that comes in pieces of any size. It takes any text and drops only white space."""
 
     def __init__(self) -> None:
         self._depth = 0
         self._in_string = False
         self._escaped = False
-        self._before = ""  # what the next token wants before it
+        self._before = ""  # the white space before the next token
 
     def feed(self, text: str) -> str:
-        """The layout of the next piece."""
+        """The indented form of the next piece."""
         return "".join(map(self._character, text))
 
     def _character(self, character: str) -> str:

@@ -1,7 +1,7 @@
 """Every key of the application, in one place.
 
-A binding's id is stable: it is what a person names to rebind the key (`App.set_keymap`). The help screen is
-drawn from `SECTIONS`, so a key that is bound here is documented.
+A binding has a stable id, which a person names to rebind the key (`App.set_keymap`). The help screen is drawn
+from `SECTIONS`, so every key that is bound here is documented.
 """
 
 from __future__ import annotations
@@ -117,13 +117,13 @@ APP: Final[list[BindingType]] = [
 
 
 class Section(NamedTuple):
-    """A group of keys as the help screen shows it."""
+    """A group of keys on the help screen."""
 
     title: str
     bindings: list[BindingType]
 
     def rows(self) -> list[tuple[str, str]]:
-        """The keys and what they do; a binding without a description is another's second half."""
+        """The keys and their descriptions. A binding without a description belongs to the one before it."""
         bindings = (binding for binding in self.bindings if isinstance(binding, Binding))
         return [(b.key_display or b.key, b.description) for b in bindings if b.description]
 

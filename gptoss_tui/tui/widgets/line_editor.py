@@ -1,4 +1,4 @@
-"""A few lines of text inside a question: arguments to mend, a reason to give."""
+"""The editor inside a question, for the arguments of a call or the reason for a no."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _MOST_PASTED: Final = 100_000
 
 
 class LineEditor(Editor):
-    """Enter ends it, Esc leaves it."""
+    """An editor for a few lines, which Enter confirms and Esc cancels."""
 
     BINDINGS = keys.LINE_EDITOR
 
     @dataclass
     class Done(Message):
-        """The person wrote `text`; None when they left."""
+        """The person confirmed `text`, or cancelled: None."""
 
         editor: LineEditor
         text: str | None
 
     def __init__(self, text: str, hint: str) -> None:
-        """`text` is printable already."""
+        """`text` must be printable."""
         super().__init__(
             text,
             show_line_numbers=False,

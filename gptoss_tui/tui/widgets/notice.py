@@ -1,4 +1,4 @@
-"""Something the application says to the person, between the messages."""
+"""A notice: a sentence of the application to the person, between the messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARKS: dict[Severity, tuple[str, str]] = {
 
 
 class Notice(Static):
-    """One note; `text` may come from anywhere."""
+    """One notice; `text` may come from any source."""
 
     def __init__(self, text: str, severity: Severity = "information") -> None:
         mark, style = _MARKS[severity]

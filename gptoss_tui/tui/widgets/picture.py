@@ -22,14 +22,14 @@ from gptoss_tui.events.printable import printable
 from gptoss_tui.tui.pictures import Graphics, PictureError, Pixels, read
 
 PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp"})
-# Rows of the screen; a picture must not push the answer away.
+# The most rows of a picture, which must not push the answer away.
 _TALLEST: Final = 20
-# Pixels of a cell where the terminal does not say: a VT340's.
+# Pixels of a cell where the terminal does not report them: those of a VT340.
 _CELL: Final = (10, 20)
 
 
 class Picture(Vertical):
-    """Reads the file when mounted, and shows the picture with its path below; or the path and why not."""
+    """Reads the file when mounted. Shows the picture with its path below, or the path and the error."""
 
     def __init__(self, path: Path, graphics: Graphics) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Picture(Vertical):
 def _image(pixels: Pixels, how: Graphics) -> Widget:
     from PIL import Image as Pillow
 
-    with _unasked():
+    with _no_terminal():
         from textual_image import widget
 
     kinds: dict[Graphics, type[Widget]]
@@ -83,11 +83,11 @@ def _image(pixels: Pixels, how: Graphics) -> Widget:
 
 
 @contextmanager
-def _unasked() -> Iterator[None]:
+def _no_terminal() -> Iterator[None]:
     """Let textual-image be imported while the screen runs.
 
-    When it is imported it asks the terminal what it can draw, and the answer would be taken for keys. So it
-    is shown no terminal, and told the size of a cell in the environment, where it looks then.
+    On import, textual-image asks the terminal for its abilities, and the answer would be taken for keys. So
+    the import sees no terminal, and finds the size of a cell in the environment.
     """
     across, down = _cell()
     os.environ.setdefault("TEXTUAL_CELL_WIDTH", str(across))
@@ -101,15 +101,15 @@ def _unasked() -> Iterator[None]:
 
 
 def _cell() -> tuple[int, int]:
-    """Width and height of a cell in pixels, as far as the terminal tells."""
+    """The width and the height of a cell in pixels; those of `_CELL` if the terminal reports none."""
     try:
         import fcntl
         import struct
         import termios
 
         assert sys.__stdout__ is not None
-        told = fcntl.ioctl(sys.__stdout__.fileno(), termios.TIOCGWINSZ, bytes(8))
-        rows, columns, width, height = struct.unpack("HHHH", told)
+        size = fcntl.ioctl(sys.__stdout__.fileno(), termios.TIOCGWINSZ, bytes(8))
+        rows, columns, width, height = struct.unpack("HHHH", size)
         cell = width // columns, height // rows
     except (ImportError, OSError, ValueError, ZeroDivisionError, AssertionError):
         return _CELL

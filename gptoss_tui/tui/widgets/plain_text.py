@@ -10,9 +10,9 @@ _CHUNK = 2_000
 
 
 class PlainText(Vertical):
-    """Text shown as it is, in chunks of bounded size, so that adding to it costs the same at any length.
+    """Shows text unchanged, in chunks of bounded size, so that an addition costs the same at any length.
 
-    Does no markup, no wrapping of its own and no filtering: `text` must be printable already.
+    It interprets no markup, wraps nothing itself and filters nothing: the text must be printable.
     """
 
     def __init__(self, *, classes: str | None = None) -> None:
@@ -21,13 +21,13 @@ class PlainText(Vertical):
         self._drawn = 0
 
     def show(self, text: str) -> None:
-        """Draw `text`, which must begin with what was shown before."""
+        """Draw `text`, which must begin with the text drawn before."""
         if len(text) > self._drawn:
             self._add(text[self._drawn :])
             self._drawn = len(text)
 
     async def clear(self) -> None:
-        """Show nothing."""
+        """Remove all text."""
         if self._drawn:
             self._open, self._drawn = "", 0
             await self.remove_children()
@@ -47,7 +47,7 @@ class PlainText(Vertical):
 
 
 def _cut(text: str) -> list[str]:
-    """`text` in chunks that end with a line where lines are short enough; the last one is still open."""
+    """`text` in chunks, which end at a line break if lines are short enough. The last chunk is still open."""
     chunks = []
     while len(text) > _CHUNK:
         end = text.rfind("\n", 0, _CHUNK) + 1 or text.find(" ", _CHUNK // 2, _CHUNK) + 1 or _CHUNK

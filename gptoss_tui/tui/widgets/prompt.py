@@ -17,20 +17,19 @@ from gptoss_tui.permissions.question import Ballot
 
 AnswerT = TypeVar("AnswerT")
 
-# Keys that were meant for the composer must not answer anything.
+# In this time, keys that were meant for the composer answer nothing.
 GRACE_S: Final = 0.5
 
 
 class Prompt(Vertical, Generic[AnswerT]):
-    """Asks once: the first answer is final.
+    """Asks a question, whose first answer is final.
 
-    No key and no click counts during the first half second, and one that comes too early starts the half
-    second again, so that somebody who is typing answers nothing. The focus starts on the first button, which
-    is the one that does no harm.
+    No key and no click counts during the first half second, and an early one starts the half second again, so
+    that a person who is typing answers nothing. The focus starts on the first button, which must be harmless.
     """
 
     def __init__(self, buttons: dict[str, str]) -> None:
-        """`buttons` are labels by the name that `choose` gets."""
+        """`buttons` are the labels by the name that `choose` takes."""
         super().__init__()
         self._buttons = buttons
         self._ballot: Ballot[AnswerT] = Ballot()
@@ -48,11 +47,11 @@ class Prompt(Vertical, Generic[AnswerT]):
         self.focus_first()
 
     def listen_anew(self) -> None:
-        """The question is in view again: whoever was typing elsewhere answers nothing."""
+        """Ignore keys for half a second again, because the question has just come into view."""
         self._deaf_until = monotonic() + GRACE_S
 
     def focus_first(self) -> None:
-        """Point at the harmless answer, and bring all of them into view."""
+        """Focus the harmless answer, and bring all answers into view."""
         self.query(Button).first().focus(scroll_visible=False)
         self.show_answers()
 
@@ -61,35 +60,35 @@ class Prompt(Vertical, Generic[AnswerT]):
         self.call_after_refresh(self._fit)
 
     def fit(self, room: int) -> None:
-        """Become no higher than `room` lines, if it can be helped."""
+        """Shrink to `room` lines, if possible."""
 
     def on_resize(self) -> None:
         self.show_answers()
 
     def on_key(self, event: events.Key) -> None:
-        """A key counts as early as it came, though it may have waited for those before it."""
+        """Restart the half second for a key that came early, although it may be handled late."""
         if event.time < self._deaf_until:
             self.listen_anew()
 
     async def answer(self) -> AnswerT:
-        """Wait for the person."""
+        """Wait for the person's answer."""
         return await self._ballot.result()
 
     async def leave(self) -> None:
-        """Disappear, and give the focus back to where it was."""
+        """Remove the prompt, and give the focus back."""
         self._give_focus_back()
         await self.remove()
 
     def refuse(self) -> None:
-        """The turn is over: nobody is asked any more."""
+        """Answer no, because the turn is over."""
         raise NotImplementedError
 
     def step_back(self) -> None:
-        """What Esc does while the focus is elsewhere."""
+        """Act on Esc while the focus is elsewhere."""
         raise NotImplementedError
 
     def choose(self, name: str) -> None:
-        """The button `name` was pressed, or its key."""
+        """Act on the button `name`, or on its key."""
         raise NotImplementedError
 
     def action_choose(self, name: str) -> None:
@@ -97,7 +96,7 @@ class Prompt(Vertical, Generic[AnswerT]):
             self.choose(name)
 
     def action_step(self, step: int) -> None:
-        """Point at the next answer, or the one before."""
+        """Focus the next answer, or the answer before."""
         buttons = list(self.query(Button))
         focused = self.screen.focused
         place = buttons.index(focused) if isinstance(focused, Button) and focused in buttons else -step
@@ -108,7 +107,7 @@ class Prompt(Vertical, Generic[AnswerT]):
         self.action_choose(event.button.id or "")
 
     def _cast(self, answer: AnswerT) -> None:
-        """Answer. What is typed from now on is meant for where the focus was."""
+        """Give the answer, and the focus back, for the next keys are meant for the widget that had it."""
         if self._ballot.cast(answer):
             self._give_focus_back()
 
@@ -117,17 +116,17 @@ class Prompt(Vertical, Generic[AnswerT]):
             self._focused_before.focus(scroll_visible=False)
 
     def _is_early(self) -> bool:
-        """Whether this key came before anybody can have read the question."""
-        early = monotonic() < self._deaf_until
-        if early:
+        """Whether a key or a click came before anybody can have read the question."""
+        is_early = monotonic() < self._deaf_until
+        if is_early:
             self._deaf_until = monotonic() + GRACE_S
-        return early
+        return is_early
 
     def _fit(self) -> None:
-        # Once it is answered it is taken apart, one widget after the other.
+        # An answered prompt loses one widget after the other.
         if not self.is_attached or self._ballot.is_over:
             return
-        view = next(one for one in self.ancestors if isinstance(one, VerticalScroll | Screen))
+        view = next(widget for widget in self.ancestors if isinstance(widget, VerticalScroll | Screen))
         self.fit(view.size.height)
         self.call_after_refresh(self._scroll_to_end)
 

@@ -1,4 +1,4 @@
-"""What the model says to the person: Markdown that streams."""
+"""Text of the model to the person: Markdown that streams."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gptoss_tui.tui.widgets.plain_text import PlainText
 
 _log = logging.getLogger(__name__)
 
-# Layout costs time in proportion to the widgets on show. What exceeds this is shown as its source.
+# Layout costs time in proportion to the displayed widgets. Text beyond these is shown as its source.
 _MOST_WIDGETS: Final = 1_000
 # Adding an item draws its whole list again, so a list longer than this many characters waits for its end.
 _LIST_BY_ITEM: Final = 2_000
-# Wrapping one paragraph or code block of more than this would be felt at the keyboard.
+# Wrapping a longer paragraph or code block would delay the keyboard.
 _LONGEST_BLOCK: Final = 20_000
-# The parser drops what lies in more than 20 blocks, and the screen has no room for it.
+# The parser drops text inside more than 20 blocks, and the screen has no room for it.
 _DEEPEST: Final = 18
 
 _FENCE: Final = re.compile(r" {0,3}(?:`{3,}|~{3,})[ \t]*([^`\s]*)[ \t]*\n")
@@ -34,8 +34,8 @@ _FENCE: Final = re.compile(r" {0,3}(?:`{3,}|~{3,})[ \t]*([^`\s]*)[ \t]*\n")
 class Prose(Vertical):
     """A message for the person, drawn as it grows.
 
-    Blocks are rendered as Markdown once no later text can change them; the block still being written is
-    plain text below them. Every block is parsed whole, so the result is that of rendering the whole text.
+    Blocks are rendered as Markdown once no later text can change them; the block that is still being written
+    is plain text below them. Every block is parsed whole, so the result equals that of the whole text.
     """
 
     def __init__(self, *, classes: str | None = None) -> None:
@@ -51,11 +51,11 @@ class Prose(Vertical):
         yield PlainText()
 
     def write(self, text: str) -> None:
-        """Take more text, printable already. Nothing is drawn before `flush`."""
+        """Add printable text. `flush` draws it."""
         self.text += text
 
     async def flush(self) -> None:
-        """Draw what was written since the last flush."""
+        """Draw the text since the last flush."""
         if not self._full:
             await self._settle(partial(cut, inside_lists=self._open_list_length < _LIST_BY_ITEM))
         self._show_tail()
@@ -66,41 +66,41 @@ class Prose(Vertical):
         self._show_tail()
 
     async def _settle(self, find: Callable[[str], Cut]) -> None:
-        """Turn what `find` calls settled into Markdown, unless it is too large or cannot be drawn."""
+        """Render the settled text, which `find` finds, unless it is too large or cannot be rendered."""
         try:
-            found = find(self.text[self._rendered :])
+            settled = find(self.text[self._rendered :])
             self._full = (
-                self._widgets + found.widgets > _MOST_WIDGETS
-                or found.longest > _LONGEST_BLOCK
-                or found.deepest > _DEEPEST
+                self._widgets + settled.widgets > _MOST_WIDGETS
+                or settled.longest > _LONGEST_BLOCK
+                or settled.deepest > _DEEPEST
             )
-            if found.closed and not self._full:
-                await self._draw(found)
-        except Exception:  # the answer is on the screen as its source, whatever is wrong with the renderer
+            if settled.closed and not self._full:
+                await self._render_settled(settled)
+        except Exception:  # the answer stays on the screen as its source
             _log.exception("drawing Markdown")
             self._full = True
 
-    async def _draw(self, found: Cut) -> None:
-        settled = self.text[self._rendered : self._rendered + found.closed]
+    async def _render_settled(self, settled: Cut) -> None:
+        text = self.text[self._rendered : self._rendered + settled.closed]
         tail = self.query_one(PlainText)
-        document, self._open_list = self._open_list, None
+        markdown, self._open_list = self._open_list, None
         with self.app.batch_update():
-            is_new = document is None
-            document = document or GrowingMarkdown()
+            is_new = markdown is None
+            markdown = markdown or GrowingMarkdown()
             if is_new:
-                await self.mount(document, before=tail)
+                await self.mount(markdown, before=tail)
             try:
-                await document.append(settled)
+                await markdown.append(text)
             except Exception:
                 if is_new:
-                    await document.remove()
+                    await markdown.remove()
                 raise
             await tail.clear()
             tail.display = False
-        self._rendered += found.closed
-        self._widgets += found.widgets
-        self._open_list = None if found.whole else document
-        self._open_list_length = 0 if found.whole else self._open_list_length + found.closed
+        self._rendered += settled.closed
+        self._widgets += settled.widgets
+        self._open_list = None if settled.whole else markdown
+        self._open_list_length = 0 if settled.whole else self._open_list_length + settled.closed
 
     def _show_tail(self) -> None:
         tail = self.text[self._rendered :]

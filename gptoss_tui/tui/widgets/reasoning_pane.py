@@ -1,4 +1,4 @@
-"""The model's raw chain of thought: folded to one line unless the person asks for it."""
+"""The pane of the model's raw chain of thought, folded to one line unless the person opens it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gptoss_tui.tui.widgets.plain_text import PlainText
 
 
 class View(StrEnum):
-    """How much of the reasoning is shown."""
+    """The view of the reasoning: one line, the last lines, or all of it."""
 
     LINE = "line"
     TAIL = "tail"
@@ -25,19 +25,19 @@ class View(StrEnum):
 
     @classmethod
     def first(cls, setting: Reasoning) -> View | None:
-        """The view to begin with; None when the reasoning is hidden, and there is nothing to open."""
+        """The first view; None when the reasoning is hidden and cannot be opened."""
         return {"folded": cls.LINE, "hidden": None, "raw": cls.FULL}[setting]
 
     def next(self) -> View:
-        """The view that one press of the thinking key leads to."""
+        """The view after one press of the thinking key."""
         order = list(View)
         return order[(order.index(self) + 1) % len(order)]
 
 
 class ReasoningPane(Vertical):
-    """One stretch of reasoning. Nothing is drawn into the folded pane; opening it draws what was kept.
+    """Shows one stretch of reasoning. A folded pane draws no text; opening it draws all text so far.
 
-    Without a view the reasoning is hidden, and the pane tells that there is some, and how much.
+    With the view None the reasoning is hidden, and the pane shows only its amount.
     """
 
     def __init__(self, view: View | None) -> None:
@@ -59,20 +59,20 @@ class ReasoningPane(Vertical):
         self._apply()
 
     def write(self, text: str) -> None:
-        """Take one token's text, printable already. Nothing is drawn before `flush`."""
+        """Add the printable text of one token. `flush` draws it."""
         self.text += text
         self._written += 1
 
     def count(self, tokens: int) -> None:
-        """There are so many tokens now, whether their text is shown or not."""
+        """Set the number of tokens so far, with and without displayed text."""
         self._tokens = tokens
 
     def end(self) -> None:
-        """The model went on to something else."""
+        """End the stretch: the model went on to something else."""
         self._ended = self._ended or monotonic()
 
     async def flush(self) -> None:
-        """Draw what was written since the last flush."""
+        """Draw the text since the last flush."""
         self._draw()
 
     async def finish(self) -> None:
@@ -104,7 +104,7 @@ class ReasoningPane(Vertical):
         seconds = (self._ended or monotonic()) - self._started
         tokens = max(self._tokens, self._written)
         amount = f"{seconds:.1f} s · {tokens:,} tokens"
-        if tokens == 1:  # written long ago: it came in one piece
+        if tokens == 1:  # the text came in one piece, from a stored conversation
             amount = f"{len(self.text.split()):,} words"
         mark = {View.LINE: "▸", None: "·"}.get(self._view, "▾")
         label = "reasoning hidden" if self._view is None else LABEL

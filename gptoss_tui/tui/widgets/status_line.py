@@ -1,4 +1,4 @@
-"""The last line of the screen: what goes on, how hard the model thinks, how full the context is."""
+"""The status line, the last line of the screen: the activity, the effort, the speed and the context."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _BAR: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the line says. `progress` is a share of 1, or None while there is nothing to measure.
+    """The contents of the line. `progress` is a share of 1, or None while there is nothing to measure.
 
-    `effort` is that of the next turn; `effort_now` that of the running one, if a turn runs. `danger` is a
-    word that must not be overlooked.
+    `effort` is the effort of the next turn, `effort_now` that of the running turn, if any. `danger` is a word
+    that stands out.
     """
 
     model: str
@@ -45,23 +45,23 @@ class StatusLine(Widget):
     def render(self) -> Content:
         """The line for the present width."""
         left, width = _danger(self.status) + _activity(self.status), self.content_size.width
-        # From the most to the least important; shown from left to right in reading order.
+        # From the most to the least important. On the line, the first part comes first and the rest reversed.
         by_importance = [
             _effort(self.status),
             _gauge(self.status, bar=False),
             _rate(self.status),
             self._model(),
         ]
-        shown: list[Content] = []
+        parts: list[Content] = []
         room = width - left.cell_length
         for part in by_importance:
             if part.cell_length and part.cell_length + 3 <= room:
-                shown.append(part)
+                parts.append(part)
                 room -= part.cell_length + 3
-        if _gauge(self.status, bar=False) in shown and room > _BAR:
-            shown[shown.index(_gauge(self.status, bar=False))] = _gauge(self.status, bar=True)
+        if _gauge(self.status, bar=False) in parts and room > _BAR:
+            parts[parts.index(_gauge(self.status, bar=False))] = _gauge(self.status, bar=True)
             room -= _BAR + 1
-        right = Content("   ").join([*shown[:1], *reversed(shown[1:])])
+        right = Content("   ").join([*parts[:1], *reversed(parts[1:])])
         return Content.assemble(left, " " * max(1, width - left.cell_length - right.cell_length), right)
 
     def _model(self) -> Content:
@@ -79,8 +79,8 @@ def _activity(status: Status) -> Content:
 
 
 def _effort(status: Status) -> Content:
-    pending = status.effort_now not in (None, status.effort)
-    effort = f"{status.effort_now} → {status.effort} next turn" if pending else status.effort
+    is_pending = status.effort_now not in (None, status.effort)
+    effort = f"{status.effort_now} → {status.effort} next turn" if is_pending else status.effort
     return Content.assemble(("effort ", "$muted"), (effort, "$text-accent"))
 
 

@@ -1,4 +1,4 @@
-"""Tables that lose nothing: a bar in a formula or in code parts no cells, and no cell is one too many."""
+"""Tables that lose no text: a bar in a formula, in code or in the last column parts no cells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markdown_it.rules_block import table as _gfm_table
 
 from gptoss_tui.tui.widgets.formulas import formulas
 
-# Stands for a bar that parts nothing while the lines are read; the parser lets none through from a text.
+# Stands for a bar that parts no cells, while the lines are parsed; the parser removes it from any text.
 _BAR: Final = "\0"
 _DELIMITERS: Final = re.compile(r"[ \t]*(?=[|:-])[|: \t-]*-[|: \t-]*")
 _CODE: Final = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)")
@@ -24,32 +24,32 @@ def tables(md: MarkdownIt) -> None:
 
 
 def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A table of GitHub's Markdown; bars in formulas and code, and those behind the last column, are text."""
+    """A rule for tables of GitHub's Markdown; bars in formulas, in code and in the last column are text."""
     if start + 2 > end or "|" not in _line(state, start):
         return False
     delimiters = _line(state, start + 1)
     if not _DELIMITERS.fullmatch(delimiters):
         return False
-    source, made = state.src, len(state.tokens)
+    source, first_token = state.src, len(state.tokens)
     columns = delimiters.strip().strip("|").count("|") + 1
-    pieces, done = list[str](), 0
+    pieces, copied = list[str](), 0
     for number in range(start, start + 1 if silent else end):
         if state.isEmpty(number):
             break
         if number != start + 1:
             begin, stop = state.bMarks[number] + state.tShift[number], state.eMarks[number]
-            pieces += [source[done:begin], _row(source[begin:stop], columns if number > start else None)]
-            done = stop
-    state.src = "".join([*pieces, source[done:]])
-    found = _gfm_table(state, start, end, silent)
+            pieces += [source[copied:begin], _row(source[begin:stop], columns if number > start else None)]
+            copied = stop
+    state.src = "".join([*pieces, source[copied:]])
+    is_table = _gfm_table(state, start, end, silent)
     state.src = source
-    for token in state.tokens[made:]:
+    for token in state.tokens[first_token:]:
         token.content = token.content.replace(_BAR, "|")
-    return found
+    return is_table
 
 
 def _row(line: str, columns: int | None) -> str:
-    """The line of a row of so many columns, with `_BAR` for each bar that parts no cells."""
+    """The line of a row of `columns` columns (None: any number), with `_BAR` for bars that part no cells."""
     if "|" not in line:
         return line
     for opened, closed in formulas(line).ends.items():

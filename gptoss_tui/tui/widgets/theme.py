@@ -1,4 +1,4 @@
-"""Our two colour themes. Everything else in the application uses their semantic names only."""
+"""Our two colour themes. All other code names a colour by its meaning."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ LIGHT = Theme(
 
 
 def quiet_colours(theme: Theme) -> dict[str, str]:
-    """`$muted` for what stands back and `$faint` for what stands furthest back, in any theme.
+    """The colours `$muted` for secondary text and `$faint` for the least important text, in any theme.
 
     Textual's own `$text-muted` turns white inside a `Content`.
     """

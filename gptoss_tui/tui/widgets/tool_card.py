@@ -1,4 +1,4 @@
-"""One tool call: what is asked of which tool, how it goes, and what came back."""
+"""The card of a tool call: the tool, the arguments, the state of the call and its output."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from gptoss_tui.tui.widgets.approval_prompt import ApprovalPrompt
 from gptoss_tui.tui.widgets.code import code
 from gptoss_tui.tui.widgets.picture import PICTURES, Picture
 
-# A finished call that fits in so many lines stays open; a longer one folds, and never drowns the answer.
+# A finished call of at most so many lines stays open; a longer call folds, so that the answer stays in view.
 _SHORT: Final = 12
-# What is still being written or printed is shown by its last lines.
+# The last lines that are shown of arguments or output that still grow.
 _LIVE_LINES: Final = 12
-# The person reads at most this much of a call or an output here; a question shows all of the call.
+# The most lines and characters that are shown of a call or an output. A question shows all of the call.
 _HEAD_LINES: Final = 150
 _TAIL_LINES: Final = 50
 _LINE_LENGTH: Final = 2_000
-# Of an output that still comes, this much is held; its end is all that is shown.
+# The most characters in memory of an output that still grows, of which only the end is shown.
 _LIVE_CHARACTERS: Final = 50_000
-# From then on the title says when a running call will be ended.
+# After this time the title shows the time limit of a running call.
 _COUNTDOWN_FROM_S: Final = 5.0
 
 CallEvent = (
@@ -47,7 +47,7 @@ CallEvent = (
 
 
 class CallState(Enum):
-    """Where a call stands: a word, its mark and its colour."""
+    """The state of a call: a word, a mark and a colour."""
 
     WRITING = ("writing", "◌", "$muted")
     ASKING = ("waiting for your approval", "?", "$text-warning")
@@ -57,7 +57,7 @@ class CallState(Enum):
     STOPPED = ("stopped", "■", "$muted")
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         return self in (CallState.FINISHED, CallState.FAILED, CallState.STOPPED)
 
 
@@ -65,7 +65,7 @@ class ToolCard(Vertical):
     """A call as a card: one line when folded, code and output when open."""
 
     def __init__(self, recipient: str, *, opened: bool | None = None) -> None:
-        """`opened` is the person's wish for all cards, None while they have expressed none."""
+        """`opened` is the person's choice for all cards, None before the first choice."""
         super().__init__()
         self.recipient = recipient
         self.state = CallState.WRITING
@@ -92,7 +92,7 @@ class ToolCard(Vertical):
 
     @property
     def is_open(self) -> bool:
-        """Whether the body is shown: as the person wished, else while it is short, unfinished or failed."""
+        """Whether the body is shown: as the person chose, else while it is short, unfinished or failed."""
         if self.state is CallState.ASKING:
             return True
         if self._opened is not None:
@@ -103,7 +103,7 @@ class ToolCard(Vertical):
         return lines <= _SHORT or self.state is not CallState.FINISHED
 
     def receive(self, event: CallEvent) -> None:
-        """Take note of one event of this call."""
+        """Update the card after an event of its call. `flush` draws it."""
         self._dirty = True
         match event:
             case events.ToolCallDelta(delta=delta):
@@ -128,15 +128,15 @@ class ToolCard(Vertical):
 
     def draw(self, files: Iterable[str], graphics: Graphics) -> None:
         """Show the pictures among `files` below the output."""
-        shown = [Path(file) for file in files if Path(file).suffix in PICTURES]
-        self._pictures += [Picture(file, graphics) for file in shown]
+        pictures = [Path(file) for file in files if Path(file).suffix in PICTURES]
+        self._pictures += [Picture(file, graphics) for file in pictures]
         self._dirty = True
 
     async def finish(self) -> None:
-        """The turn is over; a call that has no output by now was stopped."""
+        """Draw the final state at the end of the turn. A call without an output by now was stopped."""
         for approval in self.query(ApprovalPrompt):
             approval.refuse()
-        if not self.state.over:
+        if not self.state.is_over:
             self._duration = monotonic() - self._started
             self._enter(CallState.STOPPED)
         await self.flush()
@@ -156,7 +156,7 @@ class ToolCard(Vertical):
                 self._enter(CallState.RUNNING)
 
     def open(self, opened: bool) -> None:
-        """Fold or unfold, as the person wishes."""
+        """Fold or unfold the card."""
         self._opened = opened
         self._dirty = True
         self.call_next(self.flush)
@@ -172,7 +172,7 @@ class ToolCard(Vertical):
         self._dirty = True
 
     async def flush(self) -> None:
-        """Draw the present state, unless the application is going away."""
+        """Draw the present state, unless the card has been taken apart."""
         if not self.children:
             return
         self.query_one(".title", Static).update(self._title())
@@ -196,9 +196,9 @@ class ToolCard(Vertical):
             arguments.update(code(_excerpt(self.arguments.strip("\n"), "more lines"), language))
         output = self.query_one(".output", Static)
         output.display = bool(self.output)
-        told = "more lines, which the model was given"
-        shown = _excerpt(self.output, told) if self.state.over else _last_lines(self.output)
-        output.update(Content(shown.rstrip("\n")))
+        noun = "more lines, which the model was given"
+        text = _excerpt(self.output, noun) if self.state.is_over else _last_lines(self.output)
+        output.update(Content(text.rstrip("\n")))
         notes = self.query_one(".notes", Static)
         notes.display = bool(self._notes)
         notes.update(Content("\n".join(self._notes)))
@@ -209,16 +209,16 @@ class ToolCard(Vertical):
             seconds: float | None = monotonic() - self._started
         else:
             seconds = self._duration
-        took = f" · {seconds:.1f} s" if seconds and seconds >= 0.05 else ""
+        time = f" · {seconds:.1f} s" if seconds and seconds >= 0.05 else ""
         if self.state is CallState.RUNNING and self._time_limit and seconds and seconds > _COUNTDOWN_FROM_S:
-            took = f" · {seconds:.0f} s of {self._time_limit:.0f} s"
+            time = f" · {seconds:.0f} s of {self._time_limit:.0f} s"
         summary = "" if self.is_open else f"  {_first_line(self.arguments)}"
         answer = "" if self.is_open or not self.output else f" → {_first_line(self.output)}"
         return Content.assemble(
             ("▾ " if self.is_open else "▸ ", "$muted"),
             (f"{mark} ", style),
             (printable(self.recipient), "bold"),
-            (f"  {word}{took}", style if self.state in (CallState.ASKING, CallState.FAILED) else "$muted"),
+            (f"  {word}{time}", style if self.state in (CallState.ASKING, CallState.FAILED) else "$muted"),
             (summary, "$foreground"),
             (answer, "$muted"),
         )
@@ -229,16 +229,16 @@ def _first_line(text: str) -> str:
 
 
 def _last_lines(text: str) -> str:
-    """The end of a text that is still growing."""
+    """The last lines of a text that still grows."""
     lines = text[-_LINE_LENGTH:].splitlines()
     return "\n".join(lines[-_LIVE_LINES:])
 
 
-def _excerpt(text: str, what: str) -> str:
-    """What of a long text is worth laying out, with a line that says what is left out."""
+def _excerpt(text: str, noun: str) -> str:
+    """The first and the last lines of a long text, with the number of the others and `noun` between them."""
     lines = [line if len(line) <= _LINE_LENGTH else f"{line[:_LINE_LENGTH]} …" for line in text.split("\n")]
     left_out = len(lines) - _HEAD_LINES - _TAIL_LINES
     if left_out <= 0:
         return "\n".join(lines)
-    gap = f"… {left_out:,} {what} …"
+    gap = f"… {left_out:,} {noun} …"
     return "\n".join([*lines[:_HEAD_LINES], gap, *lines[-_TAIL_LINES:]])

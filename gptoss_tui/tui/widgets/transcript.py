@@ -1,4 +1,4 @@
-"""The conversation as it is read: messages from top to bottom, the newest in view."""
+"""The transcript: the messages of the conversation from top to bottom, with the newest in view."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-# Every displayed widget makes every layout slower (about 0.1 ms each); hidden ones cost nothing.
+# Every displayed widget makes every layout slower (by about 0.1 ms); hidden widgets cost nothing.
 _MOST_WIDGETS: Final = 1_000
 _REVEALED_AT_ONCE: Final = 10
 
 
 class _Earlier(Static):
-    """Stands for the messages hidden above it."""
+    """The line in place of the hidden messages."""
 
     hidden = 0
 
@@ -42,13 +42,13 @@ class Transcript(VerticalScroll):
         self.anchor()
 
     async def add(self, message: Widget) -> None:
-        """Append a message and look at the end."""
+        """Append a message and scroll to the end."""
         self.anchor()
         await self._column.mount(message)
         self._hide_old()
 
     async def clear(self) -> None:
-        """Forget every message."""
+        """Remove every message."""
         await self._column.remove_children(self._messages())
         self.query_one(_Earlier).count(0)
         self.anchor()
@@ -77,7 +77,7 @@ class Transcript(VerticalScroll):
         return [child for child in self._column.children if not isinstance(child, _Earlier)]
 
     def _hide_old(self) -> None:
-        """Hide from the top whatever exceeds the bound; the last two messages always stay."""
+        """Hide the oldest messages beyond the bound, but never the last two."""
         messages, room = self._messages(), _MOST_WIDGETS
         hidden = 0
         for back, message in enumerate(reversed(messages)):

@@ -1,4 +1,4 @@
-"""One answer of the model, drawn from the turn's events: reasoning, calls, asides, and the final text."""
+"""The pane of a turn, drawn from its events: reasoning, calls, preambles and the final text."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _PartT = TypeVar("_PartT", ReasoningPane, Prose)
 
 
 class TurnPane(Vertical):
-    """The parts of one turn in the order in which they came.
+    """Shows the parts of one turn in the order in which they came.
 
-    `receive` only takes note, so that a flood of events costs little; `flush` draws what is new, and is
-    called at a bounded rate by whoever reads the events.
+    `receive` only takes note of an event, so that a flood of events costs little. `flush` draws the changes;
+    the reader of the events calls it at a bounded rate.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class TurnPane(Vertical):
         json_answers: bool = False,
         graphics: Graphics | None = None,
     ) -> None:
-        """`graphics` is how pictures are drawn, None for not at all."""
+        """`graphics` is the way to draw pictures, None for no pictures."""
         super().__init__()
         self._graphics = graphics
         self._json_answers = json_answers
@@ -58,7 +58,7 @@ class TurnPane(Vertical):
 
     @property
     def activity(self) -> str:
-        """What is going on, in a word or two, for the status line."""
+        """The present activity in a few words, for the status line."""
         if self._paused:
             return "waiting for your answer"
         for card in self._cards.values():
@@ -109,7 +109,7 @@ class TurnPane(Vertical):
                 self.note(error.message, "error")
 
     def _call(self, event: CallEvent) -> None:
-        """How a call goes on."""
+        """Take note of an event of a call."""
         if isinstance(event, events.ToolCallDelta | events.ToolCall):
             card = self.card(event.call_id, event.recipient)
         else:
@@ -119,7 +119,7 @@ class TurnPane(Vertical):
             card.draw(event.files, self._graphics)
 
     def card(self, call_id: str, recipient: str) -> ToolCard:
-        """The card of a call; a new one when the call is new."""
+        """The card of a call; a new card for a new call."""
         card = self._cards.get(call_id)
         if card is None:
             self._end_part()
@@ -128,12 +128,12 @@ class TurnPane(Vertical):
         return card
 
     def note(self, text: str, severity: Severity = "information") -> None:
-        """Add a remark of the application."""
+        """Add a notice."""
         self._end_part()
         self._unmounted.append(Notice(text, severity))
 
     async def flush(self) -> None:
-        """Draw what was received since the last flush."""
+        """Draw the events since the last flush."""
         async with self._drawing:
             with self.app.batch_update():
                 await self._mount_new()
@@ -141,7 +141,7 @@ class TurnPane(Vertical):
                     await part.flush()
 
     async def ask_to_go_on(self, pause: Pause) -> GoOn:
-        """Ask below all that was said so far whether the turn goes on."""
+        """Ask, below all parts so far, whether the turn goes on."""
         self._end_part()
         await self.flush()
         prompt = GoOnPrompt(pause)
@@ -154,7 +154,7 @@ class TurnPane(Vertical):
             await prompt.leave()
 
     async def finish(self) -> None:
-        """The turn is over: draw every part in its final form."""
+        """Draw every part in its final form, because the turn is over."""
         self._end_part()
         for prompt in self.query(GoOnPrompt):
             prompt.refuse()
@@ -166,13 +166,13 @@ class TurnPane(Vertical):
                     await part.finish()
 
     def show_reasoning(self, view: View | None) -> None:
-        """Fold or open the reasoning, also what is still to come."""
+        """Fold or open the reasoning, and also the reasoning to come."""
         self._view = view
         for reasoning in self.query(ReasoningPane):
             reasoning.show(view)
 
     def open_cards(self, opened: bool) -> None:
-        """Fold or unfold the calls, also those still to come."""
+        """Fold or unfold the calls, and also the calls to come."""
         self._cards_open = opened
         for card in self._cards.values():
             card.open(opened)
@@ -214,7 +214,7 @@ class TurnPane(Vertical):
             await self.mount_all(new)
 
     def _sum_up(self, tokens: int, timings: events.Timings) -> None:
-        """One quiet line under the answer: how it was made."""
+        """Add a quiet line under the answer: the effort, the tokens, the time and the rate."""
         rate = f" · {timings.decode_tokens_per_s:.0f} tokens/s" if timings.decode_tokens_per_s else ""
         seconds = monotonic() - self._started
         line = f"effort {self._effort} · {tokens:,} tokens · {seconds:.1f} s{rate}"

@@ -1,4 +1,4 @@
-"""The line that stands above the composer for as long as the conversation cannot be saved."""
+"""The line above the composer while the conversation cannot be saved."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from gptoss_tui.events.printable import printable
 
 
 class UnsavedLine(Static):
-    """Why nothing is saved; takes no room while all is well."""
+    """Shows why nothing can be saved, and takes no room while everything can be."""
 
     def __init__(self) -> None:
         super().__init__(markup=False)
 
     def show(self, trouble: str) -> None:
-        """Say `trouble`, text from anywhere; "" for nothing."""
+        """Show `trouble`, a text from any source; "" hides the line."""
         self.display = bool(trouble)
         self.update(Content.assemble(("× ", "$text-error"), (printable(trouble), "$text-error")))

@@ -1,4 +1,4 @@
-"""What waits to be sent, or could be typed: the strip above the composer."""
+"""The strip above the composer: the messages in the queue, and the commands that fit the typed text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _MOST_SHOWN = 3
 
 
 class Waiting(Static):
-    """The messages in the queue, oldest first; takes no room while there are none."""
+    """Shows the messages in the queue, oldest first. It takes no room while there are none."""
 
     def __init__(self) -> None:
         super().__init__(markup=False)
 
     def show(self, messages: Sequence[str], when: str) -> None:
-        """List `messages`, printable already; `when` says when they will be sent."""
+        """List `messages`, which must be printable; `when` is the time when they will be sent, in words."""
         self.display = bool(messages)
         lines = [f"{number}  {text.strip().splitlines()[0]}" for number, text in enumerate(messages, 1)]
         more = len(lines) - _MOST_SHOWN
@@ -30,13 +30,13 @@ class Waiting(Static):
 
 
 class CommandHints(Static):
-    """The slash commands that fit what is typed."""
+    """Shows the slash commands that fit the typed text."""
 
     def __init__(self) -> None:
         super().__init__(markup=False)
 
     def show(self, commands: Sequence[Command]) -> None:
-        """List `commands`; takes no room when there are none."""
+        """List `commands`; an empty list hides the widget."""
         self.display = bool(commands)
         lines = [
             Content.assemble((f"{command.usage:<28}", "$text-primary"), (command.summary, "$muted"))

@@ -1,4 +1,4 @@
-"""What an empty conversation shows."""
+"""The welcome in an empty conversation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from textual.widgets import Static
 
 from gptoss_tui.events.printable import printable
 
-# The name under which the embedded checkpoint is known before anything heavy is imported.
+# The name of the embedded checkpoint, repeated here because its own module is heavy to import.
 DEMO = "demo"
 
 _ABOUT_DEMO = (
@@ -18,7 +18,7 @@ _ABOUT_DEMO = (
 
 
 class Welcome(Static):
-    """The model's name, what to expect of it, and three hints."""
+    """Shows the model's name, a description of the demo model, and three hints."""
 
     def __init__(self, model: str) -> None:
         hints = (
