@@ -49,7 +49,7 @@ def checkpoint(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.Te
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(checkpoint: Path) -> AsyncIterator[LocalEngine]:
-    """One engine for all tests that leave it usable, which is what they are about."""
+    """One engine for all tests that leave it usable, as they should."""
     engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "logs" / "engine.log")
     yield engine
     await engine.close()
@@ -92,7 +92,7 @@ async def python(script: str, given: bytes = b"") -> tuple[int | None, bytes, by
 
 
 def lives(pid: int) -> bool:
-    """Whether there is such a process, and no zombie."""
+    """Whether the process exists and is no zombie."""
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 

@@ -18,7 +18,7 @@ from gptoss_tui.tools.sandbox import Confinement, Kind
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole call: what the model is told, whether it was told of a failure, files for the person."""
+    """A whole call: the text for the model, whether it reports a failure, the files for the person."""
 
     text: str
     is_error: bool
@@ -63,7 +63,7 @@ async def _until(condition: Callable[[], object]) -> None:
 
 @pytest.fixture(scope="session")
 def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
-    """`await until(condition)`: wait for what nothing tells of."""
+    """`await until(condition)`: wait for a condition that no event announces."""
     return _until
 
 
@@ -81,7 +81,7 @@ def rung(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) ->
 
 @pytest.fixture(params=["bubblewrap", "landlock", "none"])
 def kind(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) -> Kind:
-    """Each kind in turn; "none" can always be had."""
+    """Each kind in turn; "none" is always possible."""
     found: Kind = request.param
     return found if found == "none" else holding(found).kind
 
