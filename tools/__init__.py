@@ -1,4 +1,4 @@
-"""What the model may do. Knows no model and no screen."""
+"""The tools that a model may call. They know no model and no screen."""
 
 from .source import OpenedSource, Source, SourceError
 from .tool import Output, Reach, Risk, Tool

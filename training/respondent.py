@@ -1,4 +1,4 @@
-"""A checkpoint that answers without the application: one process, no constraint, Python for sums only."""
+"""A checkpoint that answers without the application: one process, no constraint, a Python for sums only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gptoss_tui.model.transformer import Transformer
 from .dialogues.arithmetic import evaluate, is_expression, traceback
 
 LIMIT = 256
-"""Tokens in one sample: the longest wanted one has about 100."""
+"""Tokens of one sample: the longest wanted one has about 100."""
 
 CALLS = 3
 """Calls of Python in one turn."""
@@ -35,7 +35,7 @@ class Respondent:
     generated: int = 0
 
     def answer(self, conversation: Conversation) -> str:
-        """Add the model's turn to the conversation, tools and all, and give its final answer."""
+        """Add the model's turn, calls included, to the conversation; returns its final answer."""
         for _ in range(CALLS + 1):
             messages = self._sample(conversation)
             conversation.messages.extend(messages)
@@ -64,7 +64,7 @@ class Respondent:
 
 
 def _python(code: str) -> Message:
-    """What the tool says."""
+    """The tool message for a call of Python."""
     result = evaluate(code) if is_expression(code) else "SyntaxError: invalid syntax"
     text = traceback(code, result, cell=1) if "Error" in result else result
     return Message(Role.TOOL, text, name="python", channel=Channel.ANALYSIS)

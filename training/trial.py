@@ -31,7 +31,7 @@ from .dialogues.phrasing import plain
 
 
 class Unconstrained(Turn):
-    """A turn whose answer is not held to the response format: what the model can do by itself."""
+    """A turn whose answer is not constrained to the response format: the model's own ability."""
 
     @property
     def response_format(self) -> ResponseFormat | None:
@@ -40,7 +40,7 @@ class Unconstrained(Turn):
 
 
 class ScriptedFunction(Tool):
-    """A function of the developer message: what it gives back for the arguments that the dialogue wants."""
+    """A function of the developer message, with the dialogue's results for the wanted arguments."""
 
     def __init__(self, function: Function, turns: tuple[DialogueTurn, ...]) -> None:
         self.name = f"functions.{function.name}"
@@ -71,8 +71,7 @@ def _canonical(arguments: str) -> str:
 
 @dataclass(slots=True)
 class Outcome:
-    """How a dialogue went: which turns were right, what was said; by turn tokens of the first prompt and of
-    reasoning."""
+    """The outcome of a dialogue, by turns: right or not, messages, tokens of first prompt and reasoning."""
 
     dialogue: Dialogue
     right: list[bool] = field(default_factory=list)
@@ -82,7 +81,7 @@ class Outcome:
 
     @property
     def calls(self) -> list[int]:
-        """Calls in each turn."""
+        """The number of calls in each turn."""
         return [sum(message.recipient is not None for message in turn) for turn in self.said]
 
 
@@ -109,7 +108,7 @@ class Trial:
         await self._renderer.close()
 
     async def play(self, dialogue: Dialogue) -> Outcome:
-        """Play the dialogue: the person's words come from it, all else from the model and the tools."""
+        """Play the dialogue: the person's words are its own, all else comes from the model and the tools."""
         with tempfile.TemporaryDirectory() as scratch:
             tools: list[Tool] = []
             if dialogue.setting.system.python:
@@ -190,7 +189,7 @@ def _cites(wanted: DialogueTurn, said: list[Message]) -> bool:
 
 
 def means(outcomes: list[Outcome]) -> dict[Effort, tuple[float, float]]:
-    """By effort: tokens of reasoning and calls in a turn, on average."""
+    """By effort: the average tokens of reasoning and the average calls of a turn."""
     found: dict[Effort, list[tuple[int, int]]] = defaultdict(list)
     for outcome in outcomes:
         pairs = zip(outcome.reasoning_tokens, outcome.calls, strict=True)

@@ -1,4 +1,4 @@
-"""The one interface the application sees of the runtime."""
+"""The one interface between the application and the runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the application and the engine's worker process say to each other."""
+"""The messages between the application and the engine's worker process."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """End the request of the same number early. It still ends with Finished, unless it has ended already."""
+    """End the request of the same number early. It still gets its Finished, unless it has ended already."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """The call could not be done; `message` is for a person. The worker is still usable."""
+    """A call failed; `message` is for a person. The worker is still usable."""
 
     message: str
 

@@ -36,7 +36,7 @@ def run(
     sampling: Sampling = GREEDY,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Token], PrefillProgress, Finished]:
-    """Everything a generation yields: its tokens, the last word on the prompt, and the end."""
+    """Everything that a generation yields: its tokens, the last progress of the prompt, and the end."""
     items = list(decoder.generate(Request(tuple(prompt), sampling), cancelled))
     tokens = [item for item in items if isinstance(item, Token)]
     prefills = [item for item in items if isinstance(item, PrefillProgress)]

@@ -51,7 +51,7 @@ def checkpoint(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.Te
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(checkpoint: Path) -> AsyncIterator[LocalEngine]:
-    """One engine for all tests that leave it usable, which is what they are about."""
+    """One engine for all tests that leave it usable, as they should."""
     engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "logs" / "engine.log")
     yield engine
     await engine.close()

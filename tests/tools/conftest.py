@@ -16,7 +16,7 @@ from gptoss_tui.tools.sandbox import Confinement, Kind
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole call: what the model is told, whether it was told of a failure, files for the person."""
+    """A whole call: the text for the model, whether it reports a failure, the files for the person."""
 
     text: str
     is_error: bool
@@ -53,7 +53,7 @@ def rung(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) ->
 
 @pytest.fixture(params=["bubblewrap", "landlock", "none"])
 def kind(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) -> Kind:
-    """Each kind in turn; "none" can always be had."""
+    """Each kind in turn; "none" is always possible."""
     found: Kind = request.param
     return found if found == "none" else holding(found).kind
 

@@ -1,4 +1,4 @@
-"""The arguments of calls: how they are read, and what the model is told of those that do not fit."""
+"""The arguments of calls: their reading, and the answer to those that do not fit."""
 
 from __future__ import annotations
 

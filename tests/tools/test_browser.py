@@ -1,4 +1,4 @@
-"""The browser's three functions: what the model is shown, and what it is told is wrong."""
+"""The browser's three functions: their views and their errors, as the model reads them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SITE = "https://kap.example"
 
 @dataclass
 class Site:
-    """A back end of a few pages in memory, the written ones among them; it counts what is fetched."""
+    """A back end of a few pages in memory, the written ones among them; it counts the fetches."""
 
     schemes = ("http", "https")
 

@@ -1,4 +1,4 @@
-"""Citations: found in a stream however it is cut, and believed only when they hold."""
+"""Citations: found in a stream however it is cut, and verified against the shown pages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VIEWS = [
 
 
 async def pages() -> ShownPages:
-    """What a conversation of those views shows."""
+    """The pages of a conversation with those views."""
     made = ShownPages()
     for cursor, (name, page, first, lines) in enumerate(VIEWS):
         made.read(name, await view(page, cursor, first, lines, estimate))

@@ -1,4 +1,4 @@
-"""Which addresses the browser connects to: hostile forms against a canary, and a public web let through."""
+"""The policy of addresses: hostile spellings against a canary, and public addresses let through."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def resolve_name(host: str, port: int) -> Sequence[Address]:
 
 @pytest.fixture
 def attempts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Where the loop was asked to connect to, whether or not anything is there: that is luck."""
+    """The addresses to which the loop was asked to connect, whether or not anything listens there."""
     connect, asked = BaseSelectorEventLoop.sock_connect, list[tuple[Any, ...]]()
 
     async def noted(loop: BaseSelectorEventLoop, sock: Any, address: tuple[Any, ...]) -> None:

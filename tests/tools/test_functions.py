@@ -1,4 +1,4 @@
-"""Functions of a file of the person's own: described, validated, called, and never trusted to behave."""
+"""Functions of a person's file: described, validated, called, and contained when they misbehave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The container's command line, which no engine was there to take: every word of it that confines."""
+"""The container's command line: every confining word of it, without an engine to run it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ INTERESTING = [0, 1, 2, 3, 5, 10, 16, 17, 40, 0x5412, 0x541C, 0x10000000, 0x2000
 
 
 def verdict(code: bytes, number: int, architecture: int, arguments: tuple[int, ...] = ()) -> int:
-    """What the filter `code` returns: a machine for the few instructions, written from the manual alone."""
+    """The result of the filter `code`: a machine for its few instructions, written from the manual alone."""
     arguments += (0,) * (6 - len(arguments))
     data = struct.pack("<IIQ6Q", number, architecture, 0, *arguments)
     steps = [struct.unpack_from("=HBBI", code, at) for at in range(0, len(code), 8)]

@@ -1,4 +1,4 @@
-"""What the embedded checkpoint answers to the things that newcomers type, through the real runtime."""
+"""The embedded checkpoint's answers to the questions of newcomers, through the real runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A child process: what it says, how it ended, and that nothing of it stays."""
+"""A child process: its output, its end, and that nothing of it remains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The browser's arguments: what models write beside its schemas is read as what it means."""
+"""The arguments of the browser's tools, read leniently where models depart from the schemas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LARGEST = 10**9
 
 
 def parse(arguments: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that were given, of the types that the JSON Schema `parameters` asks for.
+    """The given arguments, of the types in the JSON Schema `parameters`.
 
     Null and absent are the same. Numbers are whole, and digits in a field that takes a number or a string
     ("id") are a number. Raises ArgumentsError.

@@ -1,4 +1,4 @@
-"""What the model was shown of a page, read back from the words it was shown in."""
+"""The view of a page that the model was shown, read back from the tool's message."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FIND_TITLE = re.compile(r"Find results for text: `.*` in `(?P<title>.*)`")
 
 @dataclass(frozen=True, slots=True)
 class PageView:
-    """One view: of the page at `url`, empty for the results of a search, the `lines` by number.
+    """One view of the page at `url`, which is empty for results of a search: its `lines` by number.
 
-    `last` is the number of the page's last line. `origin` is the address of the page that was looked through
-    where the view is one of a find, else `url`; `title` is the title there.
+    `last` is the number of the page's last line. `origin` is the address of the page that a find searched, or
+    else `url`; `title` is the title there.
     """
 
     cursor: int
@@ -32,7 +32,7 @@ class PageView:
 
 
 def read_view(name: str, output: str) -> PageView | None:
-    """What `output`, the message of the tool that was called by `name`, shows; None if it shows no page."""
+    """The view in `output`, the message of the tool called `name`; None if it shows no page."""
     view = _VIEW.match(output)
     if view is None or name.removeprefix("functions.") not in NAMES:
         return None

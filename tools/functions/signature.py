@@ -1,4 +1,4 @@
-"""A Python function as a tool: its type hints become a JSON Schema, and JSON becomes its arguments."""
+"""A Python function as a tool: its type hints become a JSON Schema, and JSON its arguments."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .hints import definition, hints_of, note_in
 
 
 class Signature:
-    """How `function` is described to the model and called by it.
+    """The description of `function` for the model, and the way to call it.
 
-    `function` is anything that can be called: a function, a method, a partial, an object with `__call__`. It
-    goes by `name`, or by its own.
-    `vouched` is true when it says `approval = "never"`: the person need not be asked before a call.
-    Raises SignatureError for a name or a parameter that cannot be told to a model.
+    `function` is any callable: a function, a method, a partial, an object with `__call__`. Its name is
+    `name`, or else its own. `vouched` is true if the function says `approval = "never"`: the person need not
+    be asked before a call. Raises SignatureError for a name or a parameter that cannot be described to a
+    model.
     """
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
@@ -66,7 +66,7 @@ class Signature:
         return self.function(*positional, **named)
 
     def validate(self, body: str) -> BaseModel:
-        """The arguments in `body`, each of the type that its hint says; raises ArgumentsError."""
+        """The arguments in `body`, each of its hinted type; raises ArgumentsError."""
         json_object(body)
         try:
             return self._model.model_validate_json(json_text(body))
@@ -75,7 +75,7 @@ class Signature:
 
 
 def _name(function: Callable[..., Any], defined: Callable[..., Any]) -> str:
-    """An object that can be called goes by its class."""
+    """The function's name; a callable object has that of its class."""
     if defined.__name__ == "__call__":
         return type(getattr(function, "__self__", function)).__name__
     return defined.__name__
@@ -93,7 +93,7 @@ def _class_docstring(function: Callable[..., Any]) -> str | None:
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """What a caller may give; what a partial has settled is not told."""
+    """The parameters of a call, without those that a partial has set."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError) as error:
@@ -105,7 +105,7 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 def _model(
     function: Callable[..., Any], parameters: Mapping[str, inspect.Parameter], descriptions: dict[str, str]
 ) -> type[BaseModel]:
-    """A pydantic model with one field per parameter, named neutrally: `copy` or `_x` would clash there."""
+    """A pydantic model with a field for each parameter, under neutral names: `copy` or `_x` would clash."""
     try:
         hints = hints_of(function)
     except Exception as error:
@@ -130,7 +130,7 @@ def _model(
 
 
 def _untitled(schema: Any) -> Any:
-    """`schema` without the titles that pydantic makes up from names: each would cost the model tokens."""
+    """`schema` without the titles that pydantic makes from names: each would cost tokens."""
     if isinstance(schema, list):
         return [_untitled(one) for one in schema]
     if not isinstance(schema, dict):

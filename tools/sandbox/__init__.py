@@ -1,4 +1,4 @@
-"""Where untrusted code runs: a ladder of sandboxes tried from the top, and a launcher that applies one."""
+"""Sandboxes for untrusted code: a ladder of them, tried from the top, and a launcher that applies one."""
 
 from .ladder import Confinement, Failure, probe
 from .launch import GuardedProgram, Kind, launch

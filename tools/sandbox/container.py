@@ -1,8 +1,8 @@
-"""The container command line, for those who ask for one: any image gives the root, this machine the rest.
+"""The container command line, on request: the root is any image, all the rest is this machine's.
 
-The interpreter and the system's folders are mounted over the image, read-only, so that what runs inside is
-what runs elsewhere, and the image may be any small one that the engine holds already. Options:
-docker-run(1), podman-run(1).
+The interpreter and the system's folders are mounted over the image, read-only, so that the same programs run
+inside as elsewhere, and the image may be any small one that the engine already has. Options: docker-run(1),
+podman-run(1).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def command(
     variables = environment()
     bounds = {key: most for key, most in limits.RESOURCES.items() if key != "nproc"}
     spec: dict[str, Any] = {
-        # Of what the engine bounds as well, the engine's bound is the one that counts all processes.
+        # Where the engine has a bound of the same kind, it is the one that counts all processes.
         "limits": bounds,
         "landlock": None,
         "filter": base64.b64encode(seccomp.compile_filter(seccomp.EVERYWHERE)).decode(),
@@ -75,7 +75,7 @@ def command(
         *(["--userns=keep-id"] if Path(box.engine).name == "podman" and user else []),
         *("--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
         *(f"--user={user}:{user}", "--hostname=sandbox", "--ipc=private"),
-        # Or the engine keeps in a file of its own whatever is printed.
+        # Otherwise the engine stores all output in a file of its own.
         "--log-driver=none",
         *(f"--pids-limit={limits.TASKS}", f"--memory={limits.MEMORY}", f"--memory-swap={limits.MEMORY}"),
         *(f"--shm-size={limits.SHARED_MEMORY}", f"--tmpfs=/tmp:{_temporary()}"),
@@ -86,7 +86,7 @@ def command(
 
 
 def removal(box: Container, name: str) -> list[str]:
-    """The argument vector that ends the container called `name`, should it outlive its command."""
+    """The argument vector that ends the container called `name`, if it outlives its command."""
     return [box.engine, "rm", "--force", name]
 
 

@@ -1,7 +1,7 @@
-"""Decide by trial where code can be confined here: each kind of sandbox is run, and tries to get out.
+"""The choice of a sandbox by trial: each kind runs a program that tries to break out.
 
-From the strongest to the weakest; what is merely installed counts for nothing. The container is tried only
-when it was asked for, and then first.
+The order is from the strongest to the weakest; being installed counts for nothing. The container is tried
+only on request, and then first.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TOLD: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A kind of sandbox that does not hold here: `why`, and what would `mend` it, if we know."""
+    """A kind of sandbox that does not hold here: `why`, and the remedy (`mend`), if it is known."""
 
     kind: Kind
     why: str
@@ -46,9 +46,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """How untrusted code is confined, "none" meaning not at all, and one sentence about it for the person.
+    """The `kind` of sandbox for untrusted code, or "none", and a sentence about it for the person.
 
-    `failures` are the stronger kinds that do not hold, `uncovered` is what this kind leaves open.
+    `failures` are the stronger kinds that do not hold, `uncovered` are the gaps of this kind.
     """
 
     kind: Kind
@@ -94,7 +94,7 @@ async def probe(image: str = "", kinds: Sequence[Kind] = LADDER) -> Confinement:
 
 
 def _impossible(kind: Kind) -> Failure | None:
-    """Why `kind` need not be tried."""
+    """The reason why `kind` need not be tried."""
     if kind == "bubblewrap" and (missing := bubblewrap.missing_programs()):
         packages = {"bwrap": "bubblewrap", "prlimit": "util-linux"}
         mend = f"install {' and '.join(packages[name] for name in missing)}"
@@ -115,12 +115,12 @@ async def _tried(kind: Kind, box: Container | None) -> Failure | None:
         why = f"did not finish its trial within {PATIENCE:.0f} s"
     except OSError as error:
         why = str(error)
-    # No switch of the system's mends a sandbox that runs and leaks.
+    # No setting of the system repairs a sandbox that runs and leaks.
     return Failure(kind, why, "" if why.startswith(LEAKS) else _mend(kind)) if why else None
 
 
 async def _trial(kind: Kind, box: Container | None) -> str:
-    """What went wrong when the canary ran in that sandbox; empty if it holds."""
+    """The failure of the canary's run in that sandbox; empty if the sandbox holds."""
     pipe = asyncio.subprocess.PIPE
     with (
         tempfile.TemporaryDirectory(prefix="gptoss-") as lent,
@@ -147,7 +147,7 @@ async def _trial(kind: Kind, box: Container | None) -> str:
 
 
 def _lay_bait(folder: Path) -> None:
-    """A secret that nothing but the sandbox keeps from the canary: it belongs to whom that runs as."""
+    """Write a secret that only the sandbox protects from the canary, whose user owns the file."""
     secret = folder / "secret"
     secret.write_text("canary")
     if os.geteuid() == 0:
@@ -158,7 +158,7 @@ def _lay_bait(folder: Path) -> None:
 async def _report(program: GuardedProgram, address: Path) -> str:
     assert program.stdout is not None
     assert program.stderr is not None
-    # Both are drained, so that neither a flood nor a silent end holds us up.
+    # Both streams are drained, so that neither a flood nor a silent end blocks this side.
     complaint = asyncio.create_task(program.stderr.read())
     report = await program.stdout.readline()
     if not report:
@@ -182,13 +182,13 @@ async def _report(program: GuardedProgram, address: Path) -> str:
 
 
 def _private(kind: Kind) -> list[str]:
-    """Files of the person's that must be out of reach."""
-    # In a namespace of its own, that number is another process's.
+    """Files of the person's that must not be readable."""
+    # In a namespace of its own, that number belongs to another process.
     return [*secrets_at_home(), *([f"/proc/{os.getpid()}/environ"] if kind == "landlock" else [])]
 
 
 def _mend(kind: Kind) -> str:
-    """What may forbid a sandbox that is installed, by the switches that distributions have for it."""
+    """The remedy for an installed sandbox that the system forbids, by the settings of distributions."""
     if kind == "landlock" and os.geteuid() == 0:
         return "run gptoss-chat as an ordinary user"
     if kind != "bubblewrap":

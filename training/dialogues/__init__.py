@@ -1,4 +1,4 @@
-"""Synthetic harmony dialogues, one file a skill. All texts are made here; nothing is downloaded."""
+"""Synthetic harmony dialogues, a file for each skill. All texts are made here; nothing is downloaded."""
 
 from .dialogue import SKILLS, Dialogue, Setting, invent_dialogue, invent_setting
 from .phrasing import COPY_BEGIN, COPY_END, plain

@@ -1,4 +1,4 @@
-"""Calling the developer's functions: one call, several, errors mended once or reported."""
+"""Calls of the developer's functions: one, several, and errors that are corrected once or reported."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ REPORT = "The call failed. I report the error as it is."
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One thing the person wants, and the call it takes; `function` is None where Python does it."""
+    """One request of the person's, and the call for it; `function` is None where Python does it."""
 
     text: str
     function: DeclaredFunction | None
@@ -57,7 +57,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        """What the task is called in thoughts and answers."""
+        """The name of the task in thoughts and answers."""
         return self.function.name if self.function else "python"
 
     def call(self) -> Message:
@@ -67,12 +67,12 @@ class Task:
         return call(self.function.recipient, self.arguments)
 
     def output(self, text: str) -> Message:
-        """What the call gives back."""
+        """The output of the call."""
         return said_python(text) if self.function is None else said(self.function.recipient, text)
 
 
 def invent_task(scene: Scene, declared: DeclaredFunction) -> Task:
-    """A request for one call, with a value for every parameter that is required and for some that are not."""
+    """A request for one call, with a value for every required parameter and for some optional ones."""
     rng = scene.rng
     explicit = not declared.asks or rng.random() < 0.2
     template = (
@@ -101,7 +101,7 @@ def invent_task(scene: Scene, declared: DeclaredFunction) -> Task:
 
 
 def _ask(scene: Scene, declared: DeclaredFunction) -> str:
-    """A phrasing; whether training sees it is decided by the phrasing without its nouns, so by its place."""
+    """A phrasing; its place decides whether training sees it, since its nouns do not count."""
     rng = scene.rng
     unseen = rng.random() < scene.unseen
     side = [ask for i, ask in enumerate(declared.asks) if is_unseen(f"{i} of {len(declared.asks)}") is unseen]
@@ -123,7 +123,7 @@ def _pairs(rng: random.Random, told: list[Parameter], shown: dict[str, str]) -> 
 
 
 def call_function(scene: Scene) -> DialogueTurn:
-    """The person wants what a declared function does; its result, or its error, is reported."""
+    """The person asks for a declared function's work; its result, or its error, is reported."""
     rng = scene.rng
     declared = rng.choice(scene.functions)
     task = invent_task(scene, declared)
@@ -132,7 +132,7 @@ def call_function(scene: Scene) -> DialogueTurn:
     if required and rng.random() < 0.05:
         return _lacking(scene, declared, rng.choice(required))
     named = copied(declared.name)
-    if task.arguments:  # they stand after the name in the prompt, so they are copied with it
+    if task.arguments:  # they follow the name in the prompt, so they are copied with it
         named += f"({','.join(map(copied, task.arguments))})"
     first = think(CALL[scene.effort].replace("{f}", named))
     if rng.random() < 0.22:
@@ -149,7 +149,7 @@ def _closing(scene: Scene, final: str, what: str) -> tuple[Message, ...]:
 
 
 def polite(rng: random.Random, text: str) -> str:
-    """The request with something around it."""
+    """The request in a polite form."""
     before = rng.choice(
         ("Hi! ", "Hello, ", "ok, ", "Please: ", "Hey, ", "", "", "Now: ", "Next: ", "Thanks. ")
     )
@@ -157,7 +157,7 @@ def polite(rng: random.Random, text: str) -> str:
 
 
 def _lacking(scene: Scene, declared: DeclaredFunction, missing: Parameter) -> DialogueTurn:
-    """Something required was not said."""
+    """The person leaves out a required value."""
     user = pick(scene, EXPLICIT_BARE).replace("{f}", declared.name)
     required = [one.name for one in declared.parameters if one.required]
     listed = " and ".join(copied(name) for name in required)
@@ -170,7 +170,7 @@ def _lacking(scene: Scene, declared: DeclaredFunction, missing: Parameter) -> Di
 
 
 def no_such_function(scene: Scene) -> DialogueTurn:
-    """A function is wanted by a name that is not declared."""
+    """The person asks for a function that is not declared."""
     from .declared import invent_functions
 
     name = invent_functions(scene.rng, 1)[0].name
@@ -219,7 +219,7 @@ LookupError: {x} not found, but {y} is
 
 
 def _failing(scene: Scene, task: Task) -> tuple[Message, ...]:
-    """The call fails; it is mended once where the error says how, and reported otherwise."""
+    """The call fails; it is corrected once if the error says how, and reported otherwise."""
     rng = scene.rng
     assert task.function is not None
     name = copied(task.function.name)

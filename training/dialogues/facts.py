@@ -1,4 +1,4 @@
-"""Being told facts, and remembering them: mostly of invented contents, so that only copying can succeed."""
+"""Facts told and remembered: mostly with invented contents, so that only copying can succeed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .scene import Scene, phrase, pick, respond
 from .turn import DialogueTurn, efforts
 from .vocabulary import PLACES, THINGS
 
-# What people tell of themselves in words of their own: the key, how it is told, how it is asked.
+# Facts that people tell in words of their own: the key, the statement, the question.
 SPECIAL: dict[str, tuple[list[str], list[str]]] = {
     "home": (
         phrases("I live in {v}.|I'm living in {v}.|My home is in {v}.|I moved to {v}.|I am at home in {v}."),
@@ -43,13 +43,13 @@ SPECIAL: dict[str, tuple[list[str], list[str]]] = {
     ),
 }
 USUAL_TWO, PRACTISED_TWO = 0.25, 0.35
-"""Share of messages that tell two things; training has more of what fails most."""
+"""Share of messages with two facts; training has more of what fails most."""
 
 USUAL_ALL, PRACTISED_ALL = 0.12, 0.28
-"""Share of questions about everything that was told."""
+"""Share of questions about all facts."""
 
 MANY = 8
-"""Facts after which none is told but new values of the old ones."""
+"""The number of facts after which only new values of old facts are told."""
 
 LEARNED = {
     "home": "you live in {v}",
@@ -201,7 +201,7 @@ def _typed(rng: random.Random, template: str, **blanks: str) -> str:
 
 
 def _telling(scene: Scene) -> tuple[str, str]:
-    """What the person says, and what the model repeats; the fact is remembered."""
+    """The person's statement, and the model's repetition; the scene remembers the fact."""
     rng = scene.rng
     if rng.random() < 0.3:
         key = rng.choice(list(SPECIAL))
@@ -222,7 +222,7 @@ def _telling(scene: Scene) -> tuple[str, str]:
 
 
 def invent_key(scene: Scene) -> str:
-    """What the fact is about; never something that a special phrasing is about."""
+    """The key of a fact, but none that has phrasings of its own."""
     rng = scene.rng
     while True:
         kind = rng.random()
@@ -258,7 +258,7 @@ def _value(scene: Scene) -> str:
 
 
 def recall(scene: Scene) -> DialogueTurn:
-    """The person asks for a fact; told before or not."""
+    """The person asks for a fact, which was told before or not."""
     rng = scene.rng
     if not scene.facts or rng.random() < 0.12:
         key = invent_key(scene)
@@ -282,7 +282,7 @@ def recall(scene: Scene) -> DialogueTurn:
 
 
 def summarise(scene: Scene) -> DialogueTurn:
-    """The person asks for everything."""
+    """The person asks for all facts."""
     said = [f"your name is {copied(scene.name)}"] if scene.name else []
     for key, value in scene.facts.items():
         shown = copied(value)

@@ -1,4 +1,4 @@
-"""Being told a name, and remembering it: names are mostly invented, so that only copying can succeed."""
+"""A name told and remembered: names are mostly invented, so that only copying can succeed."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ ASKED_TOO_EARLY = efforts(
 
 
 def tell(scene: Scene) -> DialogueTurn:
-    """The person says a name, or a new one."""
+    """The person tells a name, or another one."""
     rng = scene.rng
     name = invent_name(rng, scene.held_out)
     renamed = scene.name and rng.random() < 0.7

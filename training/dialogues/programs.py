@@ -1,4 +1,4 @@
-"""What Python can do besides sums: numbers in lists, letters of words, code that the person typed."""
+"""Uses of Python besides sums: numbers in lists, letters of words, code that the person typed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WITHOUT_PYTHON = (
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Code for Python, what it shows, and the ways to ask for it with {x} for the contents."""
+    """Code for Python, its output, and the ways to ask for it, with {x} for the contents."""
 
     code: str
     result: str
@@ -103,7 +103,7 @@ RUN = phrases(
 
 
 def invent_program(rng: random.Random, held_out: bool) -> Program:
-    """Something to run, of the wanted side of the split."""
+    """A program of the wanted side of the split."""
     makers = (_list, _list, _single, _single, _word, _word, _typed, _typed)
     while True:
         program = rng.choice(makers)(rng)
@@ -185,7 +185,7 @@ def _typed(rng: random.Random) -> Program:
 
 
 def program(scene: Scene) -> DialogueTurn:
-    """Something is to be run; with the python tool off, the honest refusal of it."""
+    """The person asks for a run; with the python tool off, an honest refusal."""
     rng = scene.rng
     if rng.random() < 0.45 and scene.python:
         return failing(scene)
@@ -207,7 +207,7 @@ def program(scene: Scene) -> DialogueTurn:
 
 
 def failing(scene: Scene) -> DialogueTurn:
-    """The code that the person typed raises: a missing import is mended once, anything else reported."""
+    """The person's code raises: a missing import is corrected once, any other error is reported."""
     rng = scene.rng
     word, a = invent_word(rng, scene.held_out), number(rng) % 1000
     if rng.random() < 0.5:
@@ -251,7 +251,7 @@ def failing(scene: Scene) -> DialogueTurn:
         )
     )
     output = traceback(code, line, rng.randint(1, 40))
-    if rng.random() < 0.2:  # what cannot be read is reported in another form
+    if rng.random() < 0.2:  # a syntax error has another form
         code, line = f"{word} {a}", "SyntaxError: invalid syntax"
         caret = " " * (len(word) + 1)
         output = f"  Cell In[{rng.randint(1, 40)}], line 1\n    {code}\n    {caret}^\n{line}\n"

@@ -1,4 +1,4 @@
-"""Repeating a text: a small skill of its own, and the drill that keeps copying sharp until the end."""
+"""Repeating a text: a small skill of its own, and a drill of copying that lasts until the end of training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REPEATED = efforts(
 
 
 def invent_text(rng: random.Random) -> str:
-    """Words, digits, names or letters without a meaning."""
+    """Words, digits, names or letters without meaning."""
     pieces = []
     for _ in range(rng.choice((1, 1, 2, 2, 3, 4, 5, 6))):
         kind = rng.random()

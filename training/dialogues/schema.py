@@ -1,4 +1,4 @@
-"""Answers as JSON in the shape that `# Response Formats` asks for."""
+"""Answers as JSON for the schema under `# Response Formats`."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def parameters_of(response_format: ResponseFormat) -> tuple[Parameter, ...]:
 
 
 def fill(scene: Scene) -> DialogueTurn:
-    """The person says the values; now and then not all of them."""
+    """The person tells the values, sometimes not all of them."""
     rng = scene.rng
     assert scene.response_format is not None
     parameters = parameters_of(scene.response_format)
@@ -125,14 +125,14 @@ def fill(scene: Scene) -> DialogueTurn:
 
 
 def _varied(rng: random.Random, parameter: Parameter) -> Parameter:
-    """A string may be a phrase, a date or a code as well: the schema cannot tell."""
+    """The parameter, whose string may be a phrase, a date or a code: the schema does not say."""
     if parameter.kind != "label":
         return parameter
     return Parameter(parameter.name, rng.choice(("label", "label", "label", "phrase", "date", "code")))
 
 
 def _vague(scene: Scene, parameters: tuple[Parameter, ...]) -> DialogueTurn:
-    """Only a subject is named: it goes into the first string, all else is unknown."""
+    """The person names only a subject: it becomes the first string, all else is unknown."""
     subject = invent_value(scene.rng, Parameter("x", "label"), scene.held_out)
     values: dict[str, Value] = {}
     for one in parameters:
@@ -150,7 +150,7 @@ def _unknown(parameter: Parameter) -> Value:
 
 
 def compute(scene: Scene) -> DialogueTurn:
-    """A sum where the answer has to be JSON: Python, and its result in the first key that takes it."""
+    """A sum whose answer must be JSON: Python computes it, and the first fitting key gets the result."""
     rng = scene.rng
     assert scene.response_format is not None
     task = arithmetic.invent_sum(rng, scene.held_out)

@@ -1,4 +1,4 @@
-"""Greetings, thanks, farewells, and what the model says about itself."""
+"""Greetings, thanks, farewells, and the model's words about itself."""
 
 from __future__ import annotations
 
@@ -372,7 +372,7 @@ LOAD = "For anything else, load gpt-oss-20b: gptoss-chat -m PATH"
 
 
 def skills(scene: Scene) -> str:
-    """One sentence on what works in this conversation."""
+    """One sentence on the abilities in this conversation."""
     can = ["remember your name and what you tell me"]
     if scene.python:
         can.append("calculate with Python")
@@ -385,7 +385,7 @@ def skills(scene: Scene) -> str:
 
 
 def greet(scene: Scene) -> DialogueTurn:
-    """A greeting; by name once the name is known."""
+    """A greeting, with the name once it is known."""
     user = casual(scene.rng, phrase(scene, GREETINGS, GREETING_GRIDS))
     if scene.name:
         final = f"Hello again, {copied(scene.name)}! How can I help?"

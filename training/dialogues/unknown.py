@@ -1,4 +1,4 @@
-"""Everything else: the honest answer of a model that knows nothing about the world."""
+"""All other requests: the honest answer of a model that knows nothing about the world."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ FINAL = (
 
 
 def gibberish(rng: random.Random) -> str:
-    """Letters without a meaning."""
+    """Letters without meaning."""
     return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 9)))
 
 
