@@ -172,9 +172,12 @@ class FakeEngine:
                 self._die(str(piece))
             elif isinstance(piece, Exception):
                 raise piece
+            elif isinstance(piece, asyncio.Event):
+                await _before(piece.wait(), stop, death)
+            elif self.pause:
+                await _before(asyncio.sleep(self.pause), stop, death)
             else:
-                waiting = piece.wait() if isinstance(piece, asyncio.Event) else asyncio.sleep(self.pause)
-                await _before(waiting, stop, death)
+                await asyncio.sleep(0)
             if death.done():
                 raise EngineDied(death.result())
             if stop.done():
@@ -195,17 +198,22 @@ class FakeEngine:
                 yield piece
 
     def _token(self, token: int, detail: Detail) -> Token:
-        """The token, with what `detail` asks for, which follows from its id alone."""
-        alternatives = [Token(token, _LOGPROB)] + [
-            Token((token + n) % self.tokenizer.n_vocab, -2.5 - n) for n in range(1, _ALTERNATIVES)
-        ]
-        experts = [[(token + layer + n) % _EXPERTS for n in range(_FIRED)] for layer in range(_LAYERS)]
+        """The token, with what `detail` asks for."""
         return Token(
             token,
             _LOGPROB,
-            tuple(alternatives) if Detail.ALTERNATIVES in detail else (),
-            tuple(map(tuple, experts)) if Detail.EXPERTS in detail else (),
+            self._alternatives(token) if Detail.ALTERNATIVES in detail else (),
+            _experts(token) if Detail.EXPERTS in detail else (),
         )
+
+    def _alternatives(self, token: int) -> tuple[Token, ...]:
+        vocabulary = self.tokenizer.n_vocab
+        others = [Token((token + n) % vocabulary, -2.5 - n) for n in range(1, _ALTERNATIVES)]
+        return (Token(token, _LOGPROB), *others)
+
+
+def _experts(token: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple((token + layer + n) % _EXPERTS for n in range(_FIRED)) for layer in range(_LAYERS))
 
 
 async def _before(waiting: Coroutine[Any, Any, object], *ends: asyncio.Future[Any]) -> None:
