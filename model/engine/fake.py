@@ -131,15 +131,17 @@ class FakeEngine:
         if stop.done():
             yield Finished("cancelled", 0.0, 0.0)
             return
+        assert self._death is not None
         self.requests.append(request)
         if not self.scripts:
             raise IndexError(f"FakeEngine has no script for request {len(self.requests)}.")
-        script, read = self.scripts.pop(0), len(request.prompt_ids)
+        spoken = self._spoken(self.scripts.pop(0), stop, self._death)
+        read = len(request.prompt_ids)
         yield Prefill(read, read, 0)
         room, limit = self.context - read, request.sampling.bound(self.longest_answer)
         most = room if limit is None else min(room, limit)
         reason: Literal["stop", "length", "context", "cancelled"] = "length"
-        async with aclosing(self._spoken(script, stop)) as tokens:
+        async with aclosing(spoken) as tokens:
             written = 0
             async for token in tokens:
                 yield self._token(token, request.detail)
@@ -163,10 +165,10 @@ class FakeEngine:
         if (read := len(request.prompt_ids)) >= self.context:
             raise EngineError(f"The prompt has {read:,} tokens and the context holds {self.context:,}.")
 
-    async def _spoken(self, script: Script, stop: asyncio.Future[None]) -> AsyncGenerator[int, None]:
-        """The tokens of `script`, each in its time, until `stop`. Raises its failures, and EngineDied."""
-        death = self._death
-        assert death is not None
+    async def _spoken(
+        self, script: Script, stop: asyncio.Future[None], death: asyncio.Future[str]
+    ) -> AsyncGenerator[int, None]:
+        """The tokens of `script`, each in its time, until `stop`. Raises its failures, and `death`."""
         for piece in self._pieces(script):
             if isinstance(piece, EngineDied):
                 self._die(str(piece))
