@@ -134,15 +134,17 @@ class FakeEngine:
         if stop.done():
             yield Finished("cancelled", 0.0, 0.0)
             return
+        assert self._death is not None
         self.requests.append(request)
         if not self.scripts:
             raise IndexError(f"FakeEngine has no script for request {len(self.requests)}.")
-        script, read = self.scripts.pop(0), len(request.prompt_ids)
+        spoken = self._spoken(self.scripts.pop(0), stop, self._death)
+        read = len(request.prompt_ids)
         yield PrefillProgress(read, read, 0)
         room, limit = self.context - read, request.sampling.bound(self.longest_answer)
         most = room if limit is None else min(room, limit)
         reason: Literal["stop", "length", "context", "cancelled"] = "length"
-        async with aclosing(self._spoken(script, stop)) as tokens:
+        async with aclosing(spoken) as tokens:
             written = 0
             async for token in tokens:
                 yield self._token(token, request.detail)
@@ -166,32 +168,27 @@ class FakeEngine:
         if (read := len(request.prompt_ids)) >= self.context:
             raise EngineError(f"The prompt has {read:,} tokens and the context holds {self.context:,}.")
 
-    async def _spoken(self, script: Script, stop: asyncio.Future[None]) -> AsyncGenerator[int, None]:
-        """The tokens of `script`, each in its time, until `stop`. Raises its failures, and EngineDied."""
-        death = self._death
-        assert death is not None
+    async def _spoken(
+        self, script: Script, stop: asyncio.Future[None], death: asyncio.Future[str]
+    ) -> AsyncGenerator[int, None]:
+        """The tokens of `script`, each in its time, until `stop`. Raises its failures, and `death`."""
         for piece in self._pieces(script):
             if isinstance(piece, EngineDied):
                 self._die(str(piece))
             elif isinstance(piece, Exception):
                 raise piece
+            elif isinstance(piece, asyncio.Event):
+                await _before(piece.wait(), stop, death)
+            elif self.pause:
+                await _before(asyncio.sleep(self.pause), stop, death)
             else:
-                await self._wait(piece, stop, death)
+                await asyncio.sleep(0)
             if death.done():
                 raise EngineDied(death.result())
             if stop.done():
                 return
             if isinstance(piece, int):
                 yield piece
-
-    async def _wait(self, piece: int | asyncio.Event, *ends: asyncio.Future[Any]) -> None:
-        """Wait until the piece may be played, or one of `ends` is done."""
-        if isinstance(piece, asyncio.Event):
-            await _before(piece.wait(), *ends)
-        elif self.pause:
-            await _before(asyncio.sleep(self.pause), *ends)
-        else:
-            await asyncio.sleep(0)
 
     async def _load(self) -> None:
         async for _ in self.load():
@@ -206,18 +203,23 @@ class FakeEngine:
                 yield piece
 
     def _token(self, token: int, detail: Detail) -> Token:
-        """The token, with what `detail` asks for, which follows from its id alone."""
+        """The token, with what `detail` asks for."""
         detail &= self.abilities.detail
-        alternatives: tuple[Token, ...] = ()
-        if Detail.ALTERNATIVES in detail:
-            others = (Token((token + n) % self.tokenizer.n_vocab, -2.5 - n) for n in range(1, _ALTERNATIVES))
-            alternatives = (Token(token, _LOGPROB), *others)
-        experts: tuple[tuple[int, ...], ...] = ()
-        if Detail.EXPERTS in detail:
-            experts = tuple(
-                tuple((token + layer + n) % _EXPERTS for n in range(_FIRED)) for layer in range(_LAYERS)
-            )
-        return Token(token, _LOGPROB, alternatives, experts)
+        return Token(
+            token,
+            _LOGPROB,
+            self._alternatives(token) if Detail.ALTERNATIVES in detail else (),
+            _experts(token) if Detail.EXPERTS in detail else (),
+        )
+
+    def _alternatives(self, token: int) -> tuple[Token, ...]:
+        vocabulary = self.tokenizer.n_vocab
+        others = [Token((token + n) % vocabulary, -2.5 - n) for n in range(1, _ALTERNATIVES)]
+        return (Token(token, _LOGPROB), *others)
+
+
+def _experts(token: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple((token + layer + n) % _EXPERTS for n in range(_FIRED)) for layer in range(_LAYERS))
 
 
 async def _before(waiting: Coroutine[Any, Any, object], *ends: asyncio.Future[Any]) -> None:

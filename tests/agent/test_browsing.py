@@ -12,12 +12,12 @@ import pytest
 
 from gptoss_tui.agent.citations import as_link, citing, linked, pages_of
 from gptoss_tui.agent.renderer import Renderer
-from gptoss_tui.assemble.browser import check_browser, open_browser, who_searches
+from gptoss_tui.assemble.browser import open_browser
 from gptoss_tui.events.events import Cited, Completed, Event, OutputDelta, Timings, ToolOutput, Usage
 from gptoss_tui.harmony.message import ResponseFormat, Role
 from gptoss_tui.history.store import Store
 from gptoss_tui.permissions.question import Approval
-from gptoss_tui.settings import Settings, SettingsError, read_settings
+from gptoss_tui.settings import Settings
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
 from gptoss_tui.tools.browser.citations import ShownPages
 from gptoss_tui.tools.browser.viewport import estimate
@@ -266,57 +266,6 @@ async def test_marks_come_whole_however_the_answer_streams() -> None:
 )
 def test_a_link_leads_to_the_web_or_nowhere(url: str, title: str, link: str) -> None:
     assert as_link(Cited("【1†L2】", 2, 2, url, title, "q")) == link
-
-
-# Who searches, and where
-
-
-@pytest.mark.parametrize(
-    ("chosen", "who", "where"),
-    [
-        ({}, "duckduckgo", "on the web (DuckDuckGo searches)"),
-        ({"searxng": "http://127.0.0.1:8888"}, "searxng", "on the web (SearXNG searches)"),
-        ({"documents": "."}, "offline", "among documents on this machine"),
-        ({"documents": ".", "search": "exa"}, "exa", "on the web (Exa searches)"),
-        ({"search": "you"}, "you", "on the web (You.com searches)"),
-        ({"search": "brave"}, "brave", "on the web (Brave searches)"),
-    ],
-)
-def test_the_browser_is_as_the_settings_ask(chosen: dict[str, str], who: str, where: str) -> None:
-    settings = read_settings({"tools": "browser", **chosen}, {})
-    keys = dict.fromkeys(("EXA_API_KEY", "YDC_API_KEY", "BRAVE_API_KEY"), "k")
-    assert who_searches(settings) == who
-    tools = open_browser(settings, estimate, keys)
-    assert [tool.name for tool in tools] == ["browser.search", "browser.open", "browser.find"]
-    assert {tool.where for tool in tools} == {where}
-
-
-@pytest.mark.parametrize(
-    ("chosen", "told"),
-    [
-        ({"search": "offline"}, "--documents FOLDER, or --zim FILE"),
-        ({"documents": "/nowhere/at/all"}, "/nowhere/at/all: there is no such folder"),
-        ({"zim": "/nowhere.zim"}, "/nowhere.zim: there is no such ZIM file"),
-        ({"search": "searxng"}, "--searxng http://"),
-        ({"searxng": "searx.local"}, "'searx.local' is not an address"),
-        ({"search": "exa"}, "needs a key in the environment: EXA_API_KEY"),
-        ({"search": "you"}, "YDC_API_KEY"),
-    ],
-)
-def test_what_cannot_work_is_told_before_anything_is_loaded(chosen: dict[str, str], told: str) -> None:
-    settings = read_settings({"tools": "browser", **chosen}, {})
-    for attempt in (lambda: check_browser(settings, {}), lambda: open_browser(settings, estimate, {})):
-        with pytest.raises(SettingsError) as caught:
-            attempt()
-        assert told in str(caught.value)
-
-
-def test_a_bad_key_is_not_shown() -> None:
-    settings = Settings(search="brave", tools=("browser",))
-    with pytest.raises(SettingsError) as caught:
-        check_browser(settings, {"BRAVE_API_KEY": "my secret\nkey"})
-    told = str(caught.value)
-    assert "BRAVE_API_KEY holds no key" in told and "secret" not in told
 
 
 async def test_documents_are_browsed_through_the_turn(

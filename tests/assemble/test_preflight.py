@@ -46,6 +46,6 @@ import sys
 from gptoss_tui.assemble.preflight import preflight
 from gptoss_tui.settings import read_settings
 assert preflight(read_settings({}, {})) == ""
-assert not {"torch", "numpy", "safetensors", "tiktoken", "gptoss_tui.agent.chat"} & set(sys.modules)
+assert not {"torch", "numpy", "safetensors", "tiktoken", "gptoss_tui.agent.session"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=60)

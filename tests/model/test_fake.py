@@ -175,13 +175,16 @@ async def test_a_failure_ends_one_and_a_death_all_that_are_open(tokenizer: tikto
 
 
 async def test_closing_ends_what_is_open(tokenizer: tiktoken.Encoding) -> None:
-    engine = FakeEngine(tokenizer, [1, asyncio.Event()])
-    stream = aiter(engine.generate(ASKED))
-    await some(stream, 1)
+    engine = FakeEngine(tokenizer, [1, asyncio.Event()], "not begun", "4")
+    streams = [aiter(engine.generate(ASKED)) for _ in range(2)]
+    await some(streams[0], 1)
+    assert isinstance(await anext(streams[1]), Prefill)
     await engine.close()
     assert engine.info() is None
-    with pytest.raises(EngineDied, match="closed"):
-        await anext(stream)
+    assert written(await items_of(engine.generate(ASKED))) == tokenizer.encode("4"), "it is loaded again"
+    for stream in streams:
+        with pytest.raises(EngineDied, match="closed"):
+            await anext(stream)
 
 
 async def test_a_load_is_held_and_fails(tokenizer: tiktoken.Encoding) -> None:
