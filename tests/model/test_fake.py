@@ -178,7 +178,7 @@ async def test_closing_ends_what_is_open(tokenizer: tiktoken.Encoding) -> None:
     engine = FakeEngine(tokenizer, [1, asyncio.Event()], "not begun", "4")
     streams = [aiter(engine.generate(ASKED)) for _ in range(2)]
     await some(streams[0], 1)
-    assert isinstance(await anext(streams[1]), Prefill)
+    assert isinstance(await anext(streams[1]), PrefillProgress)
     await engine.close()
     assert engine.info() is None
     assert written(await items_of(engine.generate(ASKED))) == tokenizer.encode("4"), "it is loaded again"
