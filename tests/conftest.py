@@ -33,7 +33,7 @@ from gptoss_tui.model.engine import (
     Request,
     Token,
 )
-from gptoss_tui.tools.sandbox import Confinement, Kind, probe
+from gptoss_tui.tools.sandbox import Confinement, SandboxKind, probe
 
 # Hypothesis measures time by the clock, which a busy machine makes long.
 hypothesis.settings.register_profile(
@@ -100,11 +100,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @cache
-def _probed(*kinds: Kind) -> Confinement:
+def _probed(*kinds: SandboxKind) -> Confinement:
     return asyncio.run(probe(kinds=kinds))
 
 
-def _holding(*kinds: Kind) -> Confinement:
+def _holding(*kinds: SandboxKind) -> Confinement:
     found = _probed(*kinds)
     if not found.works and not os.environ.get("CI"):
         pytest.skip(found.reason)
