@@ -92,7 +92,7 @@ async def python(script: str, given: bytes = b"") -> tuple[int | None, bytes, by
 
 
 def lives(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
+    """Whether there is such a process, and no zombie."""
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 

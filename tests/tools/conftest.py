@@ -63,7 +63,7 @@ async def _until(condition: Callable[[], object]) -> None:
 
 @pytest.fixture(scope="session")
 def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
-    """`await until(condition)`: wait for a condition that no event announces."""
+    """`await until(condition)`: wait for what nothing tells of."""
     return _until
 
 
