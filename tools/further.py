@@ -10,13 +10,13 @@ from contextvars import ContextVar
 
 from .tool import Reach
 
-Judge = Callable[[str, str, Reach], str | None]
+ActionJudge = Callable[[str, str, Reach], str | None]
 """Takes the tool, the arguments and the reach of an action; returns an objection, or None to allow it."""
 
-_judge: ContextVar[Judge | None] = ContextVar("judge", default=None)
+_judge: ContextVar[ActionJudge | None] = ContextVar("judge", default=None)
 
 
-def judged_by(judge: Judge) -> None:
+def judged_by(judge: ActionJudge) -> None:
     """Let `judge` decide on the further actions of this task and of the tasks that it starts."""
     _judge.set(judge)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ASTRAY = -2
 
-Draw = Callable[["NDArray[np.bool_] | None"], tuple[int, float]]
+DrawToken = Callable[["NDArray[np.bool_] | None"], tuple[int, float]]
 """Draws a token, with its logarithmic probability, among those that a mask [rows] allows; None allows all."""
 
 
@@ -39,7 +39,7 @@ class Automaton:
                     raise EngineError(f"The answer cannot be held to this JSON Schema: {error}.") from None
         self._enter(constraint.start)
 
-    def draw(self, draw: Draw, room: int) -> tuple[int, float]:
+    def draw(self, draw: DrawToken, room: int) -> tuple[int, float]:
         """Draw the next token by `draw` and follow it; `room` tokens are left, this one included."""
         token, logprob = draw(self.allowed())
         # The control token that ends the document needs room, too.

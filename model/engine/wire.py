@@ -41,10 +41,10 @@ class CallFailed:
     message: str
 
 
-Command = Load | Request | Cancel
+EngineCommand = Load | Request | Cancel
 """A Request is answered with PrefillProgress and Token items, then Finished or CallFailed."""
 
-Answer = Loading | EngineInfo | PrefillProgress | Token | Finished | CallFailed
+EngineAnswer = Loading | EngineInfo | PrefillProgress | Token | Finished | CallFailed
 
 WIRE = Wire(
     *(Load, Request, Cancel, Sampling, Constraint, State, Edge),

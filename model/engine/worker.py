@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gptoss_tui.model.checkpoint import Checkpoint, checkpoint_at
 from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine.engine import Abilities, EngineInfo, Finished, Loading, Request
-from gptoss_tui.model.engine.wire import WIRE, Answer, CallFailed, Cancel, Command, Load
+from gptoss_tui.model.engine.wire import WIRE, CallFailed, Cancel, EngineAnswer, EngineCommand, Load
 from gptoss_tui.model.errors import CheckpointError, EngineError
 from gptoss_tui.workers.parent import Parent
 
@@ -52,7 +52,7 @@ class Worker:
             if command := self._waiting.pop(self._running, None):
                 self._serve(self._running, command)
 
-    def _hear(self, call: int, command: Command) -> None:
+    def _hear(self, call: int, command: EngineCommand) -> None:
         if not isinstance(command, Cancel):
             self._waiting[call] = command
             self._order.put(call)
@@ -61,7 +61,7 @@ class Worker:
         elif call == self._running:
             self._cancelled = call
 
-    def _answer(self, call: int, answer: Answer) -> None:
+    def _answer(self, call: int, answer: EngineAnswer) -> None:
         self._parent.answer(call, answer)
 
     def _serve(self, call: int, command: Load | Request) -> None:

@@ -21,7 +21,7 @@ from gptoss_tui.permissions.rules import read_rules
 from gptoss_tui.settings import SettingsError, read_settings
 from gptoss_tui.tools import Reach
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
-from gptoss_tui.tools.browser.network.policy import Address, Policy
+from gptoss_tui.tools.browser.network.policy import IPAddress, Policy
 from gptoss_tui.tools.browser.network.web import Web
 
 StageMaker = Callable[..., Any]
@@ -64,7 +64,7 @@ class Net:
         net = cls(await serve(answer))
         return net
 
-    async def _resolve(self, host: str, port: int) -> list[Address]:
+    async def _resolve(self, host: str, port: int) -> list[IPAddress]:
         return [ip_address("127.0.0.1")]
 
     def at(self, host: str, path: str = "") -> str:

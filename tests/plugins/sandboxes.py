@@ -9,15 +9,15 @@ from functools import cache
 
 import pytest
 
-from gptoss_tui.tools.sandbox import Confinement, Kind, probe
+from gptoss_tui.tools.sandbox import Confinement, SandboxKind, probe
 
 
 @cache
-def _probed(*kinds: Kind) -> Confinement:
+def _probed(*kinds: SandboxKind) -> Confinement:
     return asyncio.run(probe(kinds=kinds))
 
 
-def _holding(*kinds: Kind) -> Confinement:
+def _holding(*kinds: SandboxKind) -> Confinement:
     found = _probed(*kinds)
     if not found.works and not os.environ.get("CI"):
         pytest.skip(found.reason)

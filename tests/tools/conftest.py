@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from gptoss_tui.tools import Tool
 from gptoss_tui.tools.python import PythonTool
-from gptoss_tui.tools.sandbox import Confinement, Kind
+from gptoss_tui.tools.sandbox import Confinement, SandboxKind
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def rung(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) ->
 
 
 @pytest.fixture(params=["bubblewrap", "landlock", "none"])
-def kind(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) -> Kind:
+def kind(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) -> SandboxKind:
     """Each kind in turn; "none" is always possible."""
-    found: Kind = request.param
+    found: SandboxKind = request.param
     return found if found == "none" else holding(found).kind
 
 

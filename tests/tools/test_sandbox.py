@@ -13,14 +13,22 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.tools.sandbox import Confinement, Kind, SharedFolder, bubblewrap, landlock, launch, probe
+from gptoss_tui.tools.sandbox import (
+    Confinement,
+    SandboxKind,
+    SharedFolder,
+    bubblewrap,
+    landlock,
+    launch,
+    probe,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Until = Callable[[Callable[[], object]], Coroutine[Any, Any, None]]
 PYTHON = (sys.executable, "-I", "-S", "-c")
 
 
-async def finish(source: str, kind: Kind, **options: Any) -> tuple[int | None, str]:
+async def finish(source: str, kind: SandboxKind, **options: Any) -> tuple[int | None, str]:
     """Exit status and output of `source` run by the launched interpreter."""
     pipe = asyncio.subprocess.PIPE
     program = await launch(
@@ -118,7 +126,7 @@ async def test_probe_tells_what_bubblewrap_complains_of(monkeypatch: pytest.Monk
     ("source", "status"),
     [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 11)", 128 + 11), ("", 0)],
 )
-async def test_exit_status_is_the_programs(kind: Kind, source: str, status: int) -> None:
+async def test_exit_status_is_the_programs(kind: SandboxKind, source: str, status: int) -> None:
     assert (await finish(source, kind))[0] == status
 
 
@@ -176,7 +184,7 @@ async def test_lent_folders_are_as_writable_as_they_were_lent(tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["text"]
 
 
-async def test_folder_is_removed_when_the_program_ends(kind: Kind, tmp_path: Path) -> None:
+async def test_folder_is_removed_when_the_program_ends(kind: SandboxKind, tmp_path: Path) -> None:
     folder = tmp_path / "sockets"
     folder.mkdir()
     (folder / "file").touch()
@@ -215,7 +223,7 @@ def descendants(pid: int) -> list[int]:
 
 
 async def test_nothing_outlives_an_owner_that_is_killed(
-    kind: Kind, tmp_path: Path, alive: Callable[[int], bool], until: Until
+    kind: SandboxKind, tmp_path: Path, alive: Callable[[int], bool], until: Until
 ) -> None:
     # The cell holds the interpreter in C code, where nothing but a kill reaches it.
     arguments = ["-c", OWNER, str(tmp_path / "files"), kind]

@@ -19,7 +19,7 @@ from .indexer import LARGEST, TYPES
 
 SCHEME = "doc:///"
 
-Progress = Callable[[int, int, str], None]
+IndexProgress = Callable[[int, int, str], None]
 """Called before a file is read, with the number of finished files, of all files, and the next path."""
 
 _PATIENCE = 30.0  # seconds in which one file must be read
@@ -48,7 +48,7 @@ class Folder:
         self._updated = -_FRESH
         self._turn = asyncio.Lock()
 
-    async def update(self, progress: Progress | None = None) -> None:
+    async def update(self, progress: IndexProgress | None = None) -> None:
         """Bring the index up to date; finished work outlasts a cancellation. Raises BackendError."""
         async with self._turn:
             if time.monotonic() - self._updated < _FRESH:
@@ -80,7 +80,7 @@ class Folder:
     async def close(self) -> None:
         """Do nothing: no resource outlives a call."""
 
-    async def _indexer(self, progress: Progress | None) -> tuple[bool, str | None]:
+    async def _indexer(self, progress: IndexProgress | None) -> tuple[bool, str | None]:
         """Run the indexer once; returns whether it finished, and the last file that it began to read."""
         try:
             child = Child.start("the indexer", f"{__package__}.indexer", str(self.root), str(self.index))

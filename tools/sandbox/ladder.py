@@ -20,15 +20,15 @@ from pathlib import Path
 
 from . import bubblewrap, canary, container, landlock, syscalls
 from .container import Container
-from .launch import NOBODY, GuardedProgram, Kind, launch
+from .launch import NOBODY, GuardedProgram, SandboxKind, launch
 from .view import SharedFolder, objection, secrets_at_home
 
 PATIENCE = 10.0  # seconds for one trial, which takes about a tenth of one
 LEAKS = "it does not hold here"
 
-LADDER: tuple[Kind, ...] = ("bubblewrap", "landlock")
+LADDER: tuple[SandboxKind, ...] = ("bubblewrap", "landlock")
 
-TOLD: dict[Kind, str] = {
+TOLD: dict[SandboxKind, str] = {
     "bubblewrap": "Code runs in a bubblewrap sandbox: no network, none of your files.",
     "landlock": "Code runs in a reduced sandbox (Landlock): no network, none of your files' contents.",
     "container": "Code runs in a container: no network, none of your files.",
@@ -39,7 +39,7 @@ TOLD: dict[Kind, str] = {
 class Failure:
     """A kind of sandbox that does not hold here: `why`, and the remedy (`mend`), if it is known."""
 
-    kind: Kind
+    kind: SandboxKind
     why: str
     mend: str = ""
 
@@ -51,7 +51,7 @@ class Confinement:
     `failures` are the stronger kinds that do not hold, `uncovered` are the gaps of this kind.
     """
 
-    kind: Kind
+    kind: SandboxKind
     reason: str
     failures: tuple[Failure, ...] = ()
     uncovered: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Confinement:
         return self.kind != "none"
 
 
-async def probe(image: str = "", kinds: Sequence[Kind] = LADDER) -> Confinement:
+async def probe(image: str = "", kinds: Sequence[SandboxKind] = LADDER) -> Confinement:
     """Find the strongest of `kinds` that holds; a container of `image` first, if one is named.
 
     Takes about 0.1 s and never raises.
@@ -75,7 +75,7 @@ async def probe(image: str = "", kinds: Sequence[Kind] = LADDER) -> Confinement:
     if why := objection():
         return Confinement("none", why)
     failures: list[Failure] = []
-    rungs: list[tuple[Kind, Container | None]] = [(kind, None) for kind in kinds]
+    rungs: list[tuple[SandboxKind, Container | None]] = [(kind, None) for kind in kinds]
     if image:
         boxes = container.find(image)
         rungs[:0] = [("container", box) for box in boxes]
@@ -93,7 +93,7 @@ async def probe(image: str = "", kinds: Sequence[Kind] = LADDER) -> Confinement:
     return Confinement("none", f"No sandbox holds here ({reasons}).", tuple(failures))
 
 
-def _impossible(kind: Kind) -> Failure | None:
+def _impossible(kind: SandboxKind) -> Failure | None:
     """The reason why `kind` need not be tried."""
     if kind == "bubblewrap" and (missing := bubblewrap.missing_programs()):
         packages = {"bwrap": "bubblewrap", "prlimit": "util-linux"}
@@ -108,7 +108,7 @@ def _impossible(kind: Kind) -> Failure | None:
     return None
 
 
-async def _tried(kind: Kind, box: Container | None) -> Failure | None:
+async def _tried(kind: SandboxKind, box: Container | None) -> Failure | None:
     try:
         why = await asyncio.wait_for(_trial(kind, box), PATIENCE)
     except TimeoutError:
@@ -119,7 +119,7 @@ async def _tried(kind: Kind, box: Container | None) -> Failure | None:
     return Failure(kind, why, "" if why.startswith(LEAKS) else _mend(kind)) if why else None
 
 
-async def _trial(kind: Kind, box: Container | None) -> str:
+async def _trial(kind: SandboxKind, box: Container | None) -> str:
     """The failure of the canary's run in that sandbox; empty if the sandbox holds."""
     pipe = asyncio.subprocess.PIPE
     with (
@@ -181,13 +181,13 @@ async def _report(program: GuardedProgram, address: Path) -> str:
     return ""
 
 
-def _private(kind: Kind) -> list[str]:
+def _private(kind: SandboxKind) -> list[str]:
     """Files of the person's that must not be readable."""
     # In a namespace of its own, that number belongs to another process.
     return [*secrets_at_home(), *([f"/proc/{os.getpid()}/environ"] if kind == "landlock" else [])]
 
 
-def _mend(kind: Kind) -> str:
+def _mend(kind: SandboxKind) -> str:
     """The remedy for an installed sandbox that the system forbids, by the settings of distributions."""
     if kind == "landlock" and os.geteuid() == 0:
         return "run gptoss-chat as an ordinary user"

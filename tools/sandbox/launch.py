@@ -20,7 +20,7 @@ from . import bubblewrap, container, landlock, limits, seccomp
 from .container import Container
 from .view import SharedFolder, interpreter
 
-Kind = Literal["bubblewrap", "landlock", "container", "none"]
+SandboxKind = Literal["bubblewrap", "landlock", "container", "none"]
 
 # The user as which root's sandboxes run: "nobody", by convention of the kernel (overflowuid).
 NOBODY = 65534
@@ -86,7 +86,7 @@ class GuardedProgram:
 
 async def launch(
     program: Sequence[str],
-    kind: Kind,
+    kind: SandboxKind,
     *,
     folders: Sequence[SharedFolder] = (),
     cwd: Path,

@@ -7,7 +7,7 @@ from errno import EACCES, EAFNOSUPPORT, ENETUNREACH, ENOSYS, EOPNOTSUPP, EPERM
 from . import bpf, syscalls
 from .bpf import Refusal, When
 
-Rule = tuple[str, int, When | None]
+SeccompRule = tuple[str, int, When | None]
 
 # socket(2), by family and type
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
@@ -45,11 +45,11 @@ _ABSENT = (
 )
 
 
-def _always(names: str, errno: int) -> list[Rule]:
+def _always(names: str, errno: int) -> list[SeccompRule]:
     return [(name, errno, None) for name in names.split()]
 
 
-EVERYWHERE: list[Rule] = [
+EVERYWHERE: list[SeccompRule] = [
     *_always(_OTHERS_MEMORY, EPERM),
     *_always(_KERNEL_PARTS, EPERM),
     *_always(_SYSTEM, EPERM),
@@ -84,7 +84,7 @@ _OWNERS_AND_ATTRIBUTES = (
 _SHARED_BY_NUMBER = "shmat shmctl semget semop semtimedop semctl msgsnd msgrcv msgctl mq_open mq_unlink"
 FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR = 0x40086602, 0x401C5820  # chattr(1)
 
-WITHOUT_NAMESPACES: list[Rule] = [
+WITHOUT_NAMESPACES: list[SeccompRule] = [
     # Sockets may listen for the app and answer it: no network, and none of the person's own services.
     ("socket", EOPNOTSUPP, When(0, (AF_NETLINK,))),  # ZeroMQ accepts this errno; another would end it
     ("socket", ENETUNREACH, When(0, (AF_UNIX,), unless=True)),
@@ -117,7 +117,7 @@ F_SETOWN, F_SETOWN_EX, FIOSETOWN, SIOCSPGRP = 8, 15, 0x8901, 0x8902
 ITSELF, ITS_GROUP = 0xFACE0001, 0xFACE0002
 
 # For a Landlock that cannot restrict signals yet.
-SIGNALS: list[Rule] = [
+SIGNALS: list[SeccompRule] = [
     ("kill", EPERM, When(0, (0, ITSELF, ITS_GROUP), unless=True)),
     ("tgkill", EPERM, When(0, (ITSELF,), unless=True)),
     *_always("tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal", EPERM),
@@ -126,7 +126,7 @@ SIGNALS: list[Rule] = [
 ]
 
 
-def compile_filter(rules: list[Rule], architecture: syscalls.Architecture | None = None) -> bytes:
+def compile_filter(rules: list[SeccompRule], architecture: syscalls.Architecture | None = None) -> bytes:
     """The filter for `rules` on `architecture` (default: this machine's).
 
     Raises OSError on a machine whose system calls are unknown here.

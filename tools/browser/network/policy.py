@@ -46,7 +46,7 @@ _TEREDO = IPv6Network("2001::/32")
 # Networks with an IPv4 address in the last 32 bits: mapped, compatible, translated, and NAT64.
 _ENDS_IN_4 = tuple(map(IPv6Network, ("::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
 
-Address = IPv4Address | IPv6Address
+IPAddress = IPv4Address | IPv6Address
 
 _ALLOW = "The user can allow a host of their own by its name, in the setting allow_hosts."
 
@@ -83,7 +83,7 @@ class Policy:
             return None
         return f"Port {port} is not one of the web's (80, 443). {_ALLOW}"
 
-    def objection(self, host: str, port: int, address: Address) -> str | None:
+    def objection(self, host: str, port: int, address: IPAddress) -> str | None:
         """The objection to a connection to the host at `address`; None if it is allowed."""
         if self.allows(host, port) or (where := not_public(address)) is None:
             return None
@@ -91,7 +91,7 @@ class Policy:
         return f"{host} {leads} {where}, and only public addresses are opened. {_ALLOW}"
 
 
-def not_public(address: Address) -> str | None:
+def not_public(address: IPAddress) -> str | None:
     """The network of `address` if it is not public; None if it is.
 
     An IPv6 address that contains an IPv4 address is judged by the latter.

@@ -16,7 +16,7 @@ from httpcore2 import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream, Con
 
 from ..backend import BackendError
 from ..daemon import in_daemon_thread
-from .policy import Address, Policy
+from .policy import IPAddress, Policy
 
 LOOKUP_S = 1.8
 """Seconds of a look-up; without a network the system may take half a minute to give up."""
@@ -25,7 +25,7 @@ _MOST_ADDRESSES = 6  # addresses of one host that are tried
 _CONNECT_S = 5.0
 _NEXT_S = 2.0  # seconds before the next address of the host is tried
 
-Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
+Resolve = Callable[[str, int], Awaitable[Sequence[IPAddress]]]
 """Finds all addresses of a host; raises OSError if there are none."""
 
 
@@ -33,7 +33,7 @@ class RefusedError(BackendError):
     """The address policy forbids the connection; none was made."""
 
 
-async def resolve(host: str, port: int) -> Sequence[Address]:
+async def resolve(host: str, port: int) -> Sequence[IPAddress]:
     """The system's addresses of the host, in the system's order; see `Resolve`."""
     looked_up = in_daemon_thread(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     found = await asyncio.wait_for(looked_up, LOOKUP_S)
@@ -77,7 +77,7 @@ class Sockets(AsyncNetworkBackend):
         raise failure
 
 
-async def addresses_of(host: str, port: int, resolve: Resolve = resolve) -> Sequence[Address]:
+async def addresses_of(host: str, port: int, resolve: Resolve = resolve) -> Sequence[IPAddress]:
     """All addresses of a host, which may itself be one; raises BackendError, soon, if there are none."""
     try:
         return [ip_address(host)]
