@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-pytest_plugins = ["chats", "checkpoints", "processes", "sandboxes", "servers"]
+pytest_plugins = ["checkpoints", "processes", "sandboxes", "servers", "sessions"]
 
 # Hypothesis measures time by the clock, which a busy machine makes long.
 hypothesis.settings.register_profile(
