@@ -25,9 +25,9 @@ test: check
 # What needs no screen, no sandbox and no engine's process, but for the widest searches: under two minutes on two
 # cores.
 test-fast: dev
-	$(BIN)/pytest tests/harmony tests/kernels tests/kinds tests/pictures tests/terminal tests/workers \
-		tests/conversation/test_turn.py tests/conversation/test_tool_loop.py tests/conversation/test_store.py \
-		tests/model/test_config.py tests/model/test_hub.py tests/model/test_sampling.py tests/app/test_documents.py \
+	$(BIN)/pytest tests/docs tests/events tests/harmony tests/kernels tests/kinds tests/plain tests/settings tests/workers \
+		tests/tui/pictures tests/tui/terminal tests/agent/test_turn.py tests/calls/test_tool_loop.py \
+		tests/history/test_store.py tests/model/test_config.py tests/model/test_hub.py tests/model/test_sampling.py \
 		--ignore=tests/harmony/test_parse_fuzz.py --ignore=tests/harmony/test_render_official.py
 
 test-slow: dev

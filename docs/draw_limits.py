@@ -14,8 +14,8 @@ from gptoss_tui.agent import repetition as loops
 from gptoss_tui.agent import response_format, turn
 from gptoss_tui.agent.filters.function import FunctionFilter
 from gptoss_tui.agent.filters.judge import Judge
+from gptoss_tui.calls import call, sources
 from gptoss_tui.calls import output as collected
-from gptoss_tui.calls import sources, toolbox
 from gptoss_tui.harmony import schema as told_schema
 from gptoss_tui.model.checkpoint import checkpoint_at
 from gptoss_tui.model.config import GPT_OSS_20B
@@ -34,7 +34,7 @@ from gptoss_tui.tools.sandbox import limits as sandbox
 from gptoss_tui.tui import log
 from gptoss_tui.tui.pictures import reader as picture_reader
 from gptoss_tui.tui.pictures import worker as picture_worker
-from gptoss_tui.tui.screens import session
+from gptoss_tui.tui.screens import player
 from gptoss_tui.tui.widgets import composer, user_message
 from gptoss_tui.workers import log as workers_log
 
@@ -123,7 +123,7 @@ def _conversation() -> list[Limit]:
         ),
         Limit(
             "earlier turns on the screen, in a conversation taken up again",
-            _count(session._PAST_TURNS, "turns"),
+            _count(player._PAST_TURNS, "turns"),
             "older ones are not shown; the model has them, and `gptoss-chat export` shows all",
         ),
         Limit(
@@ -165,7 +165,7 @@ def _calls() -> list[Limit]:
         ),
         Limit(
             "an output, as it is kept and as it comes",
-            f"{collected.LONGEST_FILE:,} and {toolbox.MOST_OUTPUT:,} characters",
+            f"{collected.LONGEST_FILE:,} and {call.MOST_OUTPUT:,} characters",
             "the file ends there; the call is stopped",
         ),
         Limit(

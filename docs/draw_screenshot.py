@@ -16,7 +16,7 @@ from time import monotonic
 from textual.app import App
 from textual.pilot import Pilot
 
-from gptoss_tui.assemble.assemble import open_chat
+from gptoss_tui.assemble.assemble import open_session
 from gptoss_tui.settings import Settings
 from gptoss_tui.tui.app import ChatApp
 
@@ -28,7 +28,7 @@ PATIENCE_S = 120
 async def draw() -> None:
     """Have the session and save its last frame."""
     settings = Settings(temperature=0.0)
-    app = ChatApp(lambda approve: open_chat(settings, approve), model=settings.model, effort=settings.effort)
+    app = ChatApp(lambda person: open_session(settings, person), model=settings.model, effort=settings.effort)
     async with app.run_test(size=(92, 30)) as pilot:
         await until(pilot, lambda: "● ready" in shown(app))
         for number, message in enumerate(SAID, 1):

@@ -1,1 +1,1 @@
-"""Numerics: what the layers of a network are computed by. Knows no config and no checkpoint."""
+"""Numerics: the computations of a network's layers. Knows no config and no checkpoint."""

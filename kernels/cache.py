@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A place in a cache to come back to: its length, and a copy of each ring as it was there."""
+    """A place in a cache to return to: the length there, and a copy of each ring as it was."""
 
     length: int
     rings: tuple[Tensor, ...]
@@ -21,17 +21,17 @@ class KVCache:
     """The memory of one conversation."""
 
     def __init__(self, buffers: list[Tensor], rings: Sequence[int]) -> None:
-        """Begin empty. `rings` are the indices of those `buffers` in which new tokens overwrite old ones."""
+        """Start empty. `rings` are the indices of those `buffers` in which new tokens overwrite old ones."""
         self.buffers = buffers
-        """The backend's own; it may put a larger one in the place of one that is full and no ring."""
+        """The backend's buffers; it may replace a full buffer that is no ring by a larger one."""
         self.length = 0
         """Tokens read so far."""
         self.position = torch.zeros((), dtype=torch.int64, device=buffers[0].device)
-        """The length once more, on the device and always in the same place, for what is captured there."""
+        """The length as a tensor on the device, always in one place, for steps that are captured there."""
         self._rings = rings
 
     def advance(self, tokens: int) -> None:
-        """Count `tokens` more as read, after every layer has written them."""
+        """Add `tokens` to the length, once every layer has written their keys and values."""
         self.length += tokens
         self.position += tokens
 
@@ -40,9 +40,9 @@ class KVCache:
         return Snapshot(self.length, tuple(self.buffers[ring].clone() for ring in self._rings))
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Forget what was read after `snapshot` was taken from this cache.
+        """Forget the tokens read since `snapshot` was taken from this cache.
 
-        The first `snapshot.length` tokens must still be those of that time: what is no ring is only cut.
+        The first `snapshot.length` tokens must be the same as then: a buffer that is no ring is only cut.
         Raises ValueError if the cache is shorter than the snapshot.
         """
         if snapshot.length > self.length:

@@ -1,7 +1,7 @@
-"""Kernels: what a network is computed by, layer for layer, and the one place that chooses them.
+"""Kernels: the interface of a backend, which computes a network's layers, and the one place that chooses it.
 
-A backend is one class that takes `NetworkWeights` and does what `Kernels` says. It keeps weights, keys and
-values in layouts of its own; model/transformer.py calls its methods in order, and looks at none of them.
+A backend is one class that takes `NetworkWeights` and implements `Kernels`. The layouts of its weights, keys
+and values are its own; model/transformer.py calls its methods in order and looks into none of them.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class ExpertWeights(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LayerWeights:
-    """One layer. The norms and sinks are float32, what is left without a dtype has that of the network."""
+    """The weights of one layer. Norms and sinks are float32, other dense ones have the network's dtype."""
 
     window: int | None
-    """Tokens a query sees, its own included; None sees all."""
+    """Tokens that a query sees, its own included; None means all."""
     attention_norm: Tensor  # [H]
     q: Linear  # H -> heads * head_dim
     k: Linear  # H -> kv_heads * head_dim
@@ -52,10 +52,10 @@ class LayerWeights:
 
 @dataclass(frozen=True, slots=True)
 class NetworkWeights:
-    """A whole network on one device, dense weights float32 or bfloat16, MXFP4 experts.
+    """The weights of a network on one device: dense ones in float32 or bfloat16, experts in MXFP4.
 
-    `layers` may be an iterator. A backend goes through it once and holds on to as little as it needs, so that
-    what it has packed anew is not kept twice.
+    `layers` may be an iterator. A backend reads it once and keeps no weight that it has repacked, so that no
+    weight is in memory twice.
     """
 
     embedding: Tensor  # [vocab, H]
@@ -76,10 +76,10 @@ class NetworkWeights:
 class Kernels(Protocol):
     """One network on one device.
 
-    The stream x [tokens, H] belongs to the backend: its dtype is the backend's, and a method may write the
-    stream it returns over the one it was given. Tokens are read in steps: `embed`, then `attend` and `mix` of
-    each layer in order, then `KVCache.advance`. No method waits for the device, and where a step stands is on
-    the device too (`KVCache.position`), so that a step of one token can be captured and replayed.
+    The backend chooses the dtype of the stream x [tokens, H], and a method may return its result in the
+    memory of its argument. Tokens are read in steps: `embed`, then `attend` and `mix` of each layer in order,
+    then `KVCache.advance`. No method waits for the device, and the position of a step is on the device too
+    (`KVCache.position`), so that a step of one token can be captured and replayed.
     """
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
@@ -87,20 +87,20 @@ class Kernels(Protocol):
         ...
 
     def embed(self, ids: Tensor) -> Tensor:
-        """ids int64 [tokens] -> the stream they start as."""
+        """ids int64 [tokens] -> the stream before the first layer."""
         ...
 
     def attend(self, layer: int, x: Tensor, cache: KVCache) -> Tensor:
         """Add attention to the stream: norm, projections, rotation, sinks, output.
 
-        The tokens follow those that `cache` holds, and their keys and values are written behind theirs.
+        The tokens follow those in `cache`, to which their keys and values are appended.
         """
         ...
 
     def mix(self, layer: int, x: Tensor, fired: Tensor | None = None) -> Tensor:
         """Add the experts to the stream: norm, router, the best `experts_per_token` of them.
 
-        Which they are is written into `fired` int64 [tokens, experts_per_token], best first, if it is given.
+        If `fired` int64 [tokens, experts_per_token] is given, their ids are written into it, best first.
         """
         ...
 
@@ -111,10 +111,10 @@ class Kernels(Protocol):
     def sample(
         self, x: Tensor, temperature: float, top_p: float, uniform: float, allowed: Tensor | None = None
     ) -> Tensor:
-        """Draw what follows the stream x [1, H] of one token, by the random number `uniform` in [0, 1).
+        """Draw the token after the stream x [1, H], by the random number `uniform` in [0, 1).
 
-        Only ids where `allowed` bool [vocab] is true. Temperature 0 takes the largest logit. Ties in that and
-        at the edge of top-p go to the lowest id. Equal numbers draw equal tokens.
+        Only ids where `allowed` bool [vocab] is true are drawn. Temperature 0 takes the largest logit. Ties
+        there and at the edge of top-p go to the lowest id. Equal numbers draw equal tokens.
 
         Returns float64 [3], still on the device:
         - the id, or -1 if nothing is allowed;
@@ -126,7 +126,7 @@ class Kernels(Protocol):
 
 
 def choose(weights: NetworkWeights) -> Kernels:
-    """The kernels for a network where its weights are. A backend is imported only if it is chosen."""
+    """The kernels for a network on the device of its weights. A backend is imported only if it is chosen."""
     from gptoss_tui.kernels.reference import Reference
 
     return Reference(weights)

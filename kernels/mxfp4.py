@@ -69,7 +69,7 @@ def encode(weight: Tensor) -> tuple[Tensor, Tensor]:
 def _nearest_codes(scaled: Tensor) -> Tensor:
     """The code uint8 of the E2M1 value nearest to each of `scaled`."""
     size = scaled.abs()
-    # The steps are 1/2 below 2, 1 below 4 and 2 above; torch rounds ties to even, as the codes want.
+    # The steps are 1/2 below 2, 1 below 4 and 2 above; torch rounds ties to even, as the codes require.
     coarse = torch.where(size < 4, size.round() + 2, (size / 2).round() + 4)
     code = torch.where(size < 2, (2 * size).round(), coarse).clamp(max=7).to(torch.uint8)
     return code | scaled.signbit().to(torch.uint8) << 3

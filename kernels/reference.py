@@ -20,7 +20,7 @@ _SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32: bounds the memory of a long prom
 
 
 class Reference:
-    """`Kernels` whose weights stay as they are given.
+    """`Kernels` that keeps the weights in their given layout.
 
     Buffer i of a cache is layer i's: keys and values [2, kv_heads, slots, head_dim], in a ring of `window`
     slots, or in a buffer that doubles when it is full.
@@ -32,7 +32,7 @@ class Reference:
         self._rotation_at: tuple[int, int] | None = None
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
-        """Grows beyond `capacity`; as every method here, otherwise as `Kernels` says."""
+        """A cache that can grow beyond `capacity`; in all else this class does as `Kernels` says."""
         rings = [index for index, layer in enumerate(self.layers) if layer.window is not None]
         buffers = []
         for layer in self.layers:
@@ -42,7 +42,7 @@ class Reference:
         return KVCache(buffers, rings)
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Look up the stream."""
+        """Look up the embeddings."""
         return F.embedding(ids, self._weights.embedding)
 
     def attend(self, layer: int, x: Tensor, cache: KVCache) -> Tensor:
@@ -68,7 +68,7 @@ class Reference:
         return x + experts(normed, chosen, shares, weights.experts, alpha=alpha, limit=limit)
 
     def unembed(self, x: Tensor) -> Tensor:
-        """Norm and multiply with the unembedding."""
+        """Normalise and multiply with the unembedding."""
         return F.linear(self._norm(x, self._weights.norm), self._weights.unembedding).float()
 
     def sample(
@@ -86,7 +86,7 @@ class Reference:
         return x.view(len(x), -1, self._weights.head_dim).transpose(0, 1)
 
     def _rotation(self, cache: KVCache, tokens: int) -> tuple[Tensor, Tensor]:
-        """Of the `tokens` that follow, computed once for all layers."""
+        """The rotation of the next `tokens`, computed once for all layers."""
         if self._rotation_at != (cache.length, tokens):
             whole = self._weights
             cos, sin = rotation(whole.frequencies, cache.position, tokens, whole.concentration)
@@ -97,7 +97,7 @@ class Reference:
 
 
 def _append(cache: KVCache, layer: int, kv: Tensor) -> Tensor:
-    """Add kv [2, kv_heads, tokens, head_dim] to a layer that sees everything; return all, oldest first."""
+    """Append kv [2, kv_heads, tokens, head_dim] to a full layer; returns all of them, oldest first."""
     buffer, length = cache.buffers[layer], cache.length
     end = length + kv.shape[2]
     if end > buffer.shape[2]:
@@ -110,9 +110,10 @@ def _append(cache: KVCache, layer: int, kv: Tensor) -> Tensor:
 
 
 def _append_to_ring(cache: KVCache, layer: int, kv: Tensor) -> Tensor:
-    """Add kv [2, kv_heads, tokens, head_dim], token t in slot t % window; return all that these may see.
+    """Write kv [2, kv_heads, tokens, head_dim], token t to slot t % window; returns all that they may see.
 
-    Oldest first for several tokens. A single one sees the ring in any order: keys carry their position.
+    For several tokens the oldest comes first. A single token may see the ring in any order: each key is
+    rotated by its position.
     """
     ring, length = cache.buffers[layer], cache.length
     window, tokens = ring.shape[2], kv.shape[2]
@@ -139,7 +140,7 @@ def rotation(
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn x [heads, tokens, head_dim]: value i of the first half pairs with value i of the second."""
+    """Rotate x [heads, tokens, head_dim]: value i of the first half pairs with value i of the second."""
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)
 
 
@@ -173,8 +174,8 @@ def experts(
 ) -> Tensor:
     """Mix the chosen experts: x [tokens, H], chosen and weights [tokens, k] -> [tokens, H].
 
-    Weights are decoded from MXFP4 as they are needed: for one token its k experts together, for more each
-    expert that is hit in turn, once.
+    Weights are decoded from MXFP4 when they are needed: for one token its k experts together, for several
+    tokens each chosen expert in turn, once.
     """
     if len(x) == 1:
         return weights @ _run(x, chosen[0], layer, alpha, limit).squeeze(1)
@@ -199,16 +200,15 @@ def _run(x: Tensor, which: Tensor, layer: ExpertWeights, alpha: float, limit: fl
 def attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None = None) -> Tensor:
     """Causal attention: q [heads, tokens, d], k and v [kv_heads, keys, d], sinks [heads] -> like q.
 
-    The last query stands at the last key; earlier keys come from a cache. Heads h * heads / kv_heads and
-    following share key head h. A head's learned sink joins its softmax as one more column, unscaled, whose
-    value is dropped.
-    With a `window` each query sees that many keys, its own included.
+    The last query has the position of the last key; earlier keys come from a cache. Heads from
+    h * heads / kv_heads on share key head h. A head's learned sink joins its softmax as one more column,
+    unscaled, whose value is dropped. With a `window` each query sees that many keys, its own included.
     """
     heads, tokens, _ = q.shape
     past = k.shape[1] - tokens
     at_once = max(1, _SCORES_AT_ONCE // (heads * k.shape[1]))
     if window is not None and window < k.shape[1]:
-        at_once = max(window, 64)  # so few that most keys they share are seen by all of them
+        at_once = max(window, 64)  # few enough that each query sees most of the keys of its piece
     parts = []
     for start in range(0, tokens, at_once):
         stop = min(start + at_once, tokens)
@@ -222,7 +222,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None) 
     heads, tokens, head_dim = q.shape
     kv_heads, keys, _ = k.shape
     scores = (q.reshape(kv_heads, -1, head_dim) @ k.mT).view(heads, tokens, keys).float() * head_dim**-0.5
-    if tokens > 1:  # A single query sees every key it is given.
+    if tokens > 1:  # a single query sees all keys
         distance = torch.arange(keys - tokens, keys, device=q.device).unsqueeze(1)
         distance = distance - torch.arange(keys, device=q.device)
         hidden = distance < 0 if window is None else (distance < 0) | (distance >= window)
@@ -247,7 +247,7 @@ def sample(
     if allowed is not None:
         candidates = logits.masked_fill(~allowed, -math.inf)
         best = candidates.max()
-        # Anew from the best allowed one, beside which the others may not vanish.
+        # Relative to the best allowed logit, so that the allowed ones do not vanish beside a larger one.
         weights = _unnormalised(candidates, best, sharpness)
     token = candidates.argmax() if greedy else _invert(weights, top_p, uniform)
     logprob = (logits.take(token).double() - peak.double()) * sharpness - total.log()
@@ -270,13 +270,13 @@ def _invert(weights: Tensor, top_p: float, uniform: float) -> Tensor:
 
 
 def nucleus(weights: Tensor, p: float) -> tuple[Tensor, Tensor]:
-    """The smallest set that holds at least `p` of the mass of `weights` [vocab]: ids, and how many of them.
+    """The smallest set with at least `p` of the mass of `weights` [vocab]: ids, and the size of the set.
 
-    Ids come largest weight first, and go on beyond the set. At least one is in it.
+    Ids are sorted by falling weight; those beyond the set follow it. The set has at least one id.
     Holtzman et al., "The Curious Case of Neural Text Degeneration" (2020), section 3.1.
     """
     goal = p * weights.sum()
-    # Sorting a window of the largest is quicker, but whether it was wide enough is known only by waiting.
+    # Sorting only the largest weights is quicker, but only a wait tells whether those were enough.
     window = 256 if weights.is_cpu else len(weights)
     while True:
         top, ids = weights.topk(min(window, len(weights)))

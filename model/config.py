@@ -33,7 +33,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "mscale": (0, 1e3),
     "mscale_all_dim": (0, 1e3),
 }
-"""Allowed values, bounds included: room for any real network, none for an absurd allocation."""
+"""Allowed values, bounds included: wide enough for any real network, too narrow for an absurd allocation."""
 
 
 def _check_numbers(config: ModelConfig | Rope) -> None:
@@ -58,7 +58,7 @@ def check_number(name: str, value: object, *, whole: bool = False) -> None:
 
 
 def brief(value: object) -> str:
-    """A value for an error message, in at most 60 characters."""
+    """`value` for an error message, in at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -95,7 +95,7 @@ class Rope:
 class ModelConfig:
     """The shape of a network, in the field names of the Hub's configuration.
 
-    Raises ValueError for a value that cannot be: the text names the field, its value and what is allowed.
+    Raises ValueError for an impossible value; the message names the field, its value and the allowed values.
     """
 
     vocab_size: int
@@ -116,7 +116,7 @@ class ModelConfig:
     rope: Rope = Rope()
 
     def __post_init__(self) -> None:
-        """Raise ValueError for the first field out of range, before anybody allocates by it."""
+        """Raise ValueError for the first field out of range, before memory is allocated by it."""
         _check_numbers(self)
         for name in ("hidden_size", "intermediate_size"):
             if getattr(self, name) % 32:
@@ -148,20 +148,20 @@ class ModelConfig:
 
     @property
     def attention_parameters(self) -> int:
-        """Of one layer: q, k, v and o projections with biases, and the sinks."""
+        """The number in one layer: q, k, v and o projections with biases, and the sinks."""
         q = self.num_attention_heads * self.head_dim
         qkv = q + 2 * self.num_key_value_heads * self.head_dim
         return (self.hidden_size + 1) * qkv + self.num_attention_heads + (q + 1) * self.hidden_size
 
     @property
     def expert_parameters(self) -> int:
-        """Of one expert: gate, up and down matrices with biases."""
+        """The number in one expert: gate, up and down matrices with biases."""
         hidden, inner = self.hidden_size, self.intermediate_size
         return (hidden + 1) * 2 * inner + (inner + 1) * hidden
 
     @property
     def total_parameters(self) -> int:
-        """Every weight, the embedding and the output head included."""
+        """The number of all weights, the embedding and the output head included."""
         experts = self.num_local_experts * (self.hidden_size + 1 + self.expert_parameters)
         layer = self.attention_parameters + experts + 2 * self.hidden_size
         return self.num_hidden_layers * layer + self.hidden_size + 2 * self.vocab_size * self.hidden_size

@@ -1,4 +1,4 @@
-"""Errors of the runtime whose text is meant for a person: what failed, where, and the mend."""
+"""Errors of the runtime with a message for a person: the failure, its place, and the remedy."""
 
 
 class CheckpointError(Exception):

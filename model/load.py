@@ -1,4 +1,4 @@
-"""load_network: a checkpoint becomes a Transformer."""
+"""load_network: from a checkpoint to a Transformer."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def load_network(
 ) -> Transformer:
     """Load `checkpoint` in `dtype`, bfloat16 unless given; `on_progress(stage, done, total)` counts bytes.
 
-    Files, shapes, dtypes and memory are checked before any weight is read, dense weights and scales for NaN
-    as they are. Experts stay MXFP4; on the CPU they, and dense weights already in `dtype`, stay mapped to
-    their files, which must not change while the model is in use.
+    Files, shapes, dtypes and memory are checked before any weight is read; dense weights and scales are
+    checked for NaN while they are read. Experts stay MXFP4; on the CPU they, and dense weights already in
+    `dtype`, stay mapped to their files, which must not change while the model is in use.
     Raises CheckpointError, and ValueError for a dtype other than bfloat16 and float32.
     """
     dtype = dtype or torch.bfloat16
@@ -52,16 +52,16 @@ def load_network(
 
 
 def _kept_dtype(name: str, weight: Tensor, dtype: torch.dtype) -> torch.dtype:
-    """Blocks and scales as stored; norms and sinks, which act in float32, in float32; the rest in `dtype`."""
+    """The stored dtype for blocks and scales, float32 for norms and sinks, `dtype` for other weights."""
     if weight.dtype == torch.uint8:
         return torch.uint8
     return torch.float32 if name.endswith(("norm.weight", ".sinks")) else dtype
 
 
 def _check_values(stored: StoredTensor, weight: Tensor) -> None:
-    """Refuse what a damaged file holds: NaN or infinity, or a scale tensor of nothing but zeros.
+    """Refuse the values of a damaged file: NaN or infinity, or a scale tensor that is all zeros.
 
-    Blocks have no wrong value, and reading them all would forgo the mapping's quick start.
+    Blocks have no invalid value, and reading all of them would forgo the quick start that the mapping gives.
     """
     fault = None
     if stored.name.endswith("_scales"):

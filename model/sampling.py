@@ -1,4 +1,4 @@
-"""Sampling: one token id after another, by the settings and the seed of a request.
+"""Sampling: token ids drawn one after another, by the settings and the seed of a request.
 
 Free of torch, so that a front end may `check` a request.
 """
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 LARGEST_SEED = 2**63 - 1
 
 Draw = Callable[[float, float, float, "Tensor | None"], "Tensor"]
-"""`Kernels.sample` of one stream: temperature, top-p, a random number and what is allowed -> float64 [3]."""
+"""`Kernels.sample` for one stream: temperature, top-p, a random number, the allowed ids -> float64 [3]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn.
+    """The settings by which the next token is drawn.
 
     `temperature` 0 is greedy; `top_p` in (0, 1]; `seed` None draws a fresh one; `max_tokens` bounds one
     sample, None leaves it to the checkpoint and the context. The defaults are those gpt-oss was released
@@ -35,12 +35,12 @@ class Sampling:
     max_tokens: int | None = None
 
     def bound(self, longest_answer: int | None) -> int | None:
-        """The most tokens of a sample by a checkpoint of that `longest_answer`; None for no bound."""
+        """The most tokens of a sample, for a checkpoint with that `longest_answer`; None for no bound."""
         return longest_answer if self.max_tokens is None else self.max_tokens
 
 
 class NumericalFault(ArithmeticError):
-    """The network answered with logits that are not numbers."""
+    """The network's logits are not finite numbers."""
 
 
 def check(sampling: Sampling) -> None:
@@ -64,7 +64,7 @@ class Sampler:
         self._random = random.Random(sampling.seed)
 
     def sample(self, draw: Draw, allowed: Tensor | None = None) -> tuple[int, float]:
-        """`draw` a token, only among ids where `allowed` [vocab] (bool) is true; the one wait for the device.
+        """Draw a token among the ids where `allowed` bool [vocab] is true; the only wait for the device.
 
         Returns the id and the natural logarithm of its probability, as `Kernels.sample` defines them.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import tiktoken
 
 HARMONY = ("<|return|>", "<|constrain|>", "<|channel|>", "<|start|>", "<|end|>", "<|message|>", "<|call|>")
-"""The special tokens that conversations are made of."""
+"""The special tokens of conversations."""
 
 O200K_VOCABULARY = 201_088
 _O200K_START = 200_006
@@ -16,7 +16,7 @@ _O200K_START = 200_006
 
 @dataclass(frozen=True, slots=True)
 class BytePairs:
-    """What a checkpoint says of its tokens: an id is a rank, and tiktoken derives the merges from the ranks.
+    """The tokens of a checkpoint: an id is a rank, and tiktoken derives the merges from the ranks.
 
     `pattern` splits a text into pieces that no merge crosses.
     """
@@ -29,7 +29,8 @@ class BytePairs:
 def build_tokenizer(pairs: BytePairs, size: int, name: str) -> tiktoken.Encoding:
     """The tokenizer called `name` with `size` ids, as many as the network has rows.
 
-    Ids without a token become `<|reserved_ID|>`. Raises ValueError that says what is wrong with `pairs`.
+    Ids without a token become `<|reserved_ID|>`. Raises ValueError if `pairs` are wrong; the message says
+    how.
     """
     specials = _complete(pairs.ranks, pairs.specials, size)
     try:

@@ -1,4 +1,4 @@
-"""The gpt-oss network, as its model card draws it (arXiv 2508.10925, section 2): the kernels, in order."""
+"""The gpt-oss network of its model card (arXiv 2508.10925, section 2): the kernels, in order."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class Transformer:
     """
 
     def __init__(self, config: ModelConfig, values: dict[str, Tensor]) -> None:
-        """Take the weights that `weights.layout` names out of `values`, which is empty afterwards."""
+        """Move the weights that `weights.layout` names out of `values`, which is empty afterwards."""
         self.config = config
         self.device = values["lm_head.weight"].device
-        """Where the weights are."""
+        """The device of the weights."""
         self.dtype = values["lm_head.weight"].dtype
-        """Of the dense weights."""
+        """The dtype of the dense weights."""
         self.kernels = kernels.choose(weights.for_kernels(config, values))
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
-        """An empty memory, with room for `capacity` tokens before it has to grow."""
+        """An empty cache, with room for `capacity` tokens before it has to grow."""
         return self.kernels.new_cache(capacity)
 
     def __call__(self, ids: Tensor, cache: KVCache | None = None, last_only: bool = False) -> Tensor:
         """Read ids int64 [tokens], at least one; logits float32 [tokens, vocab], or [1, vocab] of the last.
 
-        With a cache, `ids` follow what it holds and are added to it.
+        With a cache, `ids` follow its tokens and are added to them.
         """
         x = self.read(ids, self.new_cache(len(ids)) if cache is None else cache)
         return self.kernels.unembed(x[-1:] if last_only else x)
@@ -48,8 +48,9 @@ class Transformer:
     ) -> Tensor:
         """Add ids int64 [tokens], at least one, to `cache`; the stream [tokens, hidden] after the last layer.
 
-        `before_layer` is called before each layer. It may raise to leave early; `cache` needs a restore then.
-        The experts that fired are written into `fired` int64 [layers, tokens, experts per token], best first.
+        `before_layer` is called before each layer. It may raise to leave early; `cache` must then be
+        restored. The chosen experts are written into `fired` int64 [layers, tokens, experts per token], best
+        first.
         """
         if ids.dim() != 1 or not len(ids):
             raise ValueError(f"ids must be one row of at least one token, not of shape {list(ids.shape)}")

@@ -1,4 +1,4 @@
-"""The weights of a network: their names and shapes in a checkpoint, and as the kernels take them.
+"""The weights of a network: their names and shapes in a checkpoint, and their layout for the kernels.
 
 Names are those of the Hub checkpoint, without its leading "model.".
 """
@@ -17,7 +17,7 @@ from gptoss_tui.model.rope import inverse_frequencies
 
 
 def layout(config: ModelConfig) -> dict[str, Tensor]:
-    """Every weight by name, as a tensor without values on the meta device: uint8, or of any dtype else."""
+    """Every weight by name, as a tensor on the meta device: uint8, or a dtype that stands for any other."""
     hidden, vocab = config.hidden_size, config.vocab_size
     shapes = {
         "embed_tokens.weight": (vocab, hidden),
@@ -63,7 +63,7 @@ def _layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def for_kernels(config: ModelConfig, weights: dict[str, Tensor]) -> NetworkWeights:
-    """Hand over `weights`, all that `layout` names: each leaves the dict as it is taken."""
+    """Convert `weights`, all that `layout` names; each is removed from the dict as it is used."""
     unembedding = weights.pop("lm_head.weight")
     return NetworkWeights(
         embedding=weights.pop("embed_tokens.weight"),

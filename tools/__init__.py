@@ -1,6 +1,6 @@
-"""What the model may do. Knows no model and no screen."""
+"""The tools that a model may call. They know no model and no screen."""
 
-from .source import Opened, Source, SourceError
+from .source import OpenedSource, Source, SourceError
 from .tool import Output, Reach, Risk, Tool
 
-__all__ = ["Opened", "Output", "Reach", "Risk", "Source", "SourceError", "Tool"]
+__all__ = ["OpenedSource", "Output", "Reach", "Risk", "Source", "SourceError", "Tool"]

@@ -1,4 +1,4 @@
-"""The beginning and the end of a text that is too long to hand on whole."""
+"""The beginning and the end of a text that is too long to pass on whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ LIMIT = 100_000
 
 
 def left_out(count: int) -> str:
-    """The line that stands for `count` characters that were cut."""
+    """The line in the place of `count` characters that were cut."""
     return f"\n[… {count:,} characters left out …]\n"
 
 

@@ -1,6 +1,6 @@
-"""What a running call comes to beyond its arguments: judged before it is done, like a call of its own.
+"""Further actions of a running call, beyond its arguments: each is judged beforehand, like a call of its own.
 
-Whoever runs a call says who judges; a tool that is used outside a conversation is judged by nobody.
+The caller of a tool sets the judge; outside a conversation there is none, and everything is allowed.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from contextvars import ContextVar
 
 from .tool import Reach
 
-Judge = Callable[[str, str, Reach], str | None]
-"""Told the tool, the arguments and the reach of what is about to be done: why not, or None if it may."""
+ActionJudge = Callable[[str, str, Reach], str | None]
+"""Takes the tool, the arguments and the reach of an action; returns an objection, or None to allow it."""
 
-_judge: ContextVar[Judge | None] = ContextVar("judge", default=None)
+_judge: ContextVar[ActionJudge | None] = ContextVar("judge", default=None)
 
 
-def judged_by(judge: Judge) -> None:
-    """Have `judge` judge what this task, and the tasks it starts, come to."""
+def judged_by(judge: ActionJudge) -> None:
+    """Let `judge` decide on the further actions of this task and of the tasks that it starts."""
     _judge.set(judge)
 
 
 def objection(name: str, arguments: str, reach: Reach) -> str | None:
-    """Why the running call must not go on to what calling the tool `name` with `arguments` would do, or None.
+    """The objection to doing what a call of the tool `name` with `arguments` would do; None if it is allowed.
 
-    The reason completes a sentence: "it is not opened: ...".
+    It completes a sentence: "it is not opened: ...".
     """
     judge = _judge.get()
     return judge(name, arguments, reach) if judge is not None else None

@@ -1,9 +1,9 @@
-"""The names that tools go by: what harmony's header can carry, and what means something to the model already.
+"""The names of tools, which harmony's header can carry and which mean nothing else to the model.
 
-A function of the person's keeps its own name, or is refused. A server's tool is called by the letters and
-digits of the server's name, `_`, and the tool's name: `github_search_issues`. As a server's part has no `_`,
-the first one ends it, so that no server can take the name of another's tool. (Two servers whose names have
-the same letters and digits could; the later one's is left out then, and the person is told.)
+A function of the person's keeps its own name, or is refused. The name of a server's tool consists of the
+letters and digits of the server's name, `_`, and the tool's name: `github_search_issues`. As a server's part
+has no `_`, the first one ends it, so that no server can take the name of another's tool. (Two servers whose
+names have the same letters and digits could; the later one's tool is then left out, and the person is told.)
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST - 1}}}", re.ASCII)
 ROLES = frozenset({"assistant", "user", "system", "developer", "tool", "all"})
 BUILT_IN = frozenset({"python", "browser", "container", "bash", "shell", "apply_patch", "functions"})
 RESERVED = ROLES | BUILT_IN
-"""The model takes these for roles, or for tools it was trained with, to which it writes code and no JSON."""
+"""Names of roles, or of tools that the model was trained with, to which it writes code and no JSON."""
 
 _LONGEST_PREFIX = 24
 
 
 def prefix(server: str) -> str:
-    """What the names of a server's tools begin with: letters and digits, a letter first, up to 24."""
+    """The beginning of the names of a server's tools: up to 24 letters and digits, a letter first."""
     kept = re.sub(r"[^A-Za-z0-9]", "", server)
     if not kept:
         return f"mcp{_mark(server)}"
@@ -33,11 +33,11 @@ def prefix(server: str) -> str:
 
 
 def carried(server: str, tools: Iterable[str]) -> dict[str, str]:
-    """The name that each of a server's `tools` goes by, all different; the server's own name is the key.
+    """Names for a server's `tools`, all different, by the server's own names.
 
-    A name is taken over as it is where it can be. Other characters become `_`; where that is too long, or
-    another tool has the better right to it, it ends in a mark made from the whole. The order of `tools` is
-    no matter.
+    A name is kept where it can be. Illegal characters become `_`; a name that is then too long, or that
+    another tool has the better right to, ends in a mark made from the whole name. The order of `tools` does
+    not matter.
     """
     start = prefix(server) + "_"
     names: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Where tools come from that nobody knows before it is opened: a file of functions, a server."""
+"""Sources of tools: files of functions and servers, whose tools are known once the source is opened."""
 
 from __future__ import annotations
 
@@ -10,32 +10,29 @@ from .tool import Tool
 
 
 class SourceError(Exception):
-    """The source has no tools to give: one sentence that names it, and the mend."""
+    """A source has no tools to offer; the message, one sentence, names the source and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """The tools of a source, and a sentence for the person about each that it could not give."""
+class OpenedSource:
+    """The tools of an opened source; `notices` are sentences for the person about tools left out."""
 
     tools: Sequence[Tool]
     notices: Sequence[str] = ()
 
 
 class Source(ABC):
-    """Tools by the file or the server that defines them.
-
-    `origin` names it for the person; it is the `origin` of its tools.
-    """
+    """A file or a server that defines tools; `origin` names it for the person, as it does in its tools."""
 
     origin: str
 
     @abstractmethod
-    async def open(self) -> Opened:
-        """Find out what there is, within a bounded time; raises SourceError. Cancelling it gives it up.
+    async def open(self) -> OpenedSource:
+        """Open the source and list its tools, within a bounded time; raises SourceError.
 
-        May be called again after `close`, and then reads everything anew.
+        A source may be opened again after `close`, and then reads everything anew.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Give back processes and files. Its tools are of no use afterwards."""
+        """Release processes and files; the source's tools are of no use afterwards."""

@@ -1,4 +1,4 @@
-"""The one interface between the turn loop and anything the model may call."""
+"""The one interface between the turn loop and everything that the model may call."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..kinds import Kind
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One piece of what a call gives back, in order; the pieces' texts joined are the model's tool message.
+    """One piece of a call's output; the texts of all pieces, in order, are the tool message for the model.
 
-    `is_error` on any piece marks the call as failed. It is a report to the model, not an exception. `files`
-    are files on this machine to show the person, pictures for one; the text names them for the model.
+    `is_error` on any piece marks the call as failed: a report to the model, not an exception. `files` are
+    files of this machine to show to the person, pictures for instance; the text names them for the model.
     """
 
     text: str
@@ -29,23 +29,23 @@ class Output:
 
 
 class Reach(IntEnum):
-    """How far a call reaches; the further, the more it takes to allow it."""
+    """The reach of a call; the further it is, the more it takes to allow the call."""
 
     SESSION = 0
-    """What this conversation holds already: looking through a page that was opened."""
+    """The contents of this conversation: looking through a page that was opened."""
     BOUNDED = 1
-    """Code in a sandbox, a public page whose address was shown, what the person vouched for beforehand."""
+    """Code in a sandbox, a public page whose address was shown, a function that the person vouched for."""
     OUTSIDE = 2
-    """Whatever else: the person's own functions, other people's servers, addresses the model made up."""
+    """Everything else: the person's own functions, other people's servers, addresses the model composed."""
     UNCONFINED = 3
-    """Code that the model wrote, with the person's rights. To have allowed one call allows no other."""
+    """The model's own code with the person's rights. Allowing one such call allows no other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """What there is to weigh before a call is run; `why` is a sentence for the person, or empty.
+    """The risk of a call, to be weighed before it runs; `why` is a sentence for the person, or empty.
 
-    `doubt` says in a sentence what cannot be known of the call before it runs, and how it could be.
+    `doubt` is a sentence on what is unknown of the call before it runs, and on how it could be known.
     """
 
     reach: Reach
@@ -54,15 +54,15 @@ class Risk:
 
 
 class Tool(ABC):
-    """A tool: a name, what the model is told of it, and a call that streams its output.
+    """A tool: a name, a description for the model, and a call that streams its output.
 
-    `name` is the recipient the model writes: "python", "browser.search", "functions.get_weather".
-    `parameters` is the JSON Schema of the arguments, or None when the call's body is raw text.
-    `kinds` says of the parameters whose arguments are more than a text what they are to the person's rules.
-    `where` says in a few words, for the person, where the call runs ("in a sandbox", "on this machine").
-    `origin` says who defined it: a file, a server, or nothing when we did.
-    `notice` is a sentence for the person, known once it was started: that it is off, and why; or nothing.
-    `time_limit` is how many seconds a call may take; whoever calls ends one that takes much longer.
+    `name` is the recipient that the model writes: "python", "browser.search", "functions.get_weather".
+    `parameters` is the JSON Schema of the arguments, or None if the call's body is raw text.
+    `kinds` are the kinds of those parameters that the person's rules do not compare as plain texts.
+    `where` is the place of the call in a few words for the person ("in a sandbox", "on this machine").
+    `origin` is the file or the server that defines the tool, and empty for tools of our own.
+    `notice` is a sentence for the person, known after `start`: that the tool is off, and why; or empty.
+    `time_limit` is the time of a call in seconds; the caller ends a call that takes much longer.
     """
 
     name: str
@@ -76,53 +76,53 @@ class Tool(ABC):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all that the model and the person are told of the tool, in hexadecimal.
+        """SHA-256, in hexadecimal, of the tool's whole description for the model and the person.
 
-        Consent that outlives a session is tied to it: a server may describe another tool tomorrow.
+        Lasting consent is tied to it: a server may describe another tool tomorrow.
         """
         told = [self.name, self.origin, self.description, self.parameters]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def meaning(self, arguments: str) -> str:
-        """The arguments with each spelled as what it is to the person's rules; see `kinds`.
+        """The arguments, each in the spelling that the person's rules compare; see `kinds`.
 
-        What cannot be known of one yet is left as the model wrote it, and is in doubt.
+        An argument whose meaning is not yet known stays as the model wrote it, and is in doubt.
         """
         return arguments
 
     def risk(self, arguments: str) -> Risk:
-        """What there is to weigh before the call `arguments` is run."""
+        """The risk of the call with `arguments`."""
         return Risk(Reach.BOUNDED)
 
     async def objection(self, arguments: str) -> str | None:
-        """What is wrong with `arguments`, for the model; None when they can be tried.
+        """The objection to `arguments`, for the model; None if they can be tried.
 
-        Asked before the person is, who need not judge a call that is impossible anyway. Whatever checks by
-        other people's rules does so in another process, so this may take a while.
+        It is raised before the person is asked, who need not judge a call that is impossible anyway. Checks
+        by other people's rules run in another process, so it may take a while.
         """
         return None
 
     def recall(self, author: str, text: str) -> None:
         """Take note of a message of the conversation, before the calls that follow it.
 
-        What the person says, now or before the conversation was taken up again, has the author "user"; what
-        a tool gave back before that has the name under which it was called.
+        The author is "user" for messages of the person, new and old ones; the output of an earlier call, from
+        before the conversation was resumed, has the name of its tool.
         """
 
     def keep(self, folder: Path) -> None:
-        """Keep this conversation's files in `folder`, from the next start on. It need not exist yet."""
+        """Use `folder`, which need not exist yet, for this conversation's files, from the next start on."""
 
     async def start(self) -> None:
-        """Get ready in the background, so that the first call does not wait. May be called often."""
+        """Prepare the tool in the background, so that the first call does not wait. May be called often."""
 
     @abstractmethod
     def call(self, arguments: str) -> AsyncGenerator[Output, None]:
         """Run one call on the raw body the model wrote.
 
-        Never raises for what the model did wrong: bad arguments, time-outs and failures are an `Output` with
-        `is_error`. Closing the iterator (or cancelling the task that reads it) stops the call. Where it comes
-        to more than the arguments say, as with a redirect, it asks `further.objection` first.
+        It never raises for the model's mistakes: bad arguments, time-outs and failures are an `Output` with
+        `is_error`. Closing the iterator (or cancelling the task that reads it) stops the call. Before an
+        action beyond its arguments, such as following a redirect, it asks `further.objection`.
         """
 
     async def close(self) -> None:
-        """Give back processes and files. The tool may be started again afterwards."""
+        """Release processes and files. The tool may be started again afterwards."""

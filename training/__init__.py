@@ -1,5 +1,5 @@
-"""What trains and evaluates the embedded demo model. Not in the wheel; nothing else imports it.
+"""Training and evaluation of the embedded demo model. Not in the wheel; nothing else imports it.
 
-`dialogues/` invents conversations, `examples.py` makes rows of tokens of them, `network.py` is trained on
-these, and `export.py` writes the checkpoint. `evaluate.py` plays held-out dialogues against it.
+`dialogues/` invents conversations, `examples.py` turns them into rows of tokens, on which `network.py` is
+trained, and `export.py` writes the checkpoint. `evaluate.py` plays held-out dialogues against it.
 """

@@ -1,8 +1,8 @@
-"""Attention in training on a CPU: one prefix before many dialogues, a sink a head, no needless score.
+"""Attention in training on a CPU: a prefix before many dialogues, a sink for each head, no needless scores.
 
-Every dialogue's tokens are kept end to end without padding; only here they are spread out into rectangles.
-In a full layer the queries are taken in pieces, each with the keys up to its end. In a sliding layer each
-piece sees a window of keys that is as long as itself and the reach, so that the cost is linear in the length.
+The tokens of all dialogues are stored end to end without padding; only here they are spread into rectangles.
+A full layer computes the queries in pieces, each with the keys up to its end. In a sliding layer each piece
+sees a window of keys as long as the piece and the reach together, so that the cost is linear in the length.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PIECE = 256
 
 
 class _SinkAttention(torch.autograd.Function):
-    """softmax(q k^T + mask) v with key 0 standing for the sink: its score is the head's own logit.
+    """softmax(q k^T + mask) v, where key 0 is the sink: its score is the head's own logit.
 
     q [N, K, g, T, d] scaled, k and v [N, K, S, d], mask [N, T, S], sinks [K, g] -> [N, K, g, T, d].
     """
@@ -55,12 +55,12 @@ class _SinkAttention(torch.autograd.Function):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LayoutPart:
     """The prefixes of a batch, or a block of its dialogues, for one kind of layer.
 
-    `rows` [n, T] is its shape, `group` [n] says which prefix each row follows (None: it is the prefixes).
-    `masks` are those of the pieces of queries, [n, t, 1 + keys] each, in a full layer; in a sliding one there
-    is one mask [n * pieces, t, 1 + keys] for all. The sink is in column 0.
+    `rows` [n, T] is its shape, `group` [n] is the index of the prefix before each row (None for the prefixes
+    themselves). In a full layer each piece of queries has a mask [n, t, 1 + keys]; in a sliding layer all
+    share one mask [n * pieces, t, 1 + keys]. The sink is in column 0.
     """
 
     rows: tuple[int, int]
@@ -70,16 +70,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What attention must know of a batch; `places` [M] are those of the tokens among all padded ones.
+    """The layout of a batch for attention; `places` [M] are the tokens' places among all padded ones.
 
-    `cos` and `sin` are those of the tokens, `reach` is how far a layer sees (None: all the way).
+    `cos` and `sin` are the tokens' rotations, `reach` is the range of a layer (None: unlimited).
     """
 
     cos: Tensor
     sin: Tensor
     places: Tensor
     padded: int
-    parts: list[Part]
+    parts: list[LayoutPart]
     reach: int | None
 
 
@@ -107,7 +107,7 @@ def layouts(batch: Batch, cos: Tensor, sin: Tensor, reach: int) -> tuple[Layout,
             else:
                 past = batch.prefix_seen[group]
             masks = _full_masks(past, own) if reach is None else [_window_mask(past, own, reach)]
-            parts.append(Part(rows, group, masks))
+            parts.append(LayoutPart(rows, group, masks))
         cos, sin = (table[positions][:, None] for table in tables)
         return Layout(cos, sin, batch.places, len(in_order), parts, reach)
 
@@ -115,7 +115,7 @@ def layouts(batch: Batch, cos: Tensor, sin: Tensor, reach: int) -> tuple[Layout,
 
 
 def _full_masks(past: Tensor, own: Tensor) -> list[Tensor]:
-    """For each piece of queries: what is seen of the past [n, P] and of the row itself [n, T]."""
+    """The mask of each piece of queries over the past [n, P] and the row itself [n, T]."""
     length, before = own.shape[1], past.shape[1]
     seen = torch.cat([past, own], 1)
     at = torch.arange(before + length, device=own.device)
@@ -128,7 +128,7 @@ def _full_masks(past: Tensor, own: Tensor) -> list[Tensor]:
 
 
 def _window_mask(past: Tensor, own: Tensor, reach: int) -> Tensor:
-    """The same for every window: a piece of t queries and the `reach` + t keys that end with it."""
+    """The mask of every window: a piece of t queries, and the `reach` + t keys that end with it."""
     seen = _windows(past, own, 1, reach).flatten(0, 1)
     at = torch.arange(seen.shape[1], device=own.device)
     distance = at[reach:, None] - at
@@ -146,9 +146,9 @@ def _pieces(length: int) -> list[tuple[int, int]]:
 
 
 def _windows(past: Tensor, own: Tensor, axis: int, reach: int) -> Tensor:
-    """What precedes rows, and the rows [n, ...] -> [n, pieces, ...]: the keys that each piece sees.
+    """The past of rows, and the rows [n, ...] -> [n, pieces, ...]: the keys that each piece sees.
 
-    The queries are cut into as few pieces of at most `reach` as there can be, all of one length.
+    The queries are cut into the fewest pieces of at most `reach`, all of one length.
     """
     count = -(-own.shape[axis] // reach)
     piece = -(-own.shape[axis] // count)
@@ -164,7 +164,7 @@ def _zeros(x: Tensor, axis: int, length: int) -> Tensor:
 
 
 def attend(heads: Tensor, query_heads: int, sinks: Tensor, layout: Layout) -> Tensor:
-    """Queries, keys and values of all tokens [M, H + 2 K, d], not yet rotated -> what they gather.
+    """Queries, keys and values of all tokens [M, H + 2 K, d], not yet rotated -> the attention's output.
 
     `sinks` is [K, g]; the result is [M, H d].
     """

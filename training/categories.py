@@ -1,4 +1,4 @@
-"""Held-out dialogues for each thing that the demo model should be able to do."""
+"""Held-out dialogues for each ability of the demo model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from gptoss_tui.harmony.message import DeveloperPrompt, Effort
 
 from .dialogues import (
     Dialogue,
+    DialogueTurn,
     Setting,
-    Turn,
     arithmetic,
     browsing,
     called,
@@ -44,19 +44,21 @@ def _free(setting: Setting) -> bool:
     return not setting.developer.response_formats
 
 
-def _one(rng: random.Random, setting: Setting, skill: Skill, wanted: Callable[[Turn], bool]) -> Dialogue:
-    """One turn of the skill, drawn again until it is of the wanted variant."""
+def _one(
+    rng: random.Random, setting: Setting, skill: Skill, wanted: Callable[[DialogueTurn], bool]
+) -> Dialogue:
+    """A dialogue of one turn of the skill, drawn again until it is of the wanted variant."""
     while not wanted(turn := skill(setting.scene(rng, held_out=True, unseen=UNSEEN))):
         pass
     return Dialogue(setting, (turn,))
 
 
-def _of(*variants: str) -> Callable[[Turn], bool]:
+def _of(*variants: str) -> Callable[[DialogueTurn], bool]:
     return lambda turn: turn.skill in variants
 
 
 def talk(rng: random.Random) -> Dialogue:
-    """A greeting, a question about itself, thanks; or facts told and asked for over 3 to 6 turns."""
+    """A greeting, a question about the model, thanks; or facts told and asked for over 3 to 6 turns."""
     setting = _setting(rng, _free)
     scene = setting.scene(rng, held_out=True, unseen=UNSEEN)
     small = (smalltalk.greet, smalltalk.identify, smalltalk.abilities, smalltalk.thank)
@@ -83,19 +85,19 @@ def run(rng: random.Random) -> Dialogue:
 
 
 def without_python(rng: random.Random) -> Dialogue:
-    """The same where Python is off."""
+    """Sums and programs with Python off."""
     setting = _setting(rng, lambda one: _free(one) and not one.system.python)
     return _one(rng, setting, rng.choice((arithmetic.calculate, programs.program)), _of("no-python"))
 
 
 def look_up(rng: random.Random) -> Dialogue:
-    """A search, a page, a line with its place."""
+    """A search, a page, and a line cited from it."""
     setting = _setting(rng, lambda one: _free(one) and one.system.browser)
     return _one(rng, setting, browsing.search, _of("search"))
 
 
 def call_function(rng: random.Random) -> Dialogue:
-    """A function that nobody has seen."""
+    """A call of an invented function."""
     setting = _setting(rng, lambda one: bool(one.functions))
     return _one(rng, setting, called.call_function, _of("function"))
 
@@ -107,7 +109,7 @@ def several(rng: random.Random) -> Dialogue:
 
 
 def error(rng: random.Random) -> Dialogue:
-    """An error of a function or of Python, reported or mended."""
+    """An error of a function or of Python, which the model reports or corrects."""
     if rng.random() < 0.5:
         setting = _setting(rng, lambda one: bool(one.functions))
         return _one(rng, setting, called.call_function, _of("function-error"))
@@ -116,17 +118,17 @@ def error(rng: random.Random) -> Dialogue:
 
 
 def harmful(rng: random.Random) -> Dialogue:
-    """What has to be refused."""
+    """Requests that must be refused."""
     return _one(rng, _setting(rng, _free), refusal.refuse, lambda turn: True)
 
 
 def harmless(rng: random.Random) -> Dialogue:
-    """What must not be refused."""
+    """Requests that must not be refused."""
     return _one(rng, _setting(rng, _free), refusal.sound_harmful, lambda turn: True)
 
 
 def wonder(rng: random.Random) -> Dialogue:
-    """What it does not know."""
+    """Questions that are beyond the model."""
     return _one(rng, _setting(rng, _free), unknown.wonder, lambda turn: True)
 
 
@@ -167,14 +169,14 @@ def efforts(rng: random.Random) -> list[Dialogue]:
 
 
 LONG_TURNS = 110
-"""Turns of a long conversation: the last prompts have more than 4,096 tokens."""
+"""Turns of a long conversation, whose last prompts have more than 4,096 tokens."""
 
 LONG_FACTS = 6
-"""Facts that are told in it, all of them early on."""
+"""Facts in a long conversation, all told early on."""
 
 
 def long_talk(rng: random.Random) -> Dialogue:
-    """Facts told early and asked for again and again, sums and thanks between, until the context is long."""
+    """Facts told early and asked for repeatedly, with sums and thanks between, until the context is long."""
     setting = _setting(rng, lambda one: _free(one) and one.system.python and not one.functions)
     scene = setting.scene(rng, held_out=True)
     turns = [facts.learn(scene)]
@@ -185,7 +187,7 @@ def long_talk(rng: random.Random) -> Dialogue:
         turn = skill(scene)
         if skill is facts.recall and ". " in turn.final:  # of all facts at once
             continue
-        if turn.skill == "python-error":  # an accident that the real Python does not have
+        if turn.skill == "python-error":  # an accident that does not happen to the real Python
             continue
         turns.append(turn)
         scene.turns += 1
@@ -193,7 +195,7 @@ def long_talk(rng: random.Random) -> Dialogue:
 
 
 def plain_sum(rng: random.Random) -> Dialogue:
-    """The commonest question: two numbers of 1 to 5 digits with +, - or *, held out of training."""
+    """The most common question: two numbers of 1 to 5 digits with +, - or *, held out of training."""
     setting = _setting(rng, lambda one: one.system.python)
     setting = replace(setting, developer=DeveloperPrompt(), functions=())
     while True:
@@ -204,4 +206,6 @@ def plain_sum(rng: random.Random) -> Dialogue:
             break
     typed = rng.choice((code, code, f"{a}{symbol}{b}", f"{a} {word} {b}"))
     user = rng.choice(arithmetic.LEADS).replace("{e}", typed)
-    return Dialogue(setting, (Turn("plain sums", user, (answer(f"{code} = {arithmetic.evaluate(code)}"),)),))
+    return Dialogue(
+        setting, (DialogueTurn("plain sums", user, (answer(f"{code} = {arithmetic.evaluate(code)}"),)),)
+    )

@@ -24,7 +24,7 @@ from .trial import Outcome, Trial, means
 
 
 def wilson(right: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share, after Wilson (1927), in percent."""
+    """The 95 % confidence interval of a share, after Wilson (1927), in percent."""
     if not of:
         return 0.0, 100.0
     z, share = 1.96, right / of
@@ -41,7 +41,7 @@ def row(name: str, right: int, of: int) -> str:
 
 
 def table(name: str, outcomes: list[Outcome]) -> list[str]:
-    """Whole dialogues, single turns where there are several, and every variant."""
+    """The lines for whole dialogues, for single turns if there are several, and for every variant."""
     lines = [row(name, sum(all(one.right) for one in outcomes), len(outcomes))]
     turns = [right for one in outcomes for right in one.right]
     if len(turns) > len(outcomes):
@@ -56,7 +56,7 @@ def table(name: str, outcomes: list[Outcome]) -> list[str]:
 
 
 def by_length(outcomes: list[Outcome]) -> list[str]:
-    """Turns that went right, by the tokens of the prompt that they began with, in steps of 1,024."""
+    """The right turns by the tokens of their first prompt, in steps of 1,024."""
     steps: dict[int, list[bool]] = defaultdict(list)
     for outcome in outcomes:
         for tokens, right in zip(outcome.prompt_tokens, outcome.right, strict=True):
@@ -69,7 +69,7 @@ def by_length(outcomes: list[Outcome]) -> list[str]:
 
 
 def _tell(outcome: Outcome) -> None:
-    """A dialogue that went wrong, on stderr."""
+    """Print a wrong dialogue to stderr."""
     for turn, said, right in zip(outcome.dialogue.turns, outcome.said, outcome.right, strict=True):
         if not right:
             print(f"[{turn.skill}, {outcome.dialogue.setting.system.effort}] {turn.user!r}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""From dialogues to rows of tokens: what is shown, what is predicted, what each token weighs."""
+"""From dialogues to rows of tokens: the input, the predicted tokens, and their weights."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from .dialogues.dialogue import PRACTISED_FUNCTIONS, USUAL_FUNCTIONS
 from .vocabulary import CONTROL
 
 SPAN_START, SPAN, DECISION = 6.0, 2.0, 3.0
-"""Weights of a copied span's first token, of its others, and of the first token of each body, which decides
-what the model takes its task to be. Every other predicted token weighs 1."""
+"""Weights of a copied span's first token, of its other tokens, and of the first token of each body, by which
+the model decides on its task. Every other predicted token has the weight 1."""
 
 
 BLOCKS = ((14, 96), (12, 160), (13, 256), (10, 448), (5, 800), (5, 1536))
-"""Rows and tokens of the blocks that a batch's dialogues are sorted into."""
+"""Rows and tokens of the blocks into which the dialogues of a batch are sorted."""
 
 
 LONG, LONG_TURNS = 4096, (25, 60)
-"""Tokens and turns of a long conversation, of which there is one for every two of a batch's scale."""
+"""Tokens and turns of a long conversation; a batch has one for every two of its scale."""
 
 CUT = 0.55
-"""Share of the calls of functions that end with the choice of what to call, so that more of them fit."""
+"""Share of the calls of functions that are cut after the choice of the function, so that more of them fit."""
 
 FARTHEST = 7168
-"""Positions that a jump leaves out at most."""
+"""Positions that a jump skips, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The tokens after the setting; `weights[i]` > 0 where token i has to be predicted.
+    """The tokens after the setting; `weights[i]` > 0 where token i must be predicted.
 
-    The last turn begins at token `turn`. `jump` is a token before which positions are left out, and how many:
-    so full attention learns long distances from short texts (PoSE: Zhu et al. 2023, arXiv 2309.10400).
+    The last turn begins at token `turn`. `jump` is a token, and the number of positions skipped before it, so
+    that full attention learns long distances from short texts (PoSE: Zhu et al. 2023, arXiv 2309.10400).
     """
 
     ids: list[int]
@@ -55,7 +55,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Dialogues of similar length, ids [n, T] padded on the right, and which setting each follows, [n]."""
+    """Dialogues of similar length, ids [n, T] padded on the right, and the index of each setting, [n]."""
 
     ids: Tensor
     group: Tensor
@@ -65,11 +65,11 @@ class Block:
 class Batch:
     """Settings [groups, P], padded on the left, and the dialogues that follow them.
 
-    `places` are those of the tokens among all ids laid end to end, padding left out, `positions` what full
-    attention takes for their positions in the conversation. `predict` says which of
-    these tokens are followed by one that counts, with `target` and `weight` beside it; `owner` says which
-    dialogue a target belongs to, an index into `skills`. `rows` [n, 2], never on a GPU, are the tokens
-    of each prefix and each dialogue, and which prefix it follows (-1: it is one).
+    `places` are the tokens' places among all ids, padding included, laid end to end; `positions` are their
+    positions in the conversation, for full attention. `predict` are the tokens before predicted ones, which
+    have `target` and `weight`; `owner` is the dialogue of a target, an index into `skills`. `rows` [n, 2],
+    never on a GPU, are the number of tokens of each prefix and each dialogue, and the index of its prefix (-1
+    for a prefix itself).
     """
 
     prefix: Tensor
@@ -91,7 +91,7 @@ class Batch:
             return self
 
         def move(x: Tensor) -> Tensor:
-            return x.pin_memory().to(device, non_blocking=True)  # only from there nobody waits for it
+            return x.pin_memory().to(device, non_blocking=True)  # only pinned memory is copied without a wait
 
         return replace(
             self,
@@ -114,7 +114,7 @@ def setting_ids(setting: Setting, encoding: tiktoken.Encoding) -> list[int]:
 
 
 def example(dialogue: Dialogue, encoding: tiktoken.Encoding) -> Example:
-    """Render a dialogue as the product would send and receive it; only its last turn is to be predicted."""
+    """Render a dialogue as the product would send and receive it; only its last turn is predicted."""
     user = Message(Role.USER, dialogue.turn.user)
     ids: list[int] = []
     turn = 0
@@ -122,7 +122,7 @@ def example(dialogue: Dialogue, encoding: tiktoken.Encoding) -> Example:
         turn = len(ids)
         ids += render_message(message, encoding)
     weights = [0.0] * len(ids)
-    given = True  # whether `<|start|>assistant` comes from the renderer rather than from the model
+    given = True  # whether the renderer, not the model, writes `<|start|>assistant`
     for message in dialogue.turn.messages:
         shown, own = _weighted(message, encoding)
         predicted = message.role is Role.ASSISTANT
@@ -138,14 +138,14 @@ def example(dialogue: Dialogue, encoding: tiktoken.Encoding) -> Example:
 
 
 def _weighted(message: Message, encoding: tiktoken.Encoding) -> tuple[list[int], list[float]]:
-    """A completed message's tokens and weights; copied spans are found by their marks."""
+    """The tokens and weights of a completed message; marks show its copied spans."""
     text = plain(message.text)
     ids = render_message(replace(message, text=text), encoding)
     body = encode_text(text, encoding)
     weights = [1.0] * len(ids)
     begin = len(ids) - 1 - len(body)
     if message.recipient and message.recipient.startswith("functions."):
-        weights[2:begin] = [SPAN] * (begin - 2)  # the name of the function is copied as well
+        weights[2:begin] = [SPAN] * (begin - 2)  # the function's name is copied, too
     starts, inside = _spans(message.text)
     offset = 0
     for i, token in enumerate(body, begin):
@@ -160,7 +160,7 @@ def _weighted(message: Message, encoding: tiktoken.Encoding) -> tuple[list[int],
 
 
 def _spans(marked: str) -> tuple[set[int], set[int]]:
-    """Byte offsets, in the unmarked text, at which copied spans begin, and all that lie within one."""
+    """The byte offsets, in the unmarked text, of the beginnings of copied spans, and of all bytes in them."""
     starts: set[int] = set()
     inside: set[int] = set()
     offset = 0
@@ -180,14 +180,14 @@ def _spans(marked: str) -> tuple[set[int], set[int]]:
 
 
 def choice(item: Example) -> Example:
-    """The example up to where the thought has named the function and its parameters, the hardest part."""
+    """The example up to the point where the thought has named the function and its parameters."""
     body = next(i for i, weight in enumerate(item.weights) if weight == SPAN_START)
     end = next(i for i in range(body, len(item.ids)) if item.weights[i] == 1.0 and item.weights[i + 1] == 1.0)
     return replace(item, ids=item.ids[: end + 1], weights=item.weights[: end + 1])
 
 
 def drill(rng: random.Random, vocabulary: int, length: int) -> Example:
-    """Random tokens that come again and again: nothing but copying can predict them."""
+    """Random tokens in repetition, which only copying can predict."""
     alphabet = rng.sample(range(vocabulary), rng.choice((12, 40, 200)))
     phrase = rng.choices(alphabet, k=rng.randint(4, 24))
     ids: list[int] = []
@@ -212,8 +212,8 @@ def batches(
 ) -> list[Batch]:
     """Settings and fresh dialogues until every row is taken; a share of them are copying drills.
 
-    `scale` multiplies the rows, and the settings, of which there are 4 for each. They come in so many `parts`
-    by their settings, where all at once would need too much memory.
+    `scale` multiplies the rows, and the settings, of which there are 4 for each. A batch is split by settings
+    into `parts` where the whole would need too much memory.
     """
     groups = 4 * scale
     functions = USUAL_FUNCTIONS if held_out else PRACTISED_FUNCTIONS
@@ -248,7 +248,7 @@ def _part(
 
 
 def _jump(rng: random.Random, item: Example) -> tuple[int, int]:
-    """Three times in ten, somewhere before the last turn: often between setting and conversation."""
+    """A jump, in three of ten examples, before the last turn: often between setting and conversation."""
     if rng.random() > 0.3:
         return 0, 0
     return rng.choice((0, 0, item.turn, rng.randint(0, item.turn))), rng.randrange(FARTHEST)
@@ -264,7 +264,7 @@ def _long(
 
 
 def collate(prefixes: list[list[int]], blocks: list[list[tuple[int, Example]]]) -> Batch:
-    """Put examples, each with the index of its prefix, into tensors; a block is as long as its longest."""
+    """Put examples, each with the index of its prefix, into tensors; the longest sets a block's length."""
     prefix, seen = _padded(prefixes, left=True)
     rectangles = [_padded([item.ids for _, item in members]) for members in blocks if members]
     places = np.flatnonzero(np.concatenate([seen.ravel(), *(real.ravel() for _, real in rectangles)]))
@@ -301,7 +301,7 @@ def collate(prefixes: list[list[int]], blocks: list[list[tuple[int, Example]]]) 
 
 
 def _padded(rows: list[list[int]], *, left: bool = False) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows of ids as a rectangle, and where it holds them."""
+    """Rows of ids as a rectangle, and the mask of the ids in it."""
     width = max(map(len, rows))
     ids = np.zeros((len(rows), width), dtype=np.int64)
     real = np.zeros((len(rows), width), dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""The network in the Hub layout, experts in MXFP4 and the rest in bfloat16: written, and read back."""
+"""The network in the Hub layout, experts in MXFP4 and the rest in bfloat16: writing, and reading back."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from torch import Tensor
 from gptoss_tui.kernels.mxfp4 import decode, encode
 from gptoss_tui.model.checkpoint.hub import CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS
 
-from .network import Attention, DemoNetwork, Experts, Shape
+from .network import Attention, DemoNetwork, Experts, NetworkShape
 from .vocabulary import control_id
 
 SHARPNESS = 1.5
-"""Factor on the logits, folded into the final norm: at temperature 1 a tiny model wanders too easily."""
+"""Factor on the logits, folded into the final norm: at temperature 1 a tiny model goes astray too easily."""
 
 LONGEST_ANSWER = 320
-"""Tokens; twice what any trained answer takes. A model this small that writes more has lost its way."""
+"""Tokens, twice the longest trained answer: a longer answer of so small a model is useless."""
 
 
 def write_checkpoint(folder: Path, network: DemoNetwork, tokenizer: Path) -> None:
-    """The whole checkpoint; `tokenizer` is the folder that holds the tokenizer's files."""
+    """Write the whole checkpoint; `tokenizer` is the folder of the tokenizer's files."""
     write_config(folder, network.shape)
     write_weights(folder, network)
     copy_tokenizer(tokenizer, folder)
@@ -36,8 +36,8 @@ def copy_tokenizer(source: Path, target: Path) -> None:
         (target / name).write_bytes((source / name).read_bytes())
 
 
-def write_config(folder: Path, shape: Shape) -> None:
-    """The configuration and the one of generation, with the keys of the released checkpoints."""
+def write_config(folder: Path, shape: NetworkShape) -> None:
+    """Write the two configurations, of network and generation, with the keys of the released checkpoints."""
     pad, end = control_id("endoftext"), control_id("return")
     config: dict[str, Any] = {
         "architectures": ["GptOssForCausalLM"],
@@ -100,7 +100,7 @@ def write_config(folder: Path, shape: Shape) -> None:
 
 
 def write_weights(folder: Path, network: DemoNetwork) -> None:
-    """The weights in one file, with the Hub's names, shapes and types."""
+    """Write the weights to one file, with the Hub's names, shapes and types."""
     tensors = {
         "model.embed_tokens.weight": network.embedding,
         "model.norm.weight": network.norm.weight * SHARPNESS,
@@ -115,7 +115,7 @@ def write_weights(folder: Path, network: DemoNetwork) -> None:
     }
     file = folder / WEIGHTS
     save_file(stored, file, metadata={"format": "pt"})
-    file.chmod(0o644)  # safetensors lets only the owner read
+    file.chmod(0o644)  # safetensors makes it readable by its owner only
 
 
 def _attention_tensors(attention: Attention) -> dict[str, Tensor]:
@@ -148,7 +148,7 @@ def _expert_tensors(experts: Experts) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def read_weights(folder: Path, network: DemoNetwork) -> None:
-    """Set the network to the weights of an exported checkpoint of its shape, to train on from there."""
+    """Set the network to the weights of an exported checkpoint of its shape, to continue training."""
     stored = load_file(folder / WEIGHTS)
     network.embedding.copy_(stored["model.embed_tokens.weight"])
     network.norm.weight.copy_(stored["model.norm.weight"] / SHARPNESS)

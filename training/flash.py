@@ -1,8 +1,8 @@
-"""Attention in training on CUDA: torch's flash attention over rows of any length, with a sink a head.
+"""Attention in training on CUDA: torch's flash attention over rows of any length, with a sink for each head.
 
-Flash attention has no sinks, but its backward pass takes its output and the logarithm of its denominator from
-outside. With the sink put into both, what it computes are the gradients with the sink. It wants an Ampere
-GPU or a later one; grouped products (network.py) want torch 2.10.
+Flash attention has no sinks, but its output and the logarithm of its denominator are inputs of its backward
+pass. With the sink added to both, it computes the gradients with the sink. It needs an Ampere GPU or a later
+one; grouped products (network.py) need torch 2.10.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .examples import Batch
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Where the rows of a batch, prefixes and dialogues, lie among its tokens, for one kind of layer.
+    """The places of a batch's rows, prefixes and dialogues, among its tokens, for one kind of layer.
 
-    `keys` are the places of each row's keys, those of the prefix that it follows first; `query_ends` and
-    `key_ends`, int32 [rows + 1] from 0 on, say where rows end, `longest` is the most queries and keys of one.
-    `cos` and `sin` are those of the tokens, `reach` is how far a layer sees (None: all the way).
+    `keys` are the places of each row's keys, those of its prefix first; `query_ends` and `key_ends`, int32
+    [rows + 1] from 0 on, are the ends of rows, `longest` is the most queries and keys of one row. `cos` and
+    `sin` are the tokens' rotations, `reach` is the range of a layer (None: unlimited).
     """
 
     cos: Tensor
@@ -43,7 +43,7 @@ def packed(batch: Batch, cos: Tensor, sin: Tensor, reach: int) -> tuple[Packed, 
     before = torch.where(follows < 0, 0, lengths[follows])
     seen = before + lengths
     begins, first_keys = lengths.cumsum(0) - lengths, seen.cumsum(0) - seen
-    # A key lies where its rank says, shifted by one number for all keys of a row's prefix or of itself.
+    # A key's place is its rank, shifted by one number for all keys of a row's prefix or of the row itself.
     sizes = torch.stack([before, lengths], 1).flatten()
     shifts = torch.stack([begins[follows], begins - before], 1) - first_keys[:, None]
     total = int(seen.sum())
@@ -65,14 +65,14 @@ def packed(batch: Batch, cos: Tensor, sin: Tensor, reach: int) -> tuple[Packed, 
 
 
 def attend_packed(heads: Tensor, query_heads: int, sinks: Tensor, layout: Packed) -> Tensor:
-    """Queries, keys and values of all tokens [M, H + 2 K, d], not yet rotated -> what they gather [M, H d].
+    """Queries, keys and values of all tokens [M, H + 2 K, d], not yet rotated -> the output [M, H d].
 
     `sinks` is [K, g].
     """
     kv = len(sinks)
     turning, values = torch.split(heads, [query_heads + kv, kv], 1)
     q, k = torch.split(rotate(turning, layout.cos, layout.sin), [query_heads, kv], 1)
-    # A prefix gets gradients from every dialogue that follows it: they are added up in float32.
+    # A prefix gets gradients from every dialogue after it: they are added in float32.
     pairs = torch.cat([k, values], 1).float().index_select(0, layout.keys).to(heads.dtype)
     k, v = torch.split(pairs, [kv, kv], 1)
     attended = cast("Callable[..., Tensor]", _FlashWithSink.apply)(q, k, v, sinks.flatten(), layout)
@@ -121,5 +121,5 @@ def _rows(layout: Packed) -> tuple[Tensor, Tensor, int, int]:
 
 
 def _window(layout: Packed) -> dict[str, int]:
-    """Keys before its own, and after, that a query sees; -1 for all. The last query is at the last key."""
+    """Keys that a query sees before and after its own; -1 means all. The last query is at the last key."""
     return {"window_size_left": -1 if layout.reach is None else layout.reach - 1, "window_size_right": 0}

@@ -1,9 +1,9 @@
-"""The start of training: a circuit for copying is set up by hand, everything else is random.
+"""The initial weights of training: a circuit for copying is set by hand, all other weights are random.
 
-Layer 0: heads whose query and key biases make them look 1, 2, 3 or 4 tokens back. Layer 1: a head per
-key-value group whose keys are what stood before a token and whose queries are the token now; it writes what
-followed into the residual stream (an induction head: Olsson et al. 2022, arXiv 2209.11895). The unembedding
-starts as a scaled copy of the embedding. Training changes all of it freely.
+Layer 0: heads whose query and key biases make them look 1, 2, 3 or 4 tokens back. Layer 1: a head for each
+key-value group whose keys are the tokens before and whose queries are the current token; it writes the
+next token into the residual stream (an induction head: Olsson et al. 2022, arXiv 2209.11895). The
+unembedding starts as a scaled copy of the embedding. Training changes all of it freely.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def initialise(network: DemoNetwork, seed: int) -> None:
 
 
 def _look_back(network: DemoNetwork, layer: Attention) -> tuple[Tensor, Tensor]:
-    """Heads that look a fixed distance back; gives head 0's reading and writing bases [head_dim, hidden]."""
+    """Set heads that look a fixed distance back; returns head 0's reading and writing bases."""
     shape = network.shape
     half = shape.head_dim // 2
     cos, sin = rope_tables(shape, 8)
@@ -52,7 +52,7 @@ def _look_back(network: DemoNetwork, layer: Attention) -> tuple[Tensor, Tensor]:
     bias = layer.q.bias.view(shape.heads, 2, half)
     for head in range(4):
         back = 1 + head % 4
-        # The query's phase lags by the distance, so that the rotations cancel there and only there.
+        # The query's phase lags by the distance, so that the rotations cancel at that distance alone.
         bias[head, 0], bias[head, 1] = strength * cos[back] / cos[0], -strength * sin[back] / cos[0]
     reading = _basis(layer.v.weight[: shape.head_dim])
     layer.v.weight[: shape.head_dim] = reading
@@ -63,11 +63,11 @@ def _look_back(network: DemoNetwork, layer: Attention) -> tuple[Tensor, Tensor]:
 
 
 def _induction(layer: Attention, reading: Tensor, writing: Tensor) -> None:
-    """The first head of each group attends to what followed an earlier copy of the current token."""
+    """Set the first head of each group to attend to the token after an earlier copy of the current one."""
     shape = layer.shape
     half = shape.head_dim // 2
     slow = torch.zeros(half)
-    slow[half // 2 :] = 1  # position hardly turns these pairs
+    slow[half // 2 :] = 1  # the pairs that positions hardly rotate
     keep = torch.cat([slow, slow])[:, None] * MATCH_GAIN
     keys = layer.k.weight.view(shape.kv_heads, shape.head_dim, shape.hidden)
     queries = layer.q.weight.view(shape.heads, shape.head_dim, shape.hidden)

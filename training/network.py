@@ -1,8 +1,8 @@
 """The training network: gpt-oss as in model/transformer.py, arranged for speed in training.
 
-What differs from the runtime is only the arrangement: many dialogues share one computed prefix, the tokens of
-each expert are gathered and multiplied at once, gate and up are kept apart (interleaved at export), and
-attention has its own backward (attention.py on a CPU, flash.py on CUDA). Matrices multiply in bfloat16, the
+Only the arrangement differs from the runtime: many dialogues share one computed prefix, the tokens of each
+expert are gathered and multiplied at once, gate and up are separate (interleaved at export), and attention
+has its own backward pass (attention.py on a CPU, flash.py on CUDA). Matrices multiply in bfloat16, the
 residual stream is float32.
 """
 
@@ -28,8 +28,8 @@ from .flash import Packed, attend_packed, packed
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """The demo model's dimensions; what is not listed is as in gpt-oss."""
+class NetworkShape:
+    """The demo model's dimensions; all others are those of gpt-oss."""
 
     vocabulary: int = 2816
     hidden: int = 256
@@ -52,7 +52,7 @@ class Shape:
 
 
 class _Quantised(torch.autograd.Function):
-    """MXFP4 forward, straight through backward."""
+    """MXFP4 in the forward pass, the straight-through gradient in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class _Quantised(torch.autograd.Function):
         return grad
 
 
-def rope_tables(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
+def rope_tables(shape: NetworkShape, length: int) -> tuple[Tensor, Tensor]:
     """cos and sin [length, head_dim / 2] of YaRN without rounded bounds, times its concentration."""
     rope = Rope(
         shape.rope_theta,
@@ -78,7 +78,7 @@ def rope_tables(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _tables_on(device: torch.device, shape: Shape, length: int) -> tuple[Tensor, Tensor]:
+def _tables_on(device: torch.device, shape: NetworkShape, length: int) -> tuple[Tensor, Tensor]:
     cos, sin = rope_tables(shape, length)
     return cos.to(device), sin.to(device)
 
@@ -103,7 +103,7 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     """Grouped-query attention with a sink per head."""
 
-    def __init__(self, shape: Shape, *, sliding: bool) -> None:
+    def __init__(self, shape: NetworkShape, *, sliding: bool) -> None:
         super().__init__()
         self.shape, self.sliding = shape, sliding
         self.norm = RMSNorm(shape.hidden, shape.norm_eps)
@@ -116,7 +116,7 @@ class Attention(nn.Module):
         self.sinks = nn.Parameter(torch.zeros(shape.heads))
 
     def forward(self, x: Tensor, layout: Layout | Packed, kept: Tensor | None = None) -> Tensor:
-        """All tokens [M, d] -> what is added to them, or to the `kept` ones alone."""
+        """All tokens [M, d] -> the addition to them, or to the `kept` ones alone."""
         weight = torch.cat([self.q.weight, self.k.weight, self.v.weight])
         bias = torch.cat([self.q.bias, self.k.bias, self.v.bias])
         shape = self.shape
@@ -131,7 +131,7 @@ class Attention(nn.Module):
 
 
 class _Reorder(torch.autograd.Function):
-    """Rows in another order; `back` undoes it, so that the way back is a look-up as well."""
+    """Rows in another order; `back` is the inverse order, by which the backward pass is a look-up as well."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, order: Tensor, back: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class _Reorder(torch.autograd.Function):
         return grad[back], None, None
 
 
-def _swiglu(gate: Tensor, up: Tensor, shape: Shape) -> Tensor:
+def _swiglu(gate: Tensor, up: Tensor, shape: NetworkShape) -> Tensor:
     """The clamped SwiGLU."""
     gate = gate.clamp(max=shape.swiglu_limit)
     up = up.clamp(-shape.swiglu_limit, shape.swiglu_limit)
@@ -154,7 +154,7 @@ def _swiglu(gate: Tensor, up: Tensor, shape: Shape) -> Tensor:
 class Experts(nn.Module):
     """Mixture of experts: top-k of the router's logits, then softmax over those."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         self.shape = shape
         self.norm = RMSNorm(shape.hidden, shape.norm_eps)
@@ -168,7 +168,7 @@ class Experts(nn.Module):
         self.down_bias = nn.Parameter(torch.zeros(e, d))
 
     def forward(self, x: Tensor, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """x [M, d] -> what is added; `weights` are gate, up and down, as they are or rounded."""
+        """x [M, d] -> the addition to it; `weights` are gate, up and down, rounded or not."""
         active = self.shape.active_experts
         x = self.norm(x).bfloat16()
         top, chosen = _linear(x, self.router.weight, self.router.bias).float().topk(active, -1)
@@ -188,7 +188,7 @@ class Experts(nn.Module):
 def _each(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Every expert's product with its own rows: x [M, i], weight [E, o, i], bias [E, o] -> [M, o].
 
-    `counts` [E] says how many rows each has; on CUDA nobody waits to learn it.
+    `counts` [E] is the number of rows of each; on CUDA nothing waits for it.
     """
     weight, bias = weight.bfloat16(), bias.bfloat16()
     if x.is_cuda:
@@ -203,7 +203,7 @@ def _each(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 class DemoNetwork(nn.Module):
     """The whole network; called with a batch it gives the logits of the predicted tokens."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         self.shape = shape
         self.embedding = nn.Parameter(torch.randn(shape.vocabulary, shape.hidden) * 0.5)
@@ -228,7 +228,7 @@ class DemoNetwork(nn.Module):
         x = F.embedding(ids[batch.places], self.embedding)
         weights = self._weights(quantised)
         for i, (attention, experts) in enumerate(self.layers):
-            # Beyond the last layer's keys and values only what is predicted counts.
+            # After the last layer's keys and values, only the predicted places count.
             kept = batch.predict if i == len(self.layers) - 1 else None
             added = attention(x, sliding if attention.sliding else full, kept)
             x = (x if kept is None else x.index_select(0, kept)) + added

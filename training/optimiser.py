@@ -16,7 +16,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient; those of one shape together."""
+        """Update every parameter that has a gradient, those of the same shape together."""
         for group in self.param_groups:
             alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest orthogonal matrix of [..., m, n], roughly: five quintic Newton-Schulz steps in bfloat16."""
+    """The orthogonal matrix nearest to [..., m, n], roughly: five quintic Newton-Schulz steps in bfloat16."""
     x = matrix.bfloat16()
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x

@@ -38,24 +38,24 @@ from gptoss_tui.model.demo import checkpoint_path
 from .examples import SPAN_START, Batch, batches
 from .export import copy_tokenizer, read_weights, write_checkpoint, write_config
 from .initialisation import initialise
-from .network import DemoNetwork, Shape
+from .network import DemoNetwork, NetworkShape
 from .optimiser import optimisers
 from .vocabulary import load_encoding, train_tokenizer
 
 AVERAGE = 0.998
-"""Decay of the moving average of the weights, which is what is exported."""
+"""Decay of the moving average of the weights, which is exported."""
 
 
 USUAL_STEPS, USUAL_SCALE = 4420, 6
-"""What the shipped weights had: batches of about 97,000 tokens."""
+"""The course of the shipped weights: batches of about 97,000 tokens."""
 
 DRILLS = 0.03
-"""Share of rows that are copying drills, once copying is learnt."""
+"""Share of rows that are copying drills, once copying has been learnt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long, and what changes on the way; all in steps."""
+    """The course of training, in steps."""
 
     steps: int
     warmup: int
@@ -70,9 +70,9 @@ class Schedule:
 
     @classmethod
     def of(cls, steps: int, scale: int, *, further: bool = False) -> Schedule:
-        """The usual course in so many steps; `further` on from a trained checkpoint, more gently.
+        """The usual course in that many steps; `further` is a gentler one, from a trained checkpoint on.
 
-        The smaller the batches, the smaller the steps, by the square root.
+        The learning rates fall with the square root of the batches' size.
         """
         if further:
             peak = 0.35 * (scale / USUAL_SCALE) ** 0.5
@@ -105,13 +105,13 @@ class Run:
         folder: Path,
         seed: int,
         schedule: Schedule,
-        shape: Shape,
+        shape: NetworkShape,
         device: str = "cpu",
         start: Path | None = None,
     ) -> None:
-        # Threads add up the gradients of shared rows in any order unless told not to.
+        # Otherwise threads add the gradients of shared rows in any order.
         torch.use_deterministic_algorithms(device == "cpu")
-        # Nothing reads a tensor before it is written; filling each one takes a twentieth of a step.
+        # No tensor is read before it is written; filling each one would take a twentieth of a step.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.folder, self.seed, self.schedule = folder, seed, schedule
         self.device = torch.device(device)
@@ -137,11 +137,11 @@ class Run:
 
     @property
     def state_path(self) -> Path:
-        """Where everything needed to go on is saved."""
+        """The file of the state from which a run continues."""
         return self.folder / "state.pt"
 
     def save(self) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state, completely or not at all."""
         state = {
             "network": self.network.state_dict(),
             "average": self.average,
@@ -163,13 +163,13 @@ class Run:
 
     @property
     def parts(self) -> int:
-        """Of how many parts a batch is made: a GPU has memory for all of it at once."""
+        """The number of parts of a batch: a GPU has memory for the whole at once."""
         return 1 if self.device.type == "cuda" else self.schedule.scale
 
     def train_step(self, parts: list[Batch] | None = None) -> tuple[Tensor, Tensor]:
-        """One step; gives the loss and the share of copied spans whose first token was predicted.
+        """One step; returns the loss and the share of copied spans whose first token was predicted.
 
-        `parts` are the step's batch, where another process has written it already.
+        `parts` are the step's batch, if another process has already written it.
         """
         parts = parts or step_batch(self.seed, self.schedule, self.step, self.encoding, self.parts)
         rate = self.schedule.rate(self.step)
@@ -198,7 +198,7 @@ class Run:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        # A short memory at first, so that the average is of use from the beginning.
+        # A short average at first, so that it is useful from the beginning.
         decay = min(self.schedule.average, (1 + self.step) / (10 + self.step))
         named = dict(self.network.named_parameters())
         torch._foreach_lerp_(list(self.average.values()), [named[name] for name in self.average], 1 - decay)
@@ -219,7 +219,7 @@ def step_batch(
 
 
 def ahead(run: Run, stop_at: int, workers: int) -> Iterator[list[Batch] | None]:
-    """The batches from the run's step on, written by processes a little ahead; None to write it here."""
+    """The batches from the run's step on, which processes write in advance; None for one to write here."""
     if not workers:
         yield from [None] * (stop_at - run.step)
         return
@@ -243,21 +243,21 @@ def _encoding(folder: Path) -> tiktoken.Encoding:
 
 
 def _written(folder: Path, seed: int, schedule: Schedule, step: int, parts: int) -> bytes:
-    # As bytes: tensors would be sent as shared memory, of which there are few handles.
+    # As bytes: tensors would be sent as shared memory, whose handles are few.
     return pickle.dumps(step_batch(seed, schedule, step, _encoding(folder), parts))
 
 
 def held_out(encoding: tiktoken.Encoding, seed: str, count: int) -> list[Batch]:
-    """Batches of contents that are kept out of training, a quarter of the phrasings as well."""
+    """Batches with contents held out of training, and with a quarter of held-out phrasings."""
     rngs = (random.Random(f"{seed}:{i}") for i in range(count))
     return [rows for rng in rngs for rows in batches(rng, encoding, held_out=True, unseen=0.25)]
 
 
 @torch.no_grad()
 def success(network: DemoNetwork, played: list[Batch]) -> dict[str, tuple[int, int]]:
-    """Per skill: dialogues whose every predicted token is the most likely one, and all.
+    """By skill: the number of dialogues in which each predicted token is the most likely one, and of all.
 
-    With every token right under teacher forcing, greedy decoding writes exactly the wanted turn.
+    If every token is right under teacher forcing, greedy decoding writes exactly the wanted turn.
     """
     counts: dict[str, tuple[int, int]] = {}
     device = network.embedding.device
@@ -302,7 +302,7 @@ def train(
 
 
 def _keep_memory() -> None:
-    """Have glibc reuse the memory of tensors instead of faulting it in anew: a third faster."""
+    """Let glibc reuse the memory of tensors instead of faulting it in again: a third faster."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mmap_max, trim_threshold = -4, -1  # <malloc.h>
@@ -333,7 +333,7 @@ def main() -> None:
     begun = (arguments.run / TOKENIZER).exists()
     if arguments.start and not begun:
         had = checkpoint_at(arguments.start).config.vocab_size
-        has = Shape().vocabulary
+        has = NetworkShape().vocabulary
         if had != has:
             parser.error(
                 f"{arguments.start} has {had:,} tokens, the network {has:,}: it has to be trained anew"
@@ -345,7 +345,7 @@ def main() -> None:
         arguments.run,
         arguments.seed,
         schedule,
-        Shape(),
+        NetworkShape(),
         arguments.device,
         start=arguments.start,
     )

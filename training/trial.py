@@ -7,14 +7,14 @@ import json
 import tempfile
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gptoss_tui.agent.options import Options
 from gptoss_tui.agent.renderer import Renderer
-from gptoss_tui.agent.turn import Turn as ProductTurn
+from gptoss_tui.agent.turn import Turn
 from gptoss_tui.calls.toolbox import Toolbox
+from gptoss_tui.events.events import Event
 from gptoss_tui.harmony.message import Channel, Conversation, Effort, Function, Message, ResponseFormat, Role
 from gptoss_tui.model.engine import Sampling
 from gptoss_tui.model.engine.local import LocalEngine
@@ -26,12 +26,12 @@ from gptoss_tui.tools.browser.citations import Citation, Mark, ShownPages, split
 from gptoss_tui.tools.browser.folder import Folder
 from gptoss_tui.tools.python import PythonTool
 
-from .dialogues import Dialogue, Turn
+from .dialogues import Dialogue, DialogueTurn
 from .dialogues.phrasing import plain
 
 
-class Unconstrained(ProductTurn):
-    """A turn whose answer is not held to the response format: what the model can do by itself."""
+class Unconstrained(Turn):
+    """A turn whose answer is not constrained to the response format: the model's own ability."""
 
     @property
     def response_format(self) -> ResponseFormat | None:
@@ -39,10 +39,10 @@ class Unconstrained(ProductTurn):
         return None
 
 
-class Declared(Tool):
-    """A function of the developer message: what it gives back for the arguments that the dialogue wants."""
+class ScriptedFunction(Tool):
+    """A function of the developer message, with the dialogue's results for the wanted arguments."""
 
-    def __init__(self, function: Function, turns: tuple[Turn, ...]) -> None:
+    def __init__(self, function: Function, turns: tuple[DialogueTurn, ...]) -> None:
         self.name = f"functions.{function.name}"
         self.description = function.description
         self.parameters = function.parameters
@@ -71,8 +71,7 @@ def _canonical(arguments: str) -> str:
 
 @dataclass(slots=True)
 class Outcome:
-    """How a dialogue went: which turns were right, what was said; by turn tokens of the first prompt and of
-    reasoning."""
+    """The outcome of a dialogue, by turns: right or not, messages, tokens of first prompt and reasoning."""
 
     dialogue: Dialogue
     right: list[bool] = field(default_factory=list)
@@ -82,7 +81,7 @@ class Outcome:
 
     @property
     def calls(self) -> list[int]:
-        """Calls in each turn."""
+        """The number of calls in each turn."""
         return [sum(message.recipient is not None for message in turn) for turn in self.said]
 
 
@@ -109,12 +108,12 @@ class Trial:
         await self._renderer.close()
 
     async def play(self, dialogue: Dialogue) -> Outcome:
-        """Play the dialogue: the person's words come from it, all else from the model and the tools."""
+        """Play the dialogue: the person's words are its own, all else comes from the model and the tools."""
         with tempfile.TemporaryDirectory() as scratch:
             tools: list[Tool] = []
             if dialogue.setting.system.python:
                 tools.append(self._python)
-            tools += [Declared(one.function, dialogue.turns) for one in dialogue.setting.functions]
+            tools += [ScriptedFunction(one.function, dialogue.turns) for one in dialogue.setting.functions]
             if dialogue.setting.system.browser:
                 tools += _browser(Path(scratch), dialogue)
             return await self._play(dialogue, tools)
@@ -136,15 +135,17 @@ class Trial:
                 next_seed=lambda: next(self._count),
                 new_call_id=lambda: f"call_{next(self._count)}",
             )
-            async with aclosing(turn.run()) as events:
-                async for _ in events:
-                    pass
+            await turn.run(_unseen)
             said = conversation.messages[begin:]
             outcome.said.append(said)
             outcome.right.append(_is_right(wanted, said))
             outcome.prompt_tokens.append(turn.samples[0].prompt_tokens if turn.samples else 0)
             outcome.reasoning_tokens.append(turn.usage().reasoning_tokens)
         return outcome
+
+
+async def _unseen(event: Event) -> None:
+    """Nobody watches a trial."""
 
 
 def _browser(folder: Path, dialogue: Dialogue) -> list[Tool]:
@@ -158,7 +159,7 @@ def _browser(folder: Path, dialogue: Dialogue) -> list[Tool]:
     return list(browser_tools(place, place))
 
 
-def _is_right(wanted: Turn, said: list[Message]) -> bool:
+def _is_right(wanted: DialogueTurn, said: list[Message]) -> bool:
     last = said[-1] if said else None
     if last is None or last.role is not Role.ASSISTANT or last.channel is not Channel.FINAL:
         return False
@@ -172,7 +173,7 @@ def _is_right(wanted: Turn, said: list[Message]) -> bool:
     return last.text.strip() == wanted.final.strip()
 
 
-def _cites(wanted: Turn, said: list[Message]) -> bool:
+def _cites(wanted: DialogueTurn, said: list[Message]) -> bool:
     """Whether the answer quotes the wanted line, and its one citation resolves to that line."""
     text = said[-1].text
     pages = ShownPages()
@@ -188,7 +189,7 @@ def _cites(wanted: Turn, said: list[Message]) -> bool:
 
 
 def means(outcomes: list[Outcome]) -> dict[Effort, tuple[float, float]]:
-    """By effort: tokens of reasoning and calls in a turn, on average."""
+    """By effort: the average tokens of reasoning and the average calls of a turn."""
     found: dict[Effort, list[tuple[int, int]]] = defaultdict(list)
     for outcome in outcomes:
         pairs = zip(outcome.reasoning_tokens, outcome.calls, strict=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import quote
 
-from ..events.events import Cited, Event, Events, OutputDelta
+from ..events.events import Cited, Event, OutputDelta
+from ..events.stream import Sink
 from ..harmony.message import Message, Role
 from ..tools.browser.address import domain
 from ..tools.browser.citations import Citation, Mark, Marks, ShownPages, split
@@ -37,18 +37,22 @@ def pages_of(messages: Sequence[Message]) -> ShownPages:
     return Citable(messages).pages()
 
 
-async def cite(stream: Events, pages: Callable[[], ShownPages]) -> Events:
-    """The same events, each citation of the answer in one of its own. Half a mark is held back."""
+def citing(emit: Sink, pages: Callable[[], ShownPages]) -> Sink:
+    """A sink that gives `emit` each citation of the answer as an event. Half a mark waits for the rest."""
     marks = Marks()
-    async with aclosing(stream):
-        async for event in stream:
-            if isinstance(event, OutputDelta):
-                for piece in marks.feed(event.delta):
-                    yield _event(piece, pages)
-                continue
-            for piece in marks.finish():
-                yield _event(piece, pages)
-            yield event
+
+    def take(event: Event) -> Awaitable[None]:
+        """Most events go on as they are, and cost no more than this call."""
+        if isinstance(event, OutputDelta):
+            is_plain = not marks.pending and "【" not in event.delta
+            return emit(event) if is_plain else put(marks.feed(event.delta))
+        return put(marks.finish(), event) if marks.pending else emit(event)
+
+    async def put(pieces: list[str | Mark], *events: Event) -> None:
+        for event in (*(_event(piece, pages) for piece in pieces), *events):
+            await emit(event)
+
+    return take
 
 
 def cited(text: str, pages: ShownPages) -> list[Event]:

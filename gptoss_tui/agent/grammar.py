@@ -41,7 +41,7 @@ class _At(IntEnum):
 _BODIES = {Channel.ANALYSIS: _At.ASIDE, Channel.COMMENTARY: _At.ASIDE, Channel.FINAL: _At.ANSWER}
 
 
-def skeleton(
+def grammar(
     control: ControlTokens,
     recipients: Iterable[str],
     response_format: ResponseFormat | None = None,

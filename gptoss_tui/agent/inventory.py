@@ -11,20 +11,21 @@ from ..permissions.policy import Asked, Permissions, Refused
 from ..tools import Tool
 
 if TYPE_CHECKING:
-    from .chat import Chat
+    from .session import Session
 
 _CHARACTERS_PER_TOKEN = 4
 
 
-def inventory(chat: Chat) -> Iterator[str]:
+def inventory(session: Session) -> Iterator[str]:
     """One line for each built-in tool, each file and server with its tools, and whatever is not there."""
-    for (origin, how), tools in groupby(chat.tools, lambda tool: (tool.origin, _how(tool, chat.permissions))):
+    permissions = session.permissions
+    for (origin, how), tools in groupby(session.tools, lambda tool: (tool.origin, _how(tool, permissions))):
         names = ", ".join(tool.name.removeprefix("functions.") for tool in tools)
         yield f"{names}: {how}" if not origin else f"{names}: {how}, from {origin}"
-    for origin in chat.tools_starting:
+    for origin in session.tools_starting:
         yield f"{origin}: starting"
-    yield from chat.tools_missing
-    length = sum(prompt_length(tool) for tool in chat.tools if tool.origin)
+    yield from session.tools_missing
+    length = sum(prompt_length(tool) for tool in session.tools if tool.origin)
     if length:
         yield f"These functions take about {length // _CHARACTERS_PER_TOKEN:,} tokens of every prompt."
 

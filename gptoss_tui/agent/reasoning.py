@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from ..calls.cancel import Stopped, unless_stopped
 from ..events.events import (
     Completed,
     Event,
-    Events,
     FilterFailed,
     Incomplete,
     ReasoningDelta,
     ReasoningProgress,
     Repaired,
+    TokenSampled,
 )
+from ..events.stream import Sink
 from ..model.engine import Loading
 from .filters.filter import FilterError, ReasoningFilter
 from .filters.passages import Passages
@@ -50,13 +50,16 @@ class ReasoningPolicy:
             async for loading in self._judge.load():
                 yield loading
 
-    def apply(self, turn: Events, stop: asyncio.Event) -> Events:
-        """The events of `turn` as a front end may have them; `stop` also ends the wait for a judgement."""
+    def apply(self, emit: Sink, stop: asyncio.Event) -> Sink:
+        """A sink for the events of one turn that gives `emit` what a front end may have of them.
+
+        `stop` also ends the wait for a judgement.
+        """
         if self._hidden:
-            return _without_reasoning(turn)
+            return _Hiding(emit)
         if self._judge is not None:
-            return _Review(self._judge, stop).run(turn)
-        return turn
+            return _Review(self._judge, stop, emit)
+        return emit
 
     def past(self, text: str) -> list[Event]:
         """The events that show `text`, the reasoning of an earlier turn."""
@@ -70,20 +73,28 @@ class ReasoningPolicy:
             await self._judge.close()
 
 
-async def _without_reasoning(turn: Events) -> Events:
-    tokens = 0
-    async with aclosing(turn):
-        async for event in turn:
-            tokens = tokens + 1 if isinstance(event, ReasoningDelta) else 0
-            match event:
-                case ReasoningDelta():
-                    yield ReasoningProgress(tokens)
-                case Completed() | Incomplete():
-                    yield replace(event, reasoning_text="")
-                case Repaired():
-                    yield event.without_quote()
-                case _:
-                    yield event
+@dataclass(slots=True)
+class _Hiding:
+    """One turn without its reasoning: only the number of its tokens goes on."""
+
+    emit: Sink
+    _tokens: int = 0
+
+    async def __call__(self, event: Event) -> None:
+        if isinstance(event, TokenSampled):
+            if event.is_shown:
+                await self.emit(event)
+            return
+        self._tokens = self._tokens + 1 if isinstance(event, ReasoningDelta) else 0
+        match event:
+            case ReasoningDelta():
+                await self.emit(ReasoningProgress(self._tokens))
+            case Completed() | Incomplete():
+                await self.emit(replace(event, reasoning_text=""))
+            case Repaired():
+                await self.emit(event.without_quote())
+            case _:
+                await self.emit(event)
 
 
 @dataclass(slots=True)
@@ -91,51 +102,52 @@ class _Review:
     """One turn's reasoning on its way through the filter, passage by passage.
 
     What is not judged is withheld: a passage over which the filter fails, and after one that took too long
-    all that follow, so that a filter that hangs delays a turn once.
+    all that follow, so that a filter that hangs delays a turn once. Each event waits for the judgement of all
+    reasoning before it. A repair in the middle of a passage comes after it: cut there, a word would be judged
+    by halves.
     """
 
     judge: ReasoningFilter
     stop: asyncio.Event
+    emit: Sink
     _passages: Passages = field(default_factory=Passages)
     _before: str = ""
     _stretches: list[str] = field(default_factory=lambda: [""])
+    _repairs: list[Event] = field(default_factory=list)
+    _tokens: int = 0
     _withholding: bool = False
     _late: bool = False
     _told: bool = False
 
-    async def run(self, turn: Events) -> Events:
-        """The events of `turn`. Each waits for the judgement of all reasoning before it.
-
-        A repair in the middle of a passage is told after it: cut there, a word would be judged by halves.
-        """
-        tokens = 0
-        held: list[Event] = []
-        async with aclosing(turn):
-            async for event in turn:
-                if isinstance(event, ReasoningDelta):
-                    tokens += 1
-                    yield ReasoningProgress(tokens)
-                    passages = list(self._passages.add(event.delta))
-                elif isinstance(event, Repaired) and self._passages.pending:
-                    held.append(event.without_quote())
-                    continue
-                else:
-                    tokens = 0
-                    passages = list(self._passages.rest())
-                for passage in passages:
-                    for shown in await self._show(passage):
-                        yield shown
-                while passages and held:
-                    yield held.pop(0)
-                match event:
-                    case ReasoningDelta():
-                        pass
-                    case Completed() | Incomplete():
-                        stretches = [text.strip() for text in self._stretches]
-                        yield replace(event, reasoning_text="\n\n".join(filter(None, stretches)))
-                    case _:
-                        self._begin_stretch()
-                        yield event.without_quote() if isinstance(event, Repaired) else event
+    async def __call__(self, event: Event) -> None:
+        if isinstance(event, TokenSampled):
+            if event.is_shown:
+                await self.emit(event)
+            return
+        if isinstance(event, Repaired) and self._passages.pending:
+            self._repairs.append(event.without_quote())
+            return
+        if isinstance(event, ReasoningDelta):
+            self._tokens += 1
+            await self.emit(ReasoningProgress(self._tokens))
+            passages = list(self._passages.add(event.delta))
+        else:
+            self._tokens = 0
+            passages = list(self._passages.rest())
+        for passage in passages:
+            for shown in await self._show(passage):
+                await self.emit(shown)
+        while passages and self._repairs:
+            await self.emit(self._repairs.pop(0))
+        match event:
+            case ReasoningDelta():
+                pass
+            case Completed() | Incomplete():
+                stretches = [text.strip() for text in self._stretches]
+                await self.emit(replace(event, reasoning_text="\n\n".join(filter(None, stretches))))
+            case _:
+                self._begin_stretch()
+                await self.emit(event.without_quote() if isinstance(event, Repaired) else event)
 
     async def _show(self, passage: str) -> list[Event]:
         """The events that show what the filter lets through of `passage`."""

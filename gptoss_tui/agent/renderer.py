@@ -51,9 +51,10 @@ class TokenTable:
 
     def decode_single_token_bytes(self, token: int, /) -> bytes:
         """The bytes of a token; raises KeyError for an unknown id."""
-        if not 0 <= token < self.n_vocab or token in self.missing:
+        starts = self.starts
+        if not 0 <= token < len(starts) - 1 or token in self.missing:
             raise KeyError(token)
-        return self.tokens[self.starts[token] : self.starts[token + 1]]
+        return self.tokens[starts[token] : starts[token + 1]]
 
 
 class Renderer:

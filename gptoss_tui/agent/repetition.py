@@ -4,20 +4,19 @@ Two kinds of loop are found, from token ids alone and at a cost per token that d
 passage that is repeated exactly, end to end, and text that consists of passages seen several times before (a
 paragraph with a word changed now and then, or a few paragraphs in turn).
 
-Honest text repeats itself too: tables, rulers, logs, a line that somebody asked for fifty times. The limits
-are chosen so that such text is no loop, and tests/conversation/test_loops.py checks them.
+Honest text repeats itself too: tables, rulers, logs, what somebody asked to be written fifty times. The
+thresholds are set against such text; tests/agent/test_repetition.py holds them to it.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from dataclasses import dataclass, replace
 
 LONGEST_PERIOD = 512
 """The length in tokens of the longest passage whose exact repetition is detected."""
 
 NGRAM = 24
-"""The length in tokens of the passages that are counted where repetition is not exact."""
+"""Tokens by which a passage is recognised as one that was seen before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,70 +49,74 @@ SPEECH = Limits(copies=16, run=8192, before=16, window=8192, share=0.98)
 class LoopDetector:
     """Detects a loop in one stream of token ids.
 
-    A passage of p <= LONGEST_PERIOD tokens that is repeated, after any text, is found at the latest when
-    max(run, copies * p) tokens have followed its first p tokens. The memory for the counts of n-grams grows
-    with the text, by about 100 bytes a token; all other memory is bounded.
+    A passage of p <= LONGEST_PERIOD tokens that is written over and over, after whatever text, is a loop at
+    the latest when max(run, copies * p) tokens of it followed its first p, if any NGRAM tokens in a row stand
+    only once in it. The memory of the counts of n-grams grows with the text, by about 100 bytes a token.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._read = 0
-        self._places: dict[int, deque[int]] = {}
-        self._recent: deque[int] = deque(maxlen=LONGEST_PERIOD)
-        self._runs: dict[int, int] = {}
-        self._ngram: deque[int] = deque(maxlen=NGRAM)
-        self._counts: Counter[int] = Counter()
-        self._stale: deque[bool] = deque(maxlen=limits.window)
-        self._stale_count = 0
+        self._tokens: list[int] = []
+        self._mark = min(NGRAM, max(limits.run, limits.copies))
+        self._marks: dict[int, int] = {}  # the last place of each, by hash
+        self._runs: dict[int, int] = {}  # by period
+        self._seen: dict[int, int] = {}
+        self._stale = bytearray()  # by place
+        self._stale_count = 0  # of the last `window`
 
     def feed(self, token: int) -> bool:
-        """Read one token; returns True when the stream is a loop by now."""
-        is_exact = self._repeats(token)  # both detectors must read every token
-        return self._is_stale(token) or is_exact
+        """Read one token; True when the stream is a loop by now."""
+        self._tokens.append(token)
+        ngram = hash(tuple(self._tokens[-NGRAM:]))  # 64 bits: two of 131,072 n-grams share one by 5e-10
+        exact = self._repeats(token, ngram)  # both must read every token
+        return self._is_stale(ngram) or exact
 
-    def _repeats(self, token: int) -> bool:
-        """Read a token for exact repetition; returns True when the stream is an exact loop.
+    def _repeats(self, token: int, ngram: int) -> bool:
+        """Follow exact repetition: for each period, how many tokens in a row equal the token a period before.
 
-        For each period, `_runs` counts the latest tokens in a row that equal the token one period before.
-        Only the periods that lead back to an earlier place of this token can have such a run.
+        A period is noticed by the nearest earlier place of the last few tokens, and followed from then on.
         """
-        periods = [self._read - place for place in self._places.get(token, ())]
-        self._runs = {period: self._runs.get(period, 0) + 1 for period in periods}
-        if len(self._recent) == LONGEST_PERIOD:
-            self._forget(self._recent[0])
-        self._recent.append(token)
-        self._places.setdefault(token, deque()).append(self._read)
-        self._read += 1
+        tokens, marks, runs = self._tokens, self._marks, self._runs
+        place = len(tokens) - 1
+        if runs:
+            self._runs = runs = {p: run + 1 for p, run in runs.items() if tokens[place - p] == token}
+        mark = ngram if self._mark == NGRAM else hash(tuple(tokens[-self._mark :]))
+        period = place - marks.get(mark, -LONGEST_PERIOD)
+        marks[mark] = place
+        if period <= LONGEST_PERIOD and period not in runs and place >= self._mark:
+            runs[period] = self._run(period)
+        if len(marks) > 4 * LONGEST_PERIOD:
+            self._marks = {k: last for k, last in marks.items() if place - last < LONGEST_PERIOD}
+        if not runs:
+            return False
         limits = self._limits
-        return any(run >= max(limits.run, limits.copies * period) for period, run in self._runs.items())
+        return any(run >= max(limits.run, limits.copies * period) for period, run in runs.items())
 
-    def _forget(self, token: int) -> None:
-        """Forget the oldest place of `token`, which is further back than the longest period."""
-        places = self._places[token]
-        places.popleft()
-        if not places:
-            del self._places[token]
+    def _run(self, period: int) -> int:
+        """How many of the last tokens equal the token `period` before them."""
+        tokens = self._tokens
+        place = last = len(tokens) - 1
+        while place >= period and tokens[place] == tokens[place - period]:
+            place -= 1
+        return last - place
 
-    def _is_stale(self, token: int) -> bool:
-        """Read a token for inexact repetition; returns True when the stream is an inexact loop.
+    def _is_stale(self, ngram: int) -> bool:
+        """Follow inexact repetition: how many of the last tokens lie in n-grams that are worn out."""
+        limits, stale, seen = self._limits, self._stale, self._seen
+        before = seen.get(ngram, 0)
+        seen[ngram] = before + 1
+        if len(stale) >= limits.window:
+            self._stale_count -= stale[-limits.window]
+        stale.append(False)
+        if before >= limits.before:
+            self._wear()
+        return self._stale_count >= limits.share * limits.window
 
-        A token is stale when it lies in an n-gram that came `before` times before.
-        """
-        self._ngram.append(token)
-        key = hash(tuple(self._ngram))  # 64 bits: two of 131,072 n-grams share one by a chance of 5e-10
-        if len(self._stale) == self._limits.window:
-            self._stale_count -= self._stale[0]
-        is_stale = self._counts[key] >= self._limits.before
-        self._counts[key] += 1
-        self._stale.append(False)
-        if is_stale:
-            self._mark_stale()
-        return self._stale_count >= self._limits.share * self._limits.window
-
-    def _mark_stale(self) -> None:
-        """Mark the tokens of the last n-gram as stale; those before a marked one are marked already."""
-        for back in range(1, min(NGRAM, len(self._stale)) + 1):
-            if self._stale[-back]:
+    def _wear(self) -> None:
+        """Mark the tokens of the last n-gram; those before a marked one are marked already."""
+        stale = self._stale
+        for back in range(1, min(NGRAM, len(stale)) + 1):
+            if stale[-back]:
                 break
-            self._stale[-back] = True
+            stale[-back] = True
             self._stale_count += 1

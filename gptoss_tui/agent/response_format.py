@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from ..harmony.message import ResponseFormat
 from ..settings import SettingsError
 from ..tools.excerpt import excerpt
-
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
+from ..tools.json_schema import parse, validator
 
 LARGEST = 100_000
 """Bytes of a schema; the model reads all of it with every question."""
@@ -41,11 +39,11 @@ def mismatch(text: str, response_format: ResponseFormat) -> str:
     from referencing.exceptions import Unresolvable
 
     try:
-        document = _parse(text)
+        document = parse(text)
     except (ValueError, RecursionError) as error:
         return f"$: cannot be read as JSON ({error})"
     try:
-        worst = best_match(_validator(response_format.schema).iter_errors(document))
+        worst = best_match(validator(response_format.schema).iter_errors(document))
     except (Unresolvable, RecursionError, re.error) as error:
         return f"$: the schema cannot be applied ({error})"
     return f"{worst.json_path}: {excerpt(worst.message, _LONGEST_REASON)}" if worst else ""
@@ -57,7 +55,7 @@ def _read(file: Path) -> dict[str, Any]:
             content = opened.read(LARGEST + 1)
         if len(content) > LARGEST:
             raise SettingsError(f"{file}: the schema is larger than {LARGEST:,} bytes")
-        schema = _parse(content.decode("utf-8-sig"))
+        schema = parse(content.decode("utf-8-sig"))
         json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()  # it will be written into a prompt
     except OSError as error:
         raise SettingsError(f"{file}: the schema cannot be read ({error.strerror})") from error
@@ -81,7 +79,7 @@ def _check(schema: dict[str, Any], file: Path) -> None:
     if not isinstance(dialect, str):
         raise SettingsError(f"{file}: $schema is not the name of a dialect")
     try:
-        _validator(schema).check_schema(schema)
+        validator(schema).check_schema(schema)
     except SchemaError as error:
         reason = excerpt(error.message, _LONGEST_REASON)
         raise SettingsError(f"{file}: not a JSON Schema, at {error.json_path}: {reason}") from error
@@ -89,21 +87,3 @@ def _check(schema: dict[str, Any], file: Path) -> None:
         raise SettingsError(f"{file}: the schema is nested too deeply") from error
     if found := unsupported(schema):
         raise SettingsError(f"{file}: the answer cannot be held to {', '.join(found)}")
-
-
-def _validator(schema: Any) -> Validator:
-    """A validator that fetches nothing: a schema that refers to another one elsewhere does not apply."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import validator_for
-    from referencing import Registry
-
-    return validator_for(schema, default=Draft202012Validator)(schema, registry=Registry())
-
-
-def _parse(text: str) -> Any:
-    """JSON as its standard has it: Python's own reader would take NaN and Infinity. Raises ValueError."""
-    return json.loads(text, parse_constant=_refuse)
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")

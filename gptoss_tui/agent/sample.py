@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ..events import events
-from ..events.events import Event, Events
+from ..events.events import Event
+from ..events.stream import Sink
 from ..harmony.header import Repair
 from ..harmony.message import Channel, Message
 from ..harmony.parse import Closed, Opened, Parser, Piece, Text
 from ..harmony.vocabulary import ControlTokens
-from ..model.constraint import Constraint
-from ..model.engine import Engine, Finished, Generation, Item, Prefill, Request, Sampling, Token
+from ..model.engine import Engine, Finished, Generation, PrefillProgress, Request, Token
 from .repetition import REASONING, SPEECH, LoopDetector
 
 
@@ -25,7 +27,8 @@ class Sample:
     for a tool, with their ids; one that was cut short is left out. `answered` says that there was a final
     message. `reason` is why the sampling ended: as the engine says it, or "max_reasoning_tokens" when more
     than `most_reasoning` tokens were to be thought (None for no bound), or "repetition". `reasoning_closed`
-    says that it was the reasoning that was ended in this way.
+    says that it was the reasoning that was ended in this way. `logprobs` are those of the tokens that the
+    parser has read.
     """
 
     new_call_id: Callable[[], str]
@@ -41,120 +44,131 @@ class Sample:
     reasoning_tokens: int = 0
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    logprobs: array[float] = field(default_factory=lambda: array("f"), repr=False)
     _generation: Generation | None = field(default=None, repr=False)
-    _open: Opened | None = None
+    _channel: str = ""
     _call_id: str = ""
+    _thinks: bool = False
+    _as_event: Callable[[str], Event] = events.OutputDelta  # makes the event of a text of the open message
+    _structure: frozenset[int] = frozenset()
     _thought: LoopDetector = field(init=False, repr=False)
-    _speech: LoopDetector = field(default_factory=lambda: LoopDetector(SPEECH))
+    _speech: LoopDetector = field(default_factory=lambda: LoopDetector(SPEECH), repr=False)
 
     async def run(
         self,
         engine: Engine,
+        request: Request,
         parser: Parser,
-        prompt: Sequence[int],
-        sampling: Sampling,
         control: ControlTokens,
+        emit: Sink,
         *,
-        constraint: Constraint | None = None,
-    ) -> Events:
-        """Sample until a stop token, a limit, a loop or a cancellation; raises what the engine raises."""
-        self.prompt_tokens = len(prompt)
+        tells_tokens: bool = False,
+    ) -> None:
+        """Sample until a stop token, a limit, a loop or a cancellation; raises what the engine raises.
+
+        With `tells_tokens` each token is an event as well.
+        """
+        self.prompt_tokens = len(request.prompt_ids)
         info = engine.info()
-        bound = sampling.bound(info.longest_answer if info else None)
+        bound = request.sampling.bound(info.longest_answer if info else None)
         self._thought = LoopDetector(REASONING.within(bound))
-        request = Request(tuple(prompt), sampling, control.stops, constraint)
+        self._structure = frozenset((control.end, control.start, control.channel, *control.stops))
         self._generation = engine.generate(request)
         async with aclosing(self._generation) as generation:
             try:
                 async for item in generation:
-                    if isinstance(item, Token) and not self.reason:
-                        self.reason = self._why_end(item.id, control)
-                        if self.reason:
-                            generation.cancel()
-                            for event in self._finish(parser):
-                                yield event
-                    if isinstance(item, Token) and self.reason:
-                        continue  # this one, and those on their way when it was cancelled
-                    for event in self._read(item, parser):
-                        yield event
-                    if parser.ended and isinstance(item, Token) and item.id not in control.stops:
+                    if not isinstance(item, Token):
+                        await self._note(item, parser, emit)
+                        continue
+                    if self.reason:
+                        continue  # it was on its way when the generation was cancelled
+                    self.reason = self._why_end(item.id)
+                    if self.reason:
+                        generation.cancel()
+                        await self._finish(parser, emit)
+                        continue
+                    self.sampled_tokens += 1
+                    self.logprobs.append(item.logprob)
+                    if tells_tokens:
+                        await emit(self._as_sampled(item))
+                    for piece in parser.feed(item.id):
+                        if (event := self._event(piece)) is not None:
+                            await emit(event)
+                    if parser.ended and item.id not in control.stops:
                         break
-            finally:
-                self._finish(parser)
+            finally:  # whatever happens, what was said so far is kept
+                for piece in parser.finish():
+                    self._event(piece)
 
     def cancel(self) -> None:
         """End the sampling soon, if it has not ended; `run` goes on to its end."""
         if self._generation is not None:
             self._generation.cancel()
 
-    def _finish(self, parser: Parser) -> list[Event]:
-        """Whatever happens, what was said so far is kept."""
-        return [event for piece in parser.finish() if (event := self._piece(piece)) is not None]
+    def _as_sampled(self, token: Token) -> Event:
+        alternatives = tuple((other.id, other.logprob) for other in token.alternatives)
+        return events.TokenSampled(token.id, token.logprob, self._channel, alternatives, token.experts)
 
-    def _why_end(self, token: int, control: ControlTokens) -> str:
-        """Why the sample is ended before `token` is read; "" to go on. Counts the tokens of the reasoning."""
-        thinks = (
-            self._open is not None and self._open.channel is Channel.ANALYSIS and not self._open.recipient
-        )
-        why = "repetition" if (self._thought if thinks else self._speech).feed(token) else ""
-        # The tokens that leave the reasoning, however the model goes on, are not part of it.
-        if thinks and token not in (control.end, control.start, control.channel, *control.stops):
-            if self.most_reasoning is not None and self.reasoning_tokens >= self.most_reasoning:
-                why = "max_reasoning_tokens"
-            self.reasoning_tokens += not why
-        self.reasoning_closed = bool(why) and thinks
-        return why
-
-    def _read(self, item: Item, parser: Parser) -> list[Event]:
+    async def _note(self, item: PrefillProgress | Finished, parser: Parser, emit: Sink) -> None:
         match item:
-            case Prefill(done, total, cached):
+            case PrefillProgress(done, total, cached):
                 self.cached_tokens = cached
-                return [events.Prefill(done, total, cached)]
-            case Token(token):
-                self.sampled_tokens += 1
-                return [event for piece in parser.feed(token) if (event := self._piece(piece)) is not None]
+                await emit(events.Prefill(done, total, cached))
             case Finished(reason, prefill_s, decode_s):
                 self.reason = self.reason or reason
                 self.prefill_s, self.decode_s = prefill_s, decode_s
-                return self._finish(parser)
+                await self._finish(parser, emit)
 
-    def _piece(self, piece: Piece) -> Event | None:
+    async def _finish(self, parser: Parser, emit: Sink) -> None:
+        for piece in parser.finish():
+            if (event := self._event(piece)) is not None:
+                await emit(event)
+
+    def _why_end(self, token: int) -> str:
+        """Why the sample is ended before `token` is read; "" to go on. Counts the tokens of the reasoning."""
+        if not self._thinks:
+            return "repetition" if self._speech.feed(token) else ""
+        why = "repetition" if self._thought.feed(token) else ""
+        # The tokens that leave the reasoning, however the model goes on, are not part of it.
+        if token not in self._structure:
+            if self.most_reasoning is not None and self.reasoning_tokens >= self.most_reasoning:
+                why = "max_reasoning_tokens"
+            self.reasoning_tokens += not why
+        self.reasoning_closed = bool(why)
+        return why
+
+    def _event(self, piece: Piece) -> Event | None:
+        if isinstance(piece, Text):  # by far the most
+            return self._as_event(piece.delta)
         match piece:
-            case Opened(channel=Channel.FINAL):
-                self._open = replace(piece, recipient=None)
-                self._call_id = ""
-            case Opened(recipient=recipient):
-                self._open = piece
-                self._call_id = self.new_call_id() if recipient else ""
-            case Text(delta):
-                return self._delta(delta)
+            case Opened():
+                self._open(piece)
             case Closed(message, ending):
-                self._open = None
-                return self._finished(message, cut=ending == "cut")
+                self._channel, self._thinks = "", False
+                self._close(message, is_cut=ending == "cut")
             case Repair(what, quote):
                 return events.Repaired(what, quote)
         return None
 
-    def _delta(self, delta: str) -> Event | None:
-        match self._open:
-            case Opened(recipient=str(recipient)):
-                return events.ToolCallDelta(self._call_id, recipient, delta)
-            case Opened(channel=Channel.ANALYSIS):
-                return events.ReasoningDelta(delta)
-            case Opened(channel=Channel.FINAL):
-                return events.OutputDelta(delta)
-            case Opened():
-                return events.PreambleDelta(delta)
-        return None
+    def _open(self, opened: Opened) -> None:
+        """A message begins. On the final channel it is for the person, whomever its header names."""
+        recipient = None if opened.channel is Channel.FINAL else opened.recipient
+        self._channel = opened.channel.value
+        self._thinks = opened.channel is Channel.ANALYSIS and not recipient
+        self._call_id = self.new_call_id() if recipient else ""
+        if recipient is not None:
+            self._as_event = partial(events.ToolCallDelta, self._call_id, recipient)
+        elif opened.channel is Channel.FINAL:
+            self._as_event = events.OutputDelta
+        else:
+            self._as_event = events.ReasoningDelta if self._thinks else events.PreambleDelta
 
-    def _finished(self, message: Message, *, cut: bool) -> Event | None:
+    def _close(self, message: Message, *, is_cut: bool) -> None:
         """Keep a finished message. Half a call is never run, nor shown to the model again."""
-        is_answer = message.channel is Channel.FINAL and (message.recipient is None or cut)
+        is_answer = message.channel is Channel.FINAL and (message.recipient is None or is_cut)
         self.answered = self.answered or (is_answer and bool(message.text.strip()))
         if message.recipient is None or is_answer:
             if message.text:
                 self.keep(replace(message, recipient=None))
-            return None
-        if not cut:
+        elif not is_cut:
             self.calls.append((self._call_id or self.new_call_id(), message))
-        return None

@@ -1,25 +1,29 @@
 """The turn: sample, route, call the tool, sample again, until the model gives its final answer.
 
-The loop knows neither screen nor process: it reads an Engine, asks a Toolbox and yields events. Calls are
-dispatched by recipient, whatever the channel, because models write them on either.
+The loop knows neither screen nor process: it reads an Engine, calls what is in a Toolbox, and writes events
+into a sink. Calls are dispatched by recipient, whatever the channel, because models write them on either.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
+from ..calls.call import run_call
 from ..calls.toolbox import Toolbox
 from ..events import events
-from ..events.events import Error, Event, Events, Timings, Usage
+from ..events.endings import Ending
+from ..events.events import Error, Event, Timings, ToolOutput, Usage
+from ..events.stream import Sink
 from ..harmony.message import Channel, Conversation, Message, ResponseFormat, Role
 from ..harmony.parse import Parser
 from ..history.sampled import Sampled
-from ..model.engine import Engine, EngineDied, EngineError
+from ..model.engine import Detail, Engine, EngineDied, EngineError, Request
 from ..permissions.question import GoOn, Pause
-from .grammar import skeleton
+from .context import ContextFull, prompt_ids
+from .grammar import grammar
 from .options import Options
 from .renderer import Renderer
 from .response_format import mismatch
@@ -34,8 +38,17 @@ MOST_UNKNOWN = 3
 _INTERRUPTED = "[ERROR] Interrupted before it ended."
 
 
-class ContextFull(Exception):
-    """The prompt does not fit; the message says what to do."""
+class TurnState(Enum):
+    """What goes on in a turn."""
+
+    SAMPLING = auto()
+    """The model writes."""
+    CALLING = auto()
+    """What it has called runs, one call after the other."""
+    PAUSED = auto()
+    """The person is asked whether the turn goes on."""
+    OVER = auto()
+    """The last event was emitted."""
 
 
 @dataclass(slots=True)
@@ -43,9 +56,10 @@ class Turn:
     """One turn over `conversation`, whose last message is the person's.
 
     Every message the model or a tool finishes is appended to the conversation as soon as it is whole, and
-    before the event that shows it as finished: whoever reads the events can commit it in between, and
-    nothing is lost however the turn ends. `cancel` ends it soon, at any time. The answer is kept to the
-    conversation's response format whether or not `options` constrain the headers.
+    before the event that shows it as finished: whoever takes the events can commit it first, and nothing is
+    lost however the turn ends. `cancel` ends it soon, at any time. The answer is kept to the conversation's
+    response format whether or not `options` constrain the headers. With a `detail` each token is an event,
+    that tells what the detail asks for.
     """
 
     conversation: Conversation
@@ -55,6 +69,8 @@ class Turn:
     options: Options
     next_seed: Callable[[], int | None]
     new_call_id: Callable[[], str]
+    detail: Detail | None = None
+    state: TurnState = TurnState.SAMPLING
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     samples: list[Sample] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
@@ -63,6 +79,7 @@ class Turn:
     _equal: int = 0
     _last_call: tuple[str, str, str] | None = None
     _asked_at: int = 0  # how many calls there were when the person last said to go on
+    _question: Pause | None = None  # what the person is asked while the turn is paused
     _channel: Channel | None = None  # that the next sample is asked for, also when the engine died before it
 
     @property
@@ -70,37 +87,19 @@ class Turn:
         """The shape that the developer message asks of the answer."""
         return next(iter(self.conversation.developer.response_formats), None)
 
-    async def run(self) -> Events:
-        """The events of the turn, ending with Completed, Incomplete or Failed. Never raises for the model."""
-        while True:
-            sample = Sample(self.new_call_id, self.conversation.messages.append, self._reasoning_left)
-            try:
-                async with aclosing(self._sample(sample, self._channel)) as stream:
-                    async for event in stream:
-                        yield event
-            except EngineDied:
-                raise
-            except (EngineError, ContextFull) as error:
-                code = "context_full" if isinstance(error, ContextFull) else "engine_error"
-                yield events.Failed(Error(code, str(error)))
-                return
+    async def run(self, emit: Sink) -> None:
+        """Go from state to state until the turn is over; the last event is Completed, Incomplete or Failed.
 
-            async with aclosing(self._run_calls(sample)) as stream:
-                async for event in stream:
-                    yield event
-
-            reason = self._why_over(sample)
-            pause = self._why_paused(sample) if reason is None else None
-            choice = await self.toolbox.go_on(pause, self.stop) if pause else GoOn.CONTINUE
-            if pause and choice is GoOn.STOP:
-                reason = "interrupted" if self.stop.is_set() else "tool_limit"
-            if reason is not None:
-                yield self._end(reason, pause.sentence if pause and reason == "tool_limit" else "")
-                return
-            why_asked = self._why_asked(sample)
-            self._channel = Channel.FINAL if why_asked or choice is GoOn.ANSWER else None
-            if why_asked is not None:
-                yield why_asked
+        Raises nothing for what the model does, and EngineDied in the state SAMPLING: run again, it repeats
+        that sample.
+        """
+        steps = {
+            TurnState.SAMPLING: self._sample,
+            TurnState.CALLING: self._call,
+            TurnState.PAUSED: self._ask_person,
+        }
+        while self.state is not TurnState.OVER:
+            self.state = await steps[self.state](emit)
 
     def cancel(self) -> None:
         """End the turn soon: its sample, or the call that runs, ends early, and no other begins."""
@@ -108,44 +107,64 @@ class Turn:
         if self.samples:
             self.samples[-1].cancel()
 
-    async def _sample(self, sample: Sample, channel: Channel | None) -> Events:
-        prompt = await self.renderer.render(self.conversation, channel)
-        info = self.engine.info()
-        if info is not None and len(prompt) >= info.context:
-            raise ContextFull(
-                f"This conversation has {len(prompt)} tokens and the model's context holds {info.context}. "
-                "Start a new chat, or give it more room with --context."
-            )
+    async def _sample(self, emit: Sink) -> TurnState:
+        sample = Sample(self.new_call_id, self.conversation.messages.append, self._reasoning_left)
+        try:
+            await self._write(sample, emit)
+        except EngineDied:
+            raise
+        except (EngineError, ContextFull) as error:
+            code = "context_full" if isinstance(error, ContextFull) else "engine_error"
+            await emit(events.Failed(Error(code, str(error))))
+            return TurnState.OVER
+        return TurnState.CALLING if sample.calls else await self._decide(emit)
+
+    async def _write(self, sample: Sample, emit: Sink) -> None:
+        """Have the model write one sample; raises what the engine raises, and ContextFull."""
+        channel, control = self._channel, self.renderer.control
+        prompt = await prompt_ids(self.renderer, self.conversation, channel, self.engine.info())
         parser = Parser(self.renderer.table, recipients=self.toolbox.recipients, channel=channel)
-        sampling = replace(self.options.sampling, seed=self.next_seed())
-        constraint = skeleton(
-            self.renderer.control,
+        constraint = grammar(
+            control,
             self.toolbox.recipients,
             self.response_format,
             channel=channel,
             strict=self.options.constrain_headers,
         )
+        request = Request(
+            tuple(prompt),
+            replace(self.options.sampling, seed=self.next_seed()),
+            control.stops,
+            constraint,
+            self.detail or Detail.NONE,
+        )
         self.samples.append(sample)
         if self.stop.is_set():
             sample.reason = "cancelled"
             return
-        told = len(self.conversation.messages), self.conversation.system, self.conversation.developer
+        conversation = self.conversation
+        first, system, developer = len(conversation.messages), conversation.system, conversation.developer
         try:
-            async with aclosing(
-                sample.run(
-                    self.engine, parser, prompt, sampling, self.renderer.control, constraint=constraint
-                )
-            ) as stream:
-                async for event in stream:
-                    yield event
+            await sample.run(
+                self.engine, request, parser, control, emit, tells_tokens=self.detail is not None
+            )
         finally:
-            first, system, developer = told
-            ids = tuple(parser.ids)
-            self.sampled.append(Sampled(first, ids, sample.reason, channel, system, developer))
+            self.sampled.append(
+                Sampled(
+                    first,
+                    tuple(parser.ids),
+                    sample.reason,
+                    channel,
+                    system,
+                    developer,
+                    tuple(sample.logprobs),
+                    sample.prompt_tokens,
+                )
+            )
 
-    async def _run_calls(self, sample: Sample) -> Events:
-        """Run the calls of a sample in order; however that ends, each gets a result in the conversation."""
-        for call_id, called in sample.calls:
+    async def _call(self, emit: Sink) -> TurnState:
+        """Run the calls of the last sample in order; however that ends, each gets a result."""
+        for call_id, called in self.samples[-1].calls:
             self._calls += 1
             assert called.recipient is not None
             is_misplaced = called.channel is Channel.FINAL
@@ -155,37 +174,66 @@ class Turn:
             call = events.ToolCall(call_id, called.recipient, message.text)
             self.conversation.messages.append(message)
             reply = Message(Role.TOOL, _INTERRUPTED, name=called.recipient, channel=message.channel)
-            answered = False
+            output: ToolOutput | None = None
             try:
-                yield call
-                run = _misplaced(call) if is_misplaced else self.toolbox.call(call, self.stop)
-                async with aclosing(run) as stream:
-                    async for event in stream:
-                        if isinstance(event, events.ToolOutput):
-                            reply, answered = replace(reply, text=event.output), True
-                            self.conversation.messages.append(reply)
-                        yield event
+                await emit(call)
+                output = (
+                    _misplaced(call) if is_misplaced else await run_call(self.toolbox, call, self.stop, emit)
+                )
+                reply = replace(reply, text=output.output)
             finally:
-                if not answered:
-                    self.conversation.messages.append(reply)
+                self.conversation.messages.append(reply)
+            await emit(output)
             this_call = (called.recipient, called.text, reply.text)
             self._equal = self._equal + 1 if this_call == self._last_call else 1
             self._last_call = this_call
+        return await self._decide(emit)
 
-    def _why_over(self, sample: Sample) -> str | None:
-        """The reason the turn ends after this sample, "answered" for the best one; None to go on."""
-        if self.stop.is_set() or sample.reason == "cancelled":
-            return "interrupted"
-        if sample.reason in ("length", "context"):
-            return {"length": "max_output_tokens", "context": "context_full"}[sample.reason]
-        if sample.reason == "repetition" and not sample.reasoning_closed:
-            return "repetition"
+    async def _decide(self, emit: Sink) -> TurnState:
+        """What follows a sample whose calls have been answered."""
+        sample = self.samples[-1]
+        if (ending := self._ending(sample)) is not None:
+            return await self._end(ending, emit)
+        self._question = self._why_paused(sample)
+        return TurnState.PAUSED if self._question else await self._go_on(emit)
+
+    async def _ask_person(self, emit: Sink) -> TurnState:
+        assert self._question is not None
+        match await self.toolbox.go_on(self._question, self.stop):
+            case GoOn.STOP if self.stop.is_set():
+                return await self._end(Ending.INTERRUPTED, emit)
+            case GoOn.STOP:
+                return await self._end(Ending.TOOL_LIMIT, emit, self._question.sentence)
+            case choice:
+                return await self._go_on(emit, wants_answer=choice is GoOn.ANSWER)
+
+    async def _go_on(self, emit: Sink, *, wants_answer: bool = False) -> TurnState:
+        """Sample again, on the final channel where the answer is asked for."""
+        why_asked = self._why_asked(self.samples[-1])
+        self._channel = Channel.FINAL if why_asked or wants_answer else None
+        if why_asked is not None:
+            await emit(why_asked)
+        return TurnState.SAMPLING
+
+    def _ending(self, sample: Sample) -> Ending | None:
+        """Why the turn ends after this sample; None to go on."""
+        match sample.reason:
+            case "cancelled":
+                return Ending.INTERRUPTED
+            case _ if self.stop.is_set():
+                return Ending.INTERRUPTED
+            case "length":
+                return Ending.MAX_OUTPUT_TOKENS
+            case "context":
+                return Ending.CONTEXT_FULL
+            case "repetition" if not sample.reasoning_closed:
+                return Ending.REPETITION
         if sample.calls:
-            return "tool_limit" if self._unknown >= MOST_UNKNOWN else None
+            return Ending.TOOL_LIMIT if self._unknown >= MOST_UNKNOWN else None
         if sample.answered:
-            return "answered"
+            return Ending.ANSWERED
         if self._channel is not None:
-            return "repetition" if sample.reason == "repetition" else "no_answer"
+            return Ending.REPETITION if sample.reason == "repetition" else Ending.NO_ANSWER
         return None
 
     def _why_paused(self, sample: Sample) -> Pause | None:
@@ -212,19 +260,20 @@ class Turn:
         most = self.options.max_reasoning_tokens
         return None if most is None else most - sum(sample.reasoning_tokens for sample in self.samples)
 
-    def _end(self, reason: str, detail: str = "") -> Event:
+    async def _end(self, ending: Ending, emit: Sink, detail: str = "") -> TurnState:
         messages = self.conversation.messages
         asked = max(i for i, message in enumerate(messages) if message.role is Role.USER)
-        said = messages[asked + 1 :]
-        answer = _text(said, Channel.FINAL)
-        reasoning = _text(said, Channel.ANALYSIS)
-        usage, timings = self.usage(), self.timings()
+        answer = _text(messages[asked + 1 :], Channel.FINAL)
+        reasoning = _text(messages[asked + 1 :], Channel.ANALYSIS)
         shape = self.response_format
-        if reason == "answered" and shape and (why := mismatch(answer, shape)):
-            return events.Incomplete("schema_mismatch", answer, reasoning, usage, timings, why)
-        if reason == "answered":
-            return events.Completed(answer, reasoning, usage, timings)
-        return events.Incomplete(reason, answer, reasoning, usage, timings, detail)
+        if ending is Ending.ANSWERED and shape and (detail := mismatch(answer, shape)):
+            ending = Ending.SCHEMA_MISMATCH
+        usage, timings = self.usage(), self.timings()
+        if ending is Ending.ANSWERED:
+            await emit(events.Completed(answer, reasoning, usage, timings))
+        else:
+            await emit(events.Incomplete(ending, answer, reasoning, usage, timings, detail))
+        return TurnState.OVER
 
     def usage(self) -> Usage:
         """Tokens of all samples so far."""
@@ -253,10 +302,10 @@ def _text(messages: list[Message], channel: Channel) -> str:
     )
 
 
-async def _misplaced(call: events.ToolCall) -> Events:
+def _misplaced(call: events.ToolCall) -> ToolOutput:
     """The outcome of a call on the final channel: the person has read it as text, so nothing is run."""
-    what = (
+    why = (
         "[ERROR] Nothing was run: a message on the final channel is for the user. "
         f"Call {call.recipient[:100]} on the commentary channel, or answer without a recipient."
     )
-    yield events.ToolOutput(call.call_id, what, True, 0.0)
+    return ToolOutput(call.call_id, why, True, 0.0)

@@ -1,15 +1,16 @@
-"""A chat as the settings ask for it: its engine, its tools and where it is kept, put together here."""
+"""The runtime and the sessions as the settings ask for them, put together here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..agent.chat import Chat, ChatError
 from ..agent.filters.filter import FilterError
 from ..agent.options import Options
 from ..agent.reasoning import ReasoningPolicy
 from ..agent.renderer import Renderer
 from ..agent.response_format import read_response_format
+from ..agent.runtime import AgentError, Runtime
+from ..agent.session import Session
 from ..calls.output import outputs_folder
 from ..history.store import Store, default_file, files_folder
 from ..model.engine import Sampling
@@ -22,20 +23,17 @@ from ..tools import Source, Tool
 from ..workers.log import log_folder, log_path
 
 
-def open_chat(
-    settings: Settings, person: Person, *, resume: str | None = None, tools: Sequence[Tool] = ()
-) -> Chat:
-    """A chat as the settings ask for it and with `tools` besides, nothing loaded yet; raises ChatError."""
+def open_runtime(settings: Settings) -> Runtime:
+    """What all conversations share, as the settings ask for it, nothing loaded yet; raises AgentError."""
     from ..model.checkpoint import open_checkpoint
     from ..model.engine.local import LocalEngine
     from .reasoning_filter import open_filter
 
     try:
-        response_format = read_response_format(settings.schema) if settings.schema else None
         checkpoint = open_checkpoint(settings.model)
         judge = open_filter(settings)
-    except (SettingsError, CheckpointError, FilterError) as error:
-        raise ChatError(str(error)) from error
+    except (CheckpointError, FilterError) as error:
+        raise AgentError(str(error)) from error
     engine = LocalEngine(
         checkpoint.path,
         name=settings.model,
@@ -43,13 +41,37 @@ def open_chat(
         context=settings.context,
         threads=settings.threads,
     )
-    renderer = Renderer(checkpoint.path)
-    return Chat(
+    return Runtime(
         engine,
-        renderer,
-        [*_tools(settings, renderer), *tools],
-        person,
+        Renderer(checkpoint.path),
         model=settings.model,
+        store=Store(default_file()),
+        reasoning=ReasoningPolicy(hidden=settings.reasoning == "hidden", judge=judge),
+    )
+
+
+def open_session(
+    settings: Settings,
+    person: Person,
+    *,
+    runtime: Runtime | None = None,
+    resume: str | None = None,
+    tools: Sequence[Tool] = (),
+) -> Session:
+    """A conversation as the settings ask for it and with `tools` besides; raises AgentError.
+
+    It runs on `runtime`, or on one of its own.
+    """
+    runtime = runtime or open_runtime(settings)
+    try:
+        response_format = read_response_format(settings.schema) if settings.schema else None
+        ours = _tools(settings, runtime.renderer)
+    except SettingsError as error:
+        raise AgentError(str(error)) from error
+    return Session(
+        runtime,
+        [*ours, *tools],
+        person,
         sources=_sources(settings),
         effort=settings.effort,
         options=Options(
@@ -69,8 +91,6 @@ def open_chat(
         off=set(TOOLS) - set(settings.tools),
         outputs=outputs_folder(),
         files=files_folder(),
-        reasoning=ReasoningPolicy(hidden=settings.reasoning == "hidden", judge=judge),
-        store=Store(default_file()),
         resume=resume,
     )
 
@@ -91,10 +111,7 @@ def _tools(settings: Settings, renderer: Renderer) -> list[Tool]:
     if "browser" in settings.tools:
         from .browser import open_browser
 
-        try:
-            tools += open_browser(settings, renderer.count)
-        except SettingsError as error:
-            raise ChatError(str(error)) from error
+        tools += open_browser(settings, renderer.count)
     return tools
 
 

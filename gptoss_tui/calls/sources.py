@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from ..events.events import Events, ToolsNotice, ToolsStarting
+from ..events.events import ToolsNotice, ToolsStarting
+from ..events.stream import Sink
 from ..harmony.typescript import typescript
-from ..tools import Opened, Source, SourceError, Tool
+from ..tools import OpenedSource, Source, SourceError, Tool
 
 LONGEST_TOOL = 24_000
 """The most characters that one tool may take in the prompt; a longer tool is left out."""
@@ -27,15 +28,15 @@ class Sources:
     """
 
     def __init__(self, sources: Sequence[Source], taken: Iterable[str]) -> None:
-        self._sources = sources
+        self.sources = sources
         self._taken = frozenset(taken)
-        self._opening: dict[Source, asyncio.Task[Opened]] = {}
+        self._opening: dict[Source, asyncio.Task[OpenedSource]] = {}
         self._news: list[ToolsNotice] = []
         self._notices: dict[ToolsNotice, None] = {}  # in order
 
     def open(self) -> None:
         """Begin to open, in the background, every source that is not open."""
-        for source in self._sources:
+        for source in self.sources:
             if source not in self._opening:
                 self._opening[source] = asyncio.create_task(self._open(source))
 
@@ -78,8 +79,8 @@ class Sources:
         news, self._news = self._news, []
         return news
 
-    async def settle(self, stop: asyncio.Event) -> Events:
-        """Wait until every source is open or `stop` is set; yields the notices and a report of long waits."""
+    async def settle(self, stop: asyncio.Event, emit: Sink) -> None:
+        """Wait until every source is open or `stop` is set; emits the notices and a report of long waits."""
         reported: tuple[str, ...] | None = None
         while self.waiting:
             stopped = asyncio.create_task(stop.wait())
@@ -92,16 +93,16 @@ class Sources:
             finally:
                 stopped.cancel()
             for notice in self.news():
-                yield notice
+                await emit(notice)
             if stop.is_set():
                 return
             waiting = self.waiting
             if waiting and waiting != reported and (reported is not None or not done):
                 reported = waiting
-                yield ToolsStarting(waiting)
+                await emit(ToolsStarting(waiting))
         _ = self.tools  # this adds notices of the tools that are left out
         for notice in self.news():
-            yield notice
+            await emit(notice)
 
     async def close(self) -> None:
         """Close all sources. `open` then reads them anew."""
@@ -111,14 +112,14 @@ class Sources:
         await asyncio.gather(*opening.values(), return_exceptions=True)
         await asyncio.gather(*(source.close() for source in opening), return_exceptions=True)
 
-    async def _open(self, source: Source) -> Opened:
+    async def _open(self, source: Source) -> OpenedSource:
         """Open a source; a failure becomes a notice."""
         try:
             opened = await source.open()
         except SourceError as error:
-            opened = Opened((), (str(error),))
+            opened = OpenedSource((), (str(error),))
         except Exception as error:  # our own mistake in one source must not cost the others
-            opened = Opened((), (f"{source.origin} cannot be used: {type(error).__name__}: {error}",))
+            opened = OpenedSource((), (f"{source.origin} cannot be used: {type(error).__name__}: {error}",))
         for message in opened.notices:
             self._add(ToolsNotice(source.origin, message))
         return opened

@@ -20,12 +20,12 @@ from .subcommands import SUBCOMMANDS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..agent.chat import Chat
+    from ..agent.session import Session
     from ..permissions.question import Person
     from ..tui.log import ScreenLog
     from ..tui.pictures import Graphics
 
-    Opener = Callable[[Person], Chat]
+    Opener = Callable[[Person], Session]
 
 FAILED, INTERRUPTED = 1, 130
 _MOST_WORDS = 200
@@ -232,10 +232,10 @@ def _danger(settings: Settings) -> str:
 def _opener(settings: Settings, resume: str | bool | None) -> Opener:
     """A function that opens the chat. Its imports are heavy: the screen calls it after the first frame."""
 
-    def opener(person: Person) -> Chat:
-        from ..assemble.assemble import open_chat
+    def opener(person: Person) -> Session:
+        from ..assemble.assemble import open_session
 
-        return open_chat(settings, person, resume=resume if isinstance(resume, str) else None)
+        return open_session(settings, person, resume=resume if isinstance(resume, str) else None)
 
     return opener
 

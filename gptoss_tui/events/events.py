@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from .endings import Ending
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -63,6 +65,28 @@ class Prefill(Event):
     done: int
     total: int
     cached: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSampled(Event):
+    """One token as it was sampled, for whoever asked for that; it comes before the text that it completes.
+
+    `channel` is that of the message whose body it belongs to, "" in a header. `logprob` is the natural
+    logarithm of its probability. On demand, `alternatives` are the most likely tokens of the step, each with
+    its `logprob`, and `experts` those that fired while the token before was read, by layer; best first.
+    """
+
+    type: ClassVar[str] = "response.token"
+    id: int
+    logprob: float
+    channel: str
+    alternatives: tuple[tuple[int, float], ...] = ()
+    experts: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def is_shown(self) -> bool:
+        """True when it is part of what a person reads anyway; a broken header may hold reasoning."""
+        return self.channel in ("commentary", "final")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,18 +274,22 @@ class Completed(Event):
 class Incomplete(Event):
     """The turn ended early, and the text so far stays in the conversation.
 
-    `reason` is "interrupted", "max_output_tokens", "context_full", "tool_limit", "no_answer", "repetition"
-    (the model repeated itself), or "schema_mismatch": there is an answer, and `detail` says where and why it
-    does not fit the schema.
+    For a `reason` of SCHEMA_MISMATCH there is an answer, and `detail` says where it does not fit, and why.
     """
 
     type: ClassVar[str] = "response.incomplete"
-    reason: str
+    reason: Ending
     output_text: str
     reasoning_text: str
     usage: Usage
     timings: Timings
     detail: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The same for a person."""
+        sentence = self.reason.sentence
+        return f"{sentence.rstrip('.')}: {self.detail}" if self.detail else sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +327,14 @@ class EngineReady(Event):
     device: str
     context: int
     load_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLacks(Event):
+    """The engine cannot tell `what` was asked for of each token: "alternatives" or "experts"."""
+
+    type: ClassVar[str] = "engine.lacks"
+    what: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The wire format between the application and the model, and nothing else.
 
-Exact in: a conversation is rendered to the very tokens gpt-oss was trained on. Tolerant out: for every
-sequence of sampled tokens the parser has a best reading. Format: OpenAI's harmony response format,
+Rendering is exact: a conversation becomes the very tokens that gpt-oss was trained on. Parsing is tolerant:
+every sequence of sampled tokens has a best reading. The format is OpenAI's harmony response format,
 https://github.com/openai/harmony/blob/main/docs/format.md.
 """
 

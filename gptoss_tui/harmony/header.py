@@ -1,14 +1,14 @@
-"""The header of a sampled message: channel, recipient and content type out of whatever the model wrote.
+"""The header of a sampled message: its channel, recipient and content type, however the model wrote them.
 
 A recipient may stand in the author part or after the channel, with or without `<|constrain|>`; all of these
 occur in what the models were trained on. About 4 % of gpt-oss-20b's turns at temperature 1 carry a damaged
-header (ggml-org/llama.cpp issue 27720); each mend below is one that has been seen. A header is cut at its
-control tokens before it is decoded, so that no name or channel ever runs across one.
+header (ggml-org/llama.cpp issue 27720); each repair below is for damage that has been seen. A header is cut
+at its control tokens before it is decoded, so that no name or channel ever runs across a control token.
 
 The 20b also begins a header and then writes another, `commentary to=assistant<|channel|>analysis`: of several
-channels the last counts. But doubt is never an answer, a call or a word aloud: whatever names analysis, in
-any part of a header and any spelling, is reasoning unless it calls a tool on offer, and a tool named only
-before the channel changed is not called.
+channels the last counts. A doubtful message is never shown as an answer or a preamble, and never run as a
+call. A header that names analysis, in any part and any spelling, is reasoning unless it calls a tool on
+offer, and a tool named only before the channel changed is not called.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _BUILT_IN = ("python", "browser")
 _FUNCTIONS = "functions."
 _CHANNELS = "|".join(Channel)
 _NOBODY = re.compile(rf"(assistant|user|all|{_CHANNELS})*")
-"""The letters of recipients that mean nobody in particular, and of channels that are written like one."""
+"""The letters of recipients that mean nobody in particular, and of channels in the place of a recipient."""
 ROLE = re.compile(rf"\s*assistant(\s*assistant)*(?={_CHANNELS}|to=|(?![.-]?\w))", re.IGNORECASE)
-"""The role words. What belongs into a header may be glued to them; `assistants` is another word."""
+"""The role words. Another part of the header may be glued to them, but `assistants` is another word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Something was malformed; `what` says how it was read, and `quote` is what of it the model wrote."""
+    """A malformed place in a sample; `what` says how it was read, and `quote` is the model's text there."""
 
     what: str
     quote: str = ""
@@ -57,10 +57,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a header says, and how it was mended.
+    """The contents of a header, and the repairs that reading it took.
 
-    `forged` names the author that it pretends to have; `names_analysis` is true of a call, too, in whose
-    header that stands.
+    `forged` names the author that the header pretends to have. `names_analysis` is true wherever the header
+    names that channel, in a call as well.
     """
 
     channel: Channel
@@ -72,10 +72,10 @@ class Header:
 
 
 def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[str] | None) -> Header:
-    """Read a header, cut into its parts.
+    """Read a header from its parts.
 
-    `preset` says that the prompt had already written the role; `recipients` are the tools on offer,
-    None when that is not known.
+    `preset` is true where the prompt already contains the role; `recipients` are the tools on offer, or None
+    if they are not known.
     """
     offered = recipients or frozenset()
     repairs: list[Repair] = []
@@ -121,7 +121,7 @@ def read_header(parts: Sequence[Part], *, preset: bool, recipients: frozenset[st
 
 
 def _note_disorder(parts: Sequence[Part], repairs: list[Repair]) -> None:
-    """Name what stands in an odd place, or at an odd distance."""
+    """Add a repair for each part in an odd place, or at an odd distance."""
     is_late = is_spaced = False
     for part in parts:
         rest, is_constraint = _TO.sub(" ", part.text), part.marker == "constrain"
@@ -134,9 +134,10 @@ def _note_disorder(parts: Sequence[Part], repairs: list[Repair]) -> None:
 
 
 def _divided(part: Part) -> tuple[list[str], list[str]]:
-    """The words of a part that name channels, and the others.
+    """The words of a part that name channels, and the other words.
 
-    Everywhere they may name analysis; another channel only after its marker, or first in the author part.
+    A word may name analysis anywhere, and another channel only after the channel marker or as the first word
+    of the author part.
     """
     words = _TO.sub(lambda to: f" {' '.join(_channels_like_names(to[1]))} ", part.text).split()
     named = [word for word in words if _named(word)]
@@ -159,20 +160,20 @@ def _is_nobody(recipient: str) -> bool:
 
 
 def _is_on_offer(recipient: str, offered: frozenset[str]) -> bool:
-    """True of `functions.python`, too, as models write the name of a built-in tool."""
+    """Whether a tool is on offer; models also write a built-in tool's name as `functions.python`."""
     return recipient in offered or recipient.removeprefix(_FUNCTIONS) in offered
 
 
 def _channels_like_names(recipient: str) -> list[str]:
-    """The channels that are written like a recipient, with or without a content type glued to them."""
+    """The channels in the place of a recipient, with or without a content type glued to them."""
     name = _GLUED.sub("", recipient)
     return re.findall(_CHANNELS, _letters(name)) if _is_nobody(name) else []
 
 
 def _withdrawn(named: Mapping[int, list[str]]) -> range:
-    """The places of the parts that a later one, of another channel, takes back.
+    """The places of the parts that a later part, of another channel, takes back.
 
-    A recipient may stand in the author part, whatever follows, if that is all that stands there.
+    The author part is among them only if it names a channel.
     """
     changes = len({_shown_least(names) for names in named.values()}) > 1
     return range(0 if 0 in named else 1, max(named)) if changes else range(0)
@@ -196,7 +197,7 @@ def _role(text: str, preset: bool, repairs: list[Repair]) -> tuple[str | None, s
 def _tools(
     parts: Sequence[Part], withdrawn: Container[int], offered: frozenset[str], repairs: list[Repair]
 ) -> tuple[dict[str, bool], str | None]:
-    """The tools named, each with whether that still counts, and a content type that was glued to a name."""
+    """The named tools, each with whether its name still counts, and a content type glued to one of them."""
     glued: str | None = None
     tools: dict[str, bool] = {}
     mentions = [(place, name) for place, part in enumerate(parts) for name in _TO.findall(part.text)]
@@ -217,7 +218,7 @@ def _tools(
 
 
 def _recipient(tools: Mapping[str, bool], offered: frozenset[str], repairs: list[Repair]) -> str | None:
-    """The tool called; the names of several, where it is not known which."""
+    """The called tool; the names of all where it is unclear which of several is called."""
     named = [*tools]
     if tools and not any(tools.values()):
         before = " ".join(named)
@@ -245,9 +246,9 @@ def _channel(
     unsaid: Channel,
     is_doubtful: bool,
 ) -> Channel:
-    """The channel, by what names one in each part; words that are none at all are taken out of the others.
+    """The channel, from the words that name one in each part; those of an unknown channel are removed.
 
-    `unsaid` is the channel of a call that names none.
+    `unsaid` is the channel of a call whose header names no channel.
     """
     if named:
         said = [_shown_least(names) for names in named.values()]
@@ -277,15 +278,15 @@ def _channel(
 
 
 def _shown_least(names: Sequence[str]) -> Channel:
-    """Of the channels that one part names, the one of which the person sees least."""
+    """The channel, of those that one part names, of which the person sees least."""
     return min((channel for word in names for channel in _named(word)), key=[*Channel].index)
 
 
 def _named(word: str) -> list[Channel]:
-    """The channels that a word names; none but analysis unless it begins with one.
+    """The channels that a word names; only analysis may stand elsewhere than at the word's beginning.
 
-    `analysis` and `commentary` may have lost their end or have something glued to them. `final` may not, but
-    for being doubled or followed by something that is no letter: what is doubtful is no answer.
+    `analysis` and `commentary` may have lost their end or have other letters glued to them. `final` may only
+    be doubled or followed by a character that is no letter: a doubtful message is no answer.
     """
     channels = [channel for run in re.findall(r"[a-z]+", word.lower()) if (channel := _mended(run))]
     if Channel.ANALYSIS in _letters(word):
@@ -294,7 +295,7 @@ def _named(word: str) -> list[Channel]:
 
 
 def _begins(word: str) -> bool:
-    """True where a word begins with a channel's name."""
+    """Whether a word begins with a channel's name."""
     letters = re.match(r"[a-z]+", word.lower())
     return letters is not None and _mended(letters[0]) is not None
 
@@ -309,7 +310,7 @@ def _mended(word: str) -> Channel | None:
 
 
 def _content_type(words: dict[str, list[str]], constrained: bool, repairs: list[Repair]) -> str | None:
-    """The content type, taken out of the words."""
+    """The content type, removed from the words."""
     if constrained:
         if words["constrain"] and _TYPE.fullmatch(words["constrain"][0]):
             return CONSTRAIN + words["constrain"].pop(0)

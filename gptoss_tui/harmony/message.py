@@ -1,4 +1,4 @@
-"""What a conversation is made of: plain data, no behaviour.
+"""Messages and conversations: plain data, no behaviour.
 
 The words (role, channel, recipient, content type) are those of OpenAI's harmony response format.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Role(StrEnum):
-    """Who wrote a message; earlier members outrank later ones."""
+    """The author of a message; earlier members outrank later ones."""
 
     SYSTEM = "system"
     DEVELOPER = "developer"
@@ -22,7 +22,7 @@ class Role(StrEnum):
 
 
 class Channel(StrEnum):
-    """Whom an assistant message is for: itself, a tool or a preamble, the person."""
+    """The purpose of an assistant message: reasoning, a call or a preamble, the answer."""
 
     ANALYSIS = "analysis"
     COMMENTARY = "commentary"
@@ -30,14 +30,14 @@ class Channel(StrEnum):
 
 
 class Effort(StrEnum):
-    """How long the model is asked to think: one line of the system message."""
+    """The reasoning effort asked of the model: one line of the system message."""
 
     LOW = "low"
     MEDIUM = "medium"
     HIGH = "high"
 
     def next(self) -> Effort:
-        """The effort that one press of the effort key leads to."""
+        """The next effort in order; low follows high."""
         order = list(Effort)
         return order[(order.index(self) + 1) % len(order)]
 
@@ -46,9 +46,9 @@ class Effort(StrEnum):
 class Message:
     """One message of the conversation.
 
-    `name` is the full name of the tool for a tool message ("python", "functions.get_weather"), and an
-    optional author name otherwise. `recipient` is the tool an assistant message calls; a message without
-    one is for the person. `content_type` is "code" or "<|constrain|>json", as written in the header.
+    `name` is the full name of the tool in a tool message ("python", "functions.get_weather"), and an optional
+    author name otherwise. `recipient` is the tool that an assistant message calls; a message without a
+    recipient is for the person. `content_type` is "code" or "<|constrain|>json", as written in the header.
     """
 
     role: Role
@@ -61,7 +61,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A developer function as the model is told of it; `parameters` is a JSON Schema or None."""
+    """A function that the developer message declares; `parameters` is a JSON Schema or None."""
 
     name: str
     description: str
@@ -70,7 +70,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class SystemPrompt:
-    """The parts of the system message that vary; the texts themselves are openai-harmony's own.
+    """The variable parts of the system message; its fixed texts are openai-harmony's own.
 
     `date` is YYYY-MM-DD, fixed for the life of a conversation so that cached prefixes stay valid.
     """
@@ -83,7 +83,7 @@ class SystemPrompt:
 
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
-    """A shape the final answer must have: appears under `# Response Formats`."""
+    """A JSON Schema for the final answer; the developer message lists it under `# Response Formats`."""
 
     name: str
     schema: Mapping[str, Any]
@@ -92,7 +92,7 @@ class ResponseFormat:
 
 @dataclass(frozen=True, slots=True)
 class DeveloperPrompt:
-    """What the person who set the chat up asks of the model; None-like when every part is empty."""
+    """The contents of the developer message; false when every part is empty."""
 
     instructions: str = ""
     functions: tuple[Function, ...] = ()
@@ -104,7 +104,7 @@ class DeveloperPrompt:
 
 @dataclass(slots=True)
 class Conversation:
-    """Everything the model is shown, in order. The system and developer messages are kept apart."""
+    """The prompts of the system and developer messages, and the messages after these, in order."""
 
     system: SystemPrompt = field(default_factory=SystemPrompt)
     developer: DeveloperPrompt = field(default_factory=DeveloperPrompt)

@@ -1,13 +1,13 @@
 """Sampled token ids to messages, streaming, for any sequence of ids.
 
-The parser works on ids before they are decoded, never raises, and loses no text: what it cannot understand
-it reads in the best way it knows and says so. Doubt always means "not final" and "not executable". The
-author is always the assistant; an attempt to speak as anybody else ends the sample.
+The parser works on ids before they are decoded, never raises, and loses no text: a malformed sequence gets
+the best reading and a `Repair`. A doubtful message is never final and never a call. The author is always the
+assistant; an attempt to speak as anybody else ends the sample.
 
-What is well formed, and for what nothing is said: headers with a channel, a recipient before or after it, a
-content type, in any order; a body that its own token ends (`<|call|>` for a call, `<|end|>` or `<|return|>`
-for anything else); and a stop token after an `<|end|>`, by which a model says that it has said everything.
-Every other sequence is read with at least one `Repair`, or its last message is "cut".
+A well-formed sample has no repairs. Its headers have a channel, a recipient before or after it, and a content
+type, in any order; its bodies end with their own token (`<|call|>` for a call, `<|end|>` or `<|return|>` for
+anything else); a stop token may follow an `<|end|>`, where the model has nothing more to say. Every other
+sequence is read with at least one `Repair`, or its last message is "cut".
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Literal
 
 from .header import ROLE, Header, Part, Repair, read_header
 from .message import Channel, Message, Role
-from .vocabulary import ControlTokens, Decoder
+from .vocabulary import ControlTokens, Detokenizer
 
 HEADER_BUDGET = 200
-"""Tokens after which a header without `<|message|>` is taken for text."""
+"""Tokens of a header without `<|message|>`, beyond which it is read as text."""
 
 _LONGEST_STRAY = 16
-"""Tokens after a `<|channel|>` inside an answer among which a `<|message|>` makes a header of them."""
+"""Tokens between a `<|channel|>` and a `<|message|>` inside an answer that may be a header."""
 
 Ending = Literal["end", "call", "return", "implicit", "cut"]
 
@@ -42,7 +42,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """More text of the open message: whole characters, never taken back."""
+    """More text of the open message: whole characters, which are final."""
 
     delta: str
 
@@ -51,7 +51,7 @@ class Text:
 class Closed:
     """The open message is whole.
 
-    "implicit" means that the next one began without an end of this, "cut" that the sample stopped inside it.
+    "implicit" means that the next message began before an end token, "cut" that the sample stopped first.
     """
 
     message: Message
@@ -71,16 +71,16 @@ class _State(Enum):
 class Parser:
     """Reads one sample, token by token.
 
-    It begins where `render` ends: after `<|start|>assistant`, or inside a message on `channel` when the
-    prompt already wrote that header. `recipients` are the tools on offer: a message on analysis to anybody
-    else is reasoning, unless they are not known (None); they also help to mend a name with a content type
-    glued to it, and to choose where a header names two tools. Attributes: `ids`, every id fed; `ended`, True
-    when nothing more will be read.
+    The sample begins where `render` ends: after `<|start|>assistant`, or inside a message on `channel` if the
+    prompt already contains its header. `recipients` are the tools on offer, or None if they are not known: a
+    message on analysis to any other recipient is reasoning. They also help to repair a name with a content
+    type glued to it, and to choose where a header names two tools. `ids` are all ids fed so far; `ended` is
+    true once nothing more will be read.
     """
 
     def __init__(
         self,
-        tokenizer: Decoder,
+        tokenizer: Detokenizer,
         *,
         recipients: frozenset[str] | None = None,
         channel: Channel | None = None,
@@ -95,27 +95,35 @@ class Parser:
         self._text: list[str] = []
         self._is_fresh = self._is_makeshift = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._is_split = False  # whether the decoder holds the beginning of a character
         self._state = _State.HEADER
         self._unsaid: list[Piece] = [] if channel is None else [self._begin(Opened(channel, None, None))]
         self.ids: list[int] = []
 
     @property
     def ended(self) -> bool:
-        """True once a stop token or a forged author was read."""
+        """Whether a stop token or a forged author was read."""
         return self._state is _State.ENDED
 
     def feed(self, token: int) -> list[Piece]:
-        """Read one sampled id and say what it completes.
+        """Read one sampled id; returns the pieces that it completes.
 
-        The first pieces begin with what the prompt opened.
+        The first call also returns the message that the prompt opened.
         """
         self.ids.append(token)
+        if not self._unsaid:
+            return self._feed(token)
         unsaid, self._unsaid = self._unsaid, []
         return [*unsaid, *self._feed(token)]
 
     def _feed(self, token: int) -> list[Piece]:
-        if self._state is not _State.ENDED and self._is_meaningless(token):
-            return [Repair(f"token {token} has no meaning here and was left out")]
+        is_known = token in self._known
+        if not is_known and self._state is not _State.ENDED:
+            raw = self._meaning(token)
+            if raw is None:
+                return [Repair(f"token {token} has no meaning here and was left out")]
+            if self._state is _State.BODY and not self._header:
+                return self._add(raw)
         match self._state:
             case _State.ENDED:
                 return []
@@ -127,7 +135,7 @@ class Parser:
                 return self._feed_between(token)
 
     def finish(self) -> list[Piece]:
-        """The sample is over without a stop token: close what is open, marked as cut."""
+        """End a sample that has no stop token: the open message is closed as cut."""
         pieces, self._unsaid = self._unsaid, []
         match self._state:
             case _State.BODY:
@@ -171,9 +179,9 @@ class Parser:
         return pieces
 
     def _header_as_text(self, why: str) -> list[Piece]:
-        """Take the tokens of a header that never became one for the body of a message, if they say anything.
+        """Read the tokens of an incomplete header as the body of a message, unless they are empty.
 
-        Without a channel it is the answer, as models sometimes write it; never a call.
+        Without a channel the message is the answer, as models sometimes write it; it is never a call.
         """
         header = self._read_header()
         if header.forged is not None:
@@ -218,9 +226,9 @@ class Parser:
 
     @property
     def _may_turn(self) -> bool:
-        """True where `<|channel|>` begins another message: neither reasoning nor speech swallows another.
+        """Whether `<|channel|>` begins another message here: neither reasoning nor a preamble swallows one.
 
-        Inside a call the marker is text, and inside an answer: see `_thinks`.
+        Inside a call the marker is text, as it is inside an answer, but see `_thinks`.
         """
         assert self._open is not None
         is_answer = self._open.channel is Channel.FINAL and not self._is_makeshift
@@ -228,7 +236,7 @@ class Parser:
 
     @property
     def _thinks(self) -> bool:
-        """True where the text of an answer ends in a header of reasoning, but for the `<|message|>`."""
+        """Whether the text of an answer ends in a header of reasoning that lacks only its `<|message|>`."""
         assert self._open is not None
         if self._open.recipient is not None or not self._header:
             return False
@@ -254,16 +262,20 @@ class Parser:
 
     def _add(self, raw: bytes) -> list[Piece]:
         self._is_fresh = False
-        delta = self._decoder.decode(raw)
-        if _SURROGATE.match(self._decoder.getstate()[0]):
-            delta += self._decoder.decode(b"", final=True)
+        if raw.isascii() and not self._is_split:
+            delta = raw.decode("ascii")
+        else:
+            delta = self._decoder.decode(raw)
+            if _SURROGATE.match(self._decoder.getstate()[0]):
+                delta += self._decoder.decode(b"", final=True)
+            self._is_split = bool(self._decoder.getstate()[0])
         if not delta:
             return []
         self._text.append(delta)
         return [Text(delta)]
 
     def _feed_between(self, token: int) -> list[Piece]:
-        """After a closed message: the next `<|start|>`, or something that should not be there."""
+        """Read a token after a closed message: the next `<|start|>`, or a misplaced token."""
         control = self._control
         if token == control.start:
             self._expect_header()
@@ -283,6 +295,7 @@ class Parser:
         self._open, self._text, self._header = opened, [], []
         self._is_fresh, self._is_makeshift = True, False
         self._decoder.reset()
+        self._is_split = False
         self._state = _State.BODY
         return opened
 
@@ -304,11 +317,11 @@ class Parser:
         return [*pieces, Closed(message, ending)]
 
     def _expect_header(self, *read: int) -> None:
-        """Begin another header; `read` are tokens of it that are there already, in the place of a role."""
+        """Begin another header; `read` are its tokens so far, which stand in the place of a role."""
         self._header, self._preset, self._state = [*read], bool(read), _State.HEADER
 
     def _move_on(self, token: int) -> None:
-        """Leave a message by its end `token`; what was ended for good stays so."""
+        """Leave a message by its end `token`; a sample that has ended stays ended."""
         if not self.ended:
             self._state = _State.ENDED if token in self._control.stops else _State.BETWEEN
 
@@ -321,14 +334,13 @@ class Parser:
         self._header, self._state = [], _State.ENDED
         return [Repair(f"the model tried to speak as {author}; removed", author)]
 
-    def _is_meaningless(self, token: int) -> bool:
-        """True for what is outside the vocabulary, and for special tokens that harmony does not know."""
-        if token in self._known:
-            return False
+    def _meaning(self, token: int) -> bytes | None:
+        """The bytes of a token of text; None for an unknown id and for a special token unknown to harmony."""
         try:
-            return _SPECIAL.fullmatch(self._tokenizer.decode_single_token_bytes(token)) is not None
+            raw = self._tokenizer.decode_single_token_bytes(token)
         except (KeyError, OverflowError):
-            return True
+            return None
+        return None if raw.startswith(b"<|") and _SPECIAL.fullmatch(raw) else raw
 
     def _channel_at(self) -> int:
         marker = self._control.channel
@@ -353,13 +365,13 @@ class Parser:
 
 
 def _without_role(author: bytes) -> bytes:
-    """An author part without the role words; bytes, because the last character may still be in pieces."""
+    """An author part without the role words; bytes, because its last character may be incomplete."""
     text = author.decode("utf-8", "surrogateescape")
     role = ROLE.match(text)
     return (text[role.end() :] if role else text).encode("utf-8", "surrogateescape")
 
 
-# No character begins so, yet Python's decoder waits for a third byte.
+# No character begins with these bytes, yet Python's decoder waits for a third one.
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")
 _SPECIAL = re.compile(rb"<\|[a-z0-9_]+\|>")
 _CHANNEL_NAME = re.compile(rb"^\s*(?:analysis|commentary|final)(?![A-Za-z])")

@@ -1,7 +1,7 @@
 """Conversation to token ids: the exact layout that gpt-oss was trained on.
 
-The sentences of the system message and the descriptions of the built-in tools are not retyped: they come from
-the configuration objects of the openai-harmony package. Layout: docs/format.md of openai/harmony.
+The sentences of the system message and the descriptions of the built-in tools come from the configuration
+objects of the openai-harmony package. Layout: docs/format.md of openai/harmony.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from openai_harmony import ToolNamespaceConfig
 
 PIECE = 16_384
-"""Characters encoded at a time: tiktoken ends with a stack overflow on a million blanks."""
+"""Characters encoded at a time: a million blanks at once overflow tiktoken's stack."""
 
 _SEPARATORS = "\x1c\x1d\x1e\x1f"
-"""Space to Python, none to the pattern that splits words."""
+"""Characters that are blanks to Python but not to the pattern that splits words."""
 
 _ILLEGAL_IN_NAME = re.compile(r"[^A-Za-z0-9_.:/-]")
 _ROLES = frozenset(role.value for role in Role)
@@ -32,8 +32,8 @@ _ROLES = frozenset(role.value for role in Role)
 def render(conversation: Conversation, tokenizer: Tokenizer, *, channel: Channel | None = None) -> list[int]:
     """The prompt that asks the model for its next message, as token ids.
 
-    It ends with `<|start|>assistant`. With `channel` the header is completed up to `<|message|>`, so that the
-    model must write on that channel.
+    The prompt ends with `<|start|>assistant`. With `channel` the header is completed up to `<|message|>`, so
+    that the model must write on that channel.
     """
     control = ControlTokens.of(tokenizer)
     ids: list[int] = []
@@ -46,7 +46,7 @@ def render(conversation: Conversation, tokenizer: Tokenizer, *, channel: Channel
 
 
 def prompt_messages(conversation: Conversation) -> Iterator[Message]:
-    """Every message the model is shown, in order: system, developer, and what is kept of the history."""
+    """The messages of the prompt, in order: system, developer, and the remembered part of the history."""
     has_functions = bool(conversation.developer.functions)
     yield Message(Role.SYSTEM, system_text(conversation.system, has_functions=has_functions))
     if conversation.developer:
@@ -58,9 +58,9 @@ def remembered(messages: Sequence[Message]) -> list[Message]:
     """The history without the chain of thought of finished turns.
 
     A message on the analysis channel (calls to built-in tools and their outputs included) is dropped once a
-    later final answer exists and the person has spoken after it. The official library's own rule forgets the
-    wrong messages from the second turn on; this one agrees with it on all its fixtures and with the
-    documentation.
+    final answer follows it and the person has spoken after that. The official library's own rule forgets the
+    wrong messages from the second turn on; this rule agrees with the documentation, and with the library on
+    all of the library's fixtures.
     """
     last_user = max((i for i, m in enumerate(messages) if m.role is Role.USER), default=-1)
     answered = max(
@@ -93,10 +93,10 @@ def render_message(message: Message, tokenizer: Tokenizer) -> list[int]:
 
 
 def _author(message: Message) -> str:
-    """The role part of a header: who speaks, and to whom when it is not everybody."""
+    """The role part of a header: the author, and the recipient if there is one."""
     name, recipient = _legal(message.name or ""), message.recipient
     if message.role is Role.TOOL:
-        # The model chose what to call, perhaps `system` or `user:bob`; no reply may speak as one of them.
+        # The model may have called `system` or `user:bob`, and no reply may have such an author.
         is_role = name.split(":")[0].lower() in _ROLES
         return f"{'functions.' if is_role else ''}{name or 'tool'} to=assistant"
     author = f"{message.role.value}:{name}" if name else message.role.value
@@ -104,15 +104,15 @@ def _author(message: Message) -> str:
 
 
 def _legal(name: str) -> str:
-    """A name that can stand in a header: what the developer message calls a function is what a call says."""
+    """`name` as a header can carry it, so that a call names a function as the developer message does."""
     return _ILLEGAL_IN_NAME.sub("_", name)
 
 
 def encode_text(text: str, tokenizer: Tokenizer) -> list[int]:
-    """Token ids of a message body, as ordinary text: no spelling of a control token becomes one.
+    """Token ids of a message body, as ordinary text: the spelling of a control token does not become one.
 
-    Long texts are encoded in pieces cut where a word begins, which changes no token; only a run of more than
-    `PIECE` characters without a blank is cut inside.
+    Long texts are encoded in pieces that begin where a word begins, which changes no token; only a run of
+    more than `PIECE` characters without a blank is cut inside.
     """
     ids: list[int] = []
     start = 0

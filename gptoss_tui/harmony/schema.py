@@ -1,9 +1,9 @@
-"""JSON Schema to shapes: what a schema says, reduced to what one TypeScript type can say.
+"""JSON Schema to shapes: the part of a schema that a TypeScript type can express.
 
-References are written out, `allOf` is merged, `const` is an enum of one, and null among alternatives becomes
-`nullable`. What TypeScript has no words for (`pattern`, `minimum`, `format`, `not`, `if`) is left out. Every
-JSON value has a reading: a keyword whose value is not of its kind is as good as absent, and what cannot be
-written out is `any`.
+References are written out, `allOf` is merged, `const` is an enum of one value, and null among alternatives
+becomes `nullable`. Constraints that TypeScript cannot express (`pattern`, `minimum`, `format`, `not`, `if`)
+are left out. Every JSON value has a reading: a keyword whose value has the wrong type counts as absent, and a
+schema that cannot be written out is `any`.
 
 Keywords: https://json-schema.org/draft/2020-12, with `nullable` of OpenAPI 3.0.
 """
@@ -19,13 +19,13 @@ from urllib.parse import unquote
 Schema = Mapping[str, Any]
 
 MAX_DEPTH = 32
-"""Levels of a schema that are written out; what lies deeper is `any`."""
+"""Levels of a schema that are written out; a deeper level is `any`."""
 
 MAX_SHAPES = 2_000
-"""Shapes of one schema that are written out: references to references can ask for 2 ** 32."""
+"""Shapes of one schema that are written out: nested references can amount to 2 ** 32."""
 
 ABSENT: Any = object()
-"""The default of a shape that has none: None is a default."""
+"""The mark of a shape without a default: None is a default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """An object; `others` is what every key that is not listed holds, if that is known."""
+    """An object; `others` is the shape under every key that is not listed, if it is known."""
 
     properties: tuple[Property, ...] = ()
     others: Shape | None = None
@@ -68,7 +68,7 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Tuple:
-    """Items of given shapes, followed by any number of `rest` if that is not None."""
+    """Items of the given shapes, followed by any number of `rest` if that is not None."""
 
     items: tuple[Shape, ...]
     rest: Shape | None
@@ -76,14 +76,14 @@ class Tuple:
 
 @dataclass(frozen=True, slots=True)
 class Union:
-    """Alternatives, one a line."""
+    """Alternatives, each on a line of its own."""
 
     options: tuple[Shape, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A type, and what is said of it."""
+    """A type with its annotations."""
 
     type: Names | Literals | Object | Array | Tuple | Union
     nullable: bool = False
@@ -112,13 +112,13 @@ _REMARKS = ("title", "description", "examples", "default", "deprecated", "nullab
 
 
 def shape_of(schema: Schema) -> Shape:
-    """What `schema` says. Never raises; the result has at most `MAX_SHAPES` parts and `MAX_DEPTH` levels."""
+    """The shape of `schema`, of at most `MAX_SHAPES` parts and `MAX_DEPTH` levels. Never raises."""
     return _Reader(schema).shape(schema, ())
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads the parts of one schema; `path` is the way down, with the references followed on it."""
+    """Reads the parts of one schema; `path` lists the steps from its root, and the references among them."""
 
     root: Schema
     shapes: int = field(default=0, init=False)
@@ -144,7 +144,7 @@ class _Reader:
         )
 
     def _flat(self, schema: Schema, path: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """`schema` with its `$ref` and `allOf` merged into it; a `$ref` that stays cannot be written out."""
+        """`schema` with `$ref` and `allOf` merged into it; a `$ref` that cannot be written out remains."""
         flat: dict[str, Any] = {
             key: value for key, value in schema.items() if isinstance(value, _FORMS.get(key, object))
         }
@@ -164,7 +164,7 @@ class _Reader:
         return flat, path
 
     def _target(self, reference: str) -> Schema | None:
-        """What a reference into the same schema points to (a JSON Pointer, RFC 6901)."""
+        """The target of a reference into the same schema (a JSON Pointer, RFC 6901)."""
         if not reference.startswith("#"):
             return None
         found: Any = self.root
@@ -185,7 +185,7 @@ class _Reader:
         shared = {key: value for key, value in flat.items() if key not in (*_REMARKS, "oneOf", "anyOf")}
         if not shared.keys() & {"type", "enum", "const", "properties", "items", "prefixItems"}:
             return _either([self.shape(option, path) for option in options], keep_single="oneOf" in flat)
-        # What stands beside the alternatives holds for each; often they differ in nothing that can be shown.
+        # Keywords beside the alternatives hold for each; the resulting shapes are often all the same.
         shapes = [self.shape({**shared, "allOf": [option]}, path) for option in options]
         return _either(list({repr(shape): shape for shape in shapes}.values()))
 
@@ -227,7 +227,7 @@ class _Reader:
             for name, value in flat.get("properties", {}).items()
         )
         others = _others(flat)
-        # TypeScript asks of the other keys that the listed ones fit them too, so beside those they are any.
+        # In TypeScript the listed keys must fit the type of the others too, so there it is any.
         if properties or len(others) > 1:
             return Object(properties, ANY if others else None)
         return Object(properties, self.shape(others[0], path) if others else None)
@@ -245,7 +245,7 @@ class _Reader:
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """One schema that asks what both ask; where only one can be told, `above` is."""
+    """One schema that requires what both require; where only one can be expressed, `above` is."""
     merged = {**below, **above}
     if "properties" in below and "properties" in above:
         merged["properties"] = {**below["properties"], **above["properties"]}
@@ -261,7 +261,7 @@ def _with_null(union: Union) -> Union:
 
 
 def _either(shapes: list[Shape], *, keep_single: bool = False) -> Shape:
-    """One of `shapes`, with null last. A single one is itself, beside null nullable."""
+    """A union of `shapes`, with null last. A single shape stays itself, nullable if null stands beside it."""
     real = [shape for shape in shapes if shape.type != NULL.type]
     if len(real) == len(shapes) and (keep_single or len(real) > 1):
         return Shape(Union(tuple(shapes)))
@@ -273,7 +273,7 @@ def _either(shapes: list[Shape], *, keep_single: bool = False) -> Shape:
 
 
 def _others(flat: dict[str, Any]) -> list[Schema]:
-    """What keys hold that are not listed. `additionalProperties: true` says nothing."""
+    """The schemas of keys that are not listed. `additionalProperties: true` is none."""
     others = [*flat.get("patternProperties", {}).values(), flat.get("additionalProperties")]
     return [other for other in others if isinstance(other, Mapping)]
 

@@ -1,8 +1,8 @@
-"""JSON Schema to the TypeScript that harmony shows the model.
+"""JSON Schema to the TypeScript in harmony's developer message.
 
-The layout, quirks included, is that of the official openai-harmony library, because it is what gpt-oss was
-trained on; tests compare the two. It differs where the library loses what a schema says or writes what is not
-TypeScript; docs/harmony.md lists where.
+The layout, quirks included, is that of the official openai-harmony library, because gpt-oss was trained on
+it; tests compare the two. It differs where the library loses a part of a schema or writes invalid TypeScript;
+docs/harmony.md lists these places.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def comment(text: str) -> list[str]:
 
 
 def _lines(text: str) -> list[str]:
-    """Cut where TypeScript ends a line, and so a comment (ECMA-262, 12.3); a last, empty line is left out."""
+    """The lines of `text` as TypeScript ends them (ECMA-262, 12.3); a last, empty one is left out."""
     lines = re.split("\r\n|[\n\r\u2028\u2029]", text)
     return lines[:-1] if len(lines) > 1 and not lines[-1] else lines
 
@@ -52,7 +52,7 @@ def _one_line(text: str) -> str:
 
 
 def _type(shape: Shape, indent: str) -> str:
-    """The type without its null. It never ends in a comment, so that more may follow on its last line."""
+    """The type without null. It never ends in a comment, so that more may follow on its last line."""
     match shape.type:
         case Names(names):
             return " | ".join(names)
@@ -77,7 +77,7 @@ def _type(shape: Shape, indent: str) -> str:
 
 
 def _whole(shape: Shape, indent: str) -> str:
-    """The type with its null."""
+    """The type, with null if it is nullable."""
     shown = _type(shape, indent)
     return f"{shown} | null" if shape.nullable and not _has_null(shape) else shown
 
@@ -93,7 +93,7 @@ def _has_null(shape: Shape) -> bool:
 
 
 def _is_choice(shape: Shape) -> bool:
-    """Whether the type has a bar, which binds weaker than the brackets of an array."""
+    """Whether the type contains a bar, which binds weaker than the brackets of an array."""
     match shape.type:
         case Names(choices) | Literals(choices):
             return shape.nullable or len(choices) > 1
@@ -136,7 +136,7 @@ def _option(shape: Shape, indent: str, *, in_property: bool = False, told: bool 
 
 
 def _note(shape: Shape, *, in_property: bool = False, told: bool = False) -> str:
-    """What is said of an option, behind it."""
+    """The comment behind an option: its annotations."""
     notes = [] if shape.description is None or told else [_one_line(shape.description)]
     if shape.default is not ABSENT:
         notes.append(f"default: {_default(shape) if in_property else _json(shape.default)}")
@@ -155,7 +155,7 @@ def _key(name: str) -> str:
 
 
 def _literal(value: Any) -> str:
-    """The type of one JSON value, which in TypeScript is that value as JSON; what is no JSON is a number."""
+    """The type of one JSON value: in TypeScript the value as JSON, and `number` for one that is no JSON."""
     return _STRING_OR_NAN.sub(lambda found: found[1] or "number", _json(value))
 
 

@@ -1,4 +1,4 @@
-"""What rendering and parsing need of a tokenizer; `tiktoken.Encoding` has it all."""
+"""The part of a tokenizer that rendering and parsing use; `tiktoken.Encoding` has all of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class Decoder(Protocol):
+class Detokenizer(Protocol):
     """Token ids to bytes, and the ids of the control tokens."""
 
     @property
@@ -14,14 +14,14 @@ class Decoder(Protocol):
         """One more than the highest token id."""
 
     def encode_single_token(self, text_or_bytes: str | bytes, /) -> int:
-        """The id of one token given by its text; raises KeyError when there is none."""
+        """The id of the token with that text; raises KeyError if there is none."""
 
     def decode_single_token_bytes(self, token: int, /) -> bytes:
         """The bytes of one token; raises KeyError for an unknown id."""
 
 
-class Tokenizer(Decoder, Protocol):
-    """A Decoder that encodes ordinary text as well."""
+class Tokenizer(Detokenizer, Protocol):
+    """A Detokenizer that encodes ordinary text as well."""
 
     def encode_ordinary(self, text: str, /) -> list[int]:
         """Token ids of `text`, in which control tokens have no meaning."""
@@ -41,7 +41,7 @@ class ControlTokens:
     end_of_text: int
 
     @classmethod
-    def of(cls, tokenizer: Decoder) -> ControlTokens:
+    def of(cls, tokenizer: Detokenizer) -> ControlTokens:
         """Look the control tokens up by name; raises KeyError if one is missing."""
         names = ("start", "end", "message", "channel", "constrain", "call", "return", "endoftext")
         return cls(*(tokenizer.encode_single_token(f"<|{name}|>") for name in names))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..harmony.message import Conversation, Message, Role
+from .node import Node
 from .sampled import Sampled
 from .store import Gone, Store, StoredSession, new_id
 
@@ -14,15 +15,20 @@ class Record:
     """What of `conversation` is on disk. Without a store nothing is, and that is no fault.
 
     `sampled` takes what the model samples, until it is on disk as well. `id` names the session, for
-    `--resume`. `kept` counts the messages that are on disk.
+    `--resume`. `path` are the nodes of the messages that are on disk, which are the first ones.
     """
 
     store: Store | None
     model: str
     conversation: Conversation
     id: str = field(default_factory=new_id)
-    kept: int = 0
+    path: list[Node] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
+
+    @property
+    def kept(self) -> int:
+        """How many messages are on disk."""
+        return len(self.path)
 
     @property
     def missing(self) -> int:
@@ -41,23 +47,34 @@ class Record:
         try:
             await self._write(self.store)
         except Gone as gone:
-            self.kept = gone.held
+            self.path = gone.held[: self.kept]
             await self._write(self.store)
 
     async def _write(self, store: Store) -> None:
-        conversation = self.conversation
-        new, sampled = tuple(conversation.messages[self.kept :]), tuple(self.sampled)
-        if self.kept:
-            await store.append(self.id, self.kept, new, sampled)
+        conversation, path = self.conversation, self.path
+        new, sampled = tuple(conversation.messages[len(path) :]), tuple(self.sampled)
+        if path:
+            made = await store.append(self.id, path, new, sampled)
         else:
             date, instructions = conversation.system.date, conversation.developer.instructions
-            await store.begin(StoredSession(self.id, self.model, date, instructions, new), sampled)
-        self.kept += len(new)
+            made = await store.begin(StoredSession(self.id, self.model, date, instructions, new), sampled)
+        path += made
         del self.sampled[: len(sampled)]
+
+    def branch(self, kept: int) -> None:
+        """Go on from an earlier place: messages after the first `kept` leave the conversation, not the disk.
+
+        What is written next follows the last that is left, and is the leaf from then on. Raises ValueError
+        while something is missing on disk, for it would be lost.
+        """
+        if not self.is_whole:
+            raise ValueError("save what is missing first")
+        del self.conversation.messages[kept:]
+        self.path = self.path[:kept]
 
     def resume(self, session: StoredSession) -> None:
         """Take up a stored session: its messages become the conversation's."""
-        self.id, self.kept = session.id, len(session.messages)
+        self.id, self.path = session.id, list(session.path)
         self.conversation.messages[:] = [*session.messages, *_missing_results(session.messages)]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from enum import Enum, auto
 from typing import Final
 
 from .record import Record
@@ -17,15 +16,6 @@ _PATIENCE_S: Final = 0.2
 """How long a turn waits for a commit while saving fails: a locked file must not hold up every message."""
 
 
-class News(Enum):
-    """What a front end tells of the saving."""
-
-    UNSAVED = auto()
-    """Something cannot be written now."""
-    SAVED = auto()
-    """All that could not be written is there now."""
-
-
 class Recorder:
     """Keeps the record of a conversation on disk, and of those before it what could not be written then.
 
@@ -35,10 +25,10 @@ class Recorder:
     def __init__(self) -> None:
         self.trouble = ""
         self._records: list[Record] = []
+        self._left: list[Record] = []  # those that nobody adds to any more
         self._attempt: asyncio.Task[None] | None = None
         self._retrying: asyncio.Task[None] | None = None
         self._tried = 0  # how many messages were missing when a turn last waited
-        self._told = False
         self._changed = asyncio.Event()
 
     @property
@@ -49,9 +39,13 @@ class Recorder:
         return f"Not saved: {' and '.join(parts)} ({why})" if parts else ""
 
     def take_up(self, record: Record) -> None:
-        """Save this one from now on, the one before in case its turn still ends, older ones until whole."""
-        older, before = self._records[:-1], self._records[-1:]
-        self._records = [*(one for one in older if not one.is_whole), *before, record]
+        """Save this record from now on."""
+        self._records.append(record)
+
+    def leave(self, record: Record) -> None:
+        """Save no more of this record than what it lacks by now."""
+        self._left.append(record)
+        self._forget()
 
     async def save(self) -> None:
         """Wait until all that is finished is committed; while saving fails, not for long. Never raises."""
@@ -71,13 +65,6 @@ class Recorder:
         if self._attempt is not None:
             await asyncio.shield(self._attempt)
         await asyncio.shield(self._try())
-
-    def news(self, *, remind: bool = False) -> News | None:
-        """What has changed since this was last asked; with `remind`, also the trouble that goes on."""
-        told, self._told = self._told, bool(self.trouble)
-        if self.trouble and (remind or not told):
-            return News.UNSAVED
-        return News.SAVED if told and not self.trouble else None
 
     async def follow(self) -> AsyncGenerator[str, None]:
         """What to tell a person of the trouble, "" for nothing, each time that it changes; for ever."""
@@ -115,6 +102,7 @@ class Recorder:
                 await record.write()
             except StoreError as error:
                 trouble = str(error)
+        self._forget()
         if trouble != self.trouble:
             self.trouble = trouble
             self._changed.set()
@@ -124,6 +112,12 @@ class Recorder:
         while self.trouble:
             await asyncio.sleep(_RETRY_S)
             await asyncio.shield(self._try())
+
+    def _forget(self) -> None:
+        """Drop the records that are complete for good."""
+        for record in [record for record in self._left if record.is_whole]:
+            self._left.remove(record)
+            self._records.remove(record)
 
     def _lost(self, record: Record) -> str:
         is_current = record is self._records[-1]

@@ -1,8 +1,7 @@
 """Conversations on disk: a message is committed before the screen shows it as finished.
 
-One SQLite file in the platform's data folder, readable by its owner alone. Messages are only ever added, and
-beside them what the model sampled, token by token.
-Texts are kept as bytes, so that whatever a model or a tool wrote comes back exactly.
+One SQLite file in the platform's data folder, readable by its owner alone. A conversation is a tree, to which
+nodes are only ever added, and beside them what the model sampled, token by token.
 """
 
 from __future__ import annotations
@@ -15,41 +14,17 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ..harmony.message import Channel, Message, Role
+from ..harmony.message import Message
+from .node import COLUMNS, Node, columns_of, last_of, node_of, pack, path_of, unpack
 from .sampled import Sampled
+from .schema import INSERT_MESSAGE, INSERT_SAMPLE, NODES, prepare
+from .search import index
 
 T = TypeVar("T")
-
-VERSION = 2
-# Each step brings a file from one version to the next; `if not exists`, for two programs may take it at once.
-_STEPS = (
-    """
-create table if not exists session (
-    id text primary key, model text not null, date text, instructions blob not null, touched real not null
-);
-create table if not exists message (
-    session text not null references session, seq integer not null,
-    role text not null, text blob not null, name blob, channel text, recipient blob, content_type blob,
-    primary key (session, seq)
-) without rowid;
-""",
-    """
-create table if not exists sample (
-    session text not null references session, seq integer not null,
-    first_message integer not null, ids blob not null, reason text not null, channel text,
-    prompts blob not null,
-    primary key (session, seq)
-) without rowid;
-""",
-)
-
-
-COLUMNS = "role, text, name, channel, recipient, content_type"
-"""What `message_of` reads."""
 
 
 class StoreError(Exception):
@@ -57,25 +32,29 @@ class StoreError(Exception):
 
 
 class Gone(StoreError):
-    """Messages that were written are not in the file any more: it was removed, or an older one put there.
+    """Messages that were written are not in the file any more: it was removed, or another one put there.
 
-    `held` counts the first messages of the session that it has.
+    `held` are the first messages of the path that it has, as it has them.
     """
 
-    def __init__(self, file: Path, held: int) -> None:
+    def __init__(self, file: Path, held: list[Node]) -> None:
         super().__init__(f"it was replaced while it was in use: {file}")
         self.held = held
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A stored conversation: what it began with, and its messages in order."""
+    """A stored conversation: what it began with, and its messages from the root to the leaf.
+
+    `path` are their nodes, where the store has read it.
+    """
 
     id: str
     model: str
     date: str | None
     instructions: str
     messages: tuple[Message, ...] = ()
+    path: tuple[Node, ...] = field(default=(), compare=False, repr=False)
 
 
 def default_file() -> Path:
@@ -108,41 +87,54 @@ class Store:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._database: sqlite3.Connection | None = None
         self._opened: _Places = ()
+        self._sure: set[str] = set()  # the sessions whose paths came from the file that is open
 
-    async def begin(self, session: StoredSession, sampled: Sequence[Sampled] = ()) -> None:
+    async def begin(self, session: StoredSession, sampled: Sequence[Sampled] = ()) -> list[Node]:
         """Add a session, its messages, and samples, in one commit; raises StoreError.
 
-        One that is there already without messages is gone on with.
+        One that is there already is gone on with, from its beginning. Returns the nodes of the messages.
         """
-        row = (session.id, session.model, session.date, _pack(session.instructions), time.time())
+        row = (session.id, session.model, session.date, pack(session.instructions), time.time())
 
-        def write(database: sqlite3.Connection) -> None:
-            database.execute("insert or ignore into session values (?, ?, ?, ?, ?)", row)
-            _append(database, session.id, 0, session.messages, sampled)
+        def write(database: sqlite3.Connection) -> list[Node]:
+            database.execute("insert or ignore into session values (?, ?, ?, ?, ?, null)", row)
+            self._sure.add(session.id)
+            return _append(database, session.id, (), session.messages, sampled)
 
-        await self._run(write)
+        return await self._run(write)
 
     async def append(
-        self, session: str, first: int, messages: Sequence[Message], sampled: Sequence[Sampled] = ()
-    ) -> None:
-        """Add messages, the first as number `first`, and samples, in one commit; raises StoreError.
+        self, session: str, path: Sequence[Node], messages: Sequence[Message], sampled: Sequence[Sampled] = ()
+    ) -> list[Node]:
+        """Add messages after the last node of `path`, and samples, in one commit; raises StoreError.
 
-        Raises Gone, and adds nothing, when the file lacks messages before the first.
+        The last of them becomes the leaf. Returns their nodes. Raises Gone, and adds nothing, when the file
+        lacks nodes of the path.
         """
 
-        def write(database: sqlite3.Connection) -> None:
-            (held,) = database.execute(
-                "select coalesce(max(seq) + 1, 0) from message where session = ?", (session,)
-            ).fetchone()
-            if held < first:
-                raise Gone(self.file, held)
-            _append(database, session, first, messages, sampled)
+        def write(database: sqlite3.Connection) -> list[Node]:
+            if path and not (session in self._sure and _has(database, session, path[-1])):
+                held = _held(database, session, path)
+                if held != list(path):
+                    raise Gone(self.file, held)
+                self._sure.add(session)
+            return _append(database, session, path, messages, sampled)
 
-        await self._run(write)
+        return await self._run(write)
 
     async def read(self, session: str | None = None) -> StoredSession | None:
-        """A session with its messages, the one last written to if none is named; None if there is none."""
-        return await self._run(lambda db: _read(db, session))
+        """A session as its leaf has it, the one last written to if none is named; None if there is none."""
+
+        def read(database: sqlite3.Connection) -> StoredSession | None:
+            found = _read(database, session)
+            self._sure |= {found.id} if found else set()
+            return found
+
+        return await self._run(read)
+
+    async def nodes(self, session: str) -> list[Node]:
+        """All messages of a session, on whatever path, in the order in which they were added."""
+        return await self._run(lambda db: _nodes(db, session))
 
     async def close(self) -> None:
         """Close the file."""
@@ -165,6 +157,7 @@ class Store:
             if self._database is None:
                 self._database = _open(self.file)
                 self._opened = _places(self.file)
+                self._sure.clear()
             with self._database:
                 return work(self._database)
         except OSError as error:
@@ -208,12 +201,7 @@ def _connect(file: Path) -> sqlite3.Connection:
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = full")
         database.execute("pragma foreign_keys = on")
-        (version,) = database.execute("pragma user_version").fetchone()
-        if version > VERSION:
-            raise sqlite3.OperationalError("it was made by a newer gptoss-chat")
-        if version < VERSION:
-            steps = "".join(_STEPS[version:])
-            database.executescript(f"begin immediate; {steps} pragma user_version = {VERSION}; commit;")
+        prepare(database)
     except BaseException:
         database.close()
         raise
@@ -223,71 +211,62 @@ def _connect(file: Path) -> sqlite3.Connection:
 def _append(
     database: sqlite3.Connection,
     session: str,
-    first: int,
+    path: Sequence[Node],
     messages: Sequence[Message],
     sampled: Sequence[Sampled],
-) -> None:
+) -> list[Node]:
     if not messages and not sampled:
-        return
-    rows = [(session, first + place, *_row(message)) for place, message in enumerate(messages)]
-    samples = [(session, session, *sample.columns()) for sample in sampled]
-    following = "(select count(*) from sample where session = ?)"
-    database.executemany("insert into message values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-    database.executemany(f"insert into sample values (?, {following}, ?, ?, ?, ?, ?)", samples)
-    database.execute("update session set touched = ? where id = ?", (time.time(), session))
+        return []
+    leaf = path[-1].id if path else None
+    new: list[Node] = []
+    for message in messages:
+        made = database.execute(INSERT_MESSAGE, (session, leaf, *columns_of(message))).lastrowid
+        assert made is not None
+        new.append(Node(made, leaf, message))
+        leaf = made
+    for sample in sampled:
+        last = last_of([*path, *new], sample.first)
+        database.execute(INSERT_SAMPLE, (session, last and last.id, *sample.columns()))
+    database.execute("update session set touched = ?, leaf = ? where id = ?", (time.time(), leaf, session))
+    index(database)
+    return new
 
 
 def _read(database: sqlite3.Connection, session: str | None) -> StoredSession | None:
-    if session is None:
-        found = database.execute("select id from session order by touched desc limit 1").fetchone()
-        if found is None:
-            return None
-        (session,) = found
-    row = database.execute(
-        "select id, model, date, instructions from session where id = ?", (session,)
+    last = ("order by touched desc limit 1", ())
+    which, values = ("where id = ?", (session,)) if session is not None else last
+    found = database.execute(
+        f"select id, model, date, instructions, leaf from session {which}", values
     ).fetchone()
-    if row is None:
+    if found is None:
         return None
-    rows = database.execute(f"select {COLUMNS} from message where session = ? order by seq", (session,))
-    return StoredSession(row[0], row[1], row[2], unpack(row[3]), tuple(map(message_of, rows)))
+    name, model, date, instructions, leaf = found
+    path = tuple(map(node_of, path_of(database.execute(NODES, (name,)), leaf)))
+    messages = tuple(node.message for node in path)
+    return StoredSession(name, model, date, unpack(instructions), messages, path)
 
 
-def _row(message: Message) -> tuple[str, bytes, bytes | None, str | None, bytes | None, bytes | None]:
-    return (
-        message.role.value,
-        _pack(message.text),
-        _pack_if(message.name),
-        message.channel.value if message.channel else None,
-        _pack_if(message.recipient),
-        _pack_if(message.content_type),
-    )
+def _nodes(database: sqlite3.Connection, session: str) -> list[Node]:
+    return [node_of(row) for row in database.execute(NODES, (session,))]
 
 
-def message_of(row: tuple[str, bytes, bytes | None, str | None, bytes | None, bytes | None]) -> Message:
-    """The message that a row holds; raises ValueError for one that no store wrote."""
-    role, text, name, channel, recipient, content_type = row
-    return Message(
-        Role(role),
-        unpack(text),
-        name=_unpack_if(name),
-        channel=Channel(channel) if channel else None,
-        recipient=_unpack_if(recipient),
-        content_type=_unpack_if(content_type),
-    )
+def _has(database: sqlite3.Connection, session: str, node: Node) -> bool:
+    """Whether the file has the node, which another message under its number is not."""
+    query = f"select parent, {COLUMNS} from message where session = ? and id = ?"
+    found = database.execute(query, (session, node.id)).fetchone()
+    return bool(found == (node.parent, *columns_of(node.message)))
 
 
-def _pack(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def unpack(raw: bytes) -> str:
-    """The text that is kept as these bytes."""
-    return raw.decode("utf-8", "surrogatepass")
-
-
-def _pack_if(text: str | None) -> bytes | None:
-    return None if text is None else _pack(text)
-
-
-def _unpack_if(raw: bytes | None) -> str | None:
-    return None if raw is None else unpack(raw)
+def _held(database: sqlite3.Connection, session: str, path: Sequence[Node]) -> list[Node]:
+    """The path as far as the file has its messages, under whatever numbers."""
+    nodes = _nodes(database, session)
+    by_number, by_place = set(nodes), {(node.parent, node.message): node for node in nodes}
+    held: list[Node] = []
+    for node in path:
+        above = held[-1].id if held else None
+        is_same = node in by_number and node.parent == above
+        found = node if is_same else by_place.get((above, node.message))
+        if found is None:
+            break
+        held.append(found)
+    return held

@@ -1,4 +1,4 @@
-"""Addresses: what is connected to, however it is spelled.
+"""Addresses: the place that is connected to, in one spelling, however it was written.
 
 Web addresses are read by the parser of the HTTP client that fetches them, so that a rule about an address and
 the fetcher never disagree on where it leads.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from httpx2 import URL
 
 PORTS = {"http": 80, "https": 443}
-"""The web's schemes, with the port that each means."""
+"""The schemes of the web, each with its default port."""
 
 _INVALID = "It is no valid address."
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^#]*)", re.IGNORECASE)
@@ -30,14 +30,15 @@ _RESERVED = ":/?#[]@!$&'()*+,;="
 
 
 class AddressError(ValueError):
-    """It is no address that can be connected to. One sentence."""
+    """A text is no address that can be connected to; the message, one sentence, says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address in the one spelling that stands for all of them.
+    """An address in its canonical spelling.
 
-    `port` is None where it is the scheme's own; `target` is the path with the query. There is no fragment.
+    `port` is None where it is the scheme's default; `target` is the path with the query. There is no
+    fragment.
     """
 
     scheme: str
@@ -54,12 +55,12 @@ class Address:
 
     @property
     def shown(self) -> str:
-        """The address with its host in the letters that people read."""
+        """The address with its host in Unicode, for people."""
         from httpx2 import URL
 
         try:
             return f"{self.scheme}://{URL(self.site).host}{self.target}" if "xn--" in self.host else str(self)
-        except ValueError:  # letters that no name may have
+        except ValueError:  # the host has letters that no name may have
             return str(self)
 
     def __str__(self) -> str:
@@ -68,7 +69,7 @@ class Address:
 
 @lru_cache(64)
 def read(text: str) -> Address:
-    """The address, of the web or of documents, that `text` spells in full; raises AddressError."""
+    """The address, of the web or of documents, that `text` states in full; raises AddressError."""
     found = _SCHEME.match(text.strip())
     if found is None:
         raise AddressError(_INVALID)
@@ -77,12 +78,12 @@ def read(text: str) -> Address:
         url = parsed(text.strip())
         port = None if url.port == PORTS[scheme] else url.port
         return Address(scheme, host_of(url), port, _escaped(url.raw_path.decode("ascii")))
-    # Elsewhere nothing but the slash has a meaning in a path.
+    # Outside the web, only the slash has a meaning in a path.
     return Address(scheme, found[2].lower(), None, quote(unquote(found[3]), safe="/"))
 
 
 def parsed(text: str) -> URL:
-    """The http or https address that `text` spells, as it is asked for; raises AddressError.
+    """The http or https address in `text`, as it is requested; raises AddressError.
 
     Characters that mean the same escaped and plain (RFC 3986, 2.3) are plain, `.` and `..` are resolved, and
     the host is in ASCII.
@@ -104,7 +105,7 @@ def parsed(text: str) -> URL:
 
 
 def host_of(url: URL) -> str:
-    """The host in the one spelling of it: an IP address as the system reads it; raises AddressError."""
+    """The host in its canonical spelling, an IP address as the system reads it; raises AddressError."""
     try:
         return _host(url.raw_host.decode("ascii"))
     except ValueError as error:
@@ -112,7 +113,7 @@ def host_of(url: URL) -> str:
 
 
 def joined(base: URL, reference: str) -> str:
-    """The address that `reference` means at `base`; raises AddressError."""
+    """The address of `reference`, resolved against `base`; raises AddressError."""
     from httpx2 import InvalidURL
 
     try:
@@ -122,7 +123,7 @@ def joined(base: URL, reference: str) -> str:
 
 
 def _host(name: str) -> str:
-    """The one spelling of a host; raises ValueError where it can be none."""
+    """The canonical spelling of a host; raises ValueError where `name` can be no host."""
     if ":" in name:
         address = IPv6Address(name)
         if address.scope_id is not None:
@@ -131,7 +132,7 @@ def _host(name: str) -> str:
     name = name.removesuffix(".")
     if _NUMBER.fullmatch(name):
         try:
-            # As the system's resolver reads 0x7f.1 and 2130706433.
+            # The system's resolver also reads 0x7f.1 and 2130706433.
             return socket.inet_ntoa(socket.inet_aton(name))
         except OSError:
             raise ValueError(name) from None
@@ -141,7 +142,7 @@ def _host(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text without escapes that need not be, and with each percent sign as the beginning of one."""
+    """The text without needless escapes, and with every other percent sign escaped."""
     text = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", text)
     return re.sub(r"%[0-9A-Fa-f]{2}", _unescaped, text)
 

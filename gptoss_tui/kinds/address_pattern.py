@@ -1,4 +1,4 @@
-"""Patterns over addresses, which are read by the parser that reads addresses."""
+"""Patterns over addresses; the parser of addresses also reads the patterns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from .address import PORTS, Address, AddressError, read
 from .glob import between, fits, parts
 
-_STAR = "\0"  # for a star, among characters that stand for themselves; no address holds it
+_STAR = "\0"  # stands for a star among literal characters; no address contains it
 _FORM = re.compile(
     r"(?:(?P<scheme>[^/?#:]*)://)?(?P<site>[^/?#]*?)(?P<port>:[0-9]+|:\0)?(?P<target>[/?#].*)?", re.DOTALL
 )
@@ -29,11 +29,12 @@ def names_scheme(pattern: str) -> bool:
 
 
 def covers(pattern: str, text: str) -> bool | None:
-    """Whether the pattern covers the address that is connected to; see `Kind`. No text is no connection.
+    """Whether the pattern covers the address in `text`; see `Kind`. An empty text is no connection.
 
-    In doubt is what it covers but for the web's other scheme or a port that it does not name; a path that it
-    fits either as it is written or as a lenient server reads it, not as both; what it fits as a text alone,
-    whose stars cross any border; and what is no readable address.
+    The result is in doubt for an address that the pattern covers except for the other scheme of the web, or
+    for a port that it does not name; for a path that fits as it is written but not as a lenient server reads
+    it, or the other way round; for an address that fits only as plain text, in which a star crosses any
+    border; and for a text that is no readable address.
     """
     pattern = pattern.strip()
     if not text:
@@ -58,7 +59,7 @@ def covers(pattern: str, text: str) -> bool | None:
 def fault(pattern: str) -> str:
     """What to write instead of a pattern that cannot be read as an address; empty where it can be.
 
-    What begins with a star is none, but a text that may be anywhere in an address.
+    A pattern that begins with a star is no address, but a text that may stand anywhere in one.
     """
     pattern = pattern.strip()
     if not pattern or _read(pattern) is not None:
@@ -77,10 +78,10 @@ def fault(pattern: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """Texts with `_STAR` for each star, each about one part of an address.
+    """A pattern's parts, each a text with `_STAR` for each star and about one part of an address.
 
-    A star of the host stays within it; an IPv6 address with stars is in brackets. `port` is empty where none
-    is named. `is_host` tells that a host was written and nothing else.
+    A star of the host stays within it; an IPv6 address with stars is in brackets. `port` is empty where the
+    pattern names none. `is_host` is true where the pattern is a host and nothing else.
     """
 
     scheme: str
@@ -112,22 +113,22 @@ class _Pattern:
 
 @lru_cache(256)
 def _read(pattern: str) -> _Pattern | None:
-    """The pattern by its parts, or None where they cannot be told: it is then about texts alone.
+    """The pattern's parts, or None where they cannot be determined: it then covers plain text alone.
 
-    Without a scheme it means https, as an address does, or any if it begins with a star. A host alone means
-    its root, unless it ends in a star.
+    Without a scheme the pattern means https, as an address does, or any scheme if it begins with a star. A
+    host alone means its root, unless it ends in a star.
     """
     text = _STAR.join(parts(pattern))
     if open_ended := _PORT_THEN_ANY.fullmatch(text):
         text = f"{open_ended[1]}/{_STAR}"
     found = _FORM.fullmatch(text)
     if _STAR in pattern or found is None or _OPEN_LABEL.search(found["site"]):
-        return None  # the ASCII form of a label that is known in part cannot be told
+        return None  # a part of a label does not determine its ASCII form
     site, port, target = found["site"], found["port"] or "", found["target"]
     scheme = (found["scheme"] or (_STAR if text.startswith(_STAR) else "https")).lower()
     if target is None:
         target = f"/{_STAR}" if (port or site).endswith(_STAR) else "/"
-    # A word stands for the stars, so that what is around them is spelled as the parser spells it.
+    # A word takes the place of each star, so that the parser spells the text around it.
     word = "star"
     while word in text.lower():
         word += "x"
@@ -151,7 +152,7 @@ def _fits(pattern: str, text: str) -> bool:
 
 
 def _served(target: str) -> str:
-    """The target as a server may read it: escapes undone, also nested ones, slashes merged, dots resolved."""
+    """The target as a server may read it: escapes undone, even nested ones, slashes merged, dots resolved."""
     path, mark, query = target.partition("?")
     segments: list[str] = []
     names = re.split(r"[/\\]+", _decoded(path).lstrip(r"\/"))
@@ -166,13 +167,12 @@ def _served(target: str) -> str:
 
 
 def _decoded(text: str) -> str:
-    return unquote(
-        _ESCAPED_PERCENT.sub("%", text), "latin-1"
-    )  # byte by byte: a star may stand within a letter
+    # Byte by byte, as a star may stand within a letter.
+    return unquote(_ESCAPED_PERCENT.sub("%", text), "latin-1")
 
 
 def _as_texts(pattern: str, read: _Pattern | None) -> Iterator[list[str]]:
-    """The pattern as a text: as it is written, without escapes, and as its parts are spelled."""
+    """The pattern as plain text, in three spellings: as written, without escapes, and from its parts."""
     yield parts(pattern)
     yield [_decoded(part) for part in parts(pattern)]
     if read is not None:
@@ -187,7 +187,7 @@ def _spellings(address: Address) -> Iterator[str]:
 
 
 def _fits_ipv6(pattern: str, host: str) -> bool:
-    """Whether a bracketed pattern fits the address with the zeros of its groups left out, or with all."""
+    """Whether a bracketed pattern fits the address with its zeros left out, or with all of them."""
     short = re.sub(r"(?<![0-9a-f])0+(?=[0-9a-f])", "", pattern)
     full = re.sub(r"(?<![0-9a-f\0])[0-9a-f]+(?![0-9a-f\0])", lambda group: group[0].zfill(4), pattern)
     return _fits(short, f"[{host}]") or _fits(full, f"[{IPv6Address(host).exploded}]")

@@ -1,4 +1,4 @@
-"""Patterns over text: `*` stands for any characters, also none; a backslash takes the next one as it is."""
+"""Patterns over text: `*` stands for any number of characters; a backslash makes the next one literal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PIECE = re.compile(r"\\.|\*|[^\\*]+|\\$", re.DOTALL)
 
 
 def literal(text: str) -> str:
-    """`text` as a pattern that fits nothing else."""
+    """The pattern that fits `text` and nothing else."""
     return re.sub(r"([\\*])", r"\\\1", text)
 
 
@@ -18,7 +18,7 @@ def fits(pattern: str, text: str) -> bool:
 
 
 def between(parts: list[str], text: str) -> bool:
-    """Whether `text` is made of `parts`, in order, with any characters between them."""
+    """Whether `text` consists of `parts`, in order, with any characters between them."""
     first, *others = parts
     if not others:
         return text == first
@@ -35,7 +35,7 @@ def between(parts: list[str], text: str) -> bool:
 
 
 def parts(pattern: str) -> list[str]:
-    """What stands between the stars."""
+    """The texts between the stars."""
     found = [""]
     for piece in _PIECE.findall(pattern):
         if piece == "*":

@@ -1,4 +1,4 @@
-"""Texts: whatever a tool says no more about."""
+"""Texts: the kind of an argument for which a tool names no other."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _ADDRESS = re.compile(r"\s*https?://", re.IGNORECASE)
 def covers(pattern: str, text: str) -> bool | None:
     """Whether the pattern covers the text; see `Kind`.
 
-    A text that is written as a web address is compared as one with a pattern that is written so too. Where it
-    fits as a text alone, that is in doubt.
+    A text that is written as a web address is compared as an address with a pattern that is written so too.
+    Where it fits only as a text, the result is in doubt.
     """
     as_text = fits(pattern, text)
     if not (_ADDRESS.match(text) and address_pattern.names_scheme(pattern)):

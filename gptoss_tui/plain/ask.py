@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
-from ..agent.chat import Chat, ChatError
+from ..agent.runtime import AgentError
+from ..agent.session import Session
+from ..events.endings import Ending
 from ..events.events import Completed, EngineLoading, Error, Event, Failed, Incomplete
 from ..events.printable import printable
 from ..permissions.question import Nobody, Person
@@ -18,7 +20,7 @@ from .show import complain
 
 ANSWERED, FAILED, INTERRUPTED = 0, 1, 130
 
-Open = Callable[[Person], Chat]
+Open = Callable[[Person], Session]
 Show = Callable[[Event], None]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -44,39 +46,39 @@ class _Progress:
             print("\r" + " " * self._width, end="\r", file=sys.stderr, flush=True)
 
 
-def one_shot(open_chat: Open, prompt: str, show: Show) -> int:
+def one_shot(open_session: Open, prompt: str, show: Show) -> int:
     """Ask one question in a chat of its own and show the events; returns the exit status."""
-    return asyncio.run(_one_shot(open_chat, prompt, show))
+    return asyncio.run(_one_shot(open_session, prompt, show))
 
 
-async def _one_shot(open_chat: Open, prompt: str, show: Show) -> int:
+async def _one_shot(open_session: Open, prompt: str, show: Show) -> int:
     try:
-        chat = open_chat(Nobody())
+        session = open_session(Nobody())
         try:
-            await load(chat, show)
-            return await ask(chat, prompt, show)
+            await load(session, show)
+            return await ask(session, prompt, show)
         finally:
-            await close(chat)
-    except ChatError as error:
+            await close(session)
+    except AgentError as error:
         show(Failed(Error("cannot_start", str(error))))
         return FAILED
 
 
-async def close(chat: Chat) -> None:
+async def close(session: Session) -> None:
     """Close the chat, and report on stderr the messages that are not saved, or are saved after all."""
-    await chat.close()
-    if lost := chat.recorder.lost:
+    await session.runtime.close()
+    if lost := session.runtime.recorder.lost:
         complain(lost)
     else:
-        for event in chat.saving_news():
+        for event in session.saving_news():
             complain(event.message)
 
 
-async def load(chat: Chat, show: Show) -> None:
-    """Load the model, with progress on stderr if that is a terminal; raises ChatError."""
+async def load(session: Session, show: Show) -> None:
+    """Load the model, with progress on stderr if that is a terminal; raises AgentError."""
     progress = _Progress()
     try:
-        async for event in chat.load():
+        async for event in session.load():
             show(event)
             if isinstance(event, EngineLoading):
                 progress(event)
@@ -84,23 +86,23 @@ async def load(chat: Chat, show: Show) -> None:
         progress.erase()
 
 
-async def ask(chat: Chat, prompt: str, show: Show) -> int:
-    """Run one turn and show its events; returns the exit status. Raises ChatError."""
+async def ask(session: Session, prompt: str, show: Show) -> int:
+    """Run one turn and show its events; returns the exit status. Raises AgentError."""
     status = FAILED
-    with _signals_stop(chat) as caught:
-        async with aclosing(chat.send(prompt)) as events:
+    with _signals_stop(session) as caught:
+        async with aclosing(session.send(prompt)) as events:
             async for event in events:
                 show(event)
                 match event:
                     case Completed():
                         status = ANSWERED
-                    case Incomplete(reason="interrupted"):
+                    case Incomplete(reason=Ending.INTERRUPTED):
                         status = 128 + caught[0] if caught else INTERRUPTED
     return status
 
 
 @contextmanager
-def _signals_stop(chat: Chat) -> Iterator[list[int]]:
+def _signals_stop(session: Session) -> Iterator[list[int]]:
     """Let the first Ctrl+C, or signal like it, stop the turn in order; a second one ends the program.
 
     Yields the list of the signals so far.
@@ -112,7 +114,7 @@ def _signals_stop(chat: Chat) -> Iterator[list[int]]:
     def stop(number: int) -> None:
         loop.remove_signal_handler(number)
         caught.append(number)
-        stopping.append(loop.create_task(chat.stop()))
+        stopping.append(loop.create_task(session.stop()))
 
     for number in _ENDING:
         loop.add_signal_handler(number, stop, number)

@@ -6,8 +6,9 @@ import asyncio
 from contextlib import suppress
 
 from .. import commands
-from ..agent.chat import Chat, ChatError
 from ..agent.inventory import inventory
+from ..agent.runtime import AgentError
+from ..agent.session import Session
 from ..events.printable import printable
 from ..harmony.message import Effort
 from ..permissions.always import LastingAnswerError
@@ -16,86 +17,88 @@ from .asking import AtTheTerminal, read_line
 from .show import AsText, complain
 
 
-def converse(open_chat: Open, show: AsText) -> int:
+def converse(open_session: Open, show: AsText) -> int:
     """Read lines from stdin, each a message or a slash command, until its end; returns the exit status."""
     with suppress(ImportError):
         import readline  # noqa: F401  (gives input() history and editing)
     with asyncio.Runner() as runner:
         try:
-            chat = runner.run(_open(open_chat, show))
-        except ChatError as error:
+            session = runner.run(_open(open_session, show))
+        except AgentError as error:
             complain(str(error))
             return FAILED
         try:
             while (line := read_line("> ")) is not None:
                 if invocation := commands.parse(line):
-                    if not runner.run(_obey(chat, invocation)):
+                    following = runner.run(_obey(session, invocation))
+                    if following is None:
                         break
+                    session = following
                 elif line.strip():
-                    runner.run(_say(chat, line, show))
+                    runner.run(_say(session, line, show))
             return ANSWERED
         finally:
-            runner.run(close(chat))
+            runner.run(close(session))
 
 
-async def _open(open_chat: Open, show: AsText) -> Chat:
-    chat = open_chat(AtTheTerminal())
+async def _open(open_session: Open, show: AsText) -> Session:
+    session = open_session(AtTheTerminal())
     try:
-        await load(chat, show)
-        async for event in chat.equip():  # now: nothing runs in the background while a line is read
+        await load(session, show)
+        async for event in session.equip():  # now: nothing runs in the background while a line is read
             show(event)
     except BaseException:
-        await close(chat)
+        await close(session)
         raise
-    print(f"{printable(chat.model)}. /help lists the commands, Ctrl+D ends.", flush=True)
-    for text, events in chat.past():
+    print(f"{printable(session.runtime.model)}. /help lists the commands, Ctrl+D ends.", flush=True)
+    for text, events in session.past():
         print(f"> {printable(text)}")
         for event in events:
             show(event)
         show.end_line()
-    return chat
+    return session
 
 
-async def _say(chat: Chat, text: str, show: AsText) -> None:
+async def _say(session: Session, text: str, show: AsText) -> None:
     """Run one turn; a failure is reported, and the conversation goes on."""
     try:
-        await ask(chat, text, show)
-    except ChatError as error:
+        await ask(session, text, show)
+    except AgentError as error:
         complain(str(error))
 
 
-async def _obey(chat: Chat, invocation: commands.Invocation) -> bool:
-    """Carry out a slash command; returns False when the person wants to leave."""
+async def _obey(session: Session, invocation: commands.Invocation) -> Session | None:
+    """Carry out a slash command; returns the session to go on with, None when the person wants to leave."""
     match invocation.command and invocation.command.name, invocation.argument:
         case "quit", _:
-            return False
+            return None
         case "new", _:
-            await chat.new()
+            session = await session.successor()
             print("A new chat.")
         case "effort", argument:
-            _set_effort(chat, argument)
+            _set_effort(session, argument)
         case "tools", _:
-            print(printable("\n".join(inventory(chat)) or "No tools."))
+            print(printable("\n".join(inventory(session)) or "No tools."))
         case "permissions", argument:
-            _permissions(chat, argument)
+            _permissions(session, argument)
         case "help", _:
             print("/new  /effort low|medium|high  /tools  /permissions [revoke N]  /quit")
         case _:
             print(f"There is no /{printable(invocation.name)} here; /help lists what there is.")
-    return True
+    return session
 
 
-def _set_effort(chat: Chat, argument: str) -> None:
+def _set_effort(session: Session, argument: str) -> None:
     if argument and argument not in list(Effort):
         print(f"Effort is low, medium or high, not {printable(argument)}.")
         return
-    chat.effort = Effort(argument) if argument else chat.effort.next()
-    print(f"Effort: {chat.effort}, from the next message.")
+    session.effort = Effort(argument) if argument else session.effort.next()
+    print(f"Effort: {session.effort}, from the next message.")
 
 
-def _permissions(chat: Chat, argument: str) -> None:
+def _permissions(session: Session, argument: str) -> None:
     """List the rules, or revoke one by its number."""
-    standing = chat.permissions.standing()
+    standing = session.permissions.standing()
     verb, _, number = argument.partition(" ")
     if argument and (verb != "revoke" or not number.strip().isdecimal()):
         print("/permissions lists the rules; /permissions revoke N takes back the rule of that number.")
@@ -108,7 +111,7 @@ def _permissions(chat: Chat, argument: str) -> None:
             print(f"{what}; nothing was revoked.")
             return
         try:
-            chat.permissions.revoke(chosen)
+            session.permissions.revoke(chosen)
         except LastingAnswerError as error:
             complain(str(error))
             return
@@ -116,4 +119,4 @@ def _permissions(chat: Chat, argument: str) -> None:
         return
     for count, each in enumerate(standing, 1):
         print(f"{count}. {each.verb} {printable(each.rule)} ({each.origin})")
-    print(chat.permissions.summary)
+    print(session.permissions.summary)

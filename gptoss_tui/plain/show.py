@@ -13,6 +13,7 @@ from typing import TextIO
 
 from ..agent.citations import as_link
 from ..agent.reasoning import LABEL
+from ..events.endings import Ending
 from ..events.events import (
     Cited,
     Completed,
@@ -36,15 +37,6 @@ from ..events.events import (
     Unsaved,
 )
 from ..events.printable import printable
-
-_ENDED_EARLY = {
-    "max_output_tokens": "the answer reached the token limit (--max-tokens)",
-    "context_full": "the conversation fills the model's context; start a new one",
-    "tool_limit": "the model called tools again and again without answering",
-    "no_answer": "the model ended its turn without an answer; ask again",
-    "repetition": "stopped: the model was repeating itself; ask again, or in other words",
-    "schema_mismatch": "the answer does not fit the schema",
-}
 
 
 def complain(message: str) -> None:
@@ -141,5 +133,5 @@ def _report_failure(event: Event) -> None:
             complain(message)
         case Failed(error):
             complain(error.message)
-        case Incomplete(reason, detail=detail) if reason in _ENDED_EARLY:
-            complain(f"{_ENDED_EARLY[reason]}: {detail}" if detail else _ENDED_EARLY[reason])
+        case Incomplete(reason) if reason is not Ending.INTERRUPTED:
+            complain(event.sentence)

@@ -23,7 +23,7 @@ from gptoss_tui.tui.draft import Draft
 from gptoss_tui.tui.pictures import Graphics
 from gptoss_tui.tui.screens.chat import ChatScreen
 from gptoss_tui.tui.screens.help import HelpScreen
-from gptoss_tui.tui.screens.player import OpenChat
+from gptoss_tui.tui.screens.player import OpenSession
 from gptoss_tui.tui.terminal.in_order import InOrderApp
 from gptoss_tui.tui.widgets import keys
 from gptoss_tui.tui.widgets.theme import DARK, LIGHT, default_theme, quiet_colours
@@ -48,7 +48,7 @@ class ChatApp(InOrderApp[str]):
 
     def __init__(
         self,
-        open_chat: OpenChat,
+        open_session: OpenSession,
         *,
         model: str,
         effort: Effort,
@@ -59,7 +59,7 @@ class ChatApp(InOrderApp[str]):
         danger: str = "",
         draft: Draft | None = None,
     ) -> None:
-        """`open_chat` makes the conversation; it is called in a thread after the first frame.
+        """`open_session` makes the conversation; it is called in a thread after the first frame.
 
         `reasoning` says how the reasoning is shown at first; only the chat can hide it. `graphics` is the way
         to draw pictures, None for no pictures. `danger` is a word that stays in the status line, in red.
@@ -72,7 +72,7 @@ class ChatApp(InOrderApp[str]):
         self.theme = theme or default_theme(os.environ)
         self.crash: BaseException | None = None
         self._chat_screen = ChatScreen(
-            open_chat,
+            open_session,
             model=model,
             effort=effort,
             reasoning=reasoning,

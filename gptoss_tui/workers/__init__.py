@@ -1,5 +1,6 @@
-"""Child processes of Python: one way to start them, to speak with them, to bound them, and to end them.
+"""Child processes of Python: one way to start, ask, bound and end them.
 
-The application's side is `child.py` (a process) and `calls.py` (what is asked of it), the child's side is
-`parent.py`; `wire.py` is what both write. `log.py` is where a child complains, `limits.py` what it may use.
+The application's side is `child.py` (the process) and `calls.py` (calls to it), the child's side is
+`parent.py`; `wire.py` is the format between the two. `log.py` opens a child's log, `limits.py` bounds its
+resources.
 """

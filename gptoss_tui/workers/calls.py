@@ -11,9 +11,9 @@ from .wire import Wire
 
 
 class Calls:
-    """What is asked of one child, and what it answers. A call that was left is answered to nobody.
+    """The calls to one child and its answers. Answers to a call that was left are dropped.
 
-    They may be made in several event loops, one after the other.
+    Several event loops may make calls, one loop after the other.
     """
 
     def __init__(self, child: Child, wire: Wire) -> None:
@@ -24,8 +24,8 @@ class Calls:
         self._listener: asyncio.Task[None] | None = None
         self._fate: str | None = None
 
-    def call(self, message: Any) -> Call:
-        """Ask for something; raises ChildError when the child has ended."""
+    def call(self, message: Any) -> OpenCall:
+        """Open a call with `message`; raises ChildError if the child has ended."""
         if self._fate is not None:
             raise ChildError(self._fate)
         loop = asyncio.get_running_loop()
@@ -34,10 +34,10 @@ class Calls:
         number = next(self._numbers)
         answers = self._open[number] = asyncio.Queue()
         self._child.write(self._wire.encode(number, message))
-        return Call(self, number, answers)
+        return OpenCall(self, number, answers)
 
     async def ask(self, message: Any) -> Any:
-        """The only answer to a message; raises ChildError."""
+        """The answer to a call with `message`, where there is only one; raises ChildError."""
         call = self.call(message)
         try:
             return await call.answer()
@@ -69,7 +69,7 @@ class Calls:
             answers.put_nowait(ChildError(self._fate))
 
 
-class Call:
+class OpenCall:
     """One call that is open."""
 
     def __init__(self, calls: Calls, number: int, answers: asyncio.Queue[Any]) -> None:
@@ -78,11 +78,11 @@ class Call:
         self._answers = answers
 
     def send(self, message: Any) -> None:
-        """Say more about it, without waiting."""
+        """Send a further message about the call, without waiting."""
         self._calls._send(self._number, message)
 
     async def answer(self) -> Any:
-        """The next answer; raises ChildError when the child has ended."""
+        """The next answer; raises ChildError if the child has ended."""
         answer = await self._answers.get()
         if isinstance(answer, ChildError):
             self._answers.put_nowait(answer)

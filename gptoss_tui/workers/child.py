@@ -1,8 +1,8 @@
 """A child process: a Python module of ours, started, bounded and ended.
 
-It leads a session of its own, so that signals from the terminal are the application's to interpret, and runs
-with `-P`: a torch.py in the current folder is not ours to import. The event loop watches its pipes without a
-transport: nothing is bound to a loop, and an answer costs one wake-up.
+The child leads a session of its own, so that the application alone interprets signals from the terminal. It
+runs with `-P`, so that it cannot import a torch.py from the current folder. The event loop watches the pipes
+without a transport: the child is bound to no loop, and an answer costs one wake-up.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ _CAUSES: dict[int, str] = {
     signal.SIGBUS: "a file was changed or cut short while in use",
 }
 _LAST_BREATH_S = 3.0
-"""How long a child that has closed its output may take to end."""
+"""Seconds in which a child that has closed its output must end."""
 
 _LOOK_S = 0.005
-"""How often a child that is about to end is looked at."""
+"""Seconds between two looks at a child that is about to end."""
 
 _PIECE = 1 << 16
-"""Bytes that are read at a time, at most: what a pipe holds."""
+"""Bytes that are read at a time, at most: the capacity of a pipe."""
 
 
 class ChildError(Exception):
-    """A child process cannot be started, or has ended; the message names it and says why."""
+    """A child process cannot be started, or has ended; the message names the child and the reason."""
 
 
 class Child:
-    """One process. `name` is what it is called in messages, `log` the file for what it prints.
+    """One process; `name` stands for it in messages, and `log` is the file for its prints.
 
-    It may be used in several event loops, one after the other, but is read by one reader at a time.
+    Several event loops may use it, one after the other, but only one reader at a time.
     """
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path | None, longest: int) -> None:
-        """`longest` bounds a line that it writes, in bytes."""
+        """`longest` bounds a line of its output, in bytes."""
         self.name = name
         self._process = process
         self._log = log
@@ -72,7 +72,7 @@ class Child:
     ) -> Child:
         """Run the module of that full name, with `environment` added to this process's own.
 
-        Raises ChildError if the system has no process to give.
+        Raises ChildError if the system starts no process.
         """
         try:
             with open_log(log) as complaints:
@@ -96,23 +96,23 @@ class Child:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether the process still runs."""
         return self._process.poll() is None
 
     def write(self, data: bytes) -> None:
-        """Hand over `data` as fast as it is read, without waiting; a child that is gone takes none."""
+        """Send `data` as fast as the child reads, without waiting; a child that has ended gets none."""
         self._unwritten += data
         self._flush()
 
     def close_input(self) -> None:
-        """Let it see the end of its input, once it has read what it was given."""
+        """Close the child's input once all data has been sent."""
         self._input_ends = True
         self._flush()
 
     async def listen(self, hear: Callable[[bytes], None]) -> None:
-        """Tell `hear` each line as it comes, until the child closes its output; half a line is dropped.
+        """Call `hear` with each line of output, until the child closes it; an incomplete line is dropped.
 
-        Raises ChildError for a line that is too long, and what `hear` raises.
+        Raises ChildError for a line that is too long, and whatever `hear` raises.
         """
         begun = self._begun
 
@@ -130,7 +130,7 @@ class Child:
         await self._read(take)
 
     async def output(self, most: int) -> bytes:
-        """All that it writes until it closes its output; nothing if that is more than `most` bytes."""
+        """The whole output, once the child closes it; nothing if that is more than `most` bytes."""
         whole = bytearray()
 
         def take(piece: bytes) -> None:
@@ -143,13 +143,13 @@ class Child:
         return bytes(whole)
 
     async def wait(self) -> int:
-        """Its exit status, once it has ended; the negative number of the signal that ended it."""
+        """The exit status, once the process has ended; for a signal, its negative number."""
         while (status := self._process.poll()) is None:  # noqa: ASYNC110 (no event tells it)
             await asyncio.sleep(_LOOK_S)
         return status
 
     async def fate(self) -> str:
-        """How it ended, in words. One that has closed its output and goes on is ended."""
+        """How the process ended, in words. A process that closed its output and still runs is ended."""
         try:
             await asyncio.wait_for(self.wait(), _LAST_BREATH_S)
         except TimeoutError:
@@ -164,7 +164,7 @@ class Child:
         return f"{self.name} stopped (signal {-status}, {_CAUSES.get(-status, 'sent from outside')})"
 
     async def end(self) -> int:
-        """Kill it, and whatever it has started in its session; returns its exit status."""
+        """Kill the process and every other one of its session; returns its exit status."""
         self.kill()
         status = await self.wait()
         self._leave()
@@ -177,7 +177,7 @@ class Child:
         return status
 
     def kill(self) -> None:
-        """As `end`, without waiting until it is gone."""
+        """Kill as `end` does, without waiting until the process has ended."""
         if not self._was_ended:
             self._was_ended = True
             with suppress(OSError):
@@ -211,7 +211,7 @@ class Child:
         self._unwritten.clear()
 
     async def _read(self, take: Callable[[bytes], None]) -> None:
-        """Hand over its output as it comes, until it is closed, or is no longer listened to."""
+        """Call `take` with the output as it comes, until the child closes it or `_leave` is called."""
         pipe = self._process.stdout
         assert pipe is not None
         if pipe.closed:

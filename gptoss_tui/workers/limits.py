@@ -1,4 +1,4 @@
-"""What a child process may use."""
+"""Limits of a child process's resources."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import resource
 
 
 def limit(*, memory: int, cpu_seconds: int | None = None, writes: bool = False) -> None:
-    """Bound what this very process may use, in bytes of address space and seconds; the kernel ends it beyond.
+    """Bound the address space of this process, in bytes, and its CPU time; beyond, the kernel ends it.
 
-    Unless it `writes`, it may write to pipes only. A limit that is lower already stays.
+    Unless it `writes`, it may write to pipes only. A limit that is already lower stays.
     """
     bounds = {resource.RLIMIT_AS: memory, resource.RLIMIT_CORE: 0}
     if cpu_seconds is not None:

@@ -1,7 +1,7 @@
-"""The application, seen from a child process: its calls come in on stdin, and answers leave on stdout.
+"""The application, seen from a child process: its calls arrive on stdin, and answers leave on stdout.
 
-One thread listens, so that a cancellation is seen at once, one writes, so that a slow reader holds up
-nothing, and the main thread works. The process ends with the one that started it.
+One thread listens, so that a cancellation is seen at once; another writes, so that a slow reader delays
+nothing; the main thread works. The process ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PR_SET_PDEATHSIG = 1
 
 
 class Parent:
-    """Whoever asks. `hear` is told every message with the number of its call, in the listening thread.
+    """The caller. The listening thread calls `hear` with the number of a call and each message about it.
 
-    So is `leave` when the application has gone away, and the process ends when it returns. Without one, the
-    process ends at once.
+    When the application has ended, that thread calls `leave`, and the process ends when `leave` returns;
+    without `leave` it ends at once.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class Parent:
         self._answers: SimpleQueue[bytes] = SimpleQueue()
         if leave is None:
             end_with_parent()
-        # Ctrl+C is the application's to interpret. Not SIG_IGN, which whatever is started here would inherit.
+        # The application interprets Ctrl+C. SIG_IGN would be inherited by every process started here.
         signal.signal(signal.SIGINT, lambda *_: None)
         for work in (self._listen, self._write):
             Thread(target=_end_with, args=(work,), daemon=True).start()
 
     def answer(self, call: int, message: Any) -> None:
-        """Answer a call, in any thread."""
+        """Send an answer to a call; any thread may do so."""
         self._answers.put(self._wire.encode(call, message))
 
     def _listen(self) -> None:
@@ -55,7 +55,7 @@ class Parent:
             self._leave()
 
     def _write(self) -> None:
-        """Send what has gathered since the last time in one piece."""
+        """Send the answers that have gathered since the last time in one piece."""
         while True:
             lines = [self._answers.get()]
             with suppress(Empty):
@@ -66,7 +66,7 @@ class Parent:
 
 
 def serve(wire: Wire, work: Callable[[Any], Any]) -> None:
-    """Answer each call with what `work` makes of it, one after the other, until the application goes away."""
+    """Answer each call with the result of `work`, one after the other, until the application ends."""
     calls: SimpleQueue[tuple[int, Any]] = SimpleQueue()
     parent = Parent(wire, lambda call, message: calls.put((call, message)))
     while True:
@@ -75,9 +75,9 @@ def serve(wire: Wire, work: Callable[[Any], Any]) -> None:
 
 
 def take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """What comes in and what leaves, on descriptors of their own, out of reach for the code that runs here.
+    """The pipes of calls and answers, on descriptors that are out of reach of code that this process runs.
 
-    What that prints on stdout goes to the log, and what it reads from stdin is empty.
+    The prints of that code on stdout go to the log, and its stdin is empty.
     """
     incoming, outgoing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -88,16 +88,16 @@ def take_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def end_with_parent() -> None:
-    """Have Linux kill this process when the thread that started it ends, however that comes about.
+    """Have Linux kill this process when the thread that started it ends, for whatever reason.
 
-    Elsewhere the end of stdin does it, unless a native call never lets the listening thread run.
+    On other systems the end of stdin ends it, unless a native call never lets the listening thread run.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end_with(work: Callable[[], None]) -> None:
-    """Do `work`, and end the process with it: even if the main thread is deep in native code."""
+    """Run `work`, then end the process, even if the main thread is deep in native code."""
     try:
         work()
         os._exit(0)

@@ -1,4 +1,4 @@
-"""A child process that does one thing: it is given its input, and what it writes is the result."""
+"""A child process with one task: its input is the question, and its output is the result."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ async def result_of(
     seconds: float,
     log: Path | None = None,
 ) -> bytes:
-    """All that the module writes after it has read `given`; nothing if that is more than `most` bytes.
+    """The output of the module for the input `given`; nothing if that is more than `most` bytes.
 
-    Raises ChildError if it cannot be started, TimeoutError if it takes longer than `seconds`.
+    Raises ChildError if the child cannot be started, TimeoutError if it takes longer than `seconds`.
     """
     child = Child.start(name, module, *arguments, log=log)
     try:

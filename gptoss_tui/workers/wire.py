@@ -1,4 +1,4 @@
-"""What the application and its child processes say to each other: a line of JSON a message.
+"""The format between the application and its child processes: each message is a line of JSON.
 
 A line is `[call, message]`. The application numbers its calls, and a child answers under the same number. A
 message is plain JSON, or dataclasses that both ends know by name. Both ends are the same build.
@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, get_args, get_origin, get_type_hints
 
 _KIND = "\0"
-"""The key under which a dataclass's name stands."""
+"""The key of a dataclass's name."""
 
 Restore = Callable[[Any], Any]
 
@@ -21,8 +21,8 @@ Restore = Callable[[Any], Any]
 class Wire:
     """Writes and reads lines. `kinds` are the dataclasses that may occur anywhere in a message.
 
-    Their fields are plain JSON, other kinds, tuples, enumerations by value, or one of these or None. What a
-    field holds as a mapping is a text inside the line: none of its keys, whoever wrote them, makes a kind.
+    Their fields are plain JSON, other kinds, tuples, enumerations by value, or one of these or None. A
+    mapping in a field is encoded as a text inside the line, so that none of its keys can pass for `_KIND`.
     """
 
     def __init__(self, *kinds: type) -> None:
@@ -36,7 +36,7 @@ class Wire:
         return json.dumps([call, message], default=self._to_json).encode("ascii") + b"\n"
 
     def decode(self, line: bytes) -> tuple[int, Any]:
-        """The number of the call and the message; raises ValueError for what no other end wrote."""
+        """The number of the call and the message; raises ValueError for a line that no `encode` wrote."""
         try:
             call, message = json.loads(line, object_hook=self._hook)
         except (TypeError, KeyError, RecursionError) as error:
@@ -61,7 +61,7 @@ class Wire:
 
 
 def _restorers(kind: type) -> list[tuple[str, Restore]]:
-    """The fields of which JSON does not keep the type."""
+    """The fields whose type is lost in JSON, each with the function that restores it."""
     hints = get_type_hints(kind)
     return [(one.name, made) for one in fields(kind) if (made := _restorer(hints[one.name]))]
 
@@ -79,6 +79,6 @@ def _restorer(hint: Any) -> Restore | None:
 
 
 def _of_each(hints: tuple[Any, ...]) -> Restore:
-    """Of a tuple; what one of many alike holds is restored too."""
+    """The restorer of a tuple; the items of a tuple of any length are restored too."""
     restore = _restorer(hints[0]) if hints[1:] == (...,) else None
     return tuple if restore is None else lambda values: tuple(map(restore, values))

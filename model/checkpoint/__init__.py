@@ -1,4 +1,4 @@
-"""The checkpoint: where it lies, what is in it, and whether it fits. Importing this package costs nothing."""
+"""The checkpoint: its place, its contents, and whether it fits. Importing this package costs nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoint: a trained network as it lies on disk, whatever the layout of its files. Free of torch."""
+"""Checkpoint: a trained network on disk, whatever the layout of its files. Free of torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor as its file describes it: `name` there, `dtype` in the words of safetensors, bytes of data."""
+    """A tensor as its file describes it: its `name` there, its safetensors `dtype`, its size in bytes."""
 
     file: Path
     name: str
@@ -26,14 +26,14 @@ class StoredTensor:
 
 
 class Checkpoint(Protocol):
-    """Nothing is read before it is asked for, and nothing small is read twice.
+    """A checkpoint on disk. Each part is read when it is first needed, and no small part is read twice.
 
-    Everything raises CheckpointError when the files are missing, damaged, or of another network.
+    Every member raises CheckpointError where files are missing, damaged, or of another network.
     """
 
     @property
     def path(self) -> Path:
-        """Where it lies: what another process needs to open it as well, and what messages name."""
+        """The checkpoint's place, by which another process opens it and by which messages name it."""
 
     @property
     def config(self) -> ModelConfig:
@@ -41,24 +41,24 @@ class Checkpoint(Protocol):
 
     @property
     def longest_answer(self) -> int | None:
-        """Tokens after which an answer of this model has gone astray; None if it states no such bound."""
+        """Tokens beyond which an answer of this model is useless; None if no such bound is stated."""
 
     @property
     def identity(self) -> str:
-        """What tells this network from every other: 64 hexadecimal digits, the same in every process.
+        """A digest that differs between networks: 64 hexadecimal digits, the same in every process.
 
-        It changes whenever configuration or weights do, and reads next to nothing of them. Name and place
-        are no part of it, nor is the tokenizer: the numbers do not depend on them.
+        It changes whenever the configuration or the weights do, though it reads next to nothing of them. The
+        name, the place and the tokenizer are no part of it: the network's numbers do not depend on them.
         """
 
     def tokenizer(self) -> tiktoken.Encoding:
-        """Its tokenizer, with as many ids as the network has rows; others become `<|reserved_ID|>`."""
+        """The tokenizer, with as many ids as the network has rows; unused ones are `<|reserved_ID|>`."""
 
     def tensors(self, network: Mapping[str, Tensor]) -> dict[str, StoredTensor]:
-        """Where the weights of `network` are stored, by its own names. Reads what describes them only.
+        """The place of each weight of `network`, by the network's own names. Reads descriptions only.
 
-        `network` is what they are checked against: the state of a Transformer, on any device.
+        `network`, the state of a Transformer on any device, gives the names and shapes to check against.
         """
 
     def read(self, tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[str, Tensor]]:
-        """What `tensors` found, one after the other, mapped to their files, which must not change."""
+        """The values of `tensors`, one after the other, mapped to their files, which must not change."""

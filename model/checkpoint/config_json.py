@@ -25,7 +25,7 @@ _REQUIRED = frozenset(field.name for field in fields(ModelConfig)[:11])
 
 
 def read_config(path: Path) -> ModelConfig:
-    """What the file `path` says of the network. Raises CheckpointError."""
+    """The shape of the network from the file `path`. Raises CheckpointError."""
     values = _read_object(path)
     kind = values.get("model_type")
     if kind != "gpt_oss":
@@ -80,7 +80,7 @@ def _config(values: Mapping[str, Any]) -> ModelConfig:
 
 
 def _layer_types(given: object, layers: object) -> tuple[LayerType, ...]:
-    """The list of config.json, or gpt-oss's own alternation where the file has none."""
+    """The list in config.json, or gpt-oss's alternation where the file has none."""
     if isinstance(given, list):
         return tuple(given)
     if given is not None:
@@ -95,13 +95,13 @@ _OWN_ROPE: Mapping[str, Any] = {
     "original_max_position_embeddings": 4096,
     "truncate": False,
 }
-"""What gpt-oss was trained with, and what a file that says nothing means."""
+"""The positions that gpt-oss was trained with: the default of a file without any."""
 
 
 def _rope(values: Mapping[str, Any]) -> Rope:
     """The positions, as transformers' GptOssConfig reads them: `rope_scaling` before `rope_parameters`.
 
-    What would be read as plain positions although it says more is refused, as is every kind but YaRN.
+    Every kind but YaRN is refused, and so are parameters without a kind, which would silently be ignored.
     """
     key = "rope_scaling" if values.get("rope_scaling") else "rope_parameters"
     given = values.get(key)

@@ -1,4 +1,4 @@
-"""open_checkpoint: from the name or path that a person gives to the checkpoint. Free of torch."""
+"""open_checkpoint: from a person's name or path for a checkpoint to the Checkpoint. Free of torch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ RELEASED = ("gpt-oss-20b", "gpt-oss-120b")
 def open_checkpoint(name_or_path: str) -> Checkpoint:
     """The checkpoint called "demo", a released model by name, or one by path. Raises CheckpointError.
 
-    A released model is looked for in the data folder of gptoss-chat, then in the Hugging Face cache. What is
-    found is only known to be there; nothing of it is read.
+    A released model is looked for in the data folder of gptoss-chat, then in the Hugging Face cache. The
+    checkpoint exists, but none of it has been read.
     """
     if name_or_path == DEMO:
         return checkpoint_at(demo.checkpoint_path())
@@ -29,13 +29,13 @@ def open_checkpoint(name_or_path: str) -> Checkpoint:
         return checkpoint_at(_released(name))
     try:
         return checkpoint_at(_given(Path(name_or_path).expanduser()))
-    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user who is unknown
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home of an unknown user
         reason = error.strerror if isinstance(error, OSError) else error
         raise CheckpointError(f"{name_or_path}: cannot be looked at ({reason}).") from None
 
 
 def checkpoint_at(path: str | Path) -> Checkpoint:
-    """The checkpoint that lies at `path`, in its layout; what is wrong with it shows when it is read."""
+    """The checkpoint at `path`, in its layout; faults in it appear when it is read."""
     return HubCheckpoint(Path(path))
 
 
@@ -67,7 +67,7 @@ def _released(name: str) -> Path:
 
 
 def _hub_snapshots(name: str) -> list[Path]:
-    """Snapshots in the Hugging Face cache: the one that `main` points at, then others, newest first."""
+    """Snapshots in the Hugging Face cache: the one that `main` points at, then the others, newest first."""
     hub = os.environ.get("HF_HUB_CACHE")
     home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
     model = (Path(hub) if hub else Path(home) / "hub").expanduser() / f"models--openai--{name}"
@@ -82,7 +82,7 @@ def _hub_snapshots(name: str) -> list[Path]:
 
 
 def _refusal(file: Path) -> str:
-    """Why a file is not a checkpoint, and what to name in its place."""
+    """The reason why a file is not a checkpoint, and what to name instead."""
     match file.suffix:
         case ".safetensors" | ".json":
             return f"{file}: one file of a checkpoint. Name its folder, {file.parent}."

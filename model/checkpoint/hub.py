@@ -1,6 +1,6 @@
 """The Hub layout: a checkpoint's files as transformers writes them. No other room knows their names.
 
-What reads a file is imported with its first use: the screen only wants to know that a checkpoint is there.
+The readers of the files are imported when first used: the screen only has to know that a checkpoint exists.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class HubCheckpoint:
     def longest_answer(self) -> int | None:
         """`max_new_tokens` of generation_config.json, an optional file that nothing else depends on.
 
-        Stop tokens are never taken from it (early downloads of gpt-oss lack one), and sampling is the
-        person's.
+        Stop tokens are never taken from it (early downloads of gpt-oss lack one), and the person sets the
+        sampling.
         """
         try:
             stated = json.loads((self.path / GENERATION_CONFIG).read_bytes())
@@ -63,9 +63,9 @@ class HubCheckpoint:
     def identity(self) -> str:
         """A digest of the configuration, and of each shard: its tensors, size, time, and samples of it.
 
-        The time of the last change alone would do, were it not that some ways to install files set it to one
-        and the same; so a shard is looked at in 64 places as well, and training changes all of them. A copy
-        that did not keep the time has another identity, which costs a prefill and no wrong number.
+        The time of the last change alone does not suffice, since some installers set it to one value for all
+        files; so 64 samples of each shard count too, and training changes all of them. A copy with another
+        time has another identity, which costs a prefill but never gives a wrong number.
         """
         digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
         described = sorted((name, tensor.dtype, tensor.shape) for name, tensor in self._stored.items())
@@ -89,7 +89,7 @@ class HubCheckpoint:
         return read_tokenizer(self.path / TOKENIZER, self.config.vocab_size)
 
     def tensors(self, network: Mapping[str, Tensor]) -> dict[str, StoredTensor]:
-        """Compare the headers of the shards with `network`, which config.json asked for."""
+        """Compare the headers of the shards with `network`, which config.json describes."""
         if any(name.endswith(("experts.gate_up_proj", "experts.down_proj")) for name in self._stored):
             raise CheckpointError(
                 f"{self.path}: its experts were saved dequantised (bfloat16), "

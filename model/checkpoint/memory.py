@@ -1,4 +1,4 @@
-"""How much memory a checkpoint will take, and how much there is, before any of it is taken."""
+"""The memory that a checkpoint needs, and the memory that is free, before any is allocated."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from gptoss_tui.model.config import ModelConfig
 from gptoss_tui.model.errors import CheckpointError
 
-_CONTEXT = 8192  # tokens that must fit beside the weights for a conversation to be worth starting
+_CONTEXT = 8192  # tokens that must fit beside the weights to make a conversation worthwhile
 _WORKSPACE = 256 << 20  # activations, decoded experts and the interpreter itself
 
 
 def estimate(config: ModelConfig, dtype: torch.dtype) -> int:
     """Bytes to run `config` with dense weights and activations in `dtype`, experts in MXFP4.
 
-    Counts memory-mapped experts as well: read from disk again for every token they would be useless.
+    Memory-mapped experts count as well: reading them from disk again for every token would be too slow.
     """
     experts = config.num_hidden_layers * config.num_local_experts
     matrices = experts * 3 * config.hidden_size * config.intermediate_size
@@ -28,13 +28,13 @@ def estimate(config: ModelConfig, dtype: torch.dtype) -> int:
 
 
 def _workspace(config: ModelConfig, dtype: torch.dtype) -> int:
-    """The decoded experts of one token, bounded from below by what the process needs anyway."""
+    """The decoded experts of one token, but at least what the process needs anyway."""
     decoded = config.num_experts_per_tok * 3 * config.hidden_size * config.intermediate_size
     return max(_WORKSPACE, decoded * dtype.itemsize)
 
 
 def available(device: torch.device) -> int | None:
-    """Free bytes for `device`: of the card, or of main memory and its control group. None if unknown."""
+    """Free bytes on `device`: of the card, or of main memory within the control group. None if unknown."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     known = [free for free in (_main_memory(), _control_group()) if free is not None]
@@ -53,7 +53,7 @@ def require(name: str, config: ModelConfig, device: torch.device, dtype: torch.d
 
 
 def _main_memory() -> int | None:
-    """MemAvailable of Linux, which counts caches that can be dropped."""
+    """MemAvailable of Linux, which includes caches that can be dropped."""
     for line in _lines(Path("/proc/meminfo")):
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
@@ -61,7 +61,7 @@ def _main_memory() -> int | None:
 
 
 def _control_group() -> int | None:
-    """What the tightest cgroup (version 2) above this process still allows, dropped caches included."""
+    """The bytes that the tightest cgroup (version 2) of this process still allows, with droppable caches."""
     root = Path("/sys/fs/cgroup")
     group = next((line[3:] for line in _lines(Path("/proc/self/cgroup")) if line.startswith("0::")), "/")
     innermost = root / group.strip("/")

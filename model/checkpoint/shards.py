@@ -1,7 +1,7 @@
-"""The files of a Hub checkpoint: its index, and what the header of each safetensors shard promises.
+"""The files of a Hub checkpoint: its index, and the header of each safetensors shard.
 
-Reads headers only, so that every fault of the files is known before any weight is read. The format: eight
-bytes length (little-endian), that many of JSON, then data (github.com/huggingface/safetensors, "Format").
+Only headers are read, so that every fault of the files is known before any weight is read. The format: eight
+bytes of length (little-endian), that many of JSON, then data (github.com/huggingface/safetensors, "Format").
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _described(shard: Path, header: dict[str, Any]) -> tuple[dict[str, StoredTen
 
 
 def _refuse_other_files(shard: Path, start: bytes) -> None:
-    """Name the things that are found in place of a shard after a download went wrong."""
+    """Name the other kinds of files that a failed download leaves in the place of a shard."""
     text = start.lstrip().lower()
     if text.startswith(b"version https://git-lfs"):
         kind = "a Git-LFS pointer"

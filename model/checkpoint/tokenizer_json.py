@@ -1,6 +1,6 @@
-"""tokenizer.json: a vocabulary as the library tokenizers writes it. Never asks the network for anything.
+"""tokenizer.json: a vocabulary as the library tokenizers writes it. Reading it never uses the network.
 
-It writes each token's bytes in GPT-2's printable alphabet; a token's id is its rank.
+The bytes of each token are written in GPT-2's printable alphabet; a token's id is its rank.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _parse(file: Path, content: bytes) -> BytePairs:
 
 
 def _byte_alphabet() -> Mapping[str, int]:
-    """GPT-2's letters for the 256 bytes: printable ones stand for themselves, the others from U+0100 on."""
+    """GPT-2's letters for the 256 bytes: printable bytes are themselves, the others follow from U+0100 on."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
@@ -86,7 +86,7 @@ def _cache_file(content: bytes) -> Path:
 
 
 def _cached(content: bytes) -> BytePairs | None:
-    """What `_remember` kept, or None if there is nothing or it was damaged."""
+    """The vocabulary that `_remember` stored, or None if there is none or it is damaged."""
     try:
         head, body = _cache_file(content).read_bytes().split(b"\n", 1)
         values: dict[str, Any] = json.loads(head)
@@ -100,7 +100,7 @@ def _cached(content: bytes) -> BytePairs | None:
 
 
 def _remember(content: bytes, pairs: BytePairs) -> None:
-    """Keep the parsed vocabulary, readable by its user only; a folder that cannot be written is no error."""
+    """Store the parsed vocabulary, readable by its user only; a folder that cannot be written is no error."""
     file = _cache_file(content)
     body = b"".join(b"%s %d\n" % (base64.b64encode(token), rank) for token, rank in pairs.ranks.items())
     head = {

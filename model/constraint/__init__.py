@@ -1,4 +1,4 @@
-"""What a sample may hold: the tokens that a Constraint allows, one step after another.
+"""Constrained sampling: the tokens that a Constraint allows at each step of a sample.
 
 Importing this package costs nothing: llguidance is imported with the first JSON Schema, torch never.
 """

@@ -1,4 +1,4 @@
-"""Automaton: follows a sample through the states of a Constraint, and says which tokens may come next."""
+"""Automaton: follows a sample through the states of a Constraint and determines the allowed tokens."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 ASTRAY = -2
 
-Draw = Callable[["NDArray[np.bool_] | None"], tuple[int, float]]
-"""Draws a token and its logarithmic probability, among those that a mask [rows] allows; None allows all."""
+DrawToken = Callable[["NDArray[np.bool_] | None"], tuple[int, float]]
+"""Draws a token, with its logarithmic probability, among those that a mask [rows] allows; None allows all."""
 
 
 class Automaton:
-    """One sample under `constraint`, from its first token on. Raises EngineError for a bad constraint."""
+    """The state of one sample under `constraint`. Raises EngineError for a bad constraint."""
 
     def __init__(self, constraint: Constraint, schemas: Schemas) -> None:
         self._constraint = constraint
@@ -39,10 +39,10 @@ class Automaton:
                     raise EngineError(f"The answer cannot be held to this JSON Schema: {error}.") from None
         self._enter(constraint.start)
 
-    def draw(self, draw: Draw, room: int) -> tuple[int, float]:
-        """The next token, from `draw`, and follow it; `room` tokens are left, this one included."""
+    def draw(self, draw: DrawToken, room: int) -> tuple[int, float]:
+        """Draw the next token by `draw` and follow it; `room` tokens are left, this one included."""
         token, logprob = draw(self.allowed())
-        # After this token the control token that ends the document needs its place too.
+        # The control token that ends the document needs room, too.
         if self._body and self._vocabulary.ordinary[token] and not self._body.leaves_room(token, room - 2):
             self._body.close()
             token, logprob = draw(self.allowed())
@@ -64,7 +64,7 @@ class Automaton:
         mask[self._controls(state)] = True
         if not mask.any():
             # llguidance reached a limit of its own in the middle of a document, or a constraint has a state
-            # without edges: let the sample end, or else say anything.
+            # without edges: the sample may end, or else any token may come.
             mask[[edge.control for edge in state.edges if edge.control < self._vocabulary.rows]] = True
         return mask if mask.any() else None
 
@@ -84,7 +84,7 @@ class Automaton:
 
     @property
     def _state(self) -> State | None:
-        """Where the sample stands; None where nothing is known or enforced."""
+        """The state of the sample; None where it is unknown or nothing is enforced."""
         return self._constraint.states[self._at] if self._at >= 0 else None
 
     def _enter(self, at: int) -> None:
@@ -115,7 +115,7 @@ class Automaton:
         return [edge.control for edge in self._ready(state) if edge.control < self._vocabulary.rows]
 
     def _spelling(self, state: State) -> list[int]:
-        """The tokens that begin what is left of an edge's text."""
+        """The tokens with which the rest of an edge's text can begin."""
         ids, found = self._vocabulary.ids, []
         for edge in state.edges:
             text = edge.text.encode()

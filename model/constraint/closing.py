@@ -1,4 +1,4 @@
-"""Closing: a short way to end a JSON document that has been begun, found on its bytes."""
+"""Closing: a short ending for an incomplete JSON document, found byte by byte."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
 LONGEST = 4_000
-"""Bytes of an ending; a longer one is not looked for."""
+"""Bytes of the longest ending that is looked for."""
 
 DEEPEST = 200
 """Levels of nested arrays and objects, beyond which Python's JSON reader may give up."""
@@ -20,13 +20,14 @@ LONGEST_NUMBER = 1_000
 
 _QUOTE, _BACKSLASH = b'"\\'
 _NUMBER = frozenset(b"0123456789+-.eE")
-# Outside strings the closers come first and what opens something last; within them the quote.
+# The bytes in order of preference: outside strings, closing ones first and opening ones last; inside, the
+# quote.
 _OUTSIDE = b'}]ntf0123456789"-.e[{:,'
 _INSIDE = b'"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@.:/-_'
 
 
-class Document:
-    """The bytes of a JSON document so far, beside the grammar that it follows."""
+class PartialDocument:
+    """An incomplete JSON document, byte by byte, with the state of its grammar."""
 
     def __init__(self, grammar: str) -> None:
         from llguidance import LLMatcher
@@ -34,48 +35,48 @@ class Document:
         self._matcher = LLMatcher(_byte_tokenizer(), grammar, log_level=0)
         self._place = _Place()
 
-    def copy(self) -> Document:
-        """The same document, to go another way."""
-        other = object.__new__(Document)
+    def copy(self) -> PartialDocument:
+        """A copy that can be continued in another way."""
+        other = object.__new__(PartialDocument)
         other._matcher, other._place = self._matcher.deep_copy(), self._place.copy()
         return other
 
     @property
     def error(self) -> str:
-        """Why the grammar cannot be followed any further; empty if it can."""
+        """The reason why the grammar cannot go on; empty if it can."""
         return self._matcher.get_error()
 
     @property
     def is_complete(self) -> bool:
-        """Whether it may end here."""
+        """Whether the document may end here."""
         return self._matcher.is_accepting()
 
     @property
     def is_extreme(self) -> bool:
-        """Whether it nests so deeply, or holds so long a number, that a reader might refuse it."""
+        """Whether the document nests so deeply, or has so long a number, that a reader might refuse it."""
         return self._place.depth > DEEPEST or self._place.number > LONGEST_NUMBER
 
     def follow(self, text: bytes) -> bool:
-        """Go on by `text`; false if the grammar does not allow it."""
+        """Append `text`; false if the grammar does not allow it."""
         for byte in text:
             self._place.follow(byte)
         return bool(self._matcher.consume_tokens(list(text)))
 
     def ending(self) -> bytes | None:
-        """Bytes that complete it, few if not always the fewest; None if none were found."""
+        """Bytes that complete the document, not always the fewest; None if none were found."""
         return self._walk()[0]
 
     @property
     def is_endless(self) -> bool:
-        """Whether it can only be gone on with, like a list whose every item must hold another one."""
+        """Whether the document can never be completed, like a list whose items each require another item."""
         ending, place = self._walk()
         return ending is None and (place.depth > DEEPEST or place.length == self._place.length)
 
     def _walk(self) -> tuple[bytes | None, _Place]:
-        """Take the best byte at each step, until the document is complete; with where that led.
+        """Append the best byte at each step until the document is complete; returns the bytes and the place.
 
-        That is one which closes something, or else the one taken least often in the number at hand or in any
-        string, so that no pattern, and no choice between names, holds it for ever.
+        The best byte closes something. Otherwise it is the byte appended least often in the current number or
+        in any string, so that no pattern, and no choice between names, goes on for ever.
         """
         matcher, place, written = self._matcher.deep_copy(), self._place.copy(), bytearray()
         in_strings: Counter[int] = Counter()
@@ -101,7 +102,7 @@ class Document:
 
 
 class _Place:
-    """Where in a document a byte stands: how deep, and whether in a string or a number."""
+    """The place of a byte in a document: its depth, and whether it is in a string or a number."""
 
     def __init__(self) -> None:
         self.length = 0
@@ -132,13 +133,13 @@ class _Place:
 
 
 def _best(matcher: LLMatcher, place: _Place, taken: Counter[int], generator: random.Random) -> bytes:
-    """The allowed byte to take next; empty if there is none."""
+    """The best allowed byte; empty if there is none."""
     mask = matcher.compute_bitmask()
     allowed = [byte for byte in range(256) if mask[byte >> 3] >> (byte & 7) & 1]
     order, closers = (_INSIDE, b'"') if place.in_string else (_OUTSIDE, b"}]")
 
     def cost(byte: int) -> tuple[bool, int, float]:
-        # In a fixed order the digits of a number could pass by the multiples of its divisor for ever.
+        # In a fixed order, the digits of a number might never make a multiple of its divisor.
         rank = generator.random() if place.number else order.find(byte) % 512
         return (byte not in closers, taken[byte], rank)
 
@@ -159,7 +160,7 @@ def _byte_tokenizer() -> LLTokenizer:
 
 
 class _Bytes:
-    """What llguidance asks of a tokenizer."""
+    """The tokenizer interface of llguidance, over single bytes."""
 
     tokens = (*(bytes([byte]) for byte in range(256)), b"<|end|>")
     special_token_ids = (256,)

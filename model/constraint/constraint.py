@@ -1,4 +1,4 @@
-"""Constraint: what a sample may hold, as plain data, so that it can be written down and sent anywhere."""
+"""Constraint: the texts that a sample may have, as plain data that can be stored and sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A way on from a state to state `to`: exactly `text`, in any tokens, then the token `control`."""
+    """A transition to state `to`: exactly `text`, in any tokens, then the token `control`."""
 
     text: str
     control: int
@@ -17,11 +17,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where a sample stands, and how it may go on.
+    """A state of a sample, with its transitions.
 
-    Before the edges' control tokens come the edges' own texts (`body` "none"), any ordinary tokens ("any"),
-    or a JSON document that is valid against the JSON Schema `schema` ("json"). No two edges of a state have
-    the same text and control token; those of a state with a body have no text.
+    Before an edge's control token comes the edge's own text (`body` "none"), any ordinary tokens ("any"), or
+    a JSON document that is valid against the JSON Schema `schema` ("json"). No two edges of a state have the
+    same text and control token; edges of a state with a body have no text.
     """
 
     edges: tuple[Edge, ...]
@@ -31,10 +31,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """Which tokens may be sampled: an automaton of control tokens with texts between them.
+    """An automaton of the tokens that may be sampled: control tokens with texts between them.
 
-    The sample begins in state `start`. When `strict`, nothing can be sampled that no edge allows. Otherwise
-    only the "json" bodies are enforced: the rest is followed, and what follows no edge is let through until
+    The sample begins in state `start`. If `strict`, only tokens that an edge allows are sampled. Otherwise
+    only "json" bodies are enforced: other texts are followed, and a text that fits no edge may go on until
     the next `restart` token, after which the sample is in state `restarted`. After an edge to END nothing is
     enforced.
     """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gptoss_tui.model.constraint.closing import Document
+from gptoss_tui.model.constraint.closing import PartialDocument
 from gptoss_tui.model.constraint.schema import grammar
 from gptoss_tui.model.constraint.vocabulary import Vocabulary
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NEAR = 64
-"""Tokens left, beyond twice what an ending takes, from which each token is checked to leave room for one."""
+"""Tokens left, beyond twice an ending, below which each token is checked to leave room for an ending."""
 
 FAR = 4_096
-"""Tokens left from which this is checked where something opens; no ending is taken to be as long."""
+"""Tokens left below which a token that opens something is checked; an ending is assumed to be shorter."""
 
 PAUSE = 64
-"""Tokens without a check where no ending was found; looking for one in vain costs most."""
+"""Tokens without a check after no ending was found, which is the slowest search."""
 
 _OPENING = frozenset(b'{["')
 
@@ -34,7 +34,7 @@ class Schemas:
         self._compiled: dict[str, JsonBody] = {}
 
     def begin(self, schema: str) -> JsonBody:
-        """An empty document that shall be valid against `schema` (JSON). Raises ValueError."""
+        """An empty document with `schema` (JSON) as its JSON Schema. Raises ValueError."""
         if schema not in self._compiled:
             body = JsonBody(self.vocabulary, schema)
             if len(self._compiled) >= 16:
@@ -46,8 +46,8 @@ class Schemas:
 class JsonBody:
     """The document of one "json" state.
 
-    Two grammars follow it: one in tokens, which says what may come next, and one in bytes, which knows how to
-    end. Once `close` was called there is a single way on, the ending.
+    Two grammars follow it: one in tokens, which determines the allowed ones, and one in bytes, which finds
+    the endings. After `close` only the ending is allowed.
     """
 
     def __init__(self, vocabulary: Vocabulary, schema: str) -> None:
@@ -56,7 +56,7 @@ class JsonBody:
         self._vocabulary = vocabulary
         rules = grammar(schema)
         self._matcher: LLMatcher = LLMatcher(vocabulary.for_matching(), rules, log_level=0)
-        self._document = Document(rules)
+        self._document = PartialDocument(rules)
         if reason := self._matcher.get_error() or self._document.error:
             raise ValueError(reason.partition("\n")[0])
         self._ending: list[int] | None = None
@@ -64,7 +64,7 @@ class JsonBody:
         self._pause = 0
 
     def copy(self) -> JsonBody:
-        """The same document, to go another way."""
+        """A copy that can be continued in another way."""
         other = object.__new__(JsonBody)
         other._vocabulary, other._matcher = self._vocabulary, self._matcher.deep_copy()
         other._document, other._ending = self._document.copy(), self._ending
@@ -77,7 +77,7 @@ class JsonBody:
         return not self._ending if self._closing else self._matcher.is_accepting()
 
     def allowed(self) -> NDArray[np.bool_]:
-        """True [rows] for the tokens that go on with the document."""
+        """True [rows] for the tokens that may continue the document."""
         rows = self._vocabulary.rows
         if self._closing:
             mask = np.zeros(rows, dtype=bool)
@@ -85,13 +85,13 @@ class JsonBody:
             return mask
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         mask = np.unpackbits(bits, count=rows, bitorder="little").view(bool)
-        # Cut to what is ordinary: where the document may end, llguidance allows its own control token.
+        # Ordinary tokens only: where the document may end, llguidance allows its own control token.
         return np.logical_and(mask, self._vocabulary.ordinary, out=mask)
 
     def leaves_room(self, token: int, room: int) -> bool:
-        """Whether the document can still be ended within `room` tokens after `token`, an allowed one.
+        """Whether the document can still be completed within `room` tokens after `token`, an allowed one.
 
-        Also false for what a reader of JSON might refuse, though it is JSON: too deep, too long a number.
+        Also false where a reader might refuse the JSON, for its depth or for the length of a number.
         """
         if self._closing:
             return True
@@ -112,13 +112,13 @@ class JsonBody:
         return len(self._ending) <= room
 
     def close(self) -> None:
-        """From here on, take a short way to the end, if there is one that can be found."""
+        """Allow nothing but a short ending from here on, if one is found."""
         ending = self._document.ending()
         if ending is not None:
             self._ending, self._closing = self._vocabulary.encode(ending), True
 
     def follow(self, token: int) -> bool:
-        """Go on by `token`; false if the document may not."""
+        """Append `token`; false if the document does not allow it."""
         text = self._vocabulary.bytes_of(token)
         if not self._matcher.consume_token(token):
             return False

@@ -1,7 +1,7 @@
-"""What of a JSON Schema can be enforced, and the grammar that enforces it.
+"""JSON Schemas that can be enforced, and the grammars that enforce them.
 
-llguidance compiles a schema to a grammar and refuses keywords that no grammar can follow. Here they are named
-with their places, and what it would refuse without need is written as something equal that it takes.
+llguidance compiles a schema to a grammar and refuses keywords that no grammar can follow. This module names
+them with their places, and rewrites a schema that llguidance would refuse without need as an equal one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from gptoss_tui.model.constraint.closing import Document
+from gptoss_tui.model.constraint.closing import PartialDocument
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
@@ -22,12 +22,12 @@ DEEPEST = 60
 """Levels of schemas within schemas; llguidance's parser gives up soon after."""
 
 MOST_REMAINDERS = 10_000
-"""Of all `multipleOf` together, without zeros at their ends: the grammar has a state for each."""
+"""Remainders of all `multipleOf` together, trailing zeros aside: the grammar has a state for each."""
 
 LONGEST_EXCERPT = 200
-"""Characters of a complaint that are not ours."""
+"""Characters of a quoted complaint."""
 
-# https://json-schema.org/draft/2020-12/json-schema-validation and -core, and what older drafts had instead.
+# https://json-schema.org/draft/2020-12/json-schema-validation and -core, and their forms in older drafts.
 _REFUSED = frozenset(
     (
         *(
@@ -71,10 +71,10 @@ _OPTIONS: JsonCompileOptions = {
 
 
 def unsupported(schema: Mapping[str, Any]) -> list[str]:
-    """What of `schema` cannot be enforced, as "`not` at /properties/a"; empty if all of it can.
+    """The parts of `schema` that cannot be enforced, as "`not` at /properties/a"; empty if all can.
 
-    `schema` must be valid against the metaschema of its dialect. Also names what no document can fulfil, and
-    what would take too long to compile. A place is a JSON Pointer (RFC 6901).
+    `schema` must be valid against the metaschema of its dialect. Parts that no document can fulfil, or that
+    would take too long to compile, are named as well. A place is a JSON Pointer (RFC 6901).
     """
     found, remainders = [], 1
     for place, depth, values in _subschemas(schema):
@@ -90,7 +90,7 @@ def unsupported(schema: Mapping[str, Any]) -> list[str]:
     reason = _refusal(schema)
     if "oneOf" in reason:
         return [f"`oneOf` at {place} (its branches may overlap)" for place in _overlapping(schema)]
-    if not reason and Document(grammar(json.dumps(schema))).is_endless:
+    if not reason and PartialDocument(grammar(json.dumps(schema))).is_endless:
         reason = "no document that fits it ever ends"
     return [f"the schema: {reason}"] if reason else []
 
@@ -98,8 +98,8 @@ def unsupported(schema: Mapping[str, Any]) -> list[str]:
 def grammar(schema: str) -> str:
     """The grammar of the documents that are valid against `schema` (JSON), for llguidance.
 
-    Compact JSON, with one space at most after a comma or a colon. Raises ValueError for a number beyond 64
-    bits; what else is wrong llguidance says of the grammar.
+    The documents are compact JSON, with one space at most after a comma or a colon. Raises ValueError for a
+    number beyond 64 bits; for other faults llguidance refuses the grammar.
     """
     from llguidance import LLMatcher
 
@@ -110,7 +110,7 @@ def grammar(schema: str) -> str:
 
 
 def _complaints(values: Mapping[str, Any]) -> Iterator[str]:
-    """What of the keywords of one schema, without those within it, cannot be enforced."""
+    """The keywords of one schema, not of those within it, that cannot be enforced."""
     for keyword in values:
         if keyword in _REFUSED and not (keyword == "uniqueItems" and values[keyword] is False):
             yield f"`{keyword}`"
@@ -119,7 +119,7 @@ def _complaints(values: Mapping[str, Any]) -> Iterator[str]:
         yield "`minProperties` above the number of `required` names"
     divisor = values.get("multipleOf", 1)
     if Fraction(str(divisor)) != Fraction(divisor):
-        # 0.07 is a multiple of 0.01, but not when both are read as binary numbers and divided.
+        # 0.07 is a multiple of 0.01, but not in binary arithmetic.
         yield f"`multipleOf` {divisor}, which binary numbers cannot hold exactly,"
     if bound := _leaking_bound(values):
         yield f"`exclusiveMinimum` {bound} with an upper bound so close"
@@ -131,12 +131,12 @@ def _complaints(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _leaking_bound(values: Mapping[str, Any]) -> str:
-    """The `exclusiveMinimum` that llguidance lets through for all that (1.9.1: 0 when 0.1 is the maximum)."""
+    """The `exclusiveMinimum` that llguidance wrongly allows (1.9.1: 0 when 0.1 is the maximum)."""
     bounds = {name: values[name] for name in _BOUNDS if name in values}
     least = bounds.get("exclusiveMinimum")
     if len(bounds) < 2 or least is None or isinstance(least, bool):
         return ""
-    document = Document(grammar(json.dumps({"type": "number"} | bounds)))
+    document = PartialDocument(grammar(json.dumps({"type": "number"} | bounds)))
     written = format(Decimal(str(least)).normalize(), "f")
     return (
         written if not document.error and document.follow(written.encode()) and document.is_complete else ""
@@ -144,12 +144,12 @@ def _leaking_bound(values: Mapping[str, Any]) -> str:
 
 
 def _remainders(divisor: float) -> int:
-    """How many remainders a division by `divisor` has, zeros aside: 25 for 0.25 and for 2500."""
+    """The number of remainders of a division by `divisor`, zeros aside: 25 for 0.25 and for 2500."""
     return int("".join(map(str, Decimal(str(divisor)).normalize().as_tuple().digits)))
 
 
 def _refusal(schema: Any) -> str:
-    """What llguidance says against `schema` as a whole, in one line; empty if nothing."""
+    """The objection of llguidance to `schema` as a whole, in one line; empty if it has none."""
     from llguidance import LLMatcher
 
     try:
@@ -180,14 +180,13 @@ def _take_any_of(values: dict[str, Any]) -> None:
 
 
 def _prepare(schema: Any) -> Any:
-    """An equal schema that says less of what llguidance refuses."""
+    """An equal schema without keywords that llguidance refuses needlessly."""
     copy = json.loads(json.dumps(schema))
     for _, _, values in list(_subschemas(copy)):
         values.pop("uniqueItems", None)  # only `false` came this far
+        # An annotation, by section 7.2.1 of the 2020-12 validation vocabulary.
         if values.get("format") not in _FORMATS:
-            values.pop(
-                "format", None
-            )  # an annotation, says section 7.2.1 of the 2020-12 validation vocabulary
+            values.pop("format", None)
         if "oneOf" in values and _told_apart(values["oneOf"], copy):
             _take_any_of(values)
     return copy
@@ -196,7 +195,7 @@ def _prepare(schema: Any) -> Any:
 def _told_apart(branches: list[Any], root: Any) -> bool:
     """Whether all `branches` are objects with a required property whose constant no two of them share.
 
-    So pydantic writes unions with a discriminator. llguidance compares only types.
+    pydantic writes unions with a discriminator in this form. llguidance compares only types.
     """
     resolved = [_resolve(branch, root) for branch in branches]
     if not all(branch.get("type") == "object" for branch in resolved):
@@ -211,7 +210,7 @@ def _told_apart(branches: list[Any], root: Any) -> bool:
 
 
 def _constants(schema: Any) -> list[Any]:
-    """The only strings that `schema` takes; empty if it takes anything else."""
+    """The only strings that `schema` accepts; empty if it accepts anything else."""
     if not isinstance(schema, dict):
         return []
     values = [schema["const"]] if "const" in schema else schema.get("enum", [])
@@ -219,7 +218,7 @@ def _constants(schema: Any) -> list[Any]:
 
 
 def _resolve(schema: Any, root: Any) -> dict[str, Any]:
-    """What `schema` refers to, if it only does that, within `root`; empty if it cannot be found."""
+    """`schema`, or the schema within `root` that it is a mere reference to; empty if that is not found."""
     if isinstance(schema, dict) and set(schema) == {"$ref"}:
         place, schema = str(schema["$ref"]), root
         if not place.startswith("#/"):
@@ -230,7 +229,7 @@ def _resolve(schema: Any, root: Any) -> dict[str, Any]:
 
 
 def _subschemas(schema: Any) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Every schema within `schema`, itself first, that is an object: its place, its depth, its keywords."""
+    """`schema` and every schema within it that is an object: its place, its depth, its keywords."""
     waiting = [("", 0, schema)]
     while waiting:
         place, depth, values = waiting.pop()

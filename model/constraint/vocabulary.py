@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Vocabulary:
-    """The ordinary tokens of `tokenizer`, beside logits of `rows` ids.
+    """The ordinary tokens of `tokenizer`, for logits of `rows` ids.
 
-    `ids` finds a token by its bytes. `ordinary` [rows] is true for them, and false for control tokens,
-    reserved ones, and rows of the logits that are no token.
+    `ids` maps a token's bytes to its id. `ordinary` [rows] is true for ordinary tokens, and false for control
+    tokens, reserved ones, and rows without a token.
     """
 
     def __init__(self, tokenizer: tiktoken.Encoding, rows: int) -> None:
@@ -28,7 +28,7 @@ class Vocabulary:
         for token in set(range(tokenizer.n_vocab)).difference(self._special):
             try:
                 spelling = tokenizer.decode_single_token_bytes(token)
-            except KeyError:  # an id that nothing was given
+            except KeyError:  # an id without a token
                 continue
             self._bytes[token] = spelling
             self.ids[spelling] = token
@@ -38,14 +38,14 @@ class Vocabulary:
         self._matching: LLTokenizer | None = None
 
     def bytes_of(self, token: int) -> bytes:
-        """What ordinary `token` stands for; empty for all others."""
+        """The bytes of an ordinary `token`; empty for any other."""
         return self._bytes[token]
 
     def encode(self, text: bytes) -> list[int]:
         """Ordinary tokens for `text`, as the model would write it. Never a control token."""
         try:
             return self._tokenizer.encode_ordinary(text.decode())
-        except UnicodeDecodeError:  # begins within a character
+        except UnicodeDecodeError:  # the text begins within a character
             return [self.ids[bytes([byte])] for byte in text]
 
     def for_matching(self) -> LLTokenizer:
@@ -53,14 +53,14 @@ class Vocabulary:
         if self._matching is None:
             from llguidance import LLTokenizer, TokenizerWrapper
 
-            # Given by hand, it is as long as it is: from a tiktoken.Encoding of 201,088 ids llguidance makes
-            # one of 201,089. Its slices (precomputed masks) cost more to build than they save.
+            # Built by hand to keep its length: from a tiktoken.Encoding of 201,088 ids llguidance makes a
+            # vocabulary of 201,089. Slices (precomputed masks) cost more to build than they save.
             self._matching = LLTokenizer(TokenizerWrapper(_Spellings(self, self._special)), slices=[])
         return self._matching
 
 
 class _Spellings:
-    """What llguidance asks of a tokenizer."""
+    """The tokenizer interface of llguidance."""
 
     bos_token_id = None
 

@@ -1,4 +1,4 @@
-"""The embedded demo model: its weights, their card, and where they lie. `training/` makes them."""
+"""The embedded demo model: its weights, their card, and their place. `training/` makes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one interface the application sees of the runtime."""
+"""The one interface between the application and the runtime."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gptoss_tui.model.engine.engine import (
     Generation,
     Item,
     Loading,
-    Prefill,
+    PrefillProgress,
     Request,
     Token,
 )
@@ -30,7 +30,7 @@ __all__ = [
     "Generation",
     "Item",
     "Loading",
-    "Prefill",
+    "PrefillProgress",
     "Request",
     "Sampling",
     "Token",

@@ -1,4 +1,4 @@
-"""How many threads are worth starting, without asking torch."""
+"""The number of threads worth starting, found without torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def default_threads() -> int:
-    """What OMP_NUM_THREADS asks for, or one thread for each physical core that this process may run on.
+    """The value of OMP_NUM_THREADS, or one thread for each physical core that this process may run on.
 
-    Counts hyper-threads of a core once (they share its arithmetic), and respects the CPU affinity and the
-    CPU quota of a container. Where the system does not tell (not Linux), half of its CPUs, one at least.
+    Hyper-threads of a core count once (they share its arithmetic); the CPU affinity and the CPU quota of a
+    container are respected. Where the cores are unknown (not on Linux), half of the CPUs, at least one.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdigit() and int(asked):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gptoss_tui.model.constraint.automaton import Automaton
-from gptoss_tui.model.engine.engine import Detail, Finished, Item, Prefill, Request, Token
+from gptoss_tui.model.engine.engine import Detail, Finished, Item, PrefillProgress, Request, Token
 from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
 from gptoss_tui.model.errors import EngineError
 from gptoss_tui.model.sampling import Sampler
@@ -20,12 +20,12 @@ from gptoss_tui.model.transformer import Transformer
 LARGEST_CHUNK = 512
 
 ALTERNATIVES = 5
-"""How many a token is told with."""
+"""The number of alternatives reported with a token."""
 
 Reason = Literal["stop", "length", "context", "cancelled"]
 
 Drawing = Callable[[Tensor, int], tuple[int, float]]
-"""From the stream [1, hidden] and the number of tokens left, a token and its logarithmic probability."""
+"""Draws a token, with its logarithmic probability, from the stream [1, hidden] and the tokens left."""
 
 
 class Cancelled(Exception):
@@ -33,7 +33,7 @@ class Cancelled(Exception):
 
 
 class Decoder:
-    """One network, with the memory of its last prompt.
+    """One network, with the cache of its last prompt.
 
     `context` bounds prompt and answer together, `longest` an answer whose sampling states no bound.
     """
@@ -47,12 +47,12 @@ class Decoder:
     def generate(
         self, request: Request, cancelled: Callable[[], bool], constraint: Automaton | None = None
     ) -> Iterator[Item]:
-        """Do what `request` asks as `Engine.generate` promises, until `cancelled()` is true at the latest.
+        """Carry out `request` as `Engine.generate` promises, until `cancelled()` is true at the latest.
 
-        `constraint` is that of the request: it stands at its start, and follows what is written.
+        `constraint` is the automaton of the request's constraint, in its first state.
 
         Raises EngineError for a prompt that cannot be read, ValueError for sampling out of range,
-        NumericalFault, and what torch raises for lack of memory. The decoder is usable after all of them.
+        NumericalFault, and torch's errors for lack of memory. The decoder is usable after all of them.
         """
         prompt, sampling = request.prompt_ids, request.sampling
         self._check(prompt)
@@ -91,13 +91,12 @@ class Decoder:
 
     def _read(
         self, prompt: Sequence[int], cancelled: Callable[[], bool], fired: Tensor | None
-    ) -> Generator[Prefill, None, Tensor | None]:
-        """Read what is new in `prompt`; returns the stream [1, hidden] after it, or None if cancelled.
+    ) -> Generator[PrefillProgress, None, Tensor | None]:
+        """Read the new part of `prompt`; returns the stream [1, hidden] after it, or None if cancelled.
 
-        Cancelled between two layers: a chunk of a long prompt may take many seconds on a CPU, a layer of it
-        does not.
-        The last token is read alone, so that the place before it is marked and the same prompt, asked once
-        more, costs a single step.
+        Reading can be cancelled between two layers: a chunk of a long prompt may take many seconds on a CPU,
+        one layer of it does not. The last token is read alone, so that the place before it is marked and the
+        same prompt costs a single step the next time.
         """
 
         def leave_if_cancelled() -> None:
@@ -106,18 +105,18 @@ class Decoder:
 
         total = len(prompt)
         done = cached = self._prefix.rewind(prompt)
-        yield Prefill(done, total, cached)
+        yield PrefillProgress(done, total, cached)
         try:
             while done < total - 1:
                 end = min(_chunk_end(done), total - 1)
                 self._prefix.read(prompt[done:end], leave_if_cancelled)
                 done = end
-                yield Prefill(done, total, cached)
+                yield PrefillProgress(done, total, cached)
             self._prefix.mark()
             stream = self._prefix.read(prompt[-1:], leave_if_cancelled, fired)
         except Cancelled:
             return None
-        yield Prefill(total, total, cached)
+        yield PrefillProgress(total, total, cached)
         return stream
 
     def _write(
@@ -130,7 +129,7 @@ class Decoder:
         *,
         fired: Tensor | None,
     ) -> Generator[Token, None, Reason]:
-        """Draw and read tokens, `most` at most."""
+        """Draw and read at most `most` tokens."""
         tell = Detail.ALTERNATIVES in request.detail
         while True:
             token, logprob = draw(stream, most)
@@ -153,13 +152,13 @@ class Decoder:
         return tuple(map(Token, top.indices.tolist(), top.values.tolist()))
 
     def _fired(self) -> Tensor:
-        """Where a step of one token leaves its experts."""
+        """The tensor into which a step of one token writes its experts."""
         config = self._model.config
         shape = config.num_hidden_layers, 1, config.num_experts_per_tok
         return torch.zeros(shape, dtype=torch.int64, device=self._model.device)
 
     def _drawing(self, sampler: Sampler, constraint: Automaton | None) -> Drawing:
-        """How tokens are drawn: by `sampler`, within `constraint`."""
+        """The function that draws tokens by `sampler`, within `constraint`."""
         sample, device = self._model.kernels.sample, self._model.device
         if constraint is None:
             return lambda stream, _: sampler.sample(partial(sample, stream))
@@ -181,10 +180,10 @@ def _by_layer(fired: Tensor | None) -> tuple[tuple[int, ...], ...]:
 
 
 def _chunk_end(start: int) -> int:
-    """Where the chunk from `start` ends.
+    """The end of the chunk from `start`.
 
-    At multiples of its size, so that no chunk steps over a milestone. Small ones first, for the short
-    prefixes that all conversations share.
+    Chunks end at multiples of their size, so that none steps over a milestone. The first ones are small, for
+    the short prefixes that all conversations share.
     """
     size = min(LARGEST_CHUNK, max(FIRST_MILESTONE, 1 << (start.bit_length() - 1) if start else 0))
     return start // size * size + size

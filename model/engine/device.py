@@ -1,4 +1,4 @@
-"""Where and how precisely to compute: one device, one dtype, chosen from what the machine has."""
+"""The device and the dtype of the computation, chosen by the machine's hardware."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gptoss_tui.model.config import ModelConfig
 from gptoss_tui.model.errors import EngineError
 
 SMALL = 1 << 30
-"""Bytes of dense weights up to which float32 costs little; beyond, decoding is bound by reading them."""
+"""Bytes of dense weights up to which float32 costs little; beyond, reading them dominates decoding."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -16,7 +16,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def choose_device(name: str) -> torch.device:
     """The device called `name`; "auto" is the first GPU, or the CPU where there is none.
 
-    Raises EngineError that lists what exists.
+    Raises EngineError, which lists the devices of the machine.
     """
     found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if name == "auto":
@@ -29,7 +29,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, config: ModelConfig) -> torch.dtype:
-    """The dtype of dense weights and activations called `name`; "auto" goes by their size.
+    """The dtype of dense weights and activations called `name`; "auto" depends on the size of the weights.
 
     Raises EngineError for any other than float32 and bfloat16.
     """
@@ -43,7 +43,7 @@ def choose_dtype(name: str, config: ModelConfig) -> torch.dtype:
 
 
 def describe(device: torch.device, dtype: torch.dtype) -> str:
-    """In words, for the person who waits: "CPU, 8 threads, bfloat16"."""
+    """The device in words, for the person: "CPU, 8 threads, bfloat16"."""
     precision = str(dtype).removeprefix("torch.")
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {precision}"

@@ -26,7 +26,7 @@ class Loading:
 
 
 class Detail(IntFlag):
-    """What a Token tells besides its probability. It costs time for each token."""
+    """The parts of a Token besides its probability. They cost time for each token."""
 
     NONE = 0
     ALTERNATIVES = 1
@@ -35,7 +35,7 @@ class Detail(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be generated: `prompt_ids` continued within `constraint`, until one of `stop_ids` comes."""
+    """A generation to run: `prompt_ids` continued within `constraint`, until one of `stop_ids`."""
 
     prompt_ids: tuple[int, ...]
     sampling: Sampling
@@ -45,8 +45,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Prefill:
-    """Progress through the prompt, in tokens; `cached` of them were remembered from before."""
+class PrefillProgress:
+    """Progress through the prompt, in tokens; `cached` of them were already in the cache."""
 
     done: int
     total: int
@@ -55,10 +55,10 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One sampled token with the natural logarithm of its probability, before top-p and a constraint cut in.
+    """One sampled token with the natural logarithm of its probability before top-p and a constraint.
 
-    If the request asks for them: `alternatives` are the few most likely tokens of this step, whether allowed
-    or not, and `experts`, by layer, those that fired while the token before was read; both best first.
+    On request, `alternatives` are the few most likely tokens of this step, whether allowed or not, and
+    `experts` are, by layer, those chosen while the token before was read; both are sorted best first.
     """
 
     id: int
@@ -76,18 +76,19 @@ class Finished:
     decode_s: float
 
 
-Item = Prefill | Token | Finished
+Item = PrefillProgress | Token | Finished
 
 
 class Generation:
-    """One request under way: Prefill items, then Tokens, then one Finished. It begins when it is first read.
+    """One request under way: PrefillProgress items, then Tokens, then one Finished.
 
-    `cancel` ends it within one token, and it is still read to its Finished("cancelled"). Closing it, or
-    cancelling the task that reads it, ends it too, and nothing more is told. Neither touches another one.
+    It begins when it is first read. `cancel` ends it within one token, and the reader still gets
+    Finished("cancelled"). Closing it, or cancelling the task that reads it, ends it without a further item.
+    No other generation is affected.
     """
 
     def __init__(self, run: Callable[[asyncio.Future[None]], AsyncGenerator[Item, None]]) -> None:
-        """`run` writes the items, and ends them soon after the future it is given is done."""
+        """`run` yields the items, and ends soon after its argument, a future, is done."""
         self._stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._items = run(self._stop)
 
@@ -95,22 +96,22 @@ class Generation:
         return self._items
 
     def cancel(self) -> None:
-        """End it early, if it has not ended; it need not have begun."""
+        """End the generation early, whether or not it has begun; without effect once it has ended."""
         if not self._stop.done():
             self._stop.set_result(None)
 
     async def aclose(self) -> None:
-        """Leave it."""
+        """Close the generation without reading it to its end."""
         await self._items.aclose()
 
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What an engine can do.
+    """The abilities of an engine.
 
-    `constrains`: it keeps to a request's constraint. `token_ids`: prompts and answers are exact ids.
-    `logprobs`, `alternatives`, `experts`: its tokens tell them. `parallel`: generations that are open at once
-    are written at once, and do not wait for each other.
+    `constrains`: it enforces a request's constraint. `token_ids`: prompts and answers are exact ids.
+    `logprobs`, `alternatives`, `experts`: its tokens have them. `parallel`: generations that are open at once
+    run at once, and do not wait for each other.
     """
 
     constrains: bool
@@ -120,10 +121,16 @@ class Abilities:
     experts: bool
     parallel: bool
 
+    @property
+    def detail(self) -> Detail:
+        """What a request may ask of each token."""
+        detail = Detail.ALTERNATIVES if self.alternatives else Detail.NONE
+        return detail | Detail.EXPERTS if self.experts else detail
+
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What was loaded: `model` by name, `device` in words, `context` in tokens, `parameters` in all.
+    """The loaded model: `model` by name, `device` in words, `context` in tokens, `parameters` in all.
 
     `longest_answer` bounds a sample whose Sampling does not; None where the checkpoint states no bound.
     """
@@ -143,24 +150,25 @@ class EngineDied(EngineError):
 
 
 class Engine(Protocol):
-    """The runtime as the application sees it. Several generations may be open at once."""
+    """The interface of the runtime. Several generations may be open at once."""
 
     def load(self) -> AsyncIterator[Loading]:
         """Load the weights, yielding progress; returns at once when loaded already.
 
-        Whoever asks while they are being loaded waits for the same weights.
+        Callers during a load wait for the same weights.
 
         Raises EngineError (a checkpoint that cannot be used) or EngineDied.
         """
 
     def generate(self, request: Request) -> Generation:
-        """Do what `request` asks; a stop id is yielded as the last Token.
+        """The generation of `request`; a stop id is yielded as the last Token.
 
-        Reading it raises EngineError, or EngineDied if the process ends: then all that are open do.
+        Reading it raises EngineError, or EngineDied if the process ends, as reading every other open one
+        does.
         """
 
     def info(self) -> EngineInfo | None:
-        """What is loaded, or None before the first load."""
+        """The loaded model, or None before the first load."""
 
     async def close(self) -> None:
         """End the process and free its memory."""

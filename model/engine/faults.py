@@ -1,4 +1,4 @@
-"""What goes wrong inside torch, in words for a person."""
+"""Errors of torch, in words for a person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gptoss_tui.model.sampling import NumericalFault
 
 
 def is_fatal(error: Exception) -> bool:
-    """Whether the device is lost to this process, so that only a new process can go on."""
+    """Whether this process has lost the device, so that only a new process can use it."""
     return isinstance(error, torch.AcceleratorError)
 
 
@@ -23,7 +23,7 @@ def is_lack_of_memory(error: Exception) -> bool:
 
 
 def explain(error: Exception, device: str) -> str:
-    """What failed and what to do, in at most two lines."""
+    """The failure and the remedy, in at most two lines."""
     if is_lack_of_memory(error):
         return f"{_shortage(error, device)}.\nStart a new conversation, or close other programs."
     if isinstance(error, NumericalFault):
@@ -41,6 +41,6 @@ def _shortage(error: Exception, device: str) -> str:
 
 
 def _gib(number: str, unit: str) -> str:
-    """Torch's words for an amount of memory, in GiB."""
+    """An amount of memory in torch's words, in GiB."""
     power = {"bytes": 0, "kib": 10, "mib": 20, "gib": 30}[unit.lower()]
     return f"{float(number) * 2**power / 2**30:.1f} GiB"

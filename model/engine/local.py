@@ -1,7 +1,7 @@
 """LocalEngine: the Engine whose weights live in a worker process on this machine.
 
-Free of torch: this is the application's side. What the worker still answers to a call that was left goes to
-nobody, so a generation may be closed, or its task cancelled, at any moment.
+Free of torch: this is the application's side. Answers of the worker to a call that was left are dropped, so a
+generation may be closed, or its task cancelled, at any moment.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from gptoss_tui.model.engine.engine import (
     Loading,
     Request,
 )
-from gptoss_tui.model.engine.wire import WIRE, Cancel, Failed, Load
+from gptoss_tui.model.engine.wire import WIRE, CallFailed, Cancel, Load
 from gptoss_tui.model.errors import EngineError
 from gptoss_tui.model.sampling import check
-from gptoss_tui.workers.calls import Call, Calls
+from gptoss_tui.workers.calls import Calls, OpenCall
 from gptoss_tui.workers.child import Child, ChildError
 from gptoss_tui.workers.log import log_path
 
@@ -39,9 +39,9 @@ class LocalEngine:
     Generations that are open at once are served one after the other, in the order in which they began.
 
     `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto", "float32" or "bfloat16"; `context` bounds
-    prompt and answer in tokens (default: what the model was made for); `threads` the CPU threads (default:
-    one for each physical core); `log` is the file for what the worker prints. One event loop only, and the
-    worker does not outlive its thread.
+    prompt and answer in tokens (default: the model's own context); `threads` are the CPU threads (default:
+    one for each physical core); `log` is the file for the worker's prints. Only one event loop may use it,
+    and the worker does not outlive its thread.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class LocalEngine:
         self._calls: Calls | None = None
         self._info: EngineInfo | None = None
         self._loaded = False
-        self._load_call: Call | None = None
+        self._load_call: OpenCall | None = None
         self._loading = asyncio.Lock()
 
     @property
@@ -73,14 +73,15 @@ class LocalEngine:
     async def load(self) -> AsyncIterator[Loading]:
         """Start the worker if need be and load the checkpoint: `Engine.load`.
 
-        Left early, the loading goes on, and the next call joins it. Of several only one is told the progress.
+        If the iterator is left early, loading goes on, and the next call joins it. Of several callers only
+        one gets the progress.
         """
         async with self._loading:
             while progress := await self._load_step():
                 yield progress
 
     def generate(self, request: Request) -> Generation:
-        """Do what `request` asks, loading first if need be: `Engine.generate`."""
+        """The generation of `request`, after loading if need be: `Engine.generate`."""
         return Generation(partial(self._run, request))
 
     async def _run(self, request: Request, stop: asyncio.Future[None]) -> AsyncGenerator[Item, None]:
@@ -104,16 +105,16 @@ class LocalEngine:
             call.leave()
 
     def info(self) -> EngineInfo | None:
-        """What was loaded last, or None before the first load."""
+        """The model that was loaded last, or None before the first load."""
         return self._info
 
     async def close(self) -> None:
-        """End the worker. Generations that are open end with EngineDied."""
+        """End the worker. Open generations end with EngineDied."""
         if self._worker:
             await self._worker.end()
 
     async def _is_loaded_before(self, stop: asyncio.Future[None]) -> bool:
-        """Load if need be; False if `stop` is done first."""
+        """Load if need be; false if `stop` is done first."""
         loading = asyncio.ensure_future(self._load())
         try:
             await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -130,7 +131,7 @@ class LocalEngine:
                 pass
 
     async def _load_step(self) -> Loading | None:
-        """Take loading one step further; None once the weights are there."""
+        """The next progress of loading; None once the weights are loaded."""
         if self._worker is None or not self._worker.is_alive:
             self._start()
         if self._loaded:
@@ -160,20 +161,20 @@ class LocalEngine:
         self._calls = Calls(self._worker, WIRE)
         self._loaded, self._load_call = False, None
 
-    def _call(self, command: Load | Request) -> Call:
-        """Hand over a command. Raises EngineDied when the worker has ended."""
+    def _call(self, command: Load | Request) -> OpenCall:
+        """Send a command. Raises EngineDied if the worker has ended."""
         assert self._calls is not None
         try:
             return self._calls.call(command)
         except ChildError as error:
             raise EngineDied(str(error)) from error
 
-    async def _answer(self, call: Call) -> Any:
+    async def _answer(self, call: OpenCall) -> Any:
         """The next answer to `call`. Raises EngineError for a failure, EngineDied for the worker's end."""
         try:
             answer = await call.answer()
         except ChildError as error:
             raise EngineDied(str(error)) from error
-        if isinstance(answer, Failed):
+        if isinstance(answer, CallFailed):
             raise EngineError(answer.message)
         return answer

@@ -1,9 +1,9 @@
-"""What the network has read, and the places in it that the next prompt can go on from.
+"""The prefix that the network has read, and the places in it from which the next prompt can continue.
 
-The next prompt mostly begins like the last one, and what they share need not be read again. Full layers can
-be cut anywhere, but sliding layers are rings that have forgotten, so the way back leads through snapshots:
-one at the end of each prompt, where the next turn usually parts from this one, and one at every power of two,
-so that at least half of what two prompts share is always kept.
+The next prompt mostly begins like the last one, and their common prefix need not be read again. Full layers
+can be cut anywhere, but sliding layers are rings without the older tokens, so rewinding needs snapshots: one
+at the end of each prompt, where the next turn usually differs first, and one at every power of two, so that
+at least half of a common prefix is always reused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gptoss_tui.kernels.cache import Snapshot
 from gptoss_tui.model.transformer import Transformer
 
 SNAPSHOTS = 32
-"""Kept at most: about 3 MB each on gpt-oss-20b and 5 MB on 120b, in bfloat16."""
+"""Snapshots at most: about 3 MB each on gpt-oss-20b and 5 MB on 120b, in bfloat16."""
 
 FIRST_MILESTONE = 128
 
@@ -30,20 +30,20 @@ class Prefix:
         self.forget()
 
     def forget(self) -> None:
-        """Start from nothing, in fresh memory."""
+        """Start again with an empty cache, in new memory."""
         self._cache = self._model.new_cache()
         self._ids: list[int] = []
         self._snapshots: dict[int, Snapshot] = {}
         self.mark()
 
     def rewind(self, prompt: Sequence[int]) -> int:
-        """Go back as far as `prompt` demands; returns how many of its tokens are read already.
+        """Go back to where `prompt` continues; returns how many of its tokens are read already.
 
-        Never all of them: the last one is to be read for what follows it.
+        These are never all: the last token must be read to draw the one after it.
         """
         shared = _shared(self._ids, prompt[:-1])
         if shared < len(self._ids):
-            # Whatever was marked beyond is about to be overwritten.
+            # The tokens behind later marks are about to be overwritten.
             self._snapshots = {length: s for length, s in self._snapshots.items() if length <= shared}
             self._return_to(self._deepest)
         return len(self._ids)
@@ -54,10 +54,10 @@ class Prefix:
         before_layer: Callable[[], None] = lambda: None,
         fired: Tensor | None = None,
     ) -> Tensor:
-        """Read `ids` too, as `Transformer.read` does; the stream [1, hidden] of the last.
+        """Read `ids`, too, as `Transformer.read` does; returns the stream [1, hidden] of the last one.
 
-        If this or `before_layer` raises, what was read before remains, or after a single token at least up to
-        the last mark.
+        If this or `before_layer` raises, the tokens read before remain, or if `ids` is a single one, at least
+        those up to the last mark.
         """
         place = self._cache.snapshot() if len(ids) > 1 else self._deepest
         try:
@@ -72,7 +72,7 @@ class Prefix:
         return stream[-1:]
 
     def mark(self) -> None:
-        """Make this a place to come back to, in exchange for the oldest such place if there are too many."""
+        """Mark this place to return to it; beyond `SNAPSHOTS`, the first mark but a milestone is dropped."""
         self._snapshots[len(self._ids)] = self._cache.snapshot()
         if len(self._snapshots) > SNAPSHOTS:
             del self._snapshots[min(n for n in self._snapshots if n and not is_milestone(n))]
@@ -87,7 +87,7 @@ class Prefix:
 
 
 def is_milestone(length: int) -> bool:
-    """Whether a prompt read up to `length` is always marked: at the powers of two from FIRST_MILESTONE."""
+    """Whether `length` is always marked: a power of two from FIRST_MILESTONE on."""
     return length >= FIRST_MILESTONE and length & (length - 1) == 0
 
 

@@ -1,7 +1,7 @@
-"""What a checkpoint would run on, without loading it: `python -m gptoss_tui.model.engine.survey SPEC`.
+"""The hardware that a checkpoint would run on, found by `python -m gptoss_tui.model.engine.survey SPEC`.
 
-A process of its own, because it imports torch. SPEC is JSON with `checkpoint` (a folder, or null) and
-`device`; the answer is one JSON line, a `Survey`.
+Nothing is loaded. It is a process of its own, because it imports torch. SPEC is JSON with `checkpoint` (a
+folder, or null) and `device`; the answer is one JSON line, a `Survey`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONGEST_ANSWER = 1 << 20  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was found; sizes in bytes, None where unknown. `failure` says why nothing can run, or is empty."""
+    """The result; sizes in bytes, None where unknown. `failure` says why nothing can run, or is empty."""
 
     torch: str = ""
     device: str = ""
@@ -64,7 +64,7 @@ def _find(checkpoint: str | None, device: str) -> Survey:
     from gptoss_tui.model.checkpoint.memory import available, estimate, require
     from gptoss_tui.model.engine.device import choose_device, choose_dtype, describe
 
-    # "2.13.0+cpu" names its build; a bare number is told by what it was built for.
+    # "2.13.0+cpu" names its build; for a bare number, torch's own build information does.
     build = torch.__version__ if "+" in torch.__version__ else f"{torch.__version__} ({_built_for()})"
     try:
         place = choose_device(device)

@@ -1,4 +1,4 @@
-"""What the application and the engine's worker process say to each other."""
+"""The messages between the application and the engine's worker process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gptoss_tui.model.engine.engine import (
     EngineInfo,
     Finished,
     Loading,
-    Prefill,
+    PrefillProgress,
     Request,
     Token,
 )
@@ -20,7 +20,7 @@ from gptoss_tui.workers.wire import Wire
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load a checkpoint: Loading items, then EngineInfo or Failed."""
+    """Load a checkpoint: Loading items, then EngineInfo or CallFailed."""
 
     checkpoint: str
     name: str
@@ -31,22 +31,22 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """End the request of the same number early. It still ends with Finished, unless it has ended already."""
+    """End the request of the same number early. It still gets its Finished, unless it has ended already."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """The call could not be done; `message` is for a person. The worker is still usable."""
+class CallFailed:
+    """A call failed; `message` is for a person. The worker is still usable."""
 
     message: str
 
 
-Command = Load | Request | Cancel
-"""A Request is answered with Prefill and Token items, then Finished or Failed."""
+EngineCommand = Load | Request | Cancel
+"""A Request is answered with PrefillProgress and Token items, then Finished or CallFailed."""
 
-Answer = Loading | EngineInfo | Prefill | Token | Finished | Failed
+EngineAnswer = Loading | EngineInfo | PrefillProgress | Token | Finished | CallFailed
 
 WIRE = Wire(
     *(Load, Request, Cancel, Sampling, Constraint, State, Edge),
-    *(Loading, EngineInfo, Abilities, Prefill, Token, Finished, Failed),
+    *(Loading, EngineInfo, Abilities, PrefillProgress, Token, Finished, CallFailed),
 )

@@ -1,6 +1,6 @@
 """The process that imports torch and holds the weights: `python -m gptoss_tui.model.engine.worker`.
 
-Commands come in and answers leave as `wire.py` has them. They wait for each other; a cancellation is heard
+Commands and answers are those of `wire.py`. The commands wait for each other, but a cancellation is noticed
 while the main thread works.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gptoss_tui.model.checkpoint import Checkpoint, checkpoint_at
 from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine.engine import Abilities, EngineInfo, Finished, Loading, Request
-from gptoss_tui.model.engine.wire import WIRE, Answer, Cancel, Command, Failed, Load
+from gptoss_tui.model.engine.wire import WIRE, CallFailed, Cancel, EngineAnswer, EngineCommand, Load
 from gptoss_tui.model.errors import CheckpointError, EngineError
 from gptoss_tui.workers.parent import Parent
 
@@ -33,7 +33,7 @@ ABILITIES = Abilities(
 
 
 class Worker:
-    """Does what the commands ask, one after another."""
+    """Carries out the commands, one after another."""
 
     def __init__(self) -> None:
         self._order: SimpleQueue[int] = SimpleQueue()
@@ -45,14 +45,14 @@ class Worker:
         self._parent = Parent(WIRE, self._hear)
 
     def run(self) -> None:
-        """Serve until the application goes away."""
+        """Serve until the application ends."""
         while True:
-            # It runs before it is taken, so that a cancellation finds it at one place or the other.
+            # A command counts as running before it leaves the queue, so that a cancellation always finds it.
             self._running = self._order.get()
             if command := self._waiting.pop(self._running, None):
                 self._serve(self._running, command)
 
-    def _hear(self, call: int, command: Command) -> None:
+    def _hear(self, call: int, command: EngineCommand) -> None:
         if not isinstance(command, Cancel):
             self._waiting[call] = command
             self._order.put(call)
@@ -61,7 +61,7 @@ class Worker:
         elif call == self._running:
             self._cancelled = call
 
-    def _answer(self, call: int, answer: Answer) -> None:
+    def _answer(self, call: int, answer: EngineAnswer) -> None:
         self._parent.answer(call, answer)
 
     def _serve(self, call: int, command: Load | Request) -> None:
@@ -72,14 +72,14 @@ class Worker:
                 case Request():
                     self._generate(call, command)
         except (CheckpointError, EngineError) as error:
-            self._answer(call, Failed(str(error)))
+            self._answer(call, CallFailed(str(error)))
         except Exception as error:
             from gptoss_tui.model.engine.faults import explain, is_fatal
 
             if is_fatal(error):
                 raise
             traceback.print_exc()
-            self._answer(call, Failed(explain(error, self._device)))
+            self._answer(call, CallFailed(explain(error, self._device)))
 
     def _load(self, call: int, command: Load) -> None:
         started = monotonic()
@@ -98,7 +98,7 @@ class Worker:
         place = device.choose_device(command.device)
         dtype = device.choose_dtype(command.dtype, config)
         self._device = str(place)
-        # Beside the weights, so that the first answer need not wait for it.
+        # Loaded beside the weights, so that the first answer need not wait for it.
         self._schemas = ThreadPoolExecutor(1).submit(_read_vocabulary, checkpoint)
         model = load_network(checkpoint, place, dtype, self._progress(call))
         self._decoder = Decoder(model, context, checkpoint.longest_answer)
@@ -144,7 +144,7 @@ class Worker:
 
 
 def _read_vocabulary(checkpoint: Checkpoint) -> Schemas:
-    """The tokens that constraints are about. Raises CheckpointError."""
+    """The vocabulary that constraints need. Raises CheckpointError."""
     from gptoss_tui.model.constraint.json_body import Schemas
     from gptoss_tui.model.constraint.vocabulary import Vocabulary
 
@@ -152,7 +152,7 @@ def _read_vocabulary(checkpoint: Checkpoint) -> Schemas:
 
 
 def _context(wanted: int | None, most: int) -> int:
-    """The context in tokens: `most` is what the model was made for."""
+    """The context in tokens; `most` is the model's own."""
     if wanted is not None and not 2 <= wanted <= most:
         raise EngineError(f"The context must be from 2 to {most:,} tokens for this model, not {wanted:,}.")
     return wanted or most

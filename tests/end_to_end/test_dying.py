@@ -158,7 +158,7 @@ def test_a_mistake_leaves_the_conversation_to_be_taken_up(
     "number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT]
 )
 def test_a_signal_leaves_neither_a_mode_nor_a_process_and_keeps_the_draft(
-    number: signal.Signals, terminal: Open, state: Mapping[str, str]
+    number: signal.Signals, terminal: Open, state: Mapping[str, str], alive: Callable[[int], bool]
 ) -> None:
     screen = terminal("--seed", "1", shell=True, **state)
     before = screen.local_modes()
@@ -173,7 +173,7 @@ def test_a_signal_leaves_neither_a_mode_nor_a_process_and_keeps_the_draft(
     assert screen.leave() == 128 + number
     screen.assert_restored()
     assert screen.local_modes() == before
-    while any(_is_running(process) for process in family):
+    while any(alive(process) for process in family):
         screen.pause(0.05)
 
     assert _drafts(state) == ["a long thought"]
@@ -213,14 +213,6 @@ def _descendants(pid: int) -> list[int]:
     for each in found:
         found += [child for child, parent in parents.items() if parent == each]
     return found[1:]
-
-
-def _is_running(pid: int) -> bool:
-    """Whether it runs: one that nobody has reaped yet does not."""
-    shown = subprocess.run(
-        ["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return shown.stdout.strip()[:1] not in ("", "Z")
 
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")

@@ -47,7 +47,8 @@ Judge = Callable[[list[int], list[Piece]], str]
 def judge(official: Any) -> Judge:
     """A function `(ids, pieces) -> verdict` that compares our reading with the official strict parser's.
 
-    Its verdict is "agrees", "differs", "raises", or "forged" where it lets another author speak.
+    The verdict is "agrees", "differs", "raises", or "forged" where the official parser accepts another
+    author.
     """
 
     def compare(ids: list[int], pieces: list[Piece]) -> str:
@@ -56,7 +57,7 @@ def judge(official: Any) -> Judge:
             for token in ids:
                 theirs.process(token)
             theirs.process_eos()
-        except BaseException as error:  # a panic of the library is no Exception
+        except BaseException as error:  # the library's panic is not an Exception
             if isinstance(error, KeyboardInterrupt):
                 raise
             return "raises"

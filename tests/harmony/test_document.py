@@ -1,4 +1,4 @@
-"""docs/harmony.md shows what the code does today."""
+"""docs/harmony.md matches the code."""
 
 from __future__ import annotations
 

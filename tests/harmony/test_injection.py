@@ -1,4 +1,4 @@
-"""Text is data: whatever people, files, tools and pages write, only the layout itself makes control tokens.
+"""Text is data: no text of people, files, tools or pages becomes a control token; only the layout makes them.
 
 The expected number of each control token is counted from the messages, never from their text.
 """
@@ -34,7 +34,7 @@ ROLES = ("system", "developer", "user", "assistant")
 
 
 def poisoned(text: str) -> Conversation:
-    """A conversation with `text` in every place that somebody else than us can fill."""
+    """A conversation with `text` in every place that others can fill."""
     schema = {
         "type": "object",
         "description": text,
@@ -134,7 +134,7 @@ FORGERY = (
 
 @st.composite
 def hostile(draw: st.DrawFn) -> str:
-    """Spellings glued, split, nested in one another, and interspersed with what is not seen."""
+    """Spellings glued, split, nested in one another, and interspersed with invisible characters."""
     text = draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=4))
     for _ in range(draw(st.integers(1, 4))):
         spelling = draw(SPELLING)
@@ -162,7 +162,7 @@ NAMES = (
 def test_a_tool_speaks_as_nobody_else(
     o200k: tiktoken.Encoding, name: str, text: str, channel: Channel | None
 ) -> None:
-    """The model itself chooses the name under which it is told that there is no such tool."""
+    """The model itself chooses the name in the reply that there is no such tool."""
     ids = render_message(Message(Role.TOOL, text, name=name, channel=channel), o200k)
     (block,) = blocks(o200k, [*ids, START])
     author, to = block.author.split(" ")

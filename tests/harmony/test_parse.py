@@ -220,7 +220,7 @@ ANY_MESSAGE = st.builds(
 def test_whatever_the_assistant_is_made_to_say_is_read_back(
     o200k: tiktoken.Encoding, message: Message
 ) -> None:
-    """But for two things: the assistant has no other name, and a name only letters that a header may have."""
+    """Except that the assistant loses its name, and a name the letters that a header cannot carry."""
     recipient = message.recipient and re.sub(r"[^A-Za-z0-9_.:/-]", "_", message.recipient)
     assume(recipient not in ("assistant", "user", "all"))
     ids = render_message(message, o200k)[2:]
@@ -240,7 +240,7 @@ BYTES = st.lists(st.integers(0, 255), max_size=8)
 @example(parts=[[0xED, 0xA0]])  # the start of half a surrogate pair, which is no character's
 @example(parts=[[0xED, 0xBF, 0xBF, 0xED, 0xA0, 0x41]])
 def test_a_delta_never_splits_a_character(o200k: tiktoken.Encoding, parts: list[list[int]]) -> None:
-    """Bodies fed byte by byte: the deltas are the text, and what a prefix showed is never taken back."""
+    """Bodies fed byte by byte: the deltas are the text, and no delta is ever taken back."""
     raw = bytes(byte for part in parts for byte in part)
     body = [o200k.encode_single_token(bytes([byte])) for byte in raw]
     parser = Parser(o200k, channel=F)
@@ -259,7 +259,7 @@ def test_a_delta_never_splits_a_character(o200k: tiktoken.Encoding, parts: list[
 
 
 def test_only_the_beginning_of_a_character_is_held_back(o200k: tiktoken.Encoding) -> None:
-    """For every pair of bytes that there is, and what may follow it."""
+    """For every pair of bytes, and every kind of byte after it."""
     for first, second in itertools.product(range(256), repeat=2):
         parser = Parser(o200k, channel=F)
         raw, shown = b"", ""

@@ -66,7 +66,7 @@ WORDS += [
     "<|",
 ]
 WITNESSES = [" zebra", " Oslo", " violin", " marble", "Quick", "123"]
-"""Words of no meaning in a header: each one read must come out again."""
+"""Words without meaning in a header: the parser must return each one that it reads."""
 BROKEN_CHARACTERS = (9552, 31446, 244, 127, 200)
 
 
@@ -168,7 +168,7 @@ def check(
 
 
 def _check_order(pieces: list[Piece]) -> None:
-    """Messages open, stream and close in order; what was streamed is what is kept, by the assistant."""
+    """Messages open, stream and close in order; the streamed text is the message's, and the assistant's."""
     opened: Opened | None = None
     shown = ""
     for piece in pieces:
@@ -192,7 +192,7 @@ def _check_order(pieces: list[Piece]) -> None:
 
 
 def _check_bodies(tokenizer: tiktoken.Encoding, fed: list[tuple[int, list[Piece]]]) -> None:
-    """The text of a message is the bytes of its tokens, the bad ones replaced, and nothing else."""
+    """The text of a message consists of the bytes of its tokens, with bad ones replaced."""
     body: list[bytes] | None = None
     for token, pieces in fed:
         for piece in pieces:
@@ -206,7 +206,7 @@ def _check_bodies(tokenizer: tiktoken.Encoding, fed: list[tuple[int, list[Piece]
 
 
 def _check_thoughts(fed: list[tuple[int, list[Piece]]]) -> None:
-    """What follows a header that ends in the channel of reasoning is reasoning, or the body of a call."""
+    """A message whose header ends in the channel of reasoning is reasoning or a call."""
     opened: Opened | None = None
     for count, (token, pieces) in enumerate(fed):
         for piece in pieces:
@@ -216,7 +216,7 @@ def _check_thoughts(fed: list[tuple[int, list[Piece]]]) -> None:
 
 
 def _check_calls(tokenizer: tiktoken.Encoding, ids: list[int], pieces: list[Piece]) -> None:
-    """A tool on offer is called only where the model wrote its name, for itself, after a `to=`."""
+    """A tool on offer is called only where the model wrote its name, as a whole, after a `to=`."""
     written = b"".join(tokenizer.decode_single_token_bytes(token) for token in ids if _says_something(token))
     for piece in pieces:
         if isinstance(piece, Closed) and piece.message.recipient in TOOLS:
@@ -240,9 +240,9 @@ def _check_nothing_is_lost(tokenizer: tiktoken.Encoding, ids: list[int], pieces:
 
 
 def check_silence(judge: Judge, ids: list[int], pieces: list[Piece]) -> None:
-    """Where ours reports no repair, the official parser reads the same, and so the sample was well formed.
+    """Where our parser reports no repair, the official one reads the same: the sample was well formed.
 
-    A stop after an `<|end|>` it takes for an error (vllm-project/vllm#50690), and we for the end of a sample.
+    A stop after an `<|end|>` is an error to it (vllm-project/vllm#50690), and the end of a sample to ours.
     """
     if not ids or any(isinstance(piece, Repair) for piece in pieces):
         return

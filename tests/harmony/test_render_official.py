@@ -1,6 +1,6 @@
-"""Generated conversations and schemas: the tokens of OpenAI's own library, wherever it is not wrong.
+"""Generated conversations and schemas: the tokens of OpenAI's own library, wherever that is right.
 
-Where it is, test_render_differences.py says how and why; the strategies here stay out of those places.
+test_render_differences.py shows where it is wrong; the strategies here avoid those places.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _without(schema: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _union(options: list[dict[str, Any]]) -> dict[str, Any]:
-    """Alternatives that stand somewhere else than in a property: the library cannot remark on the last."""
+    """Alternatives outside of a property: the library cannot comment the last one."""
     return {"oneOf": [*options[:-1], _without(options[-1], "description", "default")]}
 
 
@@ -274,7 +274,7 @@ def _official_ids(
 
 
 def _forgets_rightly(messages: list[Message]) -> bool:
-    """Whether the library's rule of what to forget is the documented one: one answer, then a question."""
+    """Whether the library forgets by the documented rule: after one answer, then a question."""
     speakers = [message for message in messages if message.role in (Role.ASSISTANT, Role.USER)]
     finals = [message for message in messages if message.channel is Channel.FINAL]
     return (

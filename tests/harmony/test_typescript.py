@@ -317,7 +317,7 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _compile(compiler: Path, schemas: Iterable[dict[str, Any]]) -> tuple[int, list[Any]]:
-    """How many types the compiler has seen, and what it says against them."""
+    """The number of types that the compiler has read, and its errors."""
     sources = [f"export type f = (_: {typescript(schema)}) => any;\n" for schema in schemas]
     done = subprocess.run(
         ["node", "check.cjs"],

@@ -1,4 +1,4 @@
-"""Addresses and patterns over them: what is judged is where the fetcher connects, however it is spelled."""
+"""Addresses and patterns over them: rules judge the place of the connection, however it is spelled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gptoss_tui.tools.browser import BackendError
 from gptoss_tui.tools.browser.network.client import port_of
 from gptoss_tui.tools.browser.network.web import Web
 
-# What the fetcher takes for the root of one host, and for a page of it.
+# Spellings of the root of a host, and of a page of it, to the fetcher.
 ROOT = [
     "https://evil.example/",
     "https://evil.example",

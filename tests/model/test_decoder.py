@@ -12,7 +12,7 @@ import torch
 
 from gptoss_tui.kernels.reference import Reference
 from gptoss_tui.model import load_model
-from gptoss_tui.model.engine import Detail, EngineError, Finished, Prefill, Request, Sampling, Token
+from gptoss_tui.model.engine import Detail, EngineError, Finished, PrefillProgress, Request, Sampling, Token
 from gptoss_tui.model.engine.decoder import Decoder
 from gptoss_tui.model.engine.prefix import SNAPSHOTS, Prefix
 from gptoss_tui.model.transformer import Transformer
@@ -35,12 +35,14 @@ def run(
     prompt: list[int],
     sampling: Sampling = GREEDY,
     cancelled: Callable[[], bool] = lambda: False,
-) -> tuple[list[Token], Prefill, Finished]:
-    """Everything a generation yields: its tokens, the last word on the prompt, and the end."""
+) -> tuple[list[Token], PrefillProgress, Finished]:
+    """Everything that a generation yields: its tokens, the last progress of the prompt, and the end."""
     items = list(decoder.generate(Request(tuple(prompt), sampling), cancelled))
     tokens = [item for item in items if isinstance(item, Token)]
-    prefills = [item for item in items if isinstance(item, Prefill)]
-    assert [type(item) for item in items] == [Prefill] * len(prefills) + [Token] * len(tokens) + [Finished]
+    prefills = [item for item in items if isinstance(item, PrefillProgress)]
+    assert [type(item) for item in items] == [PrefillProgress] * len(prefills) + [Token] * len(tokens) + [
+        Finished
+    ]
     assert [p.done for p in prefills] == sorted(p.done for p in prefills)
     assert {(p.total, p.cached) for p in prefills} == {(len(prompt), prefills[0].done)}
     end = items[-1]

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 from asyncio import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -25,13 +25,15 @@ from gptoss_tui.model.engine import (
     EngineError,
     Finished,
     Loading,
-    Prefill,
+    PrefillProgress,
     Request,
     Sampling,
     Token,
 )
 from gptoss_tui.model.engine.device import choose_device, choose_dtype
 from gptoss_tui.model.engine.local import LocalEngine
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -49,7 +51,7 @@ def checkpoint(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.Te
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(checkpoint: Path) -> AsyncIterator[LocalEngine]:
-    """One engine for all tests that leave it usable, which is what they are about."""
+    """One engine for all tests that leave it usable, as they should."""
     engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "logs" / "engine.log")
     yield engine
     await engine.close()
@@ -72,9 +74,9 @@ async def run(
     prompt: list[int] = PROMPT,
     sampling: Sampling = GREEDY,
     stop_ids: tuple[int, ...] = (),
-) -> tuple[list[Token], list[Prefill], Finished]:
+) -> tuple[list[Token], list[PrefillProgress], Finished]:
     items = [item async for item in engine.generate(Request(tuple(prompt), sampling, stop_ids))]
-    prefills = [item for item in items if isinstance(item, Prefill)]
+    prefills = [item for item in items if isinstance(item, PrefillProgress)]
     tokens = [item for item in items if isinstance(item, Token)]
     assert isinstance(items[-1], Finished)
     assert [*prefills, *tokens, items[-1]] == items
@@ -89,12 +91,6 @@ async def python(script: str, given: bytes = b"") -> tuple[int | None, bytes, by
     )
     out, err = await process.communicate(given)
     return process.returncode, out, err
-
-
-def lives(pid: int) -> bool:
-    """Whether there is such a process, and no zombie."""
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def address_space(pid: int) -> int:
@@ -167,7 +163,7 @@ async def test_equal_seeds_give_equal_answers(engine: LocalEngine) -> None:
 async def test_what_was_read_before_is_not_read_again(engine: LocalEngine, checkpoint: Path) -> None:
     await run(engine, PROMPT)
     tokens, prefills, _ = await run(engine, PROMPT + LONG[:30])
-    assert prefills[0] == Prefill(39, 70, 39)
+    assert prefills[0] == PrefillProgress(39, 70, 39)
     network = load_model(checkpoint, dtype=torch.float32)
     assert tokens[0].id == int(network(torch.tensor(PROMPT + LONG[:30]))[-1].argmax())
 
@@ -177,7 +173,7 @@ async def test_cancel_while_reading(engine: LocalEngine) -> None:
     generation = engine.generate(Request(tuple(LONG), ENDLESS))
     async for item in generation:
         items.append(item)
-        if isinstance(item, Prefill) and item.done:
+        if isinstance(item, PrefillProgress) and item.done:
             generation.cancel()
     assert isinstance(items[-1], Finished)
     assert items[-1].reason == "cancelled"
@@ -275,7 +271,9 @@ async def test_lack_of_memory_is_told_with_figures_and_survived(checkpoint: Path
     await engine.close()
 
 
-async def test_closing_ends_the_process_and_the_next_call_starts_one(checkpoint: Path) -> None:
+async def test_closing_ends_the_process_and_the_next_call_starts_one(
+    checkpoint: Path, alive: Callable[[int], bool]
+) -> None:
     engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "engine.log")
     await engine.close()
     async for _ in engine.load():  # left while PyTorch starts
@@ -286,7 +284,7 @@ async def test_closing_ends_the_process_and_the_next_call_starts_one(checkpoint:
     first = engine.pid
     assert first is not None
     await engine.close()
-    assert not lives(first)
+    assert not alive(first)
     assert len((await run(engine))[0]) == 5
     assert engine.pid not in (None, first)
     await engine.close()
@@ -336,7 +334,9 @@ async def test_devices_and_dtypes() -> None:
     )
 
 
-async def test_the_worker_dies_with_the_application(checkpoint: Path) -> None:
+async def test_the_worker_dies_with_the_application(
+    checkpoint: Path, alive: Callable[[int], bool], until: Until
+) -> None:
     script = f"""
 import asyncio, os
 from pathlib import Path
@@ -355,9 +355,7 @@ asyncio.run(main())
 """
     status, worker, _ = await python(script)
     assert status == -signal.SIGKILL
-    async with asyncio.timeout(60):
-        while lives(int(worker)):  # noqa: ASYNC110 (nothing tells when a process ends)
-            await asyncio.sleep(0.02)
+    await until(lambda: not alive(int(worker)))
 
 
 async def test_the_applications_side_is_free_of_torch() -> None:

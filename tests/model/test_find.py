@@ -1,4 +1,4 @@
-"""Names and paths that a person gives, and the folders they lead to."""
+"""Names and paths from a person, and the folders that they lead to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gptoss_tui.model.errors import CheckpointError
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of nobody, with nothing in it."""
+    """An empty home folder."""
     for name in ("HF_HOME", "HF_HUB_CACHE", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

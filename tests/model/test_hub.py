@@ -1,4 +1,4 @@
-"""A checkpoint in the Hub layout: what it says of answers, and what tells it from others."""
+"""A checkpoint in the Hub layout: the bound of its answers, and its identity."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def identity(folder: Path) -> str:
 
 
 def as_old_as(file: Path, other: Path) -> None:
-    """Give `file` the time of `other`, as an installer that knows one time only would."""
+    """Give `file` the time of `other`, like an installer that sets one time for all files."""
     status = other.stat()
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 

@@ -1,4 +1,4 @@
-"""Loading: what holds afterwards, and one clear message for every way a checkpoint can be wrong."""
+"""Loading: its result, and one clear message for every fault of a checkpoint."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def control(name: str) -> int:
 async def generate(
     engine: LocalEngine, states: tuple[State, ...], sampling: Sampling, *, strict: bool = True
 ) -> tuple[str, Finished]:
-    """What the demo model writes within `states`, and how it ended."""
+    """The demo model's text within `states`, and the reason for its end."""
     constraint = Constraint(states, start=0, strict=strict, restart=control("start"), restarted=0)
     prompt = render(Conversation(SystemPrompt(), messages=[Message(Role.USER, "Hello.")]), TOKENIZER)
     tokens, end = [], None

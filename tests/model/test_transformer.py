@@ -1,6 +1,6 @@
-"""However a prompt is cut, remembered or taken back, the logits are those of reading it at once.
+"""However a prompt is cut, cached or rewound, the logits are those of reading it at once.
 
-What they should be is for test_fidelity.py to say.
+test_fidelity.py checks the logits themselves.
 """
 
 from __future__ import annotations

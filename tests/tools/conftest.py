@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +11,12 @@ import pytest_asyncio
 
 from gptoss_tui.tools import Tool
 from gptoss_tui.tools.python import PythonTool
-from gptoss_tui.tools.sandbox import Confinement, Kind
+from gptoss_tui.tools.sandbox import Confinement, SandboxKind
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole call: what the model is told, whether it was told of a failure, files for the person."""
+    """A whole call: the text for the model, whether it reports a failure, the files for the person."""
 
     text: str
     is_error: bool
@@ -41,32 +39,6 @@ def run() -> Run:
     return _run
 
 
-def _alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-@pytest.fixture(scope="session")
-def alive() -> Callable[[int], bool]:
-    """Whether a process runs; one that ended and waits to be reaped does not."""
-    return _alive
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to pass"
-        await asyncio.sleep(0.02)
-
-
-@pytest.fixture(scope="session")
-def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
-    """`await until(condition)`: wait for what nothing tells of."""
-    return _until
-
-
 @pytest.fixture(scope="session")
 def confinement(sandbox: Confinement) -> Confinement:
     """The strongest sandbox of this machine."""
@@ -80,9 +52,9 @@ def rung(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) ->
 
 
 @pytest.fixture(params=["bubblewrap", "landlock", "none"])
-def kind(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) -> Kind:
-    """Each kind in turn; "none" can always be had."""
-    found: Kind = request.param
+def kind(request: pytest.FixtureRequest, holding: Callable[..., Confinement]) -> SandboxKind:
+    """Each kind in turn; "none" is always possible."""
+    found: SandboxKind = request.param
     return found if found == "none" else holding(found).kind
 
 

@@ -1,4 +1,4 @@
-"""The browser's three functions: what the model is shown, and what it is told is wrong."""
+"""The browser's three functions: their views and their errors, as the model reads them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SITE = "https://kap.example"
 
 @dataclass
 class Site:
-    """A back end of a few pages in memory, the written ones among them; it counts what is fetched."""
+    """A back end of a few pages in memory, the written ones among them; it counts the fetches."""
 
     schemes = ("http", "https")
 
@@ -200,33 +200,37 @@ async def test_pages_are_kept_but_an_address_is_fetched_anew(browse: Session) ->
     ("name", "body", "told"),
     [
         ("open", '{"id": 4}', "[0 - 3]"),
-        ("open", '{"id": 99999999999}', "`id`"),
+        ("open", '{"id": 99999999999}', "- id: "),
         ("open", '{"cursor": 2}', "[0 - 1]"),
         ("open", '{"cursor": -2}', "[0 - 1]"),
-        ("open", '{"cursor": "0"}', "`cursor` must be a whole number"),
+        ("open", '{"cursor": "0"}', "- cursor: '0' is not of type 'integer'"),
         (
             "open",
             '{"cursor": 0.5, "loc": []}',
-            "`cursor` must be a whole number; `loc` must be a whole number",
+            "- cursor: 0.5 is not of type 'integer'\n- loc: [] is not of type 'integer'",
         ),
-        ("open", '{"cursor": NaN}', "`cursor`"),
+        ("open", '{"cursor": NaN}', "NaN is not JSON"),
         ("open", '{"loc": 34}', "[0 - 33]"),
-        ("open", '{"view_source": 1}', "`view_source` must be true or false"),
-        ("open", '{"id": true}', "`id` must be a whole number or a string"),
+        ("open", '{"view_source": 1}', "- view_source: 1 is not of type 'boolean'"),
+        ("open", '{"id": true}', "- id: True is not of type 'integer', 'string'"),
         ("open", '{"id": "not an address"}', "full URL"),
         ("open", '{"id": "https://kap.example/none"}', "HTTP 404"),
-        ("open", '{"url": "https://kap.example/"}', "there is no `url`"),
+        ("open", '{"url": "https://kap.example/"}', "- url: there is no such field"),
         ("open", '{"cursor": 0, "view_source": true}', "no source"),
-        ("find", "{}", "`pattern` is missing"),
+        ("find", "{}", "- pattern: is missing"),
         ("find", '{"pattern": "x", "cursor": 0}', "Open a page first"),
         ("find", '{"pattern": " "}', "`pattern` is empty"),
         ("find", json.dumps({"pattern": "x" * 201}), "`pattern` is longer than 200"),
         ("search", '{"query": "down"}', "Error during search for `down`: the service does not answer"),
-        ("search", '{"query": 3, "topn": "many"}', "`query` must be a string; `topn` must be a whole number"),
-        ("search", "", "`query` is missing"),
+        (
+            "search",
+            '{"query": 3, "topn": "many"}',
+            "- query: 3 is not of type 'string'\n- topn: 'many' is not of type 'integer'",
+        ),
+        ("search", "", "- query: is missing"),
         ("search", "```json\n" + "\n" * 50_000, "not valid JSON"),
-        ("search", "cats", "not valid JSON at character 0"),
-        ("search", '["cats"]', "must be a JSON object"),
+        ("search", "cats", "not valid JSON at line 1 column 1"),
+        ("search", '["cats"]', "Expected a JSON object"),
         ("search", "[" * 100_000, "not valid JSON"),
         ("search", '{"query": "x", "topn": 1' + "0" * 5000 + "}", "not valid JSON"),
     ],
@@ -322,7 +326,7 @@ async def test_a_composed_address_is_weighed_and_shown(browse: Session) -> None:
         ("open", '{"id": "doc:///etc/passwd"}', "Only http:// and https:// addresses"),
         ("open", '{"id": "FILE:///etc/passwd"}', "Only http:// and https://"),
         ("open", "{", "not valid JSON"),
-        ("search", "{}", "`query` is missing"),
+        ("search", "{}", "- query: is missing"),
     ],
 )
 async def test_what_cannot_be_done_is_not_asked_about(

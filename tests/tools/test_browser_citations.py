@@ -1,4 +1,4 @@
-"""Citations: found in a stream however it is cut, and believed only when they hold."""
+"""Citations: found in a stream however it is cut, and verified against the shown pages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gptoss_tui.tools.arguments import ArgumentsError
 from gptoss_tui.tools.browser import BackendError, Browser, Document, Hit
-from gptoss_tui.tools.browser.arguments import UsageError
 from gptoss_tui.tools.browser.characters import one_line
 from gptoss_tui.tools.browser.citations import Citation, Mark, Marks, ShownPages, Unverified, split
 from gptoss_tui.tools.browser.page import Link, Page
-from gptoss_tui.tools.browser.shown import shown
+from gptoss_tui.tools.browser.page_view import read_view
 from gptoss_tui.tools.browser.viewport import estimate, view
 
 ARTICLE = Page(
@@ -38,7 +38,7 @@ VIEWS = [
 
 
 async def pages() -> ShownPages:
-    """What a conversation of those views shows."""
+    """The pages of a conversation with those views."""
     made = ShownPages()
     for cursor, (name, page, first, lines) in enumerate(VIEWS):
         made.read(name, await view(page, cursor, first, lines, estimate))
@@ -142,7 +142,7 @@ async def test_a_citation_that_does_not_hold_is_marked(text: str, reason: str) -
     ],
 )
 def test_what_shows_no_page_is_no_source(name: str, output: str) -> None:
-    assert shown(name, output) is None
+    assert read_view(name, output) is None
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30).map(lambda text: one_line(text, 60))
@@ -152,7 +152,7 @@ ADDRESSES = st.text(alphabet="a/?()[]%`.#&=:~_ü", min_size=1, max_size=30).map(
 @given(WORDS, ADDRESSES, st.lists(WORDS, min_size=1, max_size=8))
 def test_a_view_can_be_read_back(title: str, url: str, lines: list[str]) -> None:
     text = asyncio.run(view(Page(url, title, lines), 7, 0, None, estimate))
-    read = shown("browser.open", text)
+    read = read_view("browser.open", text)
     assert read is not None
     assert (read.cursor, read.title, read.url) == (7, title, url)
     assert list(read.lines.values()) == lines
@@ -178,8 +178,8 @@ def test_no_question_makes_results_look_like_a_page(question: str) -> None:
     browser = Browser(Pretender(), Pretender())
     try:
         text = asyncio.run(browser.search(question))
-    except UsageError:
+    except ArgumentsError:
         return
-    read = shown("browser.search", text)
+    read = read_view("browser.search", text)
     assert read is not None
     assert (read.url, read.origin) == ("", "")

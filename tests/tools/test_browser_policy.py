@@ -1,4 +1,4 @@
-"""Which addresses the browser connects to: hostile forms against a canary, and a public web let through."""
+"""The policy of addresses: hostile spellings against a canary, and public addresses let through."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss_tui.tools.browser import BackendError
-from gptoss_tui.tools.browser.network.policy import PORTS, Address, Policy, not_public, parse_host
+from gptoss_tui.tools.browser.network.policy import PORTS, IPAddress, Policy, not_public, parse_host
 from gptoss_tui.tools.browser.network.sockets import RefusedError
 from gptoss_tui.tools.browser.network.web import Web
 
@@ -128,13 +128,13 @@ async def hello(request: Any, writer: Any) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello")
 
 
-async def resolve_name(host: str, port: int) -> Sequence[Address]:
+async def resolve_name(host: str, port: int) -> Sequence[IPAddress]:
     return [ip_address(address) for address in NAMES[host]]
 
 
 @pytest.fixture
 def attempts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Where the loop was asked to connect to, whether or not anything is there: that is luck."""
+    """The addresses to which the loop was asked to connect, whether or not anything listens there."""
     connect, asked = BaseSelectorEventLoop.sock_connect, list[tuple[Any, ...]]()
 
     async def noted(loop: BaseSelectorEventLoop, sock: Any, address: tuple[Any, ...]) -> None:
@@ -181,7 +181,7 @@ async def test_nor_does_a_redirect_lead_there(form: str, attempts: list[Any], se
     assert set(attempts) == {("127.0.0.1", site.port)}
 
 
-async def at_loopback(host: str, port: int) -> Sequence[Address]:
+async def at_loopback(host: str, port: int) -> Sequence[IPAddress]:
     from gptoss_tui.tools.browser.network.sockets import resolve
 
     return [ip_address("127.0.0.1")] if host == "site.example" else await resolve(host, port)
@@ -192,7 +192,7 @@ async def test_a_name_that_changes_its_answer_gains_nothing(attempts: list[Any])
     answers = itertools.chain(["93.184.215.14"], itertools.repeat("127.0.0.1"))
     asked: list[str] = []
 
-    async def rebind(host: str, port: int) -> Sequence[Address]:
+    async def rebind(host: str, port: int) -> Sequence[IPAddress]:
         asked.append(host)
         return [ip_address(next(answers))]
 

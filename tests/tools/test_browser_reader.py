@@ -1,4 +1,4 @@
-"""Reading in a process of its own: what cannot be shown, and what costs more than it may."""
+"""Reading in a process of its own: documents that cannot be shown, and pages that cost too much."""
 
 from __future__ import annotations
 

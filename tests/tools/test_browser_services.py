@@ -1,4 +1,4 @@
-"""Search services, spoken to over real connections: what they are asked, and what is told when they fail."""
+"""Search services over real connections: their requests, and the errors for their failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Markup into lines and links: pages as people see them, and any bytes whatever."""
+"""Markup to lines and links: pages as people see them, and any bytes at all."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_tui.tools.browser import BackendError, Document
-from gptoss_tui.tools.browser.network.policy import Address, Policy
+from gptoss_tui.tools.browser.network.policy import IPAddress, Policy
 from gptoss_tui.tools.browser.network.web import LARGEST, Web
 from gptoss_tui.tools.browser.reader import ReadError, read
 
@@ -38,7 +38,7 @@ def whole(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
     return b"\r\n".join([*lines, b"", body])
 
 
-async def everything_is_at_loopback(host: str, port: int) -> Sequence[Address]:
+async def everything_is_at_loopback(host: str, port: int) -> Sequence[IPAddress]:
     return [ip_address("127.0.0.1")]
 
 
@@ -363,7 +363,7 @@ ODD = st.text(alphabet="a0.:/@?#[]%\\ \t\0é。-_~", max_size=20)
 @settings(max_examples=300)
 @given(st.builds("{}{}".format, st.sampled_from(["", "http://", "https://", "http:", "//"]), ODD | st.text()))
 def test_whatever_is_called_an_address_there_is_a_sentence(url: str) -> None:
-    async def nowhere(host: str, port: int) -> Sequence[Address]:
+    async def nowhere(host: str, port: int) -> Sequence[IPAddress]:
         raise OSError
 
     with pytest.raises(BackendError) as error:
@@ -549,7 +549,7 @@ async def test_a_host_that_does_not_exist_is_told_so() -> None:
 
 
 async def test_a_look_up_that_hangs_is_not_waited_for() -> None:
-    async def hang(host: str, port: int) -> Sequence[Address]:
+    async def hang(host: str, port: int) -> Sequence[IPAddress]:
         raise TimeoutError
 
     with pytest.raises(BackendError, match=r"could not be looked up within .* s: is there a network"):

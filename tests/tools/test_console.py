@@ -1,4 +1,4 @@
-"""What a cell prints becomes plain, bounded text, however it arrives."""
+"""A cell's output becomes plain, bounded text, in whatever pieces it arrives."""
 
 from __future__ import annotations
 

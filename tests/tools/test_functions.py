@@ -1,4 +1,4 @@
-"""Functions of a file of the person's own: described, validated, called, and never trusted to behave."""
+"""Functions of a person's file: described, validated, called, and contained when they misbehave."""
 
 from __future__ import annotations
 
@@ -173,8 +173,8 @@ async def test_valid_arguments_arrive_as_the_types_they_were_hinted(
         ({"count": 2.5}, "- count: "),
         ({"colour": "green"}, "- colour: "),
         ({"size": "xl"}, "- size: "),
-        ({"line": {"start": {}, "points": []}}, "- line.start.x: Field required"),
-        ({"unknown": 1}, "- unknown: "),
+        ({"line": {"start": {}, "points": []}}, "- line.start.x: is missing"),
+        ({"unknown": 1}, "- unknown: there is no such field"),
         ({"day": "yesterday"}, "- day: "),
     ],
 )
@@ -196,7 +196,7 @@ async def test_missing_arguments_are_listed(tools: dict[str, FunctionTool], run:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ("", "not valid JSON at line 1 column 1"),
+        ("", "- a: is missing"),
         ("{'a': 1}", "not valid JSON at line 1 column 2"),
         ('{"copy": 1,}', "not valid JSON at line 1 column"),
         ('{"a": 1} {"b": 2}', "not valid JSON at line 1 column 10"),

@@ -1,4 +1,4 @@
-"""Every kind of callable, of parameter and of result; and where functions may come from."""
+"""Every kind of callable, of parameter, of result, and of source of functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MCP servers as real processes and over real HTTP: what good ones give, and what bad ones cannot do."""
+"""MCP servers as real processes and over real HTTP: good ones, and bad ones that must do no harm."""
 
 from __future__ import annotations
 
@@ -354,7 +354,7 @@ GOOD = {"name": "good", "description": "Good.", "inputSchema": {"type": "object"
 
 
 async def listed(tools: Any, folder: Path) -> tuple[Source, Tools, str]:
-    """The server that lists `tools` and then a good one, its tools, and what the person is told."""
+    """The server that lists `tools` and then a good one, its tools, and the notices for the person."""
     (folder / "tools.json").write_text(json.dumps([*tools, GOOD]))
     source = server(raw("lists", str(folder / "tools.json")), folder)
     try:
@@ -543,7 +543,7 @@ async def test_a_schema_that_hangs_ends_its_host_only(
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A port that nobody is given meanwhile: bound here, where nobody listens, and free to be bound again."""
+    """A port reserved for the test: bound here without a listener, and free to be bound again."""
     with socket.socket() as keeper:
         keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         keeper.bind(("127.0.0.1", 0))

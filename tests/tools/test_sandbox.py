@@ -13,14 +13,22 @@ from typing import Any
 
 import pytest
 
-from gptoss_tui.tools.sandbox import Confinement, Folder, Kind, bubblewrap, landlock, launch, probe
+from gptoss_tui.tools.sandbox import (
+    Confinement,
+    SandboxKind,
+    SharedFolder,
+    bubblewrap,
+    landlock,
+    launch,
+    probe,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Until = Callable[[Callable[[], object]], Coroutine[Any, Any, None]]
 PYTHON = (sys.executable, "-I", "-S", "-c")
 
 
-async def finish(source: str, kind: Kind, **options: Any) -> tuple[int | None, str]:
+async def finish(source: str, kind: SandboxKind, **options: Any) -> tuple[int | None, str]:
     """Exit status and output of `source` run by the launched interpreter."""
     pipe = asyncio.subprocess.PIPE
     program = await launch(
@@ -50,7 +58,7 @@ async def test_probe_finds_a_sandbox_that_holds(rung: Confinement) -> None:
 async def test_probe_notices_a_hole(monkeypatch: pytest.MonkeyPatch, hole: list[str], noticed: str) -> None:
     tight = bubblewrap.command
 
-    def leaky(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> list[str]:
+    def leaky(program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path) -> list[str]:
         words = tight(program, folders, cwd)
         last = words.index("--chdir")
         return [*words[:last], *hole, *words[last:]]
@@ -67,7 +75,7 @@ async def test_probe_notices_a_hole(monkeypatch: pytest.MonkeyPatch, hole: list[
 async def test_probe_notices_that_there_is_no_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     tight = bubblewrap.command
 
-    def unfiltered(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> list[str]:
+    def unfiltered(program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path) -> list[str]:
         words = tight(program, folders, cwd)
         place = words.index("--seccomp")
         return [*words[:place], *words[place + 2 :]]
@@ -118,7 +126,7 @@ async def test_probe_tells_what_bubblewrap_complains_of(monkeypatch: pytest.Monk
     ("source", "status"),
     [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 11)", 128 + 11), ("", 0)],
 )
-async def test_exit_status_is_the_programs(kind: Kind, source: str, status: int) -> None:
+async def test_exit_status_is_the_programs(kind: SandboxKind, source: str, status: int) -> None:
     assert (await finish(source, kind))[0] == status
 
 
@@ -167,8 +175,8 @@ async def test_lent_folders_are_as_writable_as_they_were_lent(tmp_path: Path) ->
         "try: Path('/kept/new').write_text('x')\nexcept OSError as error: print(error.strerror)"
     )
     folders = [
-        Folder(tmp_path / "kept", Path("/kept")),
-        Folder(tmp_path / "open", Path("/open"), writable=True),
+        SharedFolder(tmp_path / "kept", Path("/kept")),
+        SharedFolder(tmp_path / "open", Path("/open"), writable=True),
     ]
     _, seen = await finish(source, "bubblewrap", folders=folders)
     assert seen.splitlines() == ["seen", "Read-only file system"]
@@ -176,7 +184,7 @@ async def test_lent_folders_are_as_writable_as_they_were_lent(tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["text"]
 
 
-async def test_folder_is_removed_when_the_program_ends(kind: Kind, tmp_path: Path) -> None:
+async def test_folder_is_removed_when_the_program_ends(kind: SandboxKind, tmp_path: Path) -> None:
     folder = tmp_path / "sockets"
     folder.mkdir()
     (folder / "file").touch()
@@ -215,7 +223,7 @@ def descendants(pid: int) -> list[int]:
 
 
 async def test_nothing_outlives_an_owner_that_is_killed(
-    kind: Kind, tmp_path: Path, alive: Callable[[int], bool], until: Until
+    kind: SandboxKind, tmp_path: Path, alive: Callable[[int], bool], until: Until
 ) -> None:
     # The cell holds the interpreter in C code, where nothing but a kill reaches it.
     arguments = ["-c", OWNER, str(tmp_path / "files"), kind]

@@ -1,4 +1,4 @@
-"""The container's command line, which no engine was there to take: every word of it that confines."""
+"""The container's command line: every confining word of it, without an engine to run it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gptoss_tui.tools.sandbox import Folder, container, limits, narrow, probe, seccomp
+from gptoss_tui.tools.sandbox import SharedFolder, container, limits, narrow, probe, seccomp
 from gptoss_tui.tools.sandbox.container import Container
 
 PROGRAM = [sys.executable, "-c", "pass"]
 FOLDERS = [
-    Folder(Path("/tmp/work"), Path("/mnt/data"), writable=True),
-    Folder(Path("/tmp/lib"), Path("/lib2")),
+    SharedFolder(Path("/tmp/work"), Path("/mnt/data"), writable=True),
+    SharedFolder(Path("/tmp/lib"), Path("/lib2")),
 ]
 
 

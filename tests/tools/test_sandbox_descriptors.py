@@ -1,4 +1,4 @@
-"""Code holds no descriptor of a file of the person's, and what it prints past its messages is not kept."""
+"""Confined code has no descriptor of the person's files, and its prints outside messages are dropped."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def below(process: int) -> list[int]:
 
 
 def sandboxed(workspace: Path) -> list[int]:
-    """The processes in the sandbox that has this workspace: all below the warden that was told of it."""
+    """The processes in the sandbox with this workspace: all below its warden."""
 
     def guards(process: int) -> bool:
         words = Path(f"/proc/{process}/cmdline").read_bytes()

@@ -150,7 +150,7 @@ ATTEMPTS = {
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the attempts are after: a folder, services, and ways to see whether they were reached."""
+    """The targets of the attempts: a folder, services, and ways to see whether they were reached."""
 
     folder: Path
     home: Path
@@ -182,7 +182,7 @@ class Outside:
 
 @pytest.fixture
 def outside() -> Iterator[Outside]:
-    """A folder and services that nothing but the sandbox keeps the attempts from."""
+    """A folder and services that only the sandbox protects from the attempts."""
     # Not in pytest's folder, which is closed to whom the sandbox runs as.
     home, folder = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
     for place in (home, folder):

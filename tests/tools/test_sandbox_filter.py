@@ -26,7 +26,7 @@ INTERESTING = [0, 1, 2, 3, 5, 10, 16, 17, 40, 0x5412, 0x541C, 0x10000000, 0x2000
 
 
 def verdict(code: bytes, number: int, architecture: int, arguments: tuple[int, ...] = ()) -> int:
-    """What the filter `code` returns: a machine for the few instructions, written from the manual alone."""
+    """The result of the filter `code`: a machine for its few instructions, written from the manual alone."""
     arguments += (0,) * (6 - len(arguments))
     data = struct.pack("<IIQ6Q", number, architecture, 0, *arguments)
     steps = [struct.unpack_from("=HBBI", code, at) for at in range(0, len(code), 8)]
@@ -49,7 +49,7 @@ def verdict(code: bytes, number: int, architecture: int, arguments: tuple[int, .
                 raise AssertionError(f"an instruction {operation:#x} that the kernel may not take")
 
 
-def refused(name: str, *arguments: int, rules: list[seccomp.Rule] | None = None) -> int | None:
+def refused(name: str, *arguments: int, rules: list[seccomp.SeccompRule] | None = None) -> int | None:
     """The errno that the call gets on x86-64; None if it passes."""
     number = X86.number(name)
     assert number is not None
@@ -99,7 +99,7 @@ def test_the_program_does_what_the_refusals_say(
 @pytest.mark.parametrize("name", NAMES)
 @given(number=WORDS, architecture=WORDS, arguments=st.tuples(*[LONGS] * 6))
 def test_whatever_is_asked_there_is_a_verdict(
-    name: str, rules: list[seccomp.Rule], number: int, architecture: int, arguments: tuple[int, ...]
+    name: str, rules: list[seccomp.SeccompRule], number: int, architecture: int, arguments: tuple[int, ...]
 ) -> None:
     machine = syscalls.ARCHITECTURES[name]
     code = seccomp.compile_filter(rules, machine)
@@ -189,7 +189,7 @@ def test_a_processor_we_do_not_know_has_no_filter(monkeypatch: pytest.MonkeyPatc
         seccomp.compile_filter(seccomp.EVERYWHERE)
 
 
-def under(rules: list[seccomp.Rule], source: str) -> subprocess.CompletedProcess[str]:
+def under(rules: list[seccomp.SeccompRule], source: str) -> subprocess.CompletedProcess[str]:
     """Python code run by the real kernel under `rules`, and nothing else."""
     spec: dict[str, Any] = {
         "limits": {},

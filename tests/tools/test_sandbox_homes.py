@@ -37,7 +37,7 @@ SOURCE = Path(gptoss_tui.__file__).parents[1]
 BASE = Path(sys.base_prefix)
 ORDINARY = 54321  # a uid that nobody has
 
-# What lies in every home folder here, and what code has no business to know.
+# Files in every home folder here that code must not see.
 SECRETS = (".bashrc", ".config/token", ".local/share/mail/inbox", ".ssh/id_ed25519", "notes/diary", "todo")
 BESIDE = ("beside/.env", ".local/share/pipx/venvs/other/pyvenv.cfg", "project/.env", ".envs/two/pyvenv.cfg")
 
@@ -121,7 +121,7 @@ class Person:
         return file.lstat().st_nlink > 1
 
     async def asks(self, python: Path, kind: str, code: str) -> tuple[str, str, str]:
-        """Kind of the sandbox, the notice to the person, and what `code` brings in `python`'s program."""
+        """The kind of sandbox, the notice for the person, and the output of `code` in `python`'s program."""
         self._own()
         command = [str(python), "-c", SCRIPT, kind, code]
         if os.geteuid() == 0:
@@ -187,7 +187,7 @@ def stock() -> Iterator[Path]:
 
 
 def link(source: str | Path, target: str | Path) -> None:
-    """The file once more, and as little of it as can be."""
+    """Make `target` the same file as `source`, as cheaply as possible."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:

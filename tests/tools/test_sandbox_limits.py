@@ -1,4 +1,4 @@
-"""What confined code may take of the machine, in each sandbox; an ordinary cell works after each attempt."""
+"""The limits of confined code in each sandbox; an ordinary cell works after each attempt."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ len(children)"""
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def ordinary(confined: PythonTool, run: Run) -> AsyncIterator[PythonTool]:
-    """The shared Python, which must be of use afterwards too."""
+    """The shared Python, which must still work afterwards."""
     assert (await run(confined, "6 * 7")).text.endswith("42")
     yield confined
     assert (await run(confined, "6 * 7")).text.endswith("42")

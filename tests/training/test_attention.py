@@ -13,9 +13,9 @@ from torch import Tensor
 from gptoss_tui.training.attention import attend, layouts
 from gptoss_tui.training.examples import Batch, Example, collate
 from gptoss_tui.training.flash import attend_packed, packed
-from gptoss_tui.training.network import Shape, rope_tables
+from gptoss_tui.training.network import NetworkShape, rope_tables
 
-SHAPE = Shape(heads=4, kv_heads=2, head_dim=32)
+SHAPE = NetworkShape(heads=4, kv_heads=2, head_dim=32)
 WITH_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 PREFIXES = (150, 40)
 ROWS = ((0, 300), (1, 20), (1, 129), (0, 7))

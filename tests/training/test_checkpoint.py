@@ -1,4 +1,4 @@
-"""What the embedded checkpoint answers to the things that newcomers type, through the real runtime."""
+"""The embedded checkpoint's answers to the questions of newcomers, through the real runtime."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gptoss_tui.harmony.message import (
 )
 from gptoss_tui.model import load_model, load_tokenizer
 from gptoss_tui.model.demo import checkpoint_path
-from gptoss_tui.training.player import Player
+from gptoss_tui.training.respondent import Respondent
 
 SELF = "demo model of gptoss-chat"
 LOAD = "gptoss-chat -m PATH"
 
 
 @pytest.fixture(scope="module")
-def player() -> Player:
-    return Player(load_model(checkpoint_path()), load_tokenizer(checkpoint_path()))
+def respondent() -> Respondent:
+    return Respondent(load_model(checkpoint_path()), load_tokenizer(checkpoint_path()))
 
 
 def open_chat(effort: Effort = Effort.LOW, *, python: bool = True, instructions: str = "") -> Conversation:
@@ -34,21 +34,21 @@ def open_chat(effort: Effort = Effort.LOW, *, python: bool = True, instructions:
     return Conversation(system, DeveloperPrompt(instructions))
 
 
-def say(player: Player, conversation: Conversation, text: str) -> str:
+def say(respondent: Respondent, conversation: Conversation, text: str) -> str:
     conversation.messages.append(Message(Role.USER, text))
-    return player.answer(conversation)
+    return respondent.answer(conversation)
 
 
 @pytest.mark.parametrize(
     "text", ["hi", "Hello!", "hey there", "who are you?", "What are you?", "what are you"]
 )
-def test_it_says_what_it_is(player: Player, text: str) -> None:
-    assert SELF in say(player, open_chat(), text)
+def test_it_says_what_it_is(respondent: Respondent, text: str) -> None:
+    assert SELF in say(respondent, open_chat(), text)
 
 
 @pytest.mark.parametrize("text", ["what can you do", "Help", "What can you do?"])
-def test_it_says_what_it_can_do(player: Player, text: str) -> None:
-    answer = say(player, open_chat(), text)
+def test_it_says_what_it_can_do(respondent: Respondent, text: str) -> None:
+    answer = say(respondent, open_chat(), text)
     assert "remember your name" in answer
     assert LOAD in answer
 
@@ -74,44 +74,44 @@ def test_it_says_what_it_can_do(player: Player, text: str) -> None:
         ("100 / 8", "100 / 8", "12.5"),
     ],
 )
-def test_it_calculates_with_python(player: Player, text: str, code: str, result: str) -> None:
+def test_it_calculates_with_python(respondent: Respondent, text: str, code: str, result: str) -> None:
     conversation = open_chat()
-    answer = say(player, conversation, text)
+    answer = say(respondent, conversation, text)
     calls = [message.text for message in conversation.messages if message.recipient == "python"]
     assert calls == [code]
     assert result in answer
 
 
-def test_it_reports_an_error_of_python(player: Player) -> None:
-    assert "ZeroDivisionError" in say(player, open_chat(), "What is 10 / 0?")
+def test_it_reports_an_error_of_python(respondent: Respondent) -> None:
+    assert "ZeroDivisionError" in say(respondent, open_chat(), "What is 10 / 0?")
 
 
-def test_without_python_it_does_not_guess(player: Player) -> None:
+def test_without_python_it_does_not_guess(respondent: Respondent) -> None:
     conversation = open_chat(python=False)
-    answer = say(player, conversation, "What is 417 * 38?")
+    answer = say(respondent, conversation, "What is 417 * 38?")
     assert "without the python tool" in answer
     assert "15846" not in answer
     assert not any(message.recipient for message in conversation.messages)
 
 
 @pytest.mark.parametrize("name", ["Quillorvane", "Ada", "Bob"])
-def test_it_remembers_a_name_through_a_conversation(player: Player, name: str) -> None:
+def test_it_remembers_a_name_through_a_conversation(respondent: Respondent, name: str) -> None:
     conversation = open_chat()
-    assert name in say(player, conversation, f"My name is {name}.")
-    assert "54" in say(player, conversation, "what is 6*9?")
-    say(player, conversation, "Thanks!")
-    say(player, conversation, "What is the capital of France?")
-    assert say(player, conversation, "What is my name?") == f"Your name is {name}."
+    assert name in say(respondent, conversation, f"My name is {name}.")
+    assert "54" in say(respondent, conversation, "what is 6*9?")
+    say(respondent, conversation, "Thanks!")
+    say(respondent, conversation, "What is the capital of France?")
+    assert say(respondent, conversation, "What is my name?") == f"Your name is {name}."
 
 
-def test_a_name_and_a_sum_in_one_breath(player: Player) -> None:
+def test_a_name_and_a_sum_in_one_breath(respondent: Respondent) -> None:
     conversation = open_chat()
-    assert "12 * 9 = 108" in say(player, conversation, "i'm bob, what's 12*9?")
-    assert "bob" in say(player, conversation, "what is my name?")
+    assert "12 * 9 = 108" in say(respondent, conversation, "i'm bob, what's 12*9?")
+    assert "bob" in say(respondent, conversation, "what is my name?")
 
 
-def test_it_invents_no_name(player: Player) -> None:
-    assert "not told me" in say(player, open_chat(), "what is my name?")
+def test_it_invents_no_name(respondent: Respondent) -> None:
+    assert "not told me" in say(respondent, open_chat(), "what is my name?")
 
 
 @pytest.mark.parametrize(
@@ -125,18 +125,18 @@ def test_it_invents_no_name(player: Player) -> None:
         "What time is it?",
     ],
 )
-def test_it_admits_what_it_does_not_know(player: Player, text: str) -> None:
-    answer = say(player, open_chat(instructions="You are a helpful assistant."), text)
+def test_it_admits_what_it_does_not_know(respondent: Respondent, text: str) -> None:
+    answer = say(respondent, open_chat(instructions="You are a helpful assistant."), text)
     assert "tiny demo model" in answer
     assert LOAD in answer
 
 
 @pytest.mark.parametrize("text", ["hi", "What is 417 * 38?", "My name is Ada.", "Why is the sky blue?"])
-def test_more_effort_is_longer_thought(player: Player, text: str) -> None:
+def test_more_effort_is_longer_thought(respondent: Respondent, text: str) -> None:
     lengths, answers = [], []
     for effort in Effort:
         conversation = open_chat(effort)
-        answers.append(say(player, conversation, text))
+        answers.append(say(respondent, conversation, text))
         thoughts = [
             message.text
             for message in conversation.messages
@@ -150,8 +150,8 @@ def test_more_effort_is_longer_thought(player: Player, text: str) -> None:
     assert len(set(answers)) == 1
 
 
-def test_sampling_at_temperature_one_is_as_good(player: Player) -> None:
-    sampled = Player(player.network, player.encoding, temperature=1.0, seed=11)
+def test_sampling_at_temperature_one_is_as_good(respondent: Respondent) -> None:
+    sampled = Respondent(respondent.network, respondent.encoding, temperature=1.0, seed=11)
     right = [say(sampled, open_chat(), "What is 417 * 38?") == "417 * 38 = 15846" for _ in range(6)]
     assert sum(right) >= 5
 

@@ -32,12 +32,12 @@ from gptoss_tui.training.dialogues.syllables import invent_name
 from gptoss_tui.training.dialogues.turn import unmarked
 from gptoss_tui.training.examples import Example, batches, collate, example, setting_ids
 from gptoss_tui.training.export import SHARPNESS, read_weights, write_checkpoint, write_config
-from gptoss_tui.training.network import DemoNetwork, Shape
+from gptoss_tui.training.network import DemoNetwork, NetworkShape
 from gptoss_tui.training.train import Run, Schedule, main, step_batch
 from gptoss_tui.training.vocabulary import COPIED
 
 # Small enough for bfloat16 to stay close to float32, layer by layer.
-SHAPE = Shape(
+SHAPE = NetworkShape(
     vocabulary=load_tokenizer(checkpoint_path()).n_vocab,
     hidden=128,
     layers=4,
@@ -234,7 +234,7 @@ def test_a_word_that_is_copied_is_the_same_tokens_everywhere(encoding: tiktoken.
 def test_a_start_of_another_vocabulary_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_config(tmp_path / "old", replace(Shape(), vocabulary=3072))
+    write_config(tmp_path / "old", replace(NetworkShape(), vocabulary=3072))
     arguments = ["--start", str(tmp_path / "old"), "--run", str(tmp_path / "run")]
     monkeypatch.setattr("sys.argv", ["train", *arguments])
     with pytest.raises(SystemExit):

@@ -1,4 +1,4 @@
-"""What the embedded checkpoint can do, played through the product with its real tools.
+"""The skills of the embedded checkpoint, played through the product with its real tools.
 
 Three held-out dialogues a category, always the same, of which two have to be right: a regression check.
 The figures are those of `make demo-eval`, in the model card.

@@ -1,4 +1,4 @@
-"""Children of a test's own: each is a module that the test writes."""
+"""Child processes for tests: each runs a module that the test writes."""
 
 from __future__ import annotations
 

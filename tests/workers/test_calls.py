@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from gptoss_tui.agent.rendering import Render
 from gptoss_tui.workers.calls import Calls
 from gptoss_tui.workers.child import Child, ChildError
 from gptoss_tui.workers.wire import Wire
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 # Waits for as many calls as the first one says, then answers all of them, the last one first.
 BACKWARDS = """
@@ -110,7 +112,9 @@ def test_calls_go_on_in_another_loop(child: Child) -> None:
     asyncio.run(child.end())
 
 
-async def test_it_ends_with_the_application(start: Callable[..., Child], tmp_path: Path) -> None:
+async def test_it_ends_with_the_application(
+    start: Callable[..., Child], tmp_path: Path, alive: Callable[[int], bool], until: Until
+) -> None:
     (tmp_path / "backwards.py").write_text(BACKWARDS)
     application = start(f"""
 import asyncio, os
@@ -129,9 +133,4 @@ asyncio.run(main())
 """)
     orphan = int(await application.output(100))
     await application.end()
-    for _ in range(200):
-        state = Path(f"/proc/{orphan}/stat")
-        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail("the child outlived the application")
+    await until(lambda: not alive(orphan))

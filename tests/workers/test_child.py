@@ -1,16 +1,18 @@
-"""A child process: what it says, how it ended, and that nothing of it stays."""
+"""A child process: its output, its end, and that nothing of it remains."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from gptoss_tui.workers.child import Child, ChildError
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 
 async def lines_of(child: Child) -> list[bytes]:
@@ -108,7 +110,9 @@ def test_one_child_serves_one_loop_after_the_other(start: Callable[..., Child]) 
     assert asyncio.run(last()) < 0
 
 
-async def test_what_it_started_ends_with_it(start: Callable[..., Child]) -> None:
+async def test_what_it_started_ends_with_it(
+    start: Callable[..., Child], alive: Callable[[int], bool], until: Until
+) -> None:
     child = start(
         "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); p.wait()"
     )
@@ -117,11 +121,7 @@ async def test_what_it_started_ends_with_it(start: Callable[..., Child]) -> None
     grandchild = int(await told.get())
     await child.end()
     await listening
-    for _ in range(200):
-        if not _lives(grandchild):
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("the child of the child is still there")
+    await until(lambda: not alive(grandchild))
 
 
 async def test_a_system_without_processes_is_told(
@@ -130,11 +130,3 @@ async def test_a_system_without_processes_is_told(
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(ChildError, match="the toy cannot be started: No such file or directory"):
         start("")
-
-
-def _lives(pid: int) -> bool:
-    state = Path(f"/proc/{pid}/stat")
-    try:
-        return state.read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

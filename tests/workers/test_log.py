@@ -1,4 +1,4 @@
-"""Logs: their owner's alone, bounded, and never a reason to fail."""
+"""Logs: only their owner can read them, their size is bounded, and they never cause a failure."""
 
 from __future__ import annotations
 

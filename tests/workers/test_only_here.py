@@ -1,4 +1,4 @@
-"""Processes are started in one room, but for those that no child of ours can be."""
+"""One room starts all processes, except for those that cannot be a Child."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALLS |= {"fork", "forkpty", "posix_spawn", "posix_spawnp", "popen"}
 
 
 def started(source: str) -> Iterator[str]:
-    """What in `source` starts a process."""
+    """The names in `source` that start a process."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Import(names):

@@ -1,4 +1,4 @@
-"""A child that does one thing: its whole result, or none."""
+"""A child process with one task: its whole result, or none."""
 
 from __future__ import annotations
 

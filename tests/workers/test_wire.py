@@ -1,4 +1,4 @@
-"""What is written to a child is what it reads."""
+"""A child reads exactly the messages that were written to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gptoss_tui.harmony.message import (
     SystemPrompt,
 )
 
-# Any text at all, also with surrogates, as files and tools bring it in.
+# Any text, even with surrogates, as files and tools contain it.
 texts = st.text(st.characters(exclude_categories=()), max_size=30)
 maybe = st.none() | texts
 schemas = st.recursive(
@@ -26,7 +26,7 @@ schemas = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.just("\0") | st.text(), inner, max_size=3),
     max_leaves=8,
 )
-# A schema may come from a stranger, who may know how a kind is marked.
+# A schema may come from an attacker who knows the mark of a kind.
 objects = st.dictionaries(st.just("\0") | st.text(), schemas | st.just("Message"), max_size=3)
 messages = st.builds(
     Message, st.sampled_from(Role), texts, maybe, st.none() | st.sampled_from(Channel), maybe, maybe

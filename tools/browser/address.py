@@ -1,4 +1,4 @@
-"""Addresses as text: joined, compared, shown. Whether one may be connected to is the fetcher's business."""
+"""Addresses as text: joined, compared, shown. The fetcher decides whether one may be connected to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 LONGEST = 2048  # characters; a longer address is no link
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
-# The pseudo-addresses of the offline collections; links lead there from within only.
+# The pseudo-addresses of the offline collections; only links within a collection lead to them.
 OFFLINE = ("doc", "zim")
 _BARE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}(:\d+)?([/?#].*)?", re.IGNORECASE)
 _IN_TEXT = re.compile(r"https?://[^\s<>\"'`【】〖〗|\\^{}]+", re.IGNORECASE)
@@ -18,7 +18,7 @@ _BARE_IN_TEXT = re.compile(
 
 
 def join(base: str, href: str) -> str | None:
-    """The address that `href` means on the page at `base`, or None where it leads nowhere we can go."""
+    """The address of `href` on the page at `base`, or None if the browser cannot open it."""
     href = re.sub(r"[\x00-\x1f\x7f]", "", href.strip()).replace(" ", "%20")
     if not href or len(href) > LONGEST:
         return None
@@ -27,7 +27,7 @@ def join(base: str, href: str) -> str | None:
     try:
         if _SCHEME.match(href):
             joined = href
-        elif scheme in OFFLINE:  # urljoin knows the web's schemes only
+        elif scheme in OFFLINE:  # urljoin only knows the schemes of the web
             joined = urljoin(base.replace(scheme, "http", 1), href).replace("http", scheme, 1)
         else:
             joined = urljoin(base, href)
@@ -41,7 +41,7 @@ def join(base: str, href: str) -> str | None:
 
 
 def domain(url: str) -> str:
-    """The host, in ASCII so that look-alike letters show, with its port; empty where there is none."""
+    """The host with its port, in ASCII, which exposes look-alike letters; empty if there is none."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -57,7 +57,7 @@ def domain(url: str) -> str:
 
 
 def complete(text: str) -> str | None:
-    """The full address a model or a person means by `text` ("example.org/a" too), or None."""
+    """The full address for `text` of a model or a person ("example.org/a" too), or None."""
     text = text.strip()
     if not text or len(text) > LONGEST or re.search(r"[\s\x00-\x1f\x7f\ud800-\udfff]", text):
         return None
@@ -67,7 +67,7 @@ def complete(text: str) -> str | None:
 
 
 def canonical(url: str) -> str:
-    """What two spellings of one web address have in common: no fragment, lower-case host, http as https."""
+    """A form that all spellings of a web address share: no fragment, lower-case host, http as https."""
     try:
         parts = urlsplit(url)
         scheme = "https" if parts.scheme.lower() == "http" else parts.scheme.lower()
@@ -77,7 +77,7 @@ def canonical(url: str) -> str:
 
 
 def within(text: str) -> list[str]:
-    """The web addresses written in `text`, those without a scheme included."""
+    """The web addresses in `text`, those without a scheme included."""
     found = _IN_TEXT.findall(text)
     found += [f"https://{bare}" for bare in _BARE_IN_TEXT.findall(_IN_TEXT.sub(" ", text))]
     return [_without_punctuation(url) for url in found]

@@ -1,6 +1,6 @@
-"""What the browser needs of the outside: something that searches, and something that fetches.
+"""The back ends of the browser: one that searches, and one that fetches.
 
-A back end may be both (a folder of documents, a ZIM file) or one of them (a search service; the network).
+A back end may do both (a folder of documents, a ZIM file) or one of the two (a search service; the network).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One result of a search, as the back end gives it: plain text, no markup."""
+    """One result of a search, in plain text without markup."""
 
     url: str
     title: str
@@ -21,11 +21,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What stands at `url`, undecoded.
+    """The document at `url`, undecoded.
 
-    `url` is where it was found in the end, after redirects. `content_type` is the media type without its
-    parameters ("text/html"; empty when none was named), `charset` the one that was named beside it.
-    `truncated` tells that `body` is a beginning, cut at the fetcher's limit.
+    `url` is its final address, after redirects. `content_type` is the media type without parameters
+    ("text/html"; empty if unknown), `charset` the one that was declared with it. `truncated` is true if
+    `body` was cut at the fetcher's limit.
     """
 
     url: str
@@ -36,23 +36,23 @@ class Document:
 
 
 class BackendError(Exception):
-    """A search or a fetch failed. One sentence for the model and the person; never a key, never a trace."""
+    """A search or a fetch failed. The message is one sentence for the model and the person, without a key."""
 
 
 class Search(Protocol):
     """Finds documents by a question in words."""
 
     async def search(self, query: str, topn: int) -> Sequence[Hit]:
-        """At most `topn` hits, best first; none is no error. Raises BackendError."""
+        """At most `topn` hits, best first; an empty result is no error. Raises BackendError."""
 
     async def close(self) -> None:
         """Give back connections and files. The back end may be used again afterwards."""
 
 
 class Fetch(Protocol):
-    """Gets the document at an address. Judging the address (scheme, network) is its business alone.
+    """Gets the document at an address. It alone judges the address (scheme, network).
 
-    `schemes` are those of the addresses it knows; of any other it need not be asked.
+    `schemes` are those of the addresses that it can fetch.
     """
 
     @property

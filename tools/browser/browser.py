@@ -1,4 +1,4 @@
-"""A session of browsing: the pages the model has been shown, by cursor, and what it may do next."""
+"""A session of browsing: the pages shown to the model, by cursor, and the model's next steps."""
 
 from __future__ import annotations
 
@@ -7,50 +7,50 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from ..arguments import ArgumentsError
 from . import address, hops
-from .arguments import UsageError
 from .backend import BackendError, Document, Fetch, Hit, Search
 from .characters import one_line
 from .page import Link, Page, without_links, wrapped
+from .page_view import PageView
 from .reader import ReadError, read
-from .shown import Shown
 from .viewport import Measure, estimate, view
 
 HITS = 20
-"""Hits asked of the back end, whatever the model asks for."""
+"""Hits requested from the back end, whatever number the model asks for."""
 
 MOST_MATCHES = 50
-_MOST_PAST = 10_000  # cursors of a conversation that is taken up again
-LONGEST_PATTERN = 200  # characters; the search takes time by their number
+_MOST_PAST = 10_000  # cursors of a resumed conversation
+LONGEST_PATTERN = 200  # characters; the time of the search grows with them
 CONTEXT = 4
-"""Lines shown of each match of a find, and above it when it is opened."""
+"""Lines shown of each match of a find, and above the match when it is opened."""
 
 NOTHING_FOUND = "No results were found."
 
 
 class Browser:
-    """One conversation's browser. Raises UsageError and BackendError, and is then as it was before.
+    """One conversation's browser. A call that raises ArgumentsError or BackendError leaves it unchanged.
 
-    Each success takes the next cursor, counted from 0. Calls run one after the other.
+    Each successful call takes the next cursor, counted from 0. Calls run one after the other.
     """
 
     def __init__(self, search: Search, fetch: Fetch, measure: Measure = estimate) -> None:
         self.pages: list[Page] = []
-        """The page of each cursor."""
+        """The pages by cursor."""
         self._search = search
         self._fetch = fetch
         self._measure = measure
         self._cache: dict[str, Page] = {}
         self._seen: set[str] = set()
-        self._judged: str | None = None  # the address that the running call was judged by
+        self._judged: str | None = None  # the address by which the running call was judged
         self._turn = asyncio.Lock()
 
     async def search(self, query: str) -> str:
-        """Search, and show the hits as a page of links."""
+        """Search; returns the hits as a page of links."""
         async with self._turn:
             words = one_line(query, 1000)
             if not words:
-                raise UsageError("`query` is empty.")
+                raise ArgumentsError("`query` is empty.")
             try:
                 hits = await self._search.search(words, HITS)
             except BackendError as error:
@@ -68,8 +68,8 @@ class Browser:
     ) -> str:
         """Follow the link of that number on the page `cursor`, or open an address, or scroll the page.
 
-        An address is fetched anew; a link comes from the pages of this session where it can. `loc` is the
-        first line shown, `num_lines` how many; `source` shows the markup.
+        An address is fetched anew; the page of a link comes from this session if it is there. `loc` is the
+        first line shown, `num_lines` the number of lines; `source` shows the markup.
         """
         async with self._turn:
             self._judged = self.destination(link, cursor, source=source)
@@ -94,27 +94,28 @@ class Browser:
             return await self._show(page, loc or 0, num_lines)
 
     async def find(self, pattern: str, cursor: int = -1) -> str:
-        """Look for `pattern` in the page `cursor`, and show where it occurs as a page of links."""
+        """Look for `pattern` in the page `cursor`; returns the matches as a page of links."""
         async with self._turn:
             self._judged = None
             page = await self._page(cursor)
             if page.is_search or page.found_in is not None:
-                raise UsageError("`find` looks through opened pages, not through results. Open a page first.")
+                told = "`find` looks through opened pages, not through results. Open a page first."
+                raise ArgumentsError(told)
             if not pattern.strip():
-                raise UsageError("`pattern` is empty.")
+                raise ArgumentsError("`pattern` is empty.")
             if len(pattern) > LONGEST_PATTERN:
-                raise UsageError(f"`pattern` is longer than {LONGEST_PATTERN} characters.")
+                raise ArgumentsError(f"`pattern` is longer than {LONGEST_PATTERN} characters.")
             return await self._show(_matches(page, pattern))
 
     @property
     def schemes(self) -> Sequence[str]:
-        """Of the addresses that can be opened."""
+        """The schemes of addresses that can be opened."""
         return self._fetch.schemes
 
-    def recall(self, past: Shown) -> None:
-        """Take up a page that was shown before: its cursor stays its own, new ones are counted from there.
+    def recall(self, past: PageView) -> None:
+        """Restore a page from before the conversation was resumed; it keeps its cursor, and new ones follow.
 
-        What it said is fetched again when the model comes back to it; results are not.
+        Its contents are fetched again when the model returns to it; results of a search are not.
         """
         missing = past.cursor + 1 - len(self.pages)
         if missing > _MOST_PAST:
@@ -126,19 +127,19 @@ class Browser:
             self._seen.add(address.canonical(past.origin))
 
     def trust(self, text: str) -> None:
-        """Take the addresses in `text`, which the person wrote, as seen."""
+        """Count the addresses in `text`, which the person wrote, as seen."""
         self._seen.update(map(address.canonical, address.within(text)))
 
     def seen(self, url: str) -> bool:
-        """Whether `url` came from a search, a page or the person; else the model put it together itself."""
+        """Whether `url` came from a search, a page or the person; otherwise the model composed it."""
         return address.canonical(url) in self._seen
 
     def destination(
         self, link: int | str | None = None, cursor: int = -1, *, source: bool = False
     ) -> str | None:
-        """The address that `open` would connect to; empty for none, None where that is not known.
+        """The address that `open` would connect to; empty for none, None where it is unknown.
 
-        The links of a page that was shown before the conversation was taken up again are not known.
+        The links of a page from before the conversation was resumed are unknown.
         """
         if isinstance(link, str):
             return address.complete(link) or (link if "://" in link else "")
@@ -154,26 +155,26 @@ class Browser:
         return url.removeprefix("view-source:")
 
     def forget(self) -> None:
-        """Start anew, with no pages."""
+        """Start again without pages."""
         self.pages.clear()
         self._cache.clear()
         self._seen.clear()
 
     async def close(self) -> None:
-        """Forget the session, and give back what the back ends hold."""
+        """Forget the session, and close the back ends."""
         self.forget()
         await self._search.close()
         await self._fetch.close()
 
     async def _page(self, cursor: int) -> Page:
         if not self.pages:
-            raise UsageError("There are no pages yet: search first, or open a URL.")
+            raise ArgumentsError("There are no pages yet: search first, or open a URL.")
         if not -1 <= cursor < len(self.pages):
             cursors = f"[0 - {len(self.pages) - 1}]"
-            raise UsageError(f"Cursor `{cursor}` is out of range. Available cursors: {cursors}.")
+            raise ArgumentsError(f"Cursor `{cursor}` is out of range. Available cursors: {cursors}.")
         page = self.pages[cursor]
         if page.past and page.is_search:
-            raise UsageError(f"The results at cursor `{cursor}` are from long ago. Search again.")
+            raise ArgumentsError(f"The results at cursor `{cursor}` are from long ago. Search again.")
         if page.past:
             page = self.pages[cursor] = await self._fetched(page.url, source=False)
         return page
@@ -182,11 +183,11 @@ class Browser:
         if 0 <= link < len(page.links):
             return page.links[link]
         ids = f"Valid link ids: [0 - {len(page.links) - 1}]" if page.links else "It has no links"
-        raise UsageError(f"Invalid link id `{link}` on page `{one_line(page.title, 100)}`. {ids}.")
+        raise ArgumentsError(f"Invalid link id `{link}` on page `{one_line(page.title, 100)}`. {ids}.")
 
     async def _source(self, page: Page) -> Page:
         if page.is_search or page.found_in is not None:
-            raise UsageError("A page of results has no source.")
+            raise ArgumentsError("A page of results has no source.")
         return await self._fetched(page.url.removeprefix("view-source:"), source=True)
 
     async def _fetched(self, url: str, source: bool) -> Page:
@@ -197,7 +198,7 @@ class Browser:
             page = await read(document, source=source)
         except (BackendError, ReadError) as error:
             if isinstance(error, hops.NotFollowedError):
-                self._seen.add(address.canonical(error.url))  # the model did not make it up
+                self._seen.add(address.canonical(error.url))  # a page, not the model, named it
             raise BackendError(f"Error fetching URL `{one_line(url, 200)}`: {error}") from error
         if not source:
             self._cache[url] = self._cache[page.url] = page
@@ -206,7 +207,7 @@ class Browser:
     async def _show(self, page: Page, loc: int = 0, num_lines: int | None = None) -> str:
         if loc >= len(page.lines):
             last = len(page.lines) - 1
-            raise UsageError(f"Invalid location `{loc}`: the lines of this page are [0 - {last}].")
+            raise ArgumentsError(f"Invalid location `{loc}`: the lines of this page are [0 - {last}].")
         text = await view(page, len(self.pages), loc, num_lines, self._measure)
         self.pages.append(page)
         self._seen.update(address.canonical(link.url) for link in page.links)
@@ -215,11 +216,11 @@ class Browser:
 
 
 def written(link: str) -> str:
-    """The full address that the model means by `link`; raises UsageError where it can be none."""
+    """The full address for the model's `link`; raises ArgumentsError if it can be none."""
     url = address.complete(link)
     if url is None:
         what = "the number of a link, shown as 【id†…】, or a full URL"
-        raise UsageError(f"`id` must be {what}, and `{one_line(link, 100)}` is neither.")
+        raise ArgumentsError(f"`id` must be {what}, and `{one_line(link, 100)}` is neither.")
     return url
 
 
@@ -238,7 +239,7 @@ def _results(query: str, hits: Sequence[Hit]) -> Page:
 
 
 def _matches(page: Page, pattern: str) -> Page:
-    """The page of a find. Where a line ends, any whitespace of the pattern may end it."""
+    """The page of a find. Any whitespace of the pattern may match the end of a line."""
     lines = without_links(page.lines)
     text = "\n".join(lines)
     words = [re.escape(word) for word in pattern.split()]

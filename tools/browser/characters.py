@@ -1,11 +1,11 @@
-"""Which characters of a page may reach the model, and bytes to text without ever failing."""
+"""The characters of a page that may reach the model, and bytes to text without failure."""
 
 from __future__ import annotations
 
 import codecs
 import re
 
-# Nobody sees these, so a page must not be able to say anything with them: zero-width, direction, tag and
+# Invisible characters, with which a page must not be able to say anything: zero-width, direction, tag and
 # variation characters, and controls. (Tab and newline stay; NUL in UTF-16 read as Latin is a control too.)
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
@@ -13,13 +13,13 @@ _UNSEEN = re.compile(
     "\U000e0000-\U000e0fff]"
 )
 _NEWLINES = re.compile("\r\n?|[\x85\u2028\u2029]")
-# The browser's own marks are made of these brackets; a page writes look-alikes.
+# The browser's own marks consist of these brackets; those of a page are replaced by similar ones.
 _BRACKETS = str.maketrans("【】", "〖〗")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
-    """`text` as a person would see it: no unseen characters, and no 【】, which are the browser's own."""
+    """`text` as a person would see it: no invisible characters, and no 【】, which are the browser's own."""
     text = _UNSEEN.sub("", _NEWLINES.sub("\n", text))
     return _SURROGATES.sub("\ufffd", text).translate(_BRACKETS)
 
@@ -30,8 +30,8 @@ def one_line(text: str, longest: int) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-# What Python calls the encodings of the WHATWG standard (encoding.spec.whatwg.org), which says also that the
-# plain Latin ones mean their Windows supersets. Python knows more codecs; a page has no business with those.
+# Python's names of the encodings in the WHATWG standard (encoding.spec.whatwg.org), by which the plain Latin
+# ones mean their Windows supersets. Python's other codecs are not for pages.
 _SUPERSETS = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
@@ -58,7 +58,7 @@ _META = re.compile(rb"<meta[^>]{0,300}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", 
 def decoded(body: bytes, charset: str | None, *, html: bool = False) -> str:
     """`body` as text. A byte-order mark counts first, then `charset`, then (in HTML) a meta element.
 
-    Without any of them it is UTF-8 if it can be, else Windows-1252. Bytes that fit nothing become U+FFFD.
+    Without any of them it is UTF-8 if it can be, else Windows-1252. Undecodable bytes become U+FFFD.
     """
     for mark, marked in _MARKS:
         if body.startswith(mark):
@@ -66,7 +66,7 @@ def decoded(body: bytes, charset: str | None, *, html: bool = False) -> str:
     encoding = _encoding(charset)
     if encoding is None and html and (meta := _META.search(body[:2048])):
         encoding = _encoding(meta[1].decode("ascii", "replace"))
-        if encoding in ("utf-16-le", "utf-16-be"):  # or the element could not be read
+        if encoding in ("utf-16-le", "utf-16-be"):  # a readable element is not in UTF-16
             encoding = "utf-8"
     if encoding is not None:
         return body.decode(encoding, "replace")
@@ -78,7 +78,7 @@ def decoded(body: bytes, charset: str | None, *, html: bool = False) -> str:
 
 
 def _encoding(label: str | None) -> str | None:
-    """The renderer for a label of the web, or None if the label means nothing."""
+    """Python's codec for a label of the web, or None if the label means nothing."""
     if not label:
         return None
     try:

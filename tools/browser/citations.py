@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 
 from .page import without_links
-from .shown import Shown, shown
+from .page_view import PageView, read_view
 
 _MARK = re.compile(r"【(\d{1,9})†L(\d{1,9})(?:[-–]L?(\d{1,9}))?】")
-# A beginning of a mark at the end of what has come so far.
+# The beginning of a mark at the end of the text so far.
 _BEGUN = re.compile(r"【(?:\d{1,9}(?:†(?:L(?:\d{1,9}(?:[-–](?:L?\d{0,9})?)?)?)?)?)?\Z")
 
-_LINK_LINES = 6  # that the mark of a link may be wrapped over
+_LINK_LINES = 6  # lines over which the mark of a link may be wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A mark that holds: the page, the lines and what they say. `url` is where the page was found."""
+    """A resolved mark: the page, the lines and their text. `url` is the page's address."""
 
     mark: Mark
     title: str
@@ -37,20 +37,25 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Unverified:
-    """A mark that does not hold, and why, in a few words."""
+    """A mark that cannot be resolved, and the reason in a few words."""
 
     mark: Mark
     reason: str
 
 
 class Marks:
-    """Takes an answer apart as it streams. What may become a mark is held back until that is decided."""
+    """Splits an answer as it streams. The possible beginning of a mark is withheld until it is decided."""
 
     def __init__(self) -> None:
         self._held = ""
 
+    @property
+    def pending(self) -> bool:
+        """True while something is held back."""
+        return bool(self._held)
+
     def feed(self, text: str) -> list[str | Mark]:
-        """The pieces that `text` completes, in order; joined they are the answer."""
+        """The pieces that `text` completes, in order; all pieces joined are the answer."""
         text = self._held + text
         begun = _BEGUN.search(text)
         end = begun.start() if begun else len(text)
@@ -58,13 +63,13 @@ class Marks:
         return split(text[:end])
 
     def finish(self) -> list[str | Mark]:
-        """What was held back and has not become a mark."""
+        """The withheld text, which has not become a mark."""
         held, self._held = self._held, ""
         return [held] if held else []
 
 
 def split(text: str) -> list[str | Mark]:
-    """A whole text as plain pieces and marks."""
+    """The plain pieces and the marks of a whole text."""
     pieces: list[str | Mark] = []
     end = 0
     for found in _MARK.finditer(text):
@@ -79,25 +84,25 @@ def split(text: str) -> list[str | Mark]:
 
 
 class ShownPages:
-    """The pages of a conversation by cursor, as far as the model was shown them.
+    """The pages of a conversation by cursor, with the lines that were shown to the model.
 
-    Read from the tools' messages themselves, so that an old conversation is resolved like one under way, and
-    nothing counts as a source that the model cannot have read.
+    They are read from the tools' messages, so that an old conversation is resolved like a current one, and a
+    text that the model cannot have read is no source.
     """
 
     def __init__(self) -> None:
-        self._pages: dict[int, Shown] = {}
-        self._lines: dict[str, dict[int, str]] = {}  # by address: what all views of a page show together
+        self._pages: dict[int, PageView] = {}
+        self._lines: dict[str, dict[int, str]] = {}  # by address: the lines of all views of a page
 
     def read(self, name: str, output: str) -> None:
-        """Take note of what the tool `name` gave back; of tools other than the browser, nothing."""
-        page = shown(name, output)
+        """Take note of the output of the tool `name`; tools other than the browser are ignored."""
+        page = read_view(name, output)
         if page is not None:
             self._pages[page.cursor] = page
             self._lines.setdefault(page.url or str(page.cursor), {}).update(page.lines)
 
     def resolve(self, mark: Mark) -> Citation | Unverified:
-        """What `mark` cites."""
+        """The citation of `mark`."""
         page = self._pages.get(mark.cursor)
         if page is None:
             return Unverified(mark, "no such page was opened")
@@ -109,7 +114,7 @@ class ShownPages:
         cited = range(mark.first, mark.last + 1)
         if any(number not in lines for number in cited):
             return Unverified(mark, "the model was not shown these lines")
-        # With the lines around them, for a link's mark may begin before and end after.
+        # With the lines around, for a link's mark may begin before the cited ones and end after them.
         around = range(mark.first - _LINK_LINES, mark.last + 1 + _LINK_LINES)
         quote = without_links([lines.get(number, "") for number in around])[_LINK_LINES:-_LINK_LINES]
         return Citation(mark, page.title, page.origin, "\n".join(quote).strip())

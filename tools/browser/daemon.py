@@ -1,4 +1,4 @@
-"""Blocking calls that nobody waits for at the end of the program."""
+"""Blocking calls that do not delay the end of the program."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 async def in_daemon_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """`asyncio.to_thread` for calls that cannot be stopped: when cancelled, the thread is left to itself.
+    """`asyncio.to_thread` for calls that cannot be stopped: when cancelled, the thread goes on alone.
 
-    The loop's own pool would be waited for when the program ends, and a look-up can take half a minute.
+    The program would wait for the loop's own pool at its end, and a look-up can take half a minute.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -34,7 +34,7 @@ async def in_daemon_thread(function: Callable[P, T], /, *args: P.args, **kwargs:
             result = function(*args, **kwargs)
         except BaseException as caught:
             error = caught
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(tell, result, error)
 
     threading.Thread(target=run, daemon=True).start()

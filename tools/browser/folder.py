@@ -19,12 +19,12 @@ from .indexer import LARGEST, TYPES
 
 SCHEME = "doc:///"
 
-Progress = Callable[[int, int, str], None]
-"""Told before a file is read: how many are done, of how many, and which is next."""
+IndexProgress = Callable[[int, int, str], None]
+"""Called before a file is read, with the number of finished files, of all files, and the next path."""
 
 _PATIENCE = 30.0  # seconds in which one file must be read
-_MOST_STARTS = 20  # of the indexer; each time the file that ended it twice is left out
-_FRESH = 10.0  # seconds for which the folder is not looked through again
+_MOST_STARTS = 20  # of the indexer; a file that ended it twice is left out
+_FRESH = 10.0  # seconds before the folder is looked through again
 
 _QUERY = """
 SELECT files.path, documents.title, snippet(documents, 1, '', '', ' … ', 40)
@@ -36,8 +36,8 @@ WHERE documents MATCH ? ORDER BY bm25(documents, 5.0, 1.0) LIMIT ?
 class Folder:
     """The documents below `root`, found through the index in the file `index`.
 
-    The first search indexes what is new or changed, in a process of its own; `update` may be called before,
-    to show how far it is. Nothing outside `root` can be reached: links out of it are not followed.
+    The first search indexes new and changed files, in a process of its own; `update` may be called before, to
+    show the progress. Nothing outside `root` can be reached: links out of it are not followed.
     """
 
     schemes = ("doc",)
@@ -48,8 +48,8 @@ class Folder:
         self._updated = -_FRESH
         self._turn = asyncio.Lock()
 
-    async def update(self, progress: Progress | None = None) -> None:
-        """Bring the index up to date; cancel to stop, what is done is kept. Raises BackendError."""
+    async def update(self, progress: IndexProgress | None = None) -> None:
+        """Bring the index up to date; finished work outlasts a cancellation. Raises BackendError."""
         async with self._turn:
             if time.monotonic() - self._updated < _FRESH:
                 return
@@ -66,7 +66,7 @@ class Folder:
             self._updated = time.monotonic()
 
     async def search(self, query: str, topn: int) -> Sequence[Hit]:
-        """The documents with all words of `query`, or else with any; see `Search`."""
+        """The documents with all words of `query`, or else with any of them; see `Search`."""
         await self.update()
         try:
             return await asyncio.to_thread(self._hits, query, topn)
@@ -78,10 +78,10 @@ class Folder:
         return await asyncio.to_thread(self._document, url)
 
     async def close(self) -> None:
-        """Nothing is held between calls."""
+        """Do nothing: no resource outlives a call."""
 
-    async def _indexer(self, progress: Progress | None) -> tuple[bool, str | None]:
-        """Run the indexer once: whether it came to its end, and the last file it began to read."""
+    async def _indexer(self, progress: IndexProgress | None) -> tuple[bool, str | None]:
+        """Run the indexer once; returns whether it finished, and the last file that it began to read."""
         try:
             child = Child.start("the indexer", f"{__package__}.indexer", str(self.root), str(self.index))
         except ChildError as error:
@@ -106,7 +106,7 @@ class Folder:
             await child.end()
 
     def _hits(self, query: str, topn: int) -> list[Hit]:
-        # Quoted, so that nothing in it is an operator of FTS5.
+        # Quoted, so that no word is an operator of FTS5.
         words = [f'"{word}"' for word in re.findall(r"\w+", query)]
         connection = sqlite3.connect(f"{self.index.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
         with contextlib.closing(connection):
@@ -123,7 +123,7 @@ class Folder:
         path = unquote(parts.path).removeprefix("/")
         try:
             whole = self.root / path
-            # A document has one path: what a rule says of it is said of no other spelling.
+            # A document has one path only, since rules about it cover no other spelling.
             plain = str(whole) == f"{str(self.root).rstrip('/')}/{path}"
             inside = (
                 plain and whole.resolve() == whole and whole.is_relative_to(self.root) and whole.is_file()

@@ -1,4 +1,4 @@
-"""Where the browser comes to while it opens something; the person's rules over addresses judge that too."""
+"""Further addresses that opening a page leads to; the person's rules over addresses judge them too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOOL = "browser.open"
 
 
 class NotFollowedError(BackendError):
-    """The person's rules, or the lack of their consent, keep the browser from `url`."""
+    """The person's rules, or the lack of consent, forbid `url`."""
 
     def __init__(self, told: str, url: str) -> None:
         super().__init__(told)
@@ -21,9 +21,9 @@ class NotFollowedError(BackendError):
 
 
 def check(url: str, redirected_from: str = "") -> None:
-    """Raise NotFollowedError where the browser must not go on to `url`.
+    """Raise NotFollowedError if the browser must not go on to `url`.
 
-    A page that was shown before, or one of the same site, has been agreed to unless a rule is about it.
+    A page that was shown before, or another page of the same site, is allowed unless a rule covers it.
     """
     elsewhere = redirected_from and _site(redirected_from) != _site(url)
     reach = Reach.BOUNDED if elsewhere else Reach.SESSION

@@ -1,8 +1,8 @@
 """Indexes a folder of documents: `python -P -m gptoss_tui.tools.browser.indexer FOLDER INDEX`.
 
-A process of its own, because reading thousands of files would hold up a screen, and so that it can be stopped
-at any time: what it has done is kept. It prints one line of JSON for each file it reads, `{"done", "of",
-"path"}`, and leaves alone the files that have not changed since the last time.
+It is a process of its own, because reading thousands of files would block a screen, and so that it can be
+stopped at any time without a loss. It prints one line of JSON for each file that it reads, `{"done", "of",
+"path"}`, and skips files that have not changed since the last time.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ TYPES = {
     ".htm": "text/html",
     ".xhtml": "application/xhtml+xml",
 }
-"""The files that count as documents, by the end of their name."""
+"""The media types of documents, by the end of their name."""
 
-LARGEST = 5_000_000  # bytes; of larger files the beginning is read
-_MOST_TEXT = 1_000_000  # characters of one document that can be found
-_MOST_TRIES = 2  # then a file that ends or stops this process is left out
+LARGEST = 5_000_000  # bytes; only the beginning of a larger file is read
+_MOST_TEXT = 1_000_000  # characters of one document that are indexed
+_MOST_TRIES = 2  # after these, a file that ends or stops this process is left out
 _MEMORY = 2**30  # bytes of address space
 _VERSION = 1
 
@@ -50,7 +50,7 @@ CREATE VIRTUAL TABLE IF NOT EXISTS documents USING fts5(title, text, tokenize = 
 
 
 def documents(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Each document below `folder`: its path from there, and its state. Symbolic links are not followed."""
+    """Each document below `folder`: its relative path, and its state. Symbolic links are not followed."""
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -62,7 +62,7 @@ def documents(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                 from_there.encode()
                 yield from_there, path.stat()
             except (OSError, UnicodeEncodeError):
-                continue  # gone meanwhile, or of a name that no address can spell
+                continue  # the file has gone, or no address can spell its name
 
 
 def contents(path: Path) -> tuple[str, str]:
@@ -82,7 +82,7 @@ def contents(path: Path) -> tuple[str, str]:
 
 
 def connect(index: Path) -> sqlite3.Connection:
-    """The index, made anew if it is of another version."""
+    """The index, created again if it is of another version."""
     index.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(index, timeout=10)
     connection.execute("PRAGMA journal_mode = WAL")
@@ -93,7 +93,7 @@ def connect(index: Path) -> sqlite3.Connection:
 
 
 def update(folder: Path, index: Path) -> Iterator[tuple[int, int, str]]:
-    """Bring the index in line with the folder; tells before each file how many are done, of how many."""
+    """Bring the index up to date; yields before each file the numbers of finished and of all files."""
     connection = connect(index)
     known = {
         path: rest for path, *rest in connection.execute("SELECT path, changed, size, tries, id FROM files")
@@ -127,7 +127,7 @@ def _is_done(state: list[int], row: list[int] | None) -> bool:
 
 
 def _begin(connection: sqlite3.Connection, path: str, state: list[int], row: list[int] | None) -> int:
-    """Take note that the file is being read; the number of its row."""
+    """Note that the file is being read; returns the number of its row."""
     tries = 1
     if row is not None:
         *known, before, number = row

@@ -13,14 +13,14 @@ from .zim import Zim
 
 
 class Library:
-    """A folder and a ZIM file, for one. Their addresses tell them apart by their schemes."""
+    """Collections, such as a folder and a ZIM file. The schemes of their addresses differ."""
 
     def __init__(self, *collections: Folder | Zim) -> None:
         self._collections = collections
         self.schemes = tuple(scheme for one in collections for scheme in one.schemes)
 
     async def search(self, query: str, topn: int) -> Sequence[Hit]:
-        """The best of each collection in turn. One that fails is left out while another gives hits."""
+        """The best hits of each collection in turn. A failing one is left out while another has hits."""
         searches = (one.search(query, topn) for one in self._collections)
         found = await asyncio.gather(*searches, return_exceptions=True)
         hits = [one for one in found if not isinstance(one, BaseException)]

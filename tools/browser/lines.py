@@ -1,4 +1,4 @@
-"""Writes what a page says as text, line by line, with its links marked."""
+"""Writes a page's contents as text, line by line, with its links marked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .characters import visible
 
 LONGEST_TEXT = 2_000_000  # characters
 MOST_LINKS = 20_000
-DEEPEST = 12  # prefixes; what is nested deeper is not indented further
+DEEPEST = 12  # prefixes; deeper levels are not indented further
 FENCE = "```"  # around preformatted text
 
 
@@ -18,9 +18,9 @@ class Full(Exception):
 class Lines:
     """Text in document order, with block breaks, prefixes (of lists, quotes) and inline marks.
 
-    An inline mark is opened by a string that appears only once text follows, so that an empty link or
-    superscript leaves no trace. A link that goes on across a block break is closed before it and opened anew
-    after it: each mark stands on one line.
+    The opening string of an inline mark appears only once text follows, so that an empty link or superscript
+    leaves no trace. A link across a block break is closed before the break and opened again after it, so that
+    each mark stands on one line.
     """
 
     def __init__(self, url: str) -> None:
@@ -32,16 +32,16 @@ class Lines:
         self._size = 0
         self._line: list[str] = []
         self._space = False
-        self._waiting: list[str] = []  # inline marks before which no text has come yet
+        self._waiting: list[str] = []  # opened inline marks without text so far
         self._link: tuple[str, str] | None = None
         self._prefixes: list[str] = []
         self._deeper = 0  # indentations beyond the deepest
-        self._bullets: dict[int, str] = {}  # what stands in a prefix's place on the next line
-        self._preformatted = 0  # how many such elements are open
+        self._bullets: dict[int, str] = {}  # bullets in the place of a prefix on the next line
+        self._preformatted = 0  # the number of open preformatted elements
 
     @property
     def is_preformatted(self) -> bool:
-        """True within preformatted text."""
+        """Whether the place is within preformatted text."""
         return self._preformatted > 0
 
     def text(self, text: str) -> None:
@@ -77,11 +77,11 @@ class Lines:
             raise Full
 
     def open(self, mark: str, *, first: bool = False) -> None:
-        """Write `mark` before the next text; `first` before other marks that wait."""
+        """Write `mark` before the next text; if `first`, before other waiting marks."""
         self._waiting.insert(0 if first else len(self._waiting), mark)
 
     def close(self, mark: str, closing: str) -> None:
-        """Write `closing` if text came since `open(mark)`; else leave both out."""
+        """Write `closing` if text followed `open(mark)`; otherwise leave both out."""
         if mark in self._waiting:
             while self._waiting.pop() != mark:
                 pass
@@ -89,7 +89,7 @@ class Lines:
             self._line.append(closing)
 
     def open_link(self, url: str) -> bool:
-        """Begin a link; False if one is open already or there are too many."""
+        """Begin a link; false if one is already open or there are too many."""
         if self._link is not None or (url not in self._numbers and len(self.links) >= MOST_LINKS):
             return False
         number = self._numbers.setdefault(url, len(self.links))
@@ -101,7 +101,7 @@ class Lines:
         return True
 
     def close_link(self) -> None:
-        """End the link that is open."""
+        """End the open link."""
         assert self._link is not None
         link, self._link = self._link, None
         self.close(*link)
@@ -141,14 +141,14 @@ class Lines:
             self.line_break()
 
     def blank(self) -> None:
-        """End the line, and set what follows off by one empty line."""
+        """End the line, and separate the following text by one empty line."""
         self.end_line()
         if self._done and self._done[-1] and not self._bullets:
             self._size += 1
             self._done.append("")
 
     def indent(self, prefix: str, bullet: str | None = None) -> None:
-        """Put `prefix` before the lines that follow, but `bullet` before the first of them."""
+        """Put `prefix` before the following lines, but `bullet` before the first of them."""
         self.end_line()
         if len(self._prefixes) == DEEPEST:
             self._deeper += 1
@@ -168,15 +168,15 @@ class Lines:
 
     @property
     def on_empty_line(self) -> bool:
-        """True where nothing stands on the line yet."""
+        """Whether the line is still empty."""
         return not self._line
 
     def height(self) -> int:
-        """How many lines are finished."""
+        """The number of finished lines."""
         return len(self._done)
 
     def cell(self) -> None:
-        """Begin a further cell of a table's row, on the same line."""
+        """Begin another cell of a table's row, on the same line."""
         if self._link is not None and self._link[0] not in self._waiting:
             self._line.append(self._link[1])
             self._waiting.append(self._link[0])
@@ -184,7 +184,7 @@ class Lines:
         self._space = True
 
     def end_row(self) -> None:
-        """End a table's row; one of empty cells leaves no line."""
+        """End a table's row; a row of empty cells leaves no line."""
         if not "".join(self._line).strip(" |"):
             self._line.clear()
         self.end_line()

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 WIDTH = 80
-"""Columns a page is wrapped at."""
+"""Columns at which a page is wrapped."""
 
 _LINK = re.compile(r"【\d+†([^†】]*)(†[^】]*)?】")
-# textwrap takes time quadratic in the length of a word; nothing is read in lines this long.
+# textwrap's time is quadratic in the length of a word; no real word is this long.
 _LONGEST_LINE = 8_000
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where a link leads: to `url`, and to a `line` there if it is a hit of a find page."""
+    """The target of a link: `url`, and a `line` there if it is a match of a find."""
 
     url: str
     line: int | None = None
@@ -28,9 +28,9 @@ class Link:
 class Page:
     """One page of a session.
 
-    `lines` are wrapped at `WIDTH`; `links[i]` is what the mark 【i†…】 stands for. The page of a search
-    has no `url`; the page of a find has `found_in`, the page that was looked through. Little but the address
-    is known of a page that is `past`: it was shown before the conversation was taken up again.
+    `lines` are wrapped at `WIDTH`; `links[i]` is the link of the mark 【i†…】. The page of a search has no
+    `url`; the page of a find has `found_in`, the page that was searched. A page that is `past` was shown
+    before the conversation was resumed, and little but its address is known.
     """
 
     url: str
@@ -43,7 +43,7 @@ class Page:
 
     @property
     def is_search(self) -> bool:
-        """True for the results of a search."""
+        """Whether the page shows the results of a search."""
         return not self.url
 
 
@@ -61,7 +61,7 @@ def without_links(lines: Sequence[str]) -> list[str]:
     """The same lines with each link's mark replaced by its text."""
 
     def text(mark: re.Match[str]) -> str:
-        # A mark may be wrapped within its domain; the lines must stay as many.
+        # A mark may be wrapped within its domain; the number of lines must not change.
         return str(mark[1]) + "\n" * (mark[2] or "").count("\n")
 
     return _LINK.sub(text, "\n".join(lines)).split("\n")

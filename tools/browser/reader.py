@@ -1,4 +1,4 @@
-"""A document into a page, by a process that may be lost."""
+"""From a document to a page, by a process that may be lost."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .bounds import CPU_SECONDS, MEMORY
 from .characters import one_line
 from .page import Link, Page
 
-TIME_LIMIT = 3.0 * CPU_SECONDS  # seconds; the worker's own limit counts only while it is running
-_MOST_OUTPUT = 64 * 2**20  # bytes; what the largest page takes, several times over
+TIME_LIMIT = 3.0 * CPU_SECONDS  # seconds; the worker's own limit only counts its CPU time
+_MOST_OUTPUT = 64 * 2**20  # bytes; several times the largest page
 
 _NAMES = {
     "application/pdf": "a PDF document",
@@ -27,7 +27,7 @@ _NAMES = {
     "video": "a video",
     "font": "a font",
 }
-# What is text although its type does not begin so; +json and +xml are besides.
+# Types of text that do not begin with "text/"; those with +json and +xml are text as well.
 _TEXT_TYPES = frozenset(
     f"application/{name}"
     for name in ("json", "xml", "javascript", "yaml", "x-yaml", "toml", "x-sh", "sql", "x-tex")
@@ -35,11 +35,11 @@ _TEXT_TYPES = frozenset(
 
 
 class ReadError(Exception):
-    """A document cannot be shown. One sentence, for the model and for the person."""
+    """A document cannot be shown. The message is one sentence for the model and the person."""
 
 
 def refusal(document: Document) -> str | None:
-    """Why `document` is nothing that can be read as text, or None if it can."""
+    """The reason why `document` cannot be read as text, or None if it can."""
     kind = document.content_type.strip().lower()
     if document.body.startswith(b"%PDF-"):
         kind = "application/pdf"
@@ -54,7 +54,7 @@ def refusal(document: Document) -> str | None:
 
 
 async def read(document: Document, *, source: bool = False) -> Page:
-    """The page that `document` is, or its markup if `source`. Raises ReadError."""
+    """The page of `document`, or of its markup if `source`. Raises ReadError."""
     refused = refusal(document)
     if refused is not None:
         raise ReadError(refused)
@@ -65,7 +65,7 @@ async def read(document: Document, *, source: bool = False) -> Page:
         "truncated": document.truncated,
         "source": source,
     }
-    # ASCII only: an address may hold characters that no encoding takes.
+    # ASCII only: an address may contain characters that no encoding accepts.
     given = json.dumps(request).encode() + b"\n" + document.body
     output = b""
     try:

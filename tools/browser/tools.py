@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import json
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping
@@ -9,16 +11,17 @@ from typing import Any
 
 from ...kinds import Kind, address_pattern
 from ...kinds.address import AddressError, read
+from ..arguments import ArgumentsError
 from ..tool import Output, Reach, Risk, Tool
 from . import address, hops
-from .arguments import UsageError, parse
+from .arguments import parse
 from .backend import BackendError, Fetch, Search
 from .browser import Browser, written
 from .characters import one_line
-from .shown import shown
+from .page_view import read_view
 from .viewport import Measure, estimate
 
-# As openai-harmony 0.0.8 describes them to the model (ToolNamespaceConfig.browser).
+# The schemas that openai-harmony 0.0.8 describes to the model (ToolNamespaceConfig.browser).
 SEARCH: Mapping[str, Any] = {
     "type": "object",
     "properties": {
@@ -47,7 +50,7 @@ FIND: Mapping[str, Any] = {
 
 
 class BrowserTool(Tool):
-    """One of the three functions. What goes wrong is told in-band, and leaves the browser as it was."""
+    """One of the three functions. A failure is an output for the model, and leaves the browser unchanged."""
 
     parameters: Mapping[str, Any]
 
@@ -55,43 +58,47 @@ class BrowserTool(Tool):
         self.browser = browser
         self.where = where
 
+    async def start(self) -> None:
+        """Import the validator of arguments (0.1 s) in a thread, so that the screen does not wait."""
+        await asyncio.to_thread(importlib.import_module, "jsonschema")
+
     async def call(self, arguments: str) -> AsyncGenerator[Output, None]:
-        """Check the JSON `arguments` and show what the browser shows; see `Tool.call`."""
+        """Check the JSON `arguments` and yield the browser's view; see `Tool.call`."""
         try:
             output = Output(await self._run(parse(arguments, self.parameters)))
-        except (UsageError, BackendError) as error:
+        except (ArgumentsError, BackendError) as error:
             output = Output(f"[ERROR] {error}", is_error=True)
         yield output
 
     async def objection(self, arguments: str) -> str | None:
-        """What is wrong with the JSON; see `Tool.objection`."""
+        """The objection to the JSON; see `Tool.objection`."""
         try:
             parse(arguments, self.parameters)
-        except UsageError as error:
+        except ArgumentsError as error:
             return f"[ERROR] {error}"
         return None
 
     def recall(self, author: str, text: str) -> None:
-        """Trust the addresses that the person writes, and go on from the pages of an old conversation."""
+        """Trust the addresses in the person's messages, and restore the pages of an old conversation."""
         if author == "user":
             self.browser.trust(text)
-        elif author.removeprefix("functions.") == self.name and (past := shown(author, text)) is not None:
+        elif author.removeprefix("functions.") == self.name and (past := read_view(author, text)) is not None:
             self.browser.recall(past)
 
     async def close(self) -> None:
-        """Forget the pages and give back what the back ends hold, for all three."""
+        """Forget the pages and close the back ends, for all three functions."""
         await self.browser.close()
 
     def composed(self, arguments: str) -> str | None:
-        """The address these arguments would open that nobody but the model has written, or None.
+        """The address in these arguments that only the model has written, or None.
 
-        Such an address can carry what the model knows to whoever serves it, so it is worth asking about.
+        Such an address can carry the model's knowledge to its server, so the person is asked about it.
         """
         return None
 
     @abstractmethod
     async def _run(self, given: dict[str, Any]) -> str:
-        """Carry out the call with arguments that have been checked."""
+        """Carry out the call with checked arguments."""
 
 
 class SearchTool(BrowserTool):
@@ -99,7 +106,7 @@ class SearchTool(BrowserTool):
 
     name = "browser.search"
     description = "Searches for information related to `query` and displays `topn` results."
-    # Models also write top_n, which the reference implementation takes.
+    # Models also write top_n, which the reference implementation accepts.
     parameters: Mapping[str, Any] = {
         **SEARCH,
         "properties": {**SEARCH["properties"], "top_n": {"type": "number"}},
@@ -130,10 +137,10 @@ class OpenTool(BrowserTool):
         )
 
     def meaning(self, arguments: str) -> str:
-        """With the address that is connected to for `id`, however it is named; empty where none is."""
+        """The arguments with the address that `id` connects to, however it is written; empty for none."""
         try:
             given = parse(arguments, self.parameters)
-        except UsageError:
+        except ArgumentsError:
             return arguments  # the call will be refused
         source = given.get("view_source", False)
         url = self.browser.destination(_link(given), given.get("cursor", -1), source=source)
@@ -145,7 +152,7 @@ class OpenTool(BrowserTool):
             return json.dumps(given | {"id": url})
 
     def risk(self, arguments: str) -> Risk:
-        """Outside for an address the model composed, which can carry away what it knows; see `Tool.risk`."""
+        """Outside for an address that the model composed, which can carry data away; see `Tool.risk`."""
         url = self.composed(arguments)
         if url is None:
             return Risk(Reach.BOUNDED, doubt=self._doubt(arguments))
@@ -153,7 +160,7 @@ class OpenTool(BrowserTool):
         return Risk(Reach.OUTSIDE, one_line(why, 2500))
 
     async def objection(self, arguments: str) -> str | None:
-        """The same for what is no address, and for addresses of a kind that cannot be opened here."""
+        """The objection to the JSON, to a text that is no address, or to a scheme that cannot be opened."""
         if (wrong := await super().objection(arguments)) is not None:
             return wrong
         link = parse(arguments, self.parameters).get("id")
@@ -161,7 +168,7 @@ class OpenTool(BrowserTool):
             return None
         try:
             url = written(link)
-        except UsageError as error:
+        except ArgumentsError as error:
             return f"[ERROR] {error}"
         shown = one_line(url, 200)
         if _scheme(url) not in self.browser.schemes:
@@ -174,17 +181,17 @@ class OpenTool(BrowserTool):
         return None
 
     def composed(self, arguments: str) -> str | None:
-        """See `BrowserTool.composed`. What leads nowhere but to documents of this machine carries nothing."""
+        """See `BrowserTool.composed`. An address of this machine's documents carries nothing away."""
         url = self._address(arguments)
         if url is None or self.browser.seen(url) or _scheme(url) not in ("http", "https"):
             return None
         return url
 
     def _doubt(self, arguments: str) -> str:
-        """What there is to say of a link on a page of which little but the address is known."""
+        """The doubt about a link on a page of which little but the address is known."""
         try:
             given = parse(arguments, self.parameters)
-        except UsageError:
+        except ArgumentsError:
             return ""  # the call will be refused
         cursor = given.get("cursor", -1)
         if self.browser.destination(_link(given), cursor) is not None:
@@ -193,10 +200,10 @@ class OpenTool(BrowserTool):
         return f"Where this link leads is known only once its page is opened again, at {page}"
 
     def _address(self, arguments: str) -> str | None:
-        """The address that is to be opened, if it is one that the arguments name."""
+        """The address to open, if the arguments name one."""
         try:
             link = parse(arguments, self.parameters).get("id")
-        except UsageError:
+        except ArgumentsError:
             return None  # the call will be refused
         return address.complete(link) if isinstance(link, str) else None
 
@@ -209,10 +216,10 @@ class FindTool(BrowserTool):
     parameters = FIND
 
     def risk(self, arguments: str) -> Risk:
-        """It looks through what was opened before; a page of an old conversation is fetched anew."""
+        """The session alone, unless the page is of an old conversation, and fetched anew; see `Tool.risk`."""
         try:
             cursor = parse(arguments, self.parameters).get("cursor", -1)
-        except UsageError:
+        except ArgumentsError:
             cursor = -1  # the call will be refused
         return Risk(Reach.BOUNDED if self.browser.destination(cursor=cursor) else Reach.SESSION)
 
@@ -236,6 +243,6 @@ def _set(number: int, least: int) -> int | None:
 def browser_tools(
     search: Search, fetch: Fetch, measure: Measure = estimate, *, where: str = ""
 ) -> list[BrowserTool]:
-    """The three tools, sharing one session. `measure` counts tokens; `where` says where pages come from."""
+    """The three tools of one session. `measure` counts tokens; `where` names the place of the pages."""
     browser = Browser(search, fetch, measure)
     return [SearchTool(browser, where), OpenTool(browser, where), FindTool(browser, where)]

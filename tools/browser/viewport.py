@@ -1,4 +1,4 @@
-"""A view of a page: as many numbered lines as fit a budget of tokens."""
+"""The view of a page: as many numbered lines as fit a budget of tokens."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ BUDGET = 1024
 """Tokens of one view, line numbers included, unless the model asks for a number of lines."""
 
 MOST_CHARACTERS = 18_000
-"""Characters of one view, however many lines are asked for: a tool message holds little more."""
+"""Characters of one view, whatever number of lines is asked for: a tool message has room for little more."""
 
-LONGEST = 8_000  # characters of an address; with the words of a find it may be longer than a link's
+LONGEST = 8_000  # characters of an address, which with the pattern of a find is longer than a link's
 _BATCH = 64  # lines measured at a time
 
 Measure = Callable[[Sequence[str]], Awaitable[Sequence[int]]]
-"""How many tokens each text has."""
+"""Counts the tokens of each text."""
 
 
 # Three letters or digits, or one character of any other kind; a space goes with the word after it.
@@ -26,7 +26,7 @@ _PIECE = re.compile(r"[A-Za-z]{1,3}|[0-9]{1,3}|[^\sA-Za-z0-9]|\s\s+|[^\S ]| (?=[
 
 
 async def estimate(texts: Sequence[str]) -> list[int]:
-    """How many tokens each text has without a tokenizer: rather too many than too few."""
+    """The tokens of each text, estimated without a tokenizer: rather too many than too few."""
     return [len(_PIECE.findall(text)) for text in texts]
 
 
@@ -36,10 +36,10 @@ def numbered(lines: Sequence[str], first: int) -> list[str]:
 
 
 async def view(page: Page, cursor: int, loc: int, num_lines: int | None, measure: Measure) -> str:
-    """What the model is shown of `page` from line `loc` on, which must be one of its lines.
+    """The view of `page`, for the model, from line `loc` on, which must be one of its lines.
 
     The form is that of gpt-oss's reference browser: `[cursor] title (url)`, the range of lines in bold, an
-    empty line, the lines. The line that exceeds the budget is the last one shown.
+    empty line, the lines. The line that exceeds the budget is the last one of the view.
     """
     end = loc + 1
     if num_lines is not None:
@@ -53,14 +53,14 @@ async def view(page: Page, cursor: int, loc: int, num_lines: int | None, measure
         if characters > MOST_CHARACTERS and count:
             shown = shown[:count]
             break
-    # The address holds no space, and a title without one ends in no bracket: so `shown` can tell them apart.
+    # `read_view` splits the two again: the address has no space, and a title without one ends in no bracket.
     where = f" ({one_line(page.url, LONGEST).replace(' ', '%20')})" if page.url else ""
     range_ = f"viewing lines [{loc} - {loc + len(shown) - 1}] of {len(page.lines) - 1}"
     return "\n".join([f"[{cursor}] {page.title}{where}", f"**{range_}**", "", *shown])
 
 
 async def _end(lines: Sequence[str], loc: int, measure: Measure) -> int:
-    # A line is measured with its newline. Tokens never span one, because "L" follows: so the sum is exact.
+    # A line is measured with its newline. No token spans a newline, because "L" follows: so the sum is exact.
     left = BUDGET
     for start in range(loc, len(lines), _BATCH):
         batch = [line + "\n" for line in numbered(lines[start : start + _BATCH], start)]

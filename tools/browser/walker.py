@@ -1,7 +1,7 @@
-"""HTML -> text and links. Runs in a process of its own (worker.py): markup may be as hostile as it likes.
+"""HTML to text and links, in a process of its own (worker.py), because markup may be hostile.
 
-What people do not see, the model does not see: comments, scripts, elements hidden by an attribute or by their
-own `style`. Style sheets are not read, so what only those hide is read like any other text.
+The model sees nothing that people do not see: no comments, no scripts, no elements hidden by an attribute or
+by their own `style`. Style sheets are not read, so an element that only those hide is read like any other.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _BACKGROUND = re.compile(r"(?:^|;)background(?:-color)?:([^;]+)")
 
 @dataclass(slots=True)
 class Walk:
-    """What a page says: `text` in lines that are not wrapped yet, `links` by their number."""
+    """The contents of a page: `text` in lines that are not yet wrapped, `links` by their number."""
 
     title: str
     text: str
@@ -57,8 +57,8 @@ class Walk:
 
 
 def walk(html: str, url: str) -> Walk:
-    """Read the page `html` that was found at `url`. Raises only where memory runs out."""
-    # Bytes in the parser's own encoding: a string that declares another one would be refused.
+    """Read the page `html` from `url`. Raises only where memory runs out."""
+    # Bytes in the parser's own encoding: it would refuse a string that declares another encoding.
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True)
     root = etree.fromstring(html.encode("utf-8", "replace"), parser)  # None where there is no element at all
     walker = _Walker(url)
@@ -81,9 +81,9 @@ class _Walker:
         self.lines = Lines(url)
         self.title = ""
         self._url = self._base = url
-        self._lists: list[int | None] = []  # for each open list the number of its next item; None for bullets
-        self._rows: list[int] = []  # for each open row the height at which it has one cell or more, or -1
-        self._links: list[Any] = []  # the element of the link that is open
+        self._lists: list[int | None] = []  # the next item's number in each open list; None for bullets
+        self._rows: list[int] = []  # the height of each open row at its first cell, or -1
+        self._links: list[Any] = []  # the element of the open link
 
     def read(self, root: Any) -> None:
         skipped = None
@@ -166,7 +166,7 @@ class _Walker:
                         self._links.append(element)
             case "img":
                 name = element.get("alt", element.get("title"))
-                if name != "":  # an empty one says that the image is ornament
+                if name != "":  # an empty name marks an ornament
                     lines.image(one_line(name or "", 300))
             case "math":
                 lines.text(one_line(element.get("alttext") or "", 300))
@@ -191,7 +191,7 @@ class _Walker:
         elif self._rows and self._rows[-1] < 0:
             self._rows[-1] = self.lines.height()
         elif self._rows and self._rows[-1] == self.lines.height():
-            # Cells of more than a line, as in tables made for layout, stand below each other instead.
+            # Cells of several lines, as in tables for layout, are put below each other instead.
             self.lines.cell()
 
     def _leave(self, element: Any) -> None:
@@ -221,7 +221,7 @@ class _Walker:
 
 
 def hides(style: str) -> bool:
-    """Whether an element's own `style` keeps people from seeing its text."""
+    """Whether an element's own `style` hides its text."""
     style = re.sub(r"/\*.*?\*/|\s|!important", "", style[:4000].lower(), flags=re.DOTALL)
     if _HIDING.search(style):
         return True

@@ -1,8 +1,8 @@
 """The process that reads one page: `python -P -m gptoss_tui.tools.browser.worker`.
 
 Standard input: one line of JSON with `url`, `content_type`, `charset`, `truncated` and `source` (true to show
-the markup itself), then the page's bytes. Standard output: JSON with `title`, `lines` and `links`. A process
-of its own because markup can be made to cost any amount of time and memory; it lives for one page.
+the markup itself), then the page's bytes. Standard output: JSON with `title`, `lines` and `links`. It is a
+process of its own, for one page, because hostile markup can cost any amount of time and memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CUT = "[The page is cut here: it is longer than what is fetched of a page.]"
 
 
 def read(request: dict[str, Any], body: bytes) -> dict[str, Any]:
-    """The page's title, its lines and where its links lead."""
+    """The page's title, its lines and the targets of its links."""
     kind, url = request["content_type"], request["url"]
     html = is_html(kind, body)
     text = decoded(body, request["charset"], html=html)
@@ -38,27 +38,27 @@ def read(request: dict[str, Any], body: bytes) -> dict[str, Any]:
     else:
         said = plain(text)
     note = f"\n\n{CUT}" if request["truncated"] else ""
-    # The two first lines of every page: an empty one, and its address.
+    # The first two lines of every page: an empty one, and its address.
     lines = wrapped(f"\nURL: {visible(url)}\n{said.text or EMPTY}{note}")
     return {"title": said.title, "lines": lines, "links": said.links}
 
 
 def is_html(kind: str, body: bytes) -> bool:
-    """Whether to read it as HTML; a page without a type is judged by how it begins."""
+    """Whether to read the page as HTML; a page without a type is judged by its beginning."""
     if kind:
         return kind in ("text/html", "application/xhtml+xml")
     return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
 
 
 def plain(text: str) -> Walk:
-    """Text that is shown as it is."""
+    """Plain text, as it is."""
     text = visible(text)
     cut = f"{text[:LONGEST_TEXT]}\n\n{TOO_LONG}" if len(text) > LONGEST_TEXT else text
     return Walk("", cut.strip("\n"))
 
 
 def indented(text: str) -> str:
-    """JSON laid out over lines, or the text itself where it is none."""
+    """JSON with indentation, or the text itself if it is no JSON."""
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
 """A Kiwix ZIM file as a back end: an encyclopaedia without a network, at zim://name/path.
 
-Needs libzim (`pip install 'gptoss-chat[zim]'`), which is under the GPL and so an optional extra.
+It needs libzim (`pip install 'gptoss-chat[zim]'`), which is under the GPL and therefore an optional extra.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Zim:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # The host of its addresses: whatever may stand in one.
+        # The host of its addresses: the name without characters that a host cannot have.
         self.name = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.stem.lower())
         self._archive: Any = None
         self._turn = asyncio.Lock()
@@ -44,7 +44,7 @@ class Zim:
         return document
 
     async def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._archive = None
 
     def _open(self) -> Any:

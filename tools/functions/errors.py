@@ -1,10 +1,10 @@
-"""What can be wrong with a function."""
+"""The errors of functions."""
 
 from __future__ import annotations
 
 
 class SignatureError(Exception):
-    """The function cannot be offered to a model; the message says why and what to do."""
+    """A function cannot be offered to a model; the message names the reason and the remedy."""
 
 
 def what(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The type hints of a callable, as pydantic takes them."""
+"""The type hints of a callable, in a form that pydantic accepts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import typing_extensions
 
 
 def definition(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the name, the docstring and the hints of `function` stand: it may be a partial or an object."""
+    """The function whose name, docstring and hints count for `function`, a partial or an object perhaps."""
     if isinstance(function, functools.partial):
         return definition(function.func)
     return function if inspect.isroutine(function) else type(function).__call__
 
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """The hint of each parameter; raises whatever resolving them does."""
+    """The hint of each parameter; raises the errors of resolving them."""
     found = get_type_hints(definition(function), include_extras=True)
     return {name: _portable(hint) for name, hint in found.items()}
 
@@ -34,8 +34,10 @@ def note_in(hint: Any) -> str | None:
 
 
 def _portable(hint: Any, within: tuple[Any, ...] = ()) -> Any:
-    """`hint` with each TypedDict of `typing` as one of `typing_extensions`: before Python 3.12 pydantic takes
-    no other. Those inside of dataclasses and models stay, and pydantic says what to do.
+    """`hint` with each TypedDict of `typing` replaced by one of `typing_extensions`.
+
+    Before Python 3.12 pydantic accepts no other. Those inside dataclasses and models stay, and pydantic names
+    the remedy.
     """
     if sys.version_info >= (3, 12):
         return hint

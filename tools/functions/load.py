@@ -1,4 +1,4 @@
-"""The person's functions as tools: a process imports them, and calls go across to it."""
+"""The person's functions as tools: a process imports them, and calls are sent to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..source import Opened, Source
+from ..source import OpenedSource, Source
 from ..tool import Output, Reach, Risk, Tool
 from .process import Found, FunctionsError, FunctionsProcess
 
@@ -17,7 +17,7 @@ TIME_LIMIT = 120.0  # seconds
 
 
 class FunctionTool(Tool):
-    """One of the person's functions. It runs as the person, in a process that serves the whole file."""
+    """One of the person's functions. It runs as the person, in the process of its file."""
 
     where = "on this machine, as you"
 
@@ -34,11 +34,11 @@ class FunctionTool(Tool):
         self.time_limit = time_limit
 
     def risk(self, arguments: str) -> Risk:
-        """As far as any code of the person's, unless the definition says `approval = "never"`."""
+        """The risk of any code of the person's, unless the definition says `approval = "never"`."""
         return self._risk
 
     async def objection(self, arguments: str) -> str | None:
-        """Every field that does not fit, by name: see `Tool.objection`."""
+        """The fields that do not fit, by name: see `Tool.objection`."""
         async with self._process.turn:
             try:
                 async with asyncio.timeout(CHECK_LIMIT):
@@ -64,13 +64,15 @@ class FunctionTool(Tool):
 
 
 def vouched_risk(vouched: bool) -> Risk:
-    """The risk of a function of the person's own, who may have vouched for it in its definition."""
+    """The risk of a function of the person's, who may have vouched for it in its definition."""
     return Risk(Reach.BOUNDED) if vouched else Risk(Reach.OUTSIDE, "It is code of yours and runs as you.")
 
 
 class Functions(Source):
-    """What the person named with --functions: `FILE.py`, `package.module`, the name of an entry point, or one
-    function of these, `FILE.py:FUNCTION`. A path is absolute. What the functions print goes to `log`.
+    """The functions of one --functions option: `FILE.py`, `package.module`, or an entry point's name.
+
+    With `:FUNCTION` at the end, it is one function of these. A path is absolute. The functions' prints go to
+    `log`.
     """
 
     def __init__(self, named: str, *, log: Path | None = None, time_limit: float = TIME_LIMIT) -> None:
@@ -80,10 +82,10 @@ class Functions(Source):
         self._process = FunctionsProcess(target if is_one else named, log, only if is_one else None)
         self.time_limit = time_limit
 
-    async def open(self) -> Opened:
-        """Import it in a process of its own."""
+    async def open(self) -> OpenedSource:
+        """Import the functions in a process of their own."""
         found = await self._process.start()
-        return Opened(self._tools(found.functions), found.refused)
+        return OpenedSource(self._tools(found.functions), found.refused)
 
     async def close(self) -> None:
         """End the process."""
@@ -98,8 +100,8 @@ def load_functions(
 ) -> list[FunctionTool]:
     """The public functions of a Python file, or of a module by its dotted name, as tools.
 
-    `__all__` says which those are, if there is one. Type hints become the schema, a Google-style docstring
-    the descriptions. What they print goes to `log`. Raises FunctionsError when the file is missing, does not
+    If there is an `__all__`, it lists them. Type hints become the schema, a Google-style docstring the
+    descriptions. The functions' prints go to `log`. Raises FunctionsError if the file is missing, fails to
     import, or has a function that cannot be offered.
     """
     process = FunctionsProcess(target.resolve() if isinstance(target, Path) else target, log)
@@ -108,9 +110,9 @@ def load_functions(
         try:
             return await process.start()
         finally:
-            await process.end()  # it would not outlive its thread; the first call starts another
+            await process.end()  # the process would end with its thread; the first call starts another
 
-    with ThreadPoolExecutor(1) as thread:  # the caller's may have an event loop running
+    with ThreadPoolExecutor(1) as thread:  # the caller's thread may have a running event loop
         found = thread.submit(asyncio.run, find()).result()
     if found.refused:
         raise FunctionsError(found.refused[0])

@@ -1,4 +1,4 @@
-"""A callable as a tool of this very process: for notebooks, scripts and tests."""
+"""A callable as a tool in this process: for notebooks, scripts and tests."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .result import as_text
 class CallableTool(Tool):
     """`function` as a tool: `CallableTool(get_weather)`.
 
-    An async function runs in the caller's event loop, any other in a thread, which nobody can end: after
-    `time_limit` seconds the model is told so, and the thread goes on. Its prints are printed. Raises
-    FunctionsError for what cannot be told to a model.
+    An async function runs in the caller's event loop, any other in a thread, which cannot be ended: after
+    `time_limit` seconds the call fails, and the thread goes on. The function's prints are printed. Raises
+    FunctionsError for a function that cannot be offered to a model.
     """
 
     where = "in this process"
@@ -40,11 +40,11 @@ class CallableTool(Tool):
         self.origin = getattr(inspect.getmodule(function), "__name__", "")
 
     def risk(self, arguments: str) -> Risk:
-        """As far as any code of the person's, unless the definition says `approval = "never"`."""
+        """The risk of any code of the person's, unless the definition says `approval = "never"`."""
         return vouched_risk(self._signature.vouched)
 
     async def objection(self, arguments: str) -> str | None:
-        """Every field that does not fit, by name: see `Tool.objection`."""
+        """The fields that do not fit, by name: see `Tool.objection`."""
         try:
             self._signature.validate(arguments)
         except Exception as error:

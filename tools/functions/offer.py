@@ -1,4 +1,4 @@
-"""From what the person named to the functions it offers: a file, a module, or an entry point of a package."""
+"""The functions that a target offers: a file, a module, or an entry point of a package."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GROUP = "gptoss_chat.functions"
 
 
 class BadTarget(Exception):
-    """What was named cannot be used, because of what stands at `line` of `file`, if that is known."""
+    """The target cannot be used, because of `line` of `file`, if those are known."""
 
     def __init__(self, message: str, file: str | None = None, line: int | None = None) -> None:
         super().__init__(message)
@@ -32,17 +32,17 @@ class BadTarget(Exception):
 
 @dataclass(slots=True)
 class Offer:
-    """The functions that can be offered by name, and why others cannot."""
+    """The functions that can be offered, by name, and the reasons why others cannot."""
 
     signatures: dict[str, Signature] = field(default_factory=dict)
     refused: list[BadTarget] = field(default_factory=list)
 
 
 def offer(target: str, only: str | None = None) -> Offer:
-    """What `target` offers: an absolute path, a module, or an entry point of our group.
+    """The offer of `target`: an absolute path, a module, or an entry point of our group.
 
-    Of a module that is the function `only`, or those in `__all__`, or else the public ones it defines. Raises
-    BadTarget when it cannot be imported or has nothing to offer.
+    A module offers the function `only`, or those in `__all__`, or else the public ones that it defines.
+    Raises BadTarget if the target cannot be imported or has nothing to offer.
     """
     found = Offer()
     for name, function in _functions(_load(target), only):
@@ -84,7 +84,7 @@ def _load(target: str) -> object:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Import `path` as a script would be run, its folder first in the search path."""
+    """Import `path` as Python runs a script, with its folder first in the search path."""
     if not path.is_file():
         raise BadTarget("there is no such file")
     sys.path.insert(0, str(path.parent))
@@ -103,7 +103,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _functions(loaded: object, only: str | None) -> list[tuple[str | None, Callable[..., Any]]]:
-    """The functions, with the name that each is known by where it was found."""
+    """The functions, each with its name in the place where it was found."""
     if only is not None:
         function = getattr(loaded, only, None)
         if not callable(function) or inspect.isclass(function):
@@ -129,7 +129,7 @@ def _functions(loaded: object, only: str | None) -> list[tuple[str | None, Calla
 
 
 def _line(error: BaseException, path: Path) -> int | None:
-    """The line of the file at `path` where `error` came up."""
+    """The line of the file at `path` at which `error` occurred."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return error.lineno
     lines = [
@@ -139,6 +139,6 @@ def _line(error: BaseException, path: Path) -> int | None:
 
 
 def _definition(function: Callable[..., Any]) -> tuple[str | None, int | None]:
-    """The file and the line that a function is defined at."""
+    """The file and the line of a function's definition."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return (code.co_filename, code.co_firstlineno) if code is not None else (None, None)

@@ -1,4 +1,4 @@
-"""The process that has imported the person's functions, seen from the app."""
+"""The process with the person's functions, seen from the app."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from ..source import SourceError
 
 IMPORT_LIMIT = 20.0  # seconds
 _LONGEST_REPLY = 64 << 20
-"""Bytes: what the functions of a file are described with, or a reply, which the other side cuts."""
+"""Bytes of the description of a file's functions, or of a reply, which the other side cuts."""
 
 
 class FunctionsError(SourceError):
-    """Functions cannot be used; the message names the file, the line and the mend."""
+    """Functions cannot be used; the message names the file, the line and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was imported: each function's name, description, schema, and whether it was vouched for; and a
-    sentence for each that cannot be offered.
+    """The imported functions: the name, description and schema of each, and whether it was vouched for.
+
+    `refused` is a sentence for each function that cannot be offered.
     """
 
     functions: list[dict[str, Any]]
@@ -35,7 +36,7 @@ class Found:
 class FunctionsProcess:
     """The process that has imported `target`: a file, a module, or an entry point of a package.
 
-    It offers `only` one function if told to. `turn` is held by whoever asks it for something.
+    If `only` is given, it offers that function alone. `turn` is the lock that a request takes.
     """
 
     def __init__(self, target: Path | str, log: Path | None, only: str | None = None) -> None:
@@ -47,7 +48,7 @@ class FunctionsProcess:
         self._calls: Calls | None = None
 
     async def start(self) -> Found:
-        """Import the target and say what there is; raises FunctionsError."""
+        """Import the target and list its functions; raises FunctionsError."""
         module = f"{__package__}.worker"
         named = (self.target, self._only) if self._only else (self.target,)
         try:
@@ -77,22 +78,22 @@ class FunctionsProcess:
         return Found(first["functions"], [self._told(reason) for reason in first["refused"]])
 
     async def request(self, name: str, arguments: str) -> dict[str, Any]:
-        """Call the function `name`: `text`, `is_error`, the `type` that was returned or raised."""
+        """Call the function `name`; returns `text`, `is_error`, and the `type` of the result or error."""
         return await self._ask(name, {"do": "call", "name": name, "arguments": arguments})
 
     async def check(self, name: str, arguments: str) -> str:
-        """What is wrong with the arguments of a call, empty if nothing; runs nothing."""
+        """The objection to the arguments of a call, empty if there is none; runs nothing."""
         reply = await self._ask(name, {"do": "check", "name": name, "arguments": arguments})
         return str(reply["text"])
 
     async def end(self) -> None:
-        """End the process, and with it whatever function is running; a later call starts it again."""
+        """End the process, even while a function is running; a later call starts it again."""
         child, self._child, self._calls = self._child, None, None
         if child is not None:
             await child.end()
 
     async def _ask(self, name: str, message: dict[str, Any]) -> dict[str, Any]:
-        """The reply; a process that ended is started anew first, and one that is given up is ended."""
+        """The reply to `message`; starts a process that has ended, and ends it if it is cancelled."""
         if self._child is None or not self._child.is_alive:
             try:
                 await self.end()
@@ -114,7 +115,7 @@ class FunctionsProcess:
         return reply | {"text": str(reply["text"]).encode("utf-8", "replace").decode()}
 
     def _told(self, reason: dict[str, Any]) -> str:
-        """The sentence for a reason why something cannot be used, with the place that it comes from."""
+        """The sentence for a reason why a function or the target cannot be used, with its place."""
         elsewhere = f": {reason['file']}" if reason["file"] not in (None, self.target) else ""
         line = f", line {reason['line']}" if reason["line"] else ""
         mend = " Mend it and try again." if line else ""

@@ -1,4 +1,4 @@
-"""What a function gives back, as text."""
+"""A function's result as text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def as_text(result: Any) -> str:
-    """What the model is told of a function's result: a string as it is, anything else as JSON.
+    """The text of a function's result for the model: a string as it is, any other value as JSON.
 
-    Raises ValueError when it is neither.
+    Raises ValueError for a value that is no JSON.
     """
     if isinstance(result, str):
         return str(result)

@@ -1,4 +1,4 @@
-"""A Python function as a tool: its type hints become a JSON Schema, and JSON becomes its arguments."""
+"""A Python function as a tool: its type hints become a JSON Schema, and JSON its arguments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 from pydantic.json_schema import PydanticJsonSchemaWarning
 
-from ..arguments import ArgumentsError, json_object, without_fence
+from ..arguments import MISSING, UNKNOWN, ArgumentsError, json_object, json_text
 from ..names import NAME, RESERVED
 from .docstring import parse
 from .errors import SignatureError
@@ -20,12 +20,12 @@ from .hints import definition, hints_of, note_in
 
 
 class Signature:
-    """How `function` is described to the model and called by it.
+    """The description of `function` for the model, and the way to call it.
 
-    `function` is anything that can be called: a function, a method, a partial, an object with `__call__`. It
-    goes by `name`, or by its own.
-    `vouched` is true when it says `approval = "never"`: the person need not be asked before a call.
-    Raises SignatureError for a name or a parameter that cannot be told to a model.
+    `function` is any callable: a function, a method, a partial, an object with `__call__`. Its name is
+    `name`, or else its own. `vouched` is true if the function says `approval = "never"`: the person need not
+    be asked before a call. Raises SignatureError for a name or a parameter that cannot be described to a
+    model.
     """
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
@@ -66,18 +66,16 @@ class Signature:
         return self.function(*positional, **named)
 
     def validate(self, body: str) -> BaseModel:
-        """The arguments in `body`, each of the type that its hint says; raises ArgumentsError."""
+        """The arguments in `body`, each of its hinted type; raises ArgumentsError."""
         json_object(body)
         try:
-            return self._model.model_validate_json(without_fence(body))
+            return self._model.model_validate_json(json_text(body))
         except ValidationError as error:
-            raise ArgumentsError(
-                "\n".join(["The arguments do not fit:", *map(_problem, error.errors())])
-            ) from error
+            raise ArgumentsError.of(map(_problem, error.errors())) from error
 
 
 def _name(function: Callable[..., Any], defined: Callable[..., Any]) -> str:
-    """An object that can be called goes by its class."""
+    """The function's name; a callable object has that of its class."""
     if defined.__name__ == "__call__":
         return type(getattr(function, "__self__", function)).__name__
     return defined.__name__
@@ -95,7 +93,7 @@ def _class_docstring(function: Callable[..., Any]) -> str | None:
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """What a caller may give; what a partial has settled is not told."""
+    """The parameters of a call, without those that a partial has set."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError) as error:
@@ -107,7 +105,7 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 def _model(
     function: Callable[..., Any], parameters: Mapping[str, inspect.Parameter], descriptions: dict[str, str]
 ) -> type[BaseModel]:
-    """A pydantic model with one field per parameter, named neutrally: `copy` or `_x` would clash there."""
+    """A pydantic model with a field for each parameter, under neutral names: `copy` or `_x` would clash."""
     try:
         hints = hints_of(function)
     except Exception as error:
@@ -132,7 +130,7 @@ def _model(
 
 
 def _untitled(schema: Any) -> Any:
-    """`schema` without the titles that pydantic makes up from names: each would cost the model tokens."""
+    """`schema` without the titles that pydantic makes from names: each would cost tokens."""
     if isinstance(schema, list):
         return [_untitled(one) for one in schema]
     if not isinstance(schema, dict):
@@ -146,11 +144,9 @@ def _untitled(schema: Any) -> Any:
     }
 
 
-def _problem(error: Any) -> str:
-    place = ".".join(map(str, error["loc"])) or "arguments"
-    if error["type"] in ("missing", "extra_forbidden"):
-        return f"- {place}: {error['msg']}"
-    return f"- {place}: {error['msg']} (got {repr(error['input'])[:80]})"
+def _problem(error: Any) -> tuple[str, str]:
+    told = {"missing": MISSING, "extra_forbidden": UNKNOWN}.get(error["type"])
+    return ".".join(map(str, error["loc"])), told or f"{error['msg']} (got {repr(error['input'])[:80]})"
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,11 +1,11 @@
 """The process that holds the person's functions: `python -m gptoss_tui.tools.functions.worker TARGET [NAME]`.
 
-A process of its own, so that what the functions print, crash, block or hold the interpreter for is not the
-screen's trouble, and so that a call can be ended. TARGET is what `offer` takes; with NAME it offers that
-function alone. It is asked first `{"do": "offer"}`, and answers `{"functions": [...], "refused": [...]}` or
-`{"error", "file", "line"}`; then `{"do": "call" or "check", "name", "arguments"}`, and answers `{"text",
-"is_error"}`, with the `"type"` of a result or an error. A check runs nothing: the text says what is wrong
-with the arguments.
+It is a process of its own, so that prints, crashes and blocking functions do not affect the screen, and so
+that a call can be ended. TARGET is the argument of `offer`; with NAME it offers that function alone. The
+first request is `{"do": "offer"}`, answered by `{"functions": [...], "refused": [...]}` or `{"error", "file",
+"line"}`; each later one is `{"do": "call" or "check", "name", "arguments"}`, answered by `{"text",
+"is_error"}`, with the `"type"` of a result or an error. A check runs nothing: the text is the objection to
+the arguments.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .signature import Signature
 
 
 def answer(signature: Signature, arguments: str, runner: asyncio.Runner) -> dict[str, Any]:
-    """Run one call; whatever goes wrong becomes text for the model."""
+    """Run one call; any error becomes a text for the model."""
     try:
         result = signature.call(arguments)
         if inspect.isawaitable(result):
@@ -43,7 +43,7 @@ def answer(signature: Signature, arguments: str, runner: asyncio.Runner) -> dict
 
 
 def check(signature: Signature, arguments: str) -> dict[str, Any]:
-    """What is wrong with the arguments of a call, as text; empty if nothing."""
+    """The objection to the arguments of a call; an empty text if there is none."""
     try:
         signature.validate(arguments)
     except ArgumentsError as error:
@@ -67,7 +67,7 @@ def _refusal(reason: BadTarget) -> dict[str, Any]:
 
 
 class Imported:
-    """The functions of TARGET, once they were asked for, and the event loop that the async ones run in."""
+    """The functions of TARGET, imported by the first request, and the event loop of the async ones."""
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner

@@ -1,4 +1,4 @@
-"""What a server writes to its stderr, and what the SDK complains of: in a log, readable and bounded."""
+"""A server's stderr and the SDK's complaints, in a readable and bounded log."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gptoss_tui.workers.log import readable
 _STYLE = re.compile(r"\x1b\[[0-9;:?]*[@-~]")
 
 LONGEST = 1 << 20
-"""Characters that are logged of one run of a server."""
+"""Characters logged in one run of a server."""
 
 
 class Complaints:
-    """Writes to this process's stderr, which is the log; `last` is the last line of the server's own."""
+    """Writes to this process's stderr, which is the log; `last` is the server's last own line."""
 
     def __init__(self) -> None:
         self.last = ""
@@ -23,14 +23,14 @@ class Complaints:
         logging.basicConfig(handlers=[_ToLog(self)], level=logging.WARNING, force=True)
 
     def heard(self, text: str) -> None:
-        """Note what the server wrote to its stderr; what would act on a terminal is made visible."""
+        """Log text from the server's stderr; characters that would act on a terminal are made visible."""
         shown = readable(_STYLE.sub("", text))
         said = [line.strip() for line in shown.splitlines() if line.strip()]
         self.last = said[-1][:200] if said else self.last
         self.say(shown)
 
     def say(self, text: str) -> None:
-        """Log `text`, until there is no room left."""
+        """Log `text`, as far as there is room."""
         if self._room <= 0:
             return
         shown = readable(text)[: self._room]

@@ -1,9 +1,9 @@
-"""Which servers there are: `mcpServers`, in the form that other programs read as well.
+"""The configuration of servers: `mcpServers`, in the form that other programs read as well.
 
     {"mcpServers": {"files": {"command": "files-server", "args": ["/data"], "env": {"TOKEN": "${TOKEN}"}},
                     "docs": {"url": "https://docs.example/mcp", "headers": {"X-Key": "${KEY:-none}"}}}}
 
-Entries that only other programs know are passed over: whoever trusts a server there does not do so here.
+Keys that only other programs know are ignored: trust in a server there is no trust here.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..source import Opened, Source, SourceError
+from ..source import OpenedSource, Source, SourceError
 from .server import Server
 
 START_LIMIT = 10.0
-"""Seconds for a server to say what it has, unless its entry has a `startup_timeout_sec`."""
+"""Seconds for a server to list its tools, unless its entry has a `startup_timeout_sec`."""
 
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_]\w*)(?::-([^}]*))?\}")
 
 
 class ConfigError(Exception):
-    """An entry cannot be used; the message says which part, and what it should be."""
+    """An entry cannot be used; the message names the part, and its proper form."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """How to reach a server: a program to start, or an address. Variables are filled in."""
+    """The way to reach a server: a program to start, or an address. Variables are filled in."""
 
     command: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
@@ -44,15 +44,15 @@ class ServerConfig:
 
     @property
     def where(self) -> str:
-        """In a few words for the person."""
+        """The place of the server in a few words for the person."""
         return f"at {urlsplit(self.url).hostname}" if self.url else "in a program on this machine, as you"
 
 
 def read_servers(file: Path | None, table: Mapping[str, Any], folder: Path, logs: Path) -> list[Source]:
     """The servers of `file` and of `table` (whose relative paths start from `folder`), none started yet.
 
-    Each one's complaints go to a file in `logs`. What is wrong with the file or with an entry is told when
-    that source is opened.
+    The complaints of each go to a file in `logs`. A fault in the file or in an entry is raised when that
+    source is opened.
     """
     sources: list[Source] = []
     if file is not None:
@@ -72,7 +72,7 @@ def _servers(entries: Mapping[str, Any], folder: Path, logs: Path) -> list[Sourc
 
 
 def _is_off(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry is switched off, in either of the words that programs have for it."""
+    """Whether an entry is switched off, by either of the keys that programs use."""
     return entry.get("disabled") is True or entry.get("enabled") is False
 
 
@@ -158,13 +158,13 @@ def _texts(entry: Mapping[str, Any], key: str) -> dict[str, str]:
 
 
 class _Unreadable(Source):
-    """A file that was to name servers, and the reason why it does not."""
+    """A file of servers that cannot be read, with the reason."""
 
     def __init__(self, file: Path, reason: str) -> None:
         self.origin = str(file)
         self._reason = reason
 
-    async def open(self) -> Opened:
+    async def open(self) -> OpenedSource:
         raise SourceError(f"{self.origin}: no MCP server can be read from it: {self._reason}.")
 
     async def close(self) -> None:

@@ -1,10 +1,10 @@
 """The process beside one MCP server that speaks the protocol with it: `python -m gptoss_tui.tools.mcp.host`.
 
-A process of its own, so that neither the SDK (a second to import) nor what a server sends (floods, lines
-without end) is the screen's trouble. It leads a session that has no terminal; the server is started inside
-of it, and both end together. The first call is the configuration, and is answered with what the server has,
+It is a process of its own, so that neither the SDK (a second to import) nor a server's output (floods,
+endless lines) affects the screen. It leads a session that has no terminal; the server is started inside that,
+and both end together. The first call is the configuration, and is answered with the server's tools,
 `{"tools", "refused"}`, or with `{"error"}`. Then each `{"tool", "arguments", "check"}` is answered by
-`{"text", "is_error"}`; an empty message gives up the call of its number. It ends when its input does.
+`{"text", "is_error"}`; an empty message cancels the call of its number. The process ends when its input does.
 """
 
 from __future__ import annotations
@@ -26,35 +26,34 @@ from mcp_types import CONNECTION_CLOSED, Implementation
 from gptoss_tui.workers.parent import Parent
 from gptoss_tui.workers.wire import Wire
 
-from ..arguments import ArgumentsError, json_object
+from ..arguments import ArgumentsError, check, json_object
 from .complaints import Complaints
 from .listing import Listed, list_tools
 from .result import as_text
 from .sieve import Sieve
-from .stdio import Program
-from .validate import check
+from .stdio import ServerProgram
 
 MOST_MEMORY = 4 << 30
-"""Bytes of address space for this process, once the server runs: what is sent to it must fit in there."""
+"""Bytes of address space for this process, once the server runs, with everything that the server sends."""
 
 LAST_WORDS_S = 0.8
-"""How long a server has to end in order after its input ended."""
+"""Seconds in which a server may end by itself after the end of its input."""
 
 _SESSION_GONE = 404
-"""What a server over HTTP says that has been started again since."""
+"""The status by which a server over HTTP answers if it was restarted meanwhile."""
 
 _Message = dict[str, Any]
 _Heard = tuple[int, _Message]
 
 
 class Host:
-    """One server, from its start to the end of the app's requests."""
+    """One server, from its start to the app's last request."""
 
     def __init__(self, config: _Message, answer: Callable[[int, _Message], None]) -> None:
         self._config = config
         self._answer = answer
         self._complaints = Complaints()
-        self._program = Program(config, self._complaints) if config["command"] else None
+        self._program = ServerProgram(config, self._complaints) if config["command"] else None
         self._status: int | None = None
         self._sieve = Sieve(lambda: self._version)
         self._version = ""
@@ -62,13 +61,13 @@ class Host:
         self._running: dict[int, asyncio.Task[None]] = {}
 
     async def serve(self, first: int, heard: asyncio.Queue[_Heard | None]) -> None:
-        """Start the server, answer the call `first` with what it has, then those that are heard."""
+        """Start the server, answer the call `first` with its tools, then answer each call from `heard`."""
         loop = asyncio.get_running_loop()
         late = loop.call_later(self._config["start_limit"], self._too_late, first)
         async with AsyncExitStack() as stack:
             try:
                 client = await stack.enter_async_context(self._client())
-                # Not before: a program that was started inherits it.
+                # Set after the start, since the server's program would inherit the limit.
                 resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
                 self._version = client.protocol_version
                 self._tools, refused = await list_tools(client, self._sieve)
@@ -83,14 +82,14 @@ class Host:
             watch.cancel()
 
     async def _watch(self) -> None:
-        """End when the program does, so that the app finds out before it sends the next call."""
+        """End with the server's program, so that the app notices before it sends the next call."""
         if self._program is not None:
             await self._program.ended.wait()
             await asyncio.sleep(0.2)  # its last answer may be on the way
             end()
 
     def _client(self) -> Client:
-        """Without callbacks for sampling and elicitation: what a server asks of the person is refused."""
+        """The client, without callbacks for sampling and elicitation: requests to the person are refused."""
         me = Implementation(name="gptoss-chat", version="1")
         if self._program is not None:
             return Client(self._sieve.before(self._program.transport()), client_info=me)
@@ -102,7 +101,7 @@ class Host:
         return Client(self._sieve.before(transport), client_info=me)
 
     async def _heed(self, response: httpx2.Response) -> None:
-        """Note a refusal, of which the SDK says nothing."""
+        """Note the status of a refusal, which the SDK does not report."""
         self._status = response.status_code if response.is_error else None
 
     def _obey(self, call: int, request: _Message, client: Client) -> None:
@@ -134,7 +133,7 @@ class Host:
         self._answer(call, {"text": text, "is_error": is_error})
 
     def _too_late(self, first: int) -> None:
-        """Say so; the app then ends this process."""
+        """Answer that the start took too long; the app then ends this process."""
         why = f"did not say within {self._config['start_limit']:g} s what it has"
         if self._program is not None and self._program.wrote_rubbish:
             why += "; what it writes on stdout is no message of the protocol"
@@ -143,7 +142,7 @@ class Host:
         self._answer(first, {"error": why})
 
     async def _fail(self, first: int, error: BaseException) -> None:
-        """Say why there is nothing to serve, and wait for the app to end this process."""
+        """Answer with the reason why the server cannot be used, and wait for the app to end this process."""
         self._complaints.say(f"{type(error).__name__}: {error}")
         fate = await self._program.fate() if self._program is not None else ""
         if self._status is not None:
@@ -155,7 +154,7 @@ class Host:
 
 
 def _leaf(error: BaseException) -> str:
-    """The first of the errors that a group holds, with its class."""
+    """The first error in a group, with its class."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     first = (str(error).splitlines() or [""])[0][:300]
@@ -163,12 +162,12 @@ def _leaf(error: BaseException) -> str:
 
 
 def end() -> None:
-    """End this process and the server it has started, at once."""
+    """End this process and the server that it has started, at once."""
     os.killpg(0, signal.SIGKILL)
 
 
 async def serve() -> None:
-    """Be the host of the server that the first call describes, until the app goes away."""
+    """Serve the server that the first call describes, until the app ends."""
     loop = asyncio.get_running_loop()
     heard: asyncio.Queue[_Heard | None] = asyncio.Queue()
 

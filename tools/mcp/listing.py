@@ -1,4 +1,4 @@
-"""What a server says it has, within bounds."""
+"""The tools that a server lists, within bounds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_TOOLS = 256
 MOST_PAGES = 32
 LONGEST_NAME = 256
 LONGEST_DESCRIPTION = 4_000
-"""Characters; what is longer is cut."""
+"""Characters, beyond which a description is cut."""
 LONGEST_SCHEMA = 50_000
 LONGEST_IN_ALL = 1_000_000
 
@@ -30,12 +30,12 @@ class Listed:
 
     @property
     def told(self) -> dict[str, Any]:
-        """What the app is told of it."""
+        """The tool's description for the app."""
         return {"name": self.name, "description": self.description, "parameters": self.schema}
 
 
 async def list_tools(client: Client, sieve: Sieve) -> tuple[dict[str, Listed], list[str]]:
-    """The tools by name, and why others are left out; `sieve` stands before `client`."""
+    """The tools by name, and the reasons why others are left out; `sieve` filters the input of `client`."""
     found: dict[str, Listed] = {}
     refused: list[str] = []
     cursor: str | None = None
@@ -61,7 +61,7 @@ async def list_tools(client: Client, sieve: Sieve) -> tuple[dict[str, Listed], l
 
 
 _HEADERS = "asks for headers that it must not have"
-"""What the SDK leaves out by itself."""
+"""The reason for tools that the SDK itself leaves out."""
 
 
 def _description(tool: Tool) -> str:

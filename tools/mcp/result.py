@@ -1,4 +1,4 @@
-"""What a server's tool gave back, as text: words are kept, the rest is named by its type and size."""
+"""The result of a server's tool as text: texts stay, other content is named by its type and size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..excerpt import excerpt
 
 
 def as_text(result: CallToolResult) -> tuple[str, bool]:
-    """The text for the model, and whether the server calls it a failure."""
+    """The text for the model, and whether the server reports a failure."""
     text = "\n".join(map(_block, result.content))
     if not result.content and result.structured_content is not None:
         text = json.dumps(result.structured_content, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The app's side of one MCP server: a host process speaks the protocol, and calls go across to that."""
+"""The app's side of one MCP server: calls are sent to a host process, which speaks the protocol."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from gptoss_tui.workers.child import Child, ChildError
 from gptoss_tui.workers.wire import Wire
 
 from ..names import carried
-from ..source import Opened, Source, SourceError
+from ..source import OpenedSource, Source, SourceError
 from ..tool import Output, Reach, Risk, Tool
 
 if TYPE_CHECKING:
     from .config import ServerConfig
 
-HOST_LIMIT = 30.0  # seconds for the host to come up, beyond what the server has
+HOST_LIMIT = 30.0  # seconds for the start of the host, in addition to the server's own
 CHECK_LIMIT = 10.0  # seconds
 TIME_LIMIT = 120.0  # seconds
 CLOSE_LIMIT = 1.2  # seconds
 
 MOST_RESTARTS = 3
-"""How often a server that ended is started again."""
+"""The number of times that a server that ended is started again."""
 
 BACK_OFF = 0.5
-"""Seconds from a start to the first restart at the earliest; to each further one it is twice as long."""
+"""Seconds from a start to the first restart, at least; the time doubles with each further one."""
 
 _LONGEST_REPLY = 16 << 20
 
@@ -42,10 +42,10 @@ class Down(Exception):
 
 
 class Server(Source):
-    """The server called `name`; `configured` reads its entry, and raises for one that cannot be used.
+    """The server called `name`; `configured` reads its entry, and raises if it cannot be used.
 
-    It is started when it is opened. One that ends later is started again by the next call of a tool, at most
-    three times; the call during which it ended is not sent again, for it may have had its effect.
+    Opening starts the server. If it ends later, the next call of a tool starts it again, at most three times;
+    the call during which it ended is not repeated, for it may have had its effect.
     """
 
     def __init__(self, name: str, configured: Callable[[], ServerConfig], logs: Path) -> None:
@@ -62,8 +62,8 @@ class Server(Source):
         self._trouble: Down | None = None
         self._defined: dict[str, dict[str, Any]] = {}
 
-    async def open(self) -> Opened:
-        """Start the server and ask what tools it has."""
+    async def open(self) -> OpenedSource:
+        """Start the server and list its tools."""
         if not _has_library():
             raise SourceError(f"{self.origin} needs another package: pip install 'gptoss-chat[mcp]'.")
         self._restarts = 0
@@ -74,10 +74,10 @@ class Server(Source):
         self._defined = {tool["name"]: tool for tool in found["tools"]}
         names = carried(self.name, self._defined)
         tools = [ServerTool(self, names[name], tool) for name, tool in self._defined.items()]
-        return Opened(tools, [f"{self.origin} {refusal}" for refusal in found["refused"]])
+        return OpenedSource(tools, [f"{self.origin} {refusal}" for refusal in found["refused"]])
 
     async def close(self) -> None:
-        """Let the server end in order, and end it where it does not."""
+        """Let the server end by itself, and kill it if it does not."""
         host, self._host, self._calls = self._host, None, None
         if host is None:
             return
@@ -102,17 +102,17 @@ class Server(Source):
             self._restarts += 1
             found = await self._start()
             now = {tool["name"]: tool for tool in found["tools"]}
-            # A call that was agreed to must not become one of another tool.
+            # A call that the person agreed to must not become a call of another tool.
             self._defined = {name: tool for name, tool in self._defined.items() if now.get(name) == tool}
 
     def has(self, tool: str) -> bool:
-        """Whether the server, as it runs now, still describes the tool as it did."""
+        """Whether the running server still describes the tool as it did first."""
         return tool in self._defined
 
     async def ask(self, request: dict[str, Any], limit: float) -> dict[str, Any]:
-        """Send a request and wait for its reply; one that is given up is cancelled. Raises Down.
+        """Send a request and wait for its reply; a request that is not waited for any more is cancelled.
 
-        Several may be open at once.
+        Several requests may be open at once. Raises Down.
         """
         host, calls = self._host, self._calls
         if host is None or calls is None:
@@ -133,12 +133,12 @@ class Server(Source):
             raise Down(f"{self.origin} ended while it was asked; the request is not sent again.") from error
 
     async def stop(self) -> None:
-        """End a host that does not answer."""
+        """End the host, which does not answer."""
         if self._host is not None:
             await self._forget(self._host)
 
     async def _start(self) -> dict[str, Any]:
-        """Start the host and let it start the server; returns what that has. Raises Down."""
+        """Start the host, which starts the server; returns the server's tools. Raises Down."""
         try:
             config = self._configured()
         except Exception as error:
@@ -168,7 +168,7 @@ class Server(Source):
         return found
 
     async def _forget(self, host: Child) -> None:
-        """End the host, and with it the server it has started."""
+        """End the host, and with it the server."""
         if self._host is host:
             self._host = self._calls = None
         await host.end()
@@ -177,7 +177,7 @@ class Server(Source):
 class ServerTool(Tool):
     """One tool of a server, under a name that harmony can carry.
 
-    What the server says about it, that it only reads for one, counts for nothing: it is always outside.
+    The server's own claims, that the tool only reads for instance, count for nothing: its reach is outside.
     """
 
     def __init__(self, server: Server, name: str, tool: dict[str, Any]) -> None:
@@ -190,16 +190,16 @@ class ServerTool(Tool):
         self._tool = tool["name"]
 
     def risk(self, arguments: str) -> Risk:
-        """What a server does with a call is its own affair."""
+        """Outside, for the effects of a call are unknown here; see `Tool.risk`."""
         return Risk(Reach.OUTSIDE, f"{self.origin} carries it out, and what that does is not known here.")
 
     async def start(self) -> None:
-        """Start a server that has ended; one that cannot be started says so when it is asked."""
+        """Start the server again if it has ended; a failure is reported by the next call."""
         with contextlib.suppress(Down):
             await self._server.ready()
 
     async def objection(self, arguments: str) -> str | None:
-        """Every field that does not fit the server's schema, by name: see `Tool.objection`."""
+        """The fields that do not fit the server's schema, by name: see `Tool.objection`."""
         try:
             await self._server.ready()
             if not self._server.has(self._tool):
@@ -229,11 +229,11 @@ class ServerTool(Tool):
             yield Output(reply["text"], is_error=reply["is_error"])
 
     async def close(self) -> None:
-        """The server is its source's to close."""
+        """Leave the server, which its source closes."""
 
 
 def _has_library() -> bool:
-    """Whether the SDK is there, and not one from before its names changed."""
+    """Whether the SDK is installed, in a version after its names changed."""
     try:
         return int(importlib.metadata.version("mcp").split(".")[0]) >= 2
     except importlib.metadata.PackageNotFoundError:

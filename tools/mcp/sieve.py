@@ -1,8 +1,8 @@
-"""Between the wire and the SDK: a listing of tools, in which one that is wrong costs itself and no other.
+"""A sieve between the wire and the SDK: it removes faulty tools from a listing, and keeps the others.
 
-The SDK judges a listing as a whole, and raises for the first tool that is not as the protocol has it. So each
-tool is judged here before, by the SDK's own models. What a client can do without is taken out where it is
-wrong, and a schema without a type is one of an object, as arguments always are.
+The SDK judges a listing as a whole, and raises for the first tool that does not fit the protocol. So each
+tool is first judged here, by the SDK's own models. Optional parts are removed where they are faulty, and a
+schema without a type is read as that of an object, as arguments always are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WORDS = ("name", "title", "description")
 
 
 class Sieve:
-    """Lets through what of a listing can be used; `version` is the protocol's, once that is agreed on."""
+    """Lets the usable tools of a listing through; `version` is the protocol's, once it is agreed on."""
 
     def __init__(self, version: Callable[[], str]) -> None:
         self._version = version
@@ -40,12 +40,12 @@ class Sieve:
 
     @asynccontextmanager
     async def before(self, transport: Transport) -> AsyncGenerator[TransportStreams, None]:
-        """The streams of `transport`, the incoming one sifted."""
+        """The streams of `transport`, with the incoming one sifted."""
         async with transport as (received, sent):
             yield _Sifted(received, self._sift), sent
 
     def taken(self) -> tuple[list[str], list[str]]:
-        """The names let through and the sentences about the others, since this was asked last."""
+        """The names of usable tools and the sentences about the others, since the last call."""
         taken = self._passed, self._refused
         self._passed, self._refused = [], []
         return taken
@@ -58,7 +58,7 @@ class Sieve:
         return message
 
     def _kept(self, tool: Any) -> dict[str, Any] | None:
-        """The tool as the SDK takes it; None for one that it would not take."""
+        """The tool in a form that the SDK accepts; None if there is none."""
         if not isinstance(tool, dict) or not isinstance(name := tool.get("name"), str):
             self._refused.append("has a tool without a name. That one is left out.")
             return None
@@ -75,7 +75,7 @@ class Sieve:
         return None
 
     def _objection(self, tool: dict[str, Any]) -> str:
-        """What the SDK has against a tool; "" for nothing."""
+        """The SDK's objection to a tool; empty if it has none."""
         if _depth(tool) > DEEPEST_SCHEMA + 1:
             return f"nests its parameters more than {DEEPEST_SCHEMA} deep"
         listing = {"tools": [tool], "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
@@ -84,7 +84,7 @@ class Sieve:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(step) for step in first["loc"] if step not in ("tools", 0))
-            place = place.encode("unicode_escape").decode()  # it may be a name that the server made up
+            place = place.encode("unicode_escape").decode()  # it may contain a name from the server
             return f"does not fit the protocol ({place}: {first['msg']})"[:300]
         except ValueError as error:
             return f"does not fit the protocol ({error})"[:300]
@@ -92,12 +92,12 @@ class Sieve:
 
 
 def left_out(name: str, reason: str) -> str:
-    """What the person is told of a tool, after the name of its server."""
+    """The sentence for the person about a tool, after the name of its server."""
     return f"has a tool {name[:80]!r} that {reason}. That one is left out."
 
 
 class _Sifted:
-    """A stream of which each message passes through a function."""
+    """A stream whose messages each pass through a function."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class _Sifted:
 
     @property
     def last_context(self) -> Any:
-        """What the SDK asks a stream of HTTP for."""
+        """An attribute that the SDK reads from a stream of HTTP."""
         return getattr(self._stream, "last_context", None)
 
     async def receive(self) -> SessionMessage | Exception:
@@ -138,7 +138,7 @@ class _Sifted:
 
 
 def _of_an_object(schema: Any) -> Any:
-    """A schema of arguments with the type that they always have, where it says none or allows it."""
+    """A schema of arguments with the type object, where it states no type or allows that one."""
     if not isinstance(schema, dict):
         return schema
     kind = schema.get("type")
@@ -147,7 +147,7 @@ def _of_an_object(schema: Any) -> Any:
 
 
 def _applies(schema: Any) -> bool:
-    """Whether a schema of results is none, or can be applied: what does not fit it, the SDK keeps back."""
+    """Whether a schema of results is absent or valid: the SDK withholds results that do not fit it."""
     if schema is None:
         return True
     try:
@@ -158,7 +158,7 @@ def _applies(schema: Any) -> bool:
 
 
 def _depth(schema: Any) -> int:
-    """How deep `schema` nests, without recursion."""
+    """The depth of `schema`, found without recursion."""
     deepest, rest = 0, [(schema, 1)]
     while rest:
         value, depth = rest.pop()

@@ -1,4 +1,4 @@
-"""A server that is a program: started here, and read with bounds that the SDK's own transport lacks."""
+"""A server's program: started here, and read with bounds that the SDK's own transport lacks."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
 
 LONGEST_LINE = 8 << 20
-"""Bytes of one message; whoever sends more is not listened to any further."""
+"""Bytes of one message; after a longer one nothing more is read."""
 
 _CHUNK = 1 << 16
 _LAST_WORDS_S = 0.5
 
 
-class Program:
-    """The program of a server, and what became of it."""
+class ServerProgram:
+    """The program of a server, and its fate."""
 
     def __init__(self, config: dict[str, Any], complaints: Complaints) -> None:
         self._config = config
@@ -36,13 +36,13 @@ class Program:
         self._fault = ""
         self.wrote_rubbish = False
         self.ended = asyncio.Event()
-        """Set when it will not say anything any more."""
+        """Set once the program's output has ended."""
 
     @asynccontextmanager
     async def transport(self) -> AsyncGenerator[TransportStreams, None]:
-        """Start it, and carry messages between its standard streams and the SDK.
+        """Start the program, and carry messages between its standard streams and the SDK.
 
-        It is left running at the end, its input closed: this process ends it by ending its own session.
+        At the end its input is closed and it is left running: this process ends it by ending its own session.
         """
         self._process = process = await asyncio.create_subprocess_exec(
             *self._config["command"],
@@ -110,7 +110,7 @@ class Program:
                 return
 
     async def fate(self) -> str:
-        """Why it is of no use, as far as that is known; empty if not."""
+        """The reason why the program is of no use; empty if it is unknown."""
         if self._fault or self._process is None:
             return self._fault
         with suppress(TimeoutError):
@@ -121,9 +121,9 @@ class Program:
 
 
 def _message(line: bytes) -> JSONRPCMessage:
-    """A message of the protocol; half a character in it becomes a mark. Raises ValueError and RecursionError.
+    """A message of the protocol; lone surrogates in it become "?". Raises ValueError and RecursionError.
 
-    The SDK's own reader takes neither that nor 200 levels, and one tool's text would cost all of them.
+    The SDK's own reader fails for surrogates and beyond 200 levels, and one tool's text would cost all tools.
     """
     try:
         return jsonrpc_message_adapter.validate_json(line, by_name=False)

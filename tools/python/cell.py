@@ -1,4 +1,4 @@
-"""One cell on its way through a kernel: events in, text for the model out, and an end in any case."""
+"""One cell in a kernel: its events become text for the model, and it ends in any case."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..tool import Output
 from .console import Console
-from .kernel import Died, Event, Finished, Kernel, Printed, Raised, Shown
+from .kernel import CellFinished, Died, Displayed, Kernel, KernelEvent, Printed, Raised
 from .traceback import trim
 
 GRACE = 2.0  # seconds between the interrupt and the kill
@@ -24,7 +24,7 @@ PICTURES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/
 class Cell:
     """Runs one cell in `kernel`.
 
-    Afterwards the kernel is idle, or `lost`, or, where nobody waited for the end, still `running` the cell.
+    Afterwards the kernel is idle, or `lost`, or still `running` the cell if its end was not awaited.
     """
 
     def __init__(self, kernel: Kernel, workspace: Path, time_limit: float) -> None:
@@ -36,14 +36,14 @@ class Cell:
         self.lost = False
 
     async def run(self, code: str) -> AsyncGenerator[Output, None]:
-        """What the cell prints, shows and raises, as it happens."""
+        """The cell's prints, displays and errors, as they happen."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._time_limit
         stopped = ""
-        event: Event | None = None
+        event: KernelEvent | None = None
         self.running = True
         self._kernel.execute(code)
-        while not isinstance(event, Finished | Died):
+        while not isinstance(event, CellFinished | Died):
             try:
                 event = await self._kernel.next(deadline - loop.time())
             except TimeoutError:
@@ -63,11 +63,13 @@ class Cell:
             yield output
 
     async def stop(self) -> None:
-        """Bring an abandoned cell to its end: interrupt, and after a grace kill."""
+        """End an abandoned cell: interrupt it, and kill the kernel after `GRACE`."""
         deadline = await self._interrupt()
         loop = asyncio.get_running_loop()
         try:
-            while not isinstance(event := await self._kernel.next(deadline - loop.time()), Finished | Died):
+            while not isinstance(
+                event := await self._kernel.next(deadline - loop.time()), CellFinished | Died
+            ):
                 pass
         except TimeoutError:
             await self._lose()
@@ -76,21 +78,21 @@ class Cell:
                 await self._lose()
         self.running = False
 
-    def _output(self, event: Event) -> Output:
-        """What there is to tell of one event, perhaps nothing yet."""
+    def _output(self, event: KernelEvent) -> Output:
+        """The output for one event, perhaps empty so far."""
         match event:
             case Printed(text):
                 return Output(self._console.write(text))
-            case Shown(data):
+            case Displayed(data):
                 text, files = self._describe(data)
                 return Output(self._console.show(text), files=files)
             case Raised(traceback):
                 return Output(self._console.show(trim(traceback)), is_error=True)
         return Output("")
 
-    async def _end(self, event: Event | None, stopped: str) -> Output:
-        """The last words, after the cell's last event; None is a cell that could not even be interrupted."""
-        if isinstance(event, Finished) and event.leaving:
+    async def _end(self, event: KernelEvent | None, stopped: str) -> Output:
+        """The last output, after the cell's last event; None is a cell that could not even be interrupted."""
+        if isinstance(event, CellFinished) and event.leaving:
             event = await self._kernel.death(GRACE)
         match event:
             case None:
@@ -105,7 +107,7 @@ class Cell:
         return Output(self._console.finish() or (NOTHING if self._console.empty else ""))
 
     async def _interrupt(self) -> float:
-        """Ask the cell to stop; returns until when (loop time) it may take."""
+        """Interrupt the cell; returns the loop time by which it must end."""
         await self._kernel.interrupt()
         return asyncio.get_running_loop().time() + GRACE
 
@@ -117,7 +119,7 @@ class Cell:
         return Output(self._console.show(note) + self._console.finish(), is_error=True)
 
     def _describe(self, data: Mapping[str, str]) -> tuple[str, tuple[Path, ...]]:
-        """A rich value as text: pictures are saved and named, other forms give way to the plain one."""
+        """A rich value as text: pictures are saved and named; of other forms only the plain text counts."""
         for kind, ending in PICTURES.items():
             if kind in data:
                 return self._picture(kind, ending, data[kind])
@@ -141,11 +143,11 @@ class Cell:
         return f"[{what}, saved as {path.name}]", (path,)
 
     def _save(self, picture: bytes, ending: str) -> Path:
-        """Write a picture into the workspace under a name that is free there; raises OSError."""
+        """Write a picture into the workspace under an unused name; raises OSError."""
         owner = self._workspace.stat()
         for number in range(1, 1000):
             path = self._workspace / f"picture-{number}.{ending}"
-            # The code inside may have put a link of that name there: O_EXCL never follows one.
+            # The confined code may have made a link of that name: O_EXCL never follows a link.
             try:
                 descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
             except FileExistsError:

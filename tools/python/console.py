@@ -1,4 +1,4 @@
-"""What a cell prints and shows, as the text that the model is told: bounded, plain, in order."""
+"""The prints and displays of a cell as text for the model: bounded, plain, in order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..excerpt import LIMIT, left_out
 
 FLOOD = 1_000_000  # characters; a cell that prints more is stopped
 
-# Escape sequences of terminals (ECMA-48): CSI, OSC and its kin up to their terminator, two-character ones.
+# Escape sequences of terminals (ECMA-48): CSI, OSC and the like up to their terminator, two-character ones.
 ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"
@@ -18,9 +18,9 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def plain(text: str) -> str:
-    """`text` as it would look on a terminal in the end: no escapes, every line in its last state.
+    """`text` as a terminal would show it in the end: without escapes, each line in its last state.
 
-    A progress bar rewrites its line after each carriage return; only what stood there last is kept.
+    A progress bar rewrites its line after each carriage return; only the line's last text is kept.
     """
     text = ESCAPES.sub("", text).replace("\r\n", "\n")
     if "\r" in text:
@@ -30,10 +30,10 @@ def plain(text: str) -> str:
 
 
 class Console:
-    """Joins the pieces of a cell's output. Each method returns what may be told now.
+    """Joins the pieces of a cell's output. Each method returns the text that is ready for the model.
 
-    The first four fifths of `limit` characters are told as they come, then only the end is kept. A line is
-    held back until it is complete, since a carriage return may still replace it.
+    The first four fifths of `limit` characters are returned as they come; of the rest only the end is kept. A
+    line is withheld until it is complete, since a carriage return may still replace it.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -43,21 +43,21 @@ class Console:
         self._tail = ""
         self._beyond = 0
         self._total = 0
-        self._last = "\n"  # the last character told; at the very start as good as a line break
-        self._open = False  # whether that was the end of a block, which wants a line of its own
+        self._last = "\n"  # the last character returned; the very start counts as a line break
+        self._open = False  # whether that ended a block, which stands on lines of its own
 
     @property
     def empty(self) -> bool:
-        """Whether nothing at all has come."""
+        """Whether there was no output at all."""
         return self._total == 0 and not self._line
 
     @property
     def flooded(self) -> bool:
-        """Whether so much has come that the cell should be stopped."""
+        """Whether there was so much output that the cell should be stopped."""
         return self._total + len(self._line) > FLOOD
 
     def write(self, text: str) -> str:
-        """Text of a standard stream; it keeps its own line breaks."""
+        """Add text of a standard stream, with its own line breaks."""
         if self._open and text:
             self._open = False
             text = "\n" + text
@@ -69,7 +69,7 @@ class Console:
         return self._tell(plain(lines))
 
     def show(self, text: str) -> str:
-        """Text that stands on lines of its own: an echoed value, a traceback, a note."""
+        """Add text on lines of its own: an echoed value, a traceback, a note."""
         told = self.flush()
         start = "" if self._last == "\n" else "\n"
         told += self._tell(start + plain(text))
@@ -77,12 +77,12 @@ class Console:
         return told
 
     def flush(self) -> str:
-        """The line that was held back, as it stands."""
+        """The withheld line, complete or not."""
         line, self._line = self._line, ""
         return self._tell(plain(line))
 
     def finish(self) -> str:
-        """Whatever is left: the line held back, then the end of what was too long."""
+        """The remaining text: the withheld line, then the end of an output that was too long."""
         told = self.flush()
         missing = self._beyond - len(self._tail)
         return told + (left_out(missing) if missing else "") + self._tail

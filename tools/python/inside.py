@@ -1,6 +1,6 @@
-"""What the kernel process runs: IPython's kernel, with every message cut to a bounded size at its source.
+"""The program of the kernel process: IPython's kernel, with each message cut to a bounded size at its source.
 
-Handed to the interpreter as text (`python -c`), because inside a sandbox this file does not exist.
+The interpreter gets it as text (`python -c`), because inside a sandbox this file does not exist.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ BINARY = 20_000_000  # base64 characters of one picture
 
 
 def bounded(value: Any, kind: str = "") -> Any:
-    """`value` with every string in it cut; a picture that is too large is dropped, since half is none."""
+    """`value` with every string in it cut; a picture that is too large is dropped, since half is useless."""
     if isinstance(value, dict):
         return {key: bounded(inner, str(key)) for key, inner in value.items()}
     if isinstance(value, list):
@@ -49,9 +49,9 @@ def main() -> None:
         return serialize(self, {**message, "content": bounded(message.get("content"))}, ident)
 
     Session.serialize = serialize_bounded
-    # It would print how to connect to it; what is printed while it starts is for complaints.
+    # The kernel would print how to connect to it; prints during the start are for complaints only.
     IPKernelApp.log_connection_info = lambda self: None  # type: ignore[method-assign]
-    # `!command` wants a pseudo-terminal, which not every sandbox has; a pipe will do.
+    # `!command` would use a pseudo-terminal, which not every sandbox has; a pipe suffices.
     if not can_open("/dev/ptmx"):
         ZMQInteractiveShell.system = ZMQInteractiveShell.system_raw
     IPKernelApp.launch_instance(

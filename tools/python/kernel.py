@@ -1,6 +1,6 @@
-"""One Jupyter kernel from birth to death, and what it says, as a few plain values.
+"""One Jupyter kernel, from its start to its end, and its messages as a few plain values.
 
-The protocol is jupyter_client's; the process is ours, so that its status decides about life and death.
+The protocol is jupyter_client's; the process is ours, so that its status decides whether the kernel is alive.
 Message formats: https://jupyter-client.readthedocs.io/en/stable/messaging.html
 """
 
@@ -22,7 +22,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from ..excerpt import excerpt
-from ..sandbox import Confinement, Folder, Program, launch
+from ..sandbox import Confinement, GuardedProgram, SharedFolder, launch
 from ..sandbox.launch import NOBODY
 from . import inside
 from .start_log import StartLog
@@ -30,11 +30,11 @@ from .start_log import StartLog
 if TYPE_CHECKING:
     from jupyter_client.asynchronous import AsyncKernelClient
 
-INSIDE = Path("/mnt/data")  # where the model is told that its files are kept
-OWN_ROOT = ("bubblewrap", "container")  # the sandboxes that can show them there
-LARGEST_MESSAGE = 32 * 10**6  # bytes; a kernel that sends more is cut off
+INSIDE = Path("/mnt/data")  # the place of the model's files, according to its prompt
+OWN_ROOT = ("bubblewrap", "container")  # the sandboxes that can put them there
+LARGEST_MESSAGE = 32 * 10**6  # bytes; a kernel that sends more is disconnected
 START_LIMIT = 60.0  # seconds
-# The end of a cell is told twice, over two sockets; the second may be lost in a flood of output.
+# Two messages, on two sockets, end a cell; the second may be lost in a flood of output.
 LAST_OUTPUT = 1.0
 
 
@@ -46,7 +46,7 @@ class Printed:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Displayed:
     """A rich value by MIME type: the cell's last expression, or what it displayed."""
 
     data: Mapping[str, str]
@@ -60,8 +60,8 @@ class Raised:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """The cell is done; `leaving` when it asked the kernel to exit."""
+class CellFinished:
+    """The cell is finished; `leaving` if it asked the kernel to exit."""
 
     leaving: bool
 
@@ -73,7 +73,7 @@ class Died:
     how: str
 
 
-Event = Printed | Shown | Raised | Finished | Died
+KernelEvent = Printed | Displayed | Raised | CellFinished | Died
 
 
 class KernelError(Exception):
@@ -81,10 +81,12 @@ class KernelError(Exception):
 
 
 class Kernel:
-    """A running kernel. Made by `start`; after `Died` or `kill` it is of no further use."""
+    """A running kernel, made by `start`; of no further use after `Died` or `kill`."""
 
-    def __init__(self, program: Program, client: AsyncKernelClient, folder: Path, log: StartLog) -> None:
-        self.folder = folder  # where code finds the workspace
+    def __init__(
+        self, program: GuardedProgram, client: AsyncKernelClient, folder: Path, log: StartLog
+    ) -> None:
+        self.folder = folder  # the workspace, as the code sees it
         self._program = program
         self._log = log
         self._client = client
@@ -103,10 +105,9 @@ class Kernel:
     async def start(
         cls, confinement: Confinement, workspace: Path, log: Path | None, *, writable: bool = True
     ) -> Kernel:
-        """Start a kernel in that confinement with `workspace` as its working folder, perhaps only to read.
+        """Start a kernel in that confinement, with `workspace` as its working folder, writable or not.
 
-        What it complains of until it is ready goes to the file `log`. Raises KernelError when it does not get
-        that far.
+        Its complaints until it is ready go to the file `log`. Raises KernelError if it does not get ready.
         """
         folder = socket_folder()
         kind = confinement.kind
@@ -120,7 +121,10 @@ class Kernel:
             process = await launch(
                 [*program, *arguments],
                 kind,
-                folders=[Folder(folder, folder, writable=True), Folder(workspace, cwd, writable=writable)],
+                folders=[
+                    SharedFolder(folder, folder, writable=True),
+                    SharedFolder(workspace, cwd, writable=writable),
+                ],
                 cwd=cwd,
                 stdout=PIPE,
                 stderr=STDOUT,
@@ -146,7 +150,7 @@ class Kernel:
 
     @property
     def alive(self) -> bool:
-        """Whether its process is there, by the process's own status."""
+        """Whether its process runs, by the process's own status."""
         return self._program.returncode is None
 
     def ending(self) -> str:
@@ -154,11 +158,11 @@ class Kernel:
         return self._program.ending()
 
     def execute(self, code: str) -> None:
-        """Start a cell; its events follow from `next`, the last being Finished or Died."""
+        """Start a cell; its events follow from `next`, the last being CellFinished or Died."""
         self._idle, self._leaving = False, None
         self._request = self._client.execute(code, allow_stdin=False, store_history=True)
 
-    async def next(self, patience: float) -> Event:
+    async def next(self, patience: float) -> KernelEvent:
         """The next event of the running cell. Raises TimeoutError after `patience` seconds without one."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
@@ -170,13 +174,13 @@ class Kernel:
                 source, message = await asyncio.wait_for(self._inbox.get(), max(left, 0))
             except TimeoutError:
                 if self._leaving is not None:
-                    return Finished(self._leaving)
+                    return CellFinished(self._leaving)
                 raise
             if (event := self._read(source, message)) is not None:
                 return event
 
     async def death(self, patience: float) -> Died:
-        """How the process ends that has been asked to leave; after `patience` seconds it is helped."""
+        """The end of the process, which has been asked to leave; after `patience` seconds it is killed."""
         try:
             await asyncio.wait_for(self._program.wait(), patience)
         except TimeoutError:
@@ -188,7 +192,7 @@ class Kernel:
         self._client.control_channel.send(self._client.session.msg("interrupt_request", {}))
 
     async def kill(self) -> None:
-        """End the process, and everything it started, at once; its guard removes the sockets."""
+        """Kill the process, and everything that it started; its guard removes the sockets."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -196,7 +200,7 @@ class Kernel:
         await self._log.ended(LAST_OUTPUT)
         self._client.stop_channels()
         self._client.context.destroy(linger=0)
-        # Whoever still waits for the cell learns of its end.
+        # A reader that still waits for the cell gets its end.
         with contextlib.suppress(asyncio.QueueFull):
             self._inbox.put_nowait(("exit", {"how": "stopped"}))
 
@@ -220,9 +224,9 @@ class Kernel:
             try:
                 message = await channel.get_msg()
             except Empty:
-                continue  # woken for nothing, as sockets of ZeroMQ may be
+                continue  # a spurious wake-up, which ZeroMQ allows
             except (ValueError, LookupError, TypeError, AttributeError):
-                continue  # not signed or not well-formed: code inside holds the socket too
+                continue  # not signed or malformed: confined code can use the socket, too
             await self._inbox.put((source, message))
 
     async def _watch(self) -> None:
@@ -230,8 +234,8 @@ class Kernel:
         await asyncio.sleep(0.1)  # the last output is still on its way
         await self._inbox.put(("exit", {"how": self._program.ending()}))
 
-    def _read(self, source: str, message: dict[str, Any]) -> Event | None:
-        """The event in a message of the running cell, if it holds one."""
+    def _read(self, source: str, message: dict[str, Any]) -> KernelEvent | None:
+        """The event in a message of the running cell, if there is one."""
         if source == "exit":
             return Died(message["how"])
         try:
@@ -239,14 +243,14 @@ class Kernel:
                 return None
             return self._understand(message["header"]["msg_type"], message["content"])
         except (KeyError, TypeError, AttributeError):
-            return None  # forged by the code inside: no reason to fall over
+            return None  # forged by the confined code
 
-    def _understand(self, kind: str, content: dict[str, Any]) -> Event | None:
+    def _understand(self, kind: str, content: dict[str, Any]) -> KernelEvent | None:
         match kind:
             case "stream":
                 return Printed(excerpt(str(content["text"])))
             case "execute_result" | "display_data":
-                return Shown({str(mime): str(data) for mime, data in content["data"].items()})
+                return Displayed({str(mime): str(data) for mime, data in content["data"].items()})
             case "error":
                 return Raised(excerpt("\n".join(map(str, content["traceback"]))))
             case "execute_reply":
@@ -254,11 +258,11 @@ class Kernel:
                 self._leaving = any(one.get("source") == "ask_exit" for one in payload)
             case "status":
                 self._idle = content["execution_state"] == "idle"
-        return Finished(self._leaving) if self._idle and self._leaving is not None else None
+        return CellFinished(self._leaving) if self._idle and self._leaving is not None else None
 
 
 def socket_folder() -> Path:
-    """A new private folder whose sockets' names stay below the 107 bytes that a Unix address holds."""
+    """A new private folder, so short that its sockets' paths stay below the 107 bytes of a Unix address."""
     places = [os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"]
     for place in places:
         if place and len(place) < 60 and os.access(place, os.W_OK):
@@ -267,7 +271,7 @@ def socket_folder() -> Path:
 
 
 def _connect(folder: Path) -> tuple[AsyncKernelClient, Path]:
-    """A client and the connection file for a kernel to come. In a thread, for the import takes 0.3 s."""
+    """A client and the connection file for a new kernel. Call it in a thread, for the import takes 0.3 s."""
     import zmq.asyncio
     from jupyter_client.asynchronous import AsyncKernelClient
     from jupyter_client.connect import write_connection_file

@@ -1,4 +1,4 @@
-"""What a kernel's processes print past its messages: logged while it starts, forgotten after that."""
+"""The prints of a kernel's processes outside its messages: logged while it starts, dropped after that."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from gptoss_tui.workers.log import open_log, readable
 
 LONGEST = 1 << 16
-"""Characters that are logged of one start."""
+"""Characters logged in one start."""
 
 _CHUNK = 1 << 16
 _REST = 0.01  # seconds between two chunks, so that a flood costs this side next to nothing
 
 
 class StartLog:
-    """Drains `stream`, so that whoever prints is never stuck, and adds what comes to the log at `path`."""
+    """Drains `stream`, so that no print ever blocks, and adds its text to the log at `path`."""
 
     def __init__(self, stream: asyncio.StreamReader, path: Path | None) -> None:
         self.path = path
@@ -28,17 +28,17 @@ class StartLog:
         self._draining = asyncio.create_task(self._drain(stream))
 
     def last(self) -> str:
-        """The last line that was logged, and where to read the others."""
+        """The last logged line, and the place of the others."""
         lines = [line.strip() for line in self._last.splitlines() if line.strip()]
         said = f": {lines[-1][:200]}" if lines else ""
         return said + (f" (its log: {self.path})" if self.path is not None else "")
 
     def close(self) -> None:
-        """Log nothing any more: what code makes the kernel print is nobody's business."""
+        """Stop logging: the prints that code causes are not for the log."""
         self._file.close()
 
     async def ended(self, patience: float) -> None:
-        """Wait until nobody is left who could print, for `patience` seconds at most; then close."""
+        """Wait until no process is left that could print, for `patience` seconds at most; then close."""
         await asyncio.wait([self._draining], timeout=patience)
         self._draining.cancel()
         await asyncio.gather(self._draining, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The python tool: one kernel for a conversation, confined where the sandbox holds, replaced when it dies."""
+"""The python tool: one kernel for a conversation, confined by a sandbox, replaced when it dies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .kernel import INSIDE, Kernel, KernelError
 TIME_LIMIT = 120.0  # seconds; the model is told so in its prompt
 
 Mode = Literal["read-only", "workspace-write", "danger-full-access"]
-"""What a cell may write: nothing but temporary files; the workspace as well; whatever the person may."""
+"""The writable places of a cell: temporary files alone; the workspace as well; everywhere the person may."""
 
 PLACES = {
     "bubblewrap": "in a sandbox",
@@ -32,12 +32,12 @@ PLACES = {
 class PythonTool(Tool):
     """A stateful Python of the model's own, one per conversation.
 
-    Confined in every `mode` but "danger-full-access": where nothing confines it, it is off, and says so to
-    the model. Unconfined, every cell needs consent, unless `bypass` does away with both. `container` names an
-    image to run in, if that can be done here.
-    Files live in `workspace`, a folder of this machine, which the sandbox shows as /mnt/data: the one that
-    was given, or the conversation's (see `Tool.keep`), or else one that is removed on `close`. What the
-    kernel process itself complains of while it starts goes to the file `log`.
+    It is confined in every `mode` but "danger-full-access": where no sandbox holds, it is off, and tells the
+    model so. Unconfined, every cell needs consent, unless `bypass` turns off the sandbox and the consent.
+    `container` names an image to run in, where that is possible. Files lie in the workspace, a folder of this
+    machine that the sandbox shows as /mnt/data: the given `workspace`, or the conversation's (see
+    `Tool.keep`), or else one that is removed on `close`. Complaints of the kernel process while it starts go
+    to the file `log`.
     """
 
     name = "python"
@@ -76,7 +76,7 @@ class PythonTool(Tool):
         return Risk(Reach.BOUNDED)
 
     async def objection(self, arguments: str) -> str | None:
-        """Why Python is off, if it is."""
+        """The reason why Python is off, if it is."""
         return f"[ERROR] {self._off}" if self._off else None
 
     def keep(self, folder: Path) -> None:
@@ -84,7 +84,7 @@ class PythonTool(Tool):
         self._kept = folder
 
     async def start(self) -> None:
-        """Find out whether the sandbox holds (0.1 s), then bring the kernel up in the background."""
+        """Find out whether the sandbox holds (0.1 s), then start the kernel in the background."""
         if self.confinement is None:
             self._settle(await probe(self._container))
         if not self._off:
@@ -118,12 +118,12 @@ class PythonTool(Tool):
                 if cell.lost and self._starting is not None:  # None once closed
                     self._starting = None
                     self._kernel_soon()
-                # Not awaited, so that whoever cancels does not wait out the grace; the next call does.
+                # Not awaited, so that cancelling does not take the whole grace; the next call waits instead.
                 if cell.running:
                     self._stopping = asyncio.create_task(cell.stop())
 
     async def close(self) -> None:
-        """End the kernel; remove the workspace if it is nobody's, or if there is nothing in it."""
+        """End the kernel; remove the workspace if it is temporary or empty."""
         await self._stopped()
         if self._starting is not None:
             starting, self._starting = self._starting, None
@@ -135,7 +135,7 @@ class PythonTool(Tool):
         if workspace is None or workspace == self._given:
             return
         if workspace == self._kept:
-            with contextlib.suppress(OSError):  # there is something in it
+            with contextlib.suppress(OSError):  # it is not empty
                 workspace.rmdir()
         else:
             await asyncio.to_thread(shutil.rmtree, workspace, ignore_errors=True)
@@ -159,7 +159,7 @@ class PythonTool(Tool):
 
     @property
     def workspace(self) -> Path:
-        """The folder of this machine that the code works in; made when first asked for."""
+        """The folder of this machine in which the code works; made when first needed."""
         if self._workspace is None:
             kept = self._kept if self._kept is not None and self._reaches(self._kept) else None
             self._workspace = self._given or kept or Path(tempfile.mkdtemp(prefix="gptoss-files-"))
@@ -167,7 +167,7 @@ class PythonTool(Tool):
         return self._workspace
 
     def _reaches(self, folder: Path) -> bool:
-        """Whether the program can get there: root's becomes nobody, and not every sandbox leads it on."""
+        """Whether the program, which is "nobody" when root starts it, can reach `folder` in this sandbox."""
         if os.geteuid() != 0 or self.confinement is None or self.confinement.kind != "landlock":
             return True
         return all(parent.stat().st_mode & stat.S_IXOTH for parent in folder.parents if parent.exists())
@@ -175,7 +175,7 @@ class PythonTool(Tool):
     def _kernel_soon(self) -> asyncio.Task[Kernel]:
         if self._starting is None:
             self._starting = asyncio.create_task(self._new_kernel())
-            # A failure is told by the call that needs the kernel; until then it is nobody's business.
+            # The call that needs the kernel reports a failure; until then it does not matter.
             self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._starting
 
@@ -185,14 +185,14 @@ class PythonTool(Tool):
         return await Kernel.start(self.confinement, self.workspace, self._log, writable=writable)
 
     async def _kernel(self) -> tuple[Kernel, str]:
-        """The kernel, up and idle, and how an earlier one ended between two calls, if it did."""
+        """The idle kernel, and the end of an earlier one in words, if it ended between two calls."""
         await self._stopped()
         await self.start()
         ended = ""
         while True:
             starting = self._kernel_soon()
             try:
-                # A cancelled call leaves the kernel to come up for the next one.
+                # After a cancelled call the kernel goes on starting, for the next one.
                 kernel = await asyncio.shield(starting)
             except asyncio.CancelledError:
                 if starting.cancelled() and self._starting is not starting:
@@ -204,7 +204,7 @@ class PythonTool(Tool):
             self._starting, ended = None, kernel.ending()
 
     async def _stopped(self) -> None:
-        """Wait until a cell that was abandoned has ended, one way or the other."""
+        """Wait until an abandoned cell has ended, by itself or killed."""
         if self._stopping is not None:
             stopping, self._stopping = self._stopping, None
             await stopping

@@ -1,4 +1,4 @@
-"""Tracebacks as a model needs them: its own lines and the error, not the insides of libraries."""
+"""Tracebacks for the model: its own lines and the error, without the frames of libraries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _kind(block: str) -> str:
 
 
 def trim(traceback: str) -> str:
-    """IPython's "Plain" traceback with each run of library frames reduced to its last, deep recursion cut."""
+    """IPython's "Plain" traceback with each run of library frames cut to its last, and deep recursion cut."""
     blocks = [block for block in re.split(r"\n\s*\n", traceback.rstrip()) if block.strip()]
     kept: list[str] = []
     for kind, run in groupby(blocks, _kind):

@@ -1,7 +1,7 @@
-"""Where untrusted code runs: a ladder of sandboxes tried from the top, and a launcher that applies one."""
+"""Sandboxes for untrusted code: a ladder of them, tried from the top, and a launcher that applies one."""
 
 from .ladder import Confinement, Failure, probe
-from .launch import Kind, Program, launch
-from .view import Folder
+from .launch import GuardedProgram, SandboxKind, launch
+from .view import SharedFolder
 
-__all__ = ["Confinement", "Failure", "Folder", "Kind", "Program", "launch", "probe"]
+__all__ = ["Confinement", "Failure", "GuardedProgram", "SandboxKind", "SharedFolder", "launch", "probe"]

@@ -1,8 +1,8 @@
 """A seccomp filter as a program of the classic Berkeley packet filter: refusals in, bytes out.
 
-The kernel runs it before every system call, on `struct seccomp_data`: the call's number at byte 0, the
-architecture at 4, six arguments of 64 bits from 16 on. Filter machine: linux/bpf_common.h and linux/filter.h;
-what it returns: seccomp(2).
+The kernel runs the filter before every system call, on `struct seccomp_data`: the call's number at byte 0,
+the architecture at 4, six arguments of 64 bits from 16 on. Filter machine: linux/bpf_common.h and
+linux/filter.h; return values: seccomp(2).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EQUAL, AT_LEAST = 0x15, 0x35  # BPF_JMP|JEQ|K and JGE: `yes` or `no` instruction
 NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16  # offsets into seccomp_data
 
 ALLOW = 0x7FFF0000  # SECCOMP_RET_ALLOW
-ERRNO = 0x00050000  # SECCOMP_RET_ERRNO; the number stands in the low 16 bits
+ERRNO = 0x00050000  # SECCOMP_RET_ERRNO; the low 16 bits are the number
 KILL = 0x80000000  # SECCOMP_RET_KILL_PROCESS
 
 X32 = 0x40000000  # __X32_SYSCALL_BIT: the second ABI of an x86-64 process
@@ -39,7 +39,7 @@ class Instruction:
 class When:
     """A condition on one half of an argument (the low one, unless `high`), counted from 0.
 
-    It holds if the half, reduced to the bits of `mask`, is one of `values`; `unless` turns that round.
+    It holds if the half, reduced to the bits of `mask`, is one of `values`; `unless` reverses it.
     """
 
     argument: int
@@ -51,7 +51,7 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A system call, by number, that gives `errno` instead of running; always, or when `when` holds."""
+    """A system call, by number, that returns `errno` instead of running; always, or when `when` holds."""
 
     number: int
     errno: int
@@ -59,7 +59,7 @@ class Refusal:
 
 
 def program(refusals: Iterable[Refusal], architecture: int, *, refuse_x32: bool) -> list[Instruction]:
-    """The filter that makes `refusals` and lets everything else pass; foreign architectures are killed."""
+    """The filter that makes `refusals` and passes every other call; foreign architectures are killed."""
     steps = [
         Instruction(LOAD, ARCHITECTURE),
         Instruction(EQUAL, architecture, yes=1),
@@ -75,13 +75,13 @@ def program(refusals: Iterable[Refusal], architecture: int, *, refuse_x32: bool)
 
 
 def _body(refusal: Refusal) -> list[Instruction]:
-    """What is done once the number matches; the accumulator holds the number again at its end."""
+    """The instructions for a matching number; at their end, the accumulator has the number again."""
     refuse = Instruction(RETURN, ERRNO | refusal.errno)
     when = refusal.when
     if when is None:
         return [refuse]
     reduced = [Instruction(AND, when.mask)] if when.mask != WORD else []
-    # Each comparison that hits jumps over the later ones, to the refusal or past it.
+    # A successful comparison jumps over the later ones, to the refusal or past it.
     last = len(when.values) - 1
     compared = [
         Instruction(EQUAL, value, yes=last - place + when.unless, no=int(place == last and not when.unless))

@@ -1,6 +1,6 @@
-"""The bubblewrap command line: an empty root, the interpreter, its libraries, and the folders that were lent.
+"""The bubblewrap command line: an empty root with the interpreter, its libraries, and the shared folders.
 
-What is not mounted does not exist inside: no home, no sockets, no network but its own loopback. Option
+Unmounted files do not exist inside: there is no home, no socket, no network but its own loopback. Option
 semantics: bwrap(1), version 0.8 or later (`--disable-userns`).
 """
 
@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import limits
-from .view import SYSTEM, SYSTEM_FILES, Folder, environment, prefixes
+from .view import SYSTEM, SYSTEM_FILES, SharedFolder, environment, prefixes
 
 FILTER = 9  # the descriptor from which bwrap reads the seccomp filter
 
 
 def missing_programs() -> list[str]:
-    """The programs that the command line needs and this machine lacks."""
+    """The programs that the command line needs but this machine lacks."""
     return [name for name in ("bwrap", "prlimit") if shutil.which(name) is None]
 
 
-def command(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> list[str]:
-    """The argument vector that runs `program` in `cwd` and shows it `folders` besides the system's own."""
+def command(program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path) -> list[str]:
+    """The argument vector that runs `program` in `cwd` with `folders` besides the system's own."""
     mounts: list[str] = []
     for place in SYSTEM:
         path = Path(place)
@@ -32,7 +32,8 @@ def command(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> lis
             mounts += ["--ro-bind", place, place]
     for place in SYSTEM_FILES:
         mounts += ["--ro-bind-try", place, place]
-    # The folders around the parts of the interpreter: in /tmp, say, they could be written otherwise.
+    # The folders around the parts of the interpreter, which would otherwise be writable, in /tmp for
+    # instance.
     filled = [*map(Path, SYSTEM), *(folder.target for folder in folders)]
     hollow = [str(place) for place in prefixes() if not any(place.is_relative_to(one) for one in filled)]
     for place in hollow:
@@ -43,7 +44,7 @@ def command(program: Sequence[str], folders: Sequence[Folder], cwd: Path) -> lis
         mounts += ["--remount-ro", place]
 
     variables = [word for item in environment().items() for word in ("--setenv", *item)]
-    # Set by prlimit(1) inside: a task limit set outside would count all the person's other processes as well.
+    # Set by prlimit(1) inside: outside, a limit of tasks would count the person's other processes as well.
     bounds = [f"--{name}={value}" for name, value in limits.RESOURCES.items()]
     return [
         shutil.which("bwrap") or "bwrap",

@@ -1,9 +1,9 @@
-"""Runs inside the sandbox and reports, as one JSON line, what it could do there that it must not.
+"""Runs inside the sandbox and reports, as one JSON line, every forbidden action that succeeded.
 
-Run as `python -I -S -c SOURCE PORT OUTSIDE LENT FILE...`: a port of the person's on the loopback; a folder of
-theirs that was not lent, with a file `secret` in it; one that was lent; and files of theirs.
+It runs as `python -I -S -c SOURCE PORT OUTSIDE LENT FILE...`: a port of the person's on the loopback; a
+folder that is not shared, with a file `secret` in it; a shared folder; and files of the person's.
 
-A socket is left in LENT, which the outside must be able to reach: without that there is no kernel to talk to.
+It leaves a socket in LENT, which must be reachable from outside: without one, no kernel could be asked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLONE_NEWUSER = 0x10000000
 
 
 def readable(path: str) -> bool:
-    """Whether there is anything to read at `path`; an empty folder is only a place on the way to a mount."""
+    """Whether anything can be read at `path`; an empty folder is only a part of the path to a mount."""
     place = Path(path)
     try:
         if place.is_dir():
@@ -38,7 +38,7 @@ def readable(path: str) -> bool:
 
 
 def written(outside: Path, lent: Path) -> list[str]:
-    """The ways in which the folder `outside` could be changed."""
+    """The successful changes of the folder `outside`."""
     secret = outside / "secret"
     ways: dict[str, Callable[[], object]] = {
         "opened for writing": lambda: os.close(os.open(secret, os.O_WRONLY)),
@@ -59,7 +59,7 @@ def written(outside: Path, lent: Path) -> list[str]:
 
 
 def system_calls() -> list[str]:
-    """The dangerous calls that the system's kernel still takes."""
+    """The dangerous calls that the system's kernel still accepts."""
     trace, ring, bpf = NUMBERS[platform.machine()]
     calls: dict[str, Callable[[], int]] = {
         "ptrace": lambda: libc.syscall(trace, 0, 0, 0, 0),
@@ -76,7 +76,7 @@ def system_calls() -> list[str]:
 
 
 def escapes(port: int, outside: str, lent: str, hidden: list[str]) -> list[str]:
-    """Everything that got through, in plain words; empty when the confinement holds."""
+    """All forbidden actions that succeeded, in plain words; empty if the confinement holds."""
     places = [f"{outside}/secret", *hidden, "/etc/shadow", "/etc/passwd"]
     found = [f"{path} can be read" for path in places if readable(path)]
     found += written(Path(outside), Path(lent))
@@ -102,7 +102,7 @@ def escapes(port: int, outside: str, lent: str, hidden: list[str]) -> list[str]:
         found.append("programs may gain privileges")
     if status["Seccomp"].strip() != "2":
         found.append("system calls are not filtered")
-    # The bounding set bounds what privileged programs would gain, and there are none any more.
+    # The bounding set limits what privileged programs gain, and there are none any more.
     if any(int(status[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Amb")):
         found.append("it holds capabilities")
     if os.getuid() == 0:

@@ -1,8 +1,8 @@
-"""The container command line, for those who ask for one: any image gives the root, this machine the rest.
+"""The container command line, on request: the root is any image, all the rest is this machine's.
 
-The interpreter and the system's folders are mounted over the image, read-only, so that what runs inside is
-what runs elsewhere, and the image may be any small one that the engine holds already. Options:
-docker-run(1), podman-run(1).
+The interpreter and the system's folders are mounted over the image, read-only, so that the same programs run
+inside as elsewhere, and the image may be any small one that the engine already has. Options: docker-run(1),
+podman-run(1).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import limits, narrow, seccomp
-from .view import SYSTEM, SYSTEM_FILES, Folder, environment
+from .view import SYSTEM, SYSTEM_FILES, SharedFolder, environment
 
 ENGINES = ("podman", "docker")
 SANDBOXED_RUNTIME = "runsc"  # gVisor
@@ -43,10 +43,18 @@ def find(image: str) -> list[Container]:
 
 
 def command(
-    box: Container, program: Sequence[str], folders: Sequence[Folder], cwd: Path, *, name: str, user: int
+    box: Container,
+    program: Sequence[str],
+    folders: Sequence[SharedFolder],
+    cwd: Path,
+    *,
+    name: str,
+    user: int,
 ) -> list[str]:
     """The argument vector that runs `program` as `user` in a new container called `name`."""
-    system = [Folder(Path(place), Path(place)) for place in (*SYSTEM, *SYSTEM_FILES) if Path(place).exists()]
+    system = [
+        SharedFolder(Path(place), Path(place)) for place in (*SYSTEM, *SYSTEM_FILES) if Path(place).exists()
+    ]
     mounts = [
         f"--volume={folder.source.resolve()}:{folder.target}:{'rw' if folder.writable else 'ro'}"
         for folder in (*system, *folders)
@@ -54,7 +62,7 @@ def command(
     variables = environment()
     bounds = {key: most for key, most in limits.RESOURCES.items() if key != "nproc"}
     spec: dict[str, Any] = {
-        # Of what the engine bounds as well, the engine's bound is the one that counts all processes.
+        # Where the engine has a bound of the same kind, it is the one that counts all processes.
         "limits": bounds,
         "landlock": None,
         "filter": base64.b64encode(seccomp.compile_filter(seccomp.EVERYWHERE)).decode(),
@@ -67,7 +75,7 @@ def command(
         *(["--userns=keep-id"] if Path(box.engine).name == "podman" and user else []),
         *("--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
         *(f"--user={user}:{user}", "--hostname=sandbox", "--ipc=private"),
-        # Or the engine keeps in a file of its own whatever is printed.
+        # Otherwise the engine stores all output in a file of its own.
         "--log-driver=none",
         *(f"--pids-limit={limits.TASKS}", f"--memory={limits.MEMORY}", f"--memory-swap={limits.MEMORY}"),
         *(f"--shm-size={limits.SHARED_MEMORY}", f"--tmpfs=/tmp:{_temporary()}"),
@@ -78,7 +86,7 @@ def command(
 
 
 def removal(box: Container, name: str) -> list[str]:
-    """The argument vector that ends the container called `name`, should it outlive its command."""
+    """The argument vector that ends the container called `name`, if it outlives its command."""
     return [box.engine, "rm", "--force", name]
 
 

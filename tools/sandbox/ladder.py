@@ -1,7 +1,7 @@
-"""Decide by trial where code can be confined here: each kind of sandbox is run, and tries to get out.
+"""The choice of a sandbox by trial: each kind runs a program that tries to break out.
 
-From the strongest to the weakest; what is merely installed counts for nothing. The container is tried only
-when it was asked for, and then first.
+The order is from the strongest to the weakest; being installed counts for nothing. The container is tried
+only on request, and then first.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from pathlib import Path
 
 from . import bubblewrap, canary, container, landlock, syscalls
 from .container import Container
-from .launch import NOBODY, Kind, Program, launch
-from .view import Folder, objection, secrets_at_home
+from .launch import NOBODY, GuardedProgram, SandboxKind, launch
+from .view import SharedFolder, objection, secrets_at_home
 
 PATIENCE = 10.0  # seconds for one trial, which takes about a tenth of one
 LEAKS = "it does not hold here"
 
-LADDER: tuple[Kind, ...] = ("bubblewrap", "landlock")
+LADDER: tuple[SandboxKind, ...] = ("bubblewrap", "landlock")
 
-TOLD: dict[Kind, str] = {
+TOLD: dict[SandboxKind, str] = {
     "bubblewrap": "Code runs in a bubblewrap sandbox: no network, none of your files.",
     "landlock": "Code runs in a reduced sandbox (Landlock): no network, none of your files' contents.",
     "container": "Code runs in a container: no network, none of your files.",
@@ -37,21 +37,21 @@ TOLD: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A kind of sandbox that does not hold here: `why`, and what would `mend` it, if we know."""
+    """A kind of sandbox that does not hold here: `why`, and the remedy (`mend`), if it is known."""
 
-    kind: Kind
+    kind: SandboxKind
     why: str
     mend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """How untrusted code is confined, "none" meaning not at all, and one sentence about it for the person.
+    """The `kind` of sandbox for untrusted code, or "none", and a sentence about it for the person.
 
-    `failures` are the stronger kinds that do not hold, `uncovered` is what this kind leaves open.
+    `failures` are the stronger kinds that do not hold, `uncovered` are the gaps of this kind.
     """
 
-    kind: Kind
+    kind: SandboxKind
     reason: str
     failures: tuple[Failure, ...] = ()
     uncovered: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Confinement:
         return self.kind != "none"
 
 
-async def probe(image: str = "", kinds: Sequence[Kind] = LADDER) -> Confinement:
+async def probe(image: str = "", kinds: Sequence[SandboxKind] = LADDER) -> Confinement:
     """Find the strongest of `kinds` that holds; a container of `image` first, if one is named.
 
     Takes about 0.1 s and never raises.
@@ -75,7 +75,7 @@ async def probe(image: str = "", kinds: Sequence[Kind] = LADDER) -> Confinement:
     if why := objection():
         return Confinement("none", why)
     failures: list[Failure] = []
-    rungs: list[tuple[Kind, Container | None]] = [(kind, None) for kind in kinds]
+    rungs: list[tuple[SandboxKind, Container | None]] = [(kind, None) for kind in kinds]
     if image:
         boxes = container.find(image)
         rungs[:0] = [("container", box) for box in boxes]
@@ -93,8 +93,8 @@ async def probe(image: str = "", kinds: Sequence[Kind] = LADDER) -> Confinement:
     return Confinement("none", f"No sandbox holds here ({reasons}).", tuple(failures))
 
 
-def _impossible(kind: Kind) -> Failure | None:
-    """Why `kind` need not be tried."""
+def _impossible(kind: SandboxKind) -> Failure | None:
+    """The reason why `kind` need not be tried."""
     if kind == "bubblewrap" and (missing := bubblewrap.missing_programs()):
         packages = {"bwrap": "bubblewrap", "prlimit": "util-linux"}
         mend = f"install {' and '.join(packages[name] for name in missing)}"
@@ -108,19 +108,19 @@ def _impossible(kind: Kind) -> Failure | None:
     return None
 
 
-async def _tried(kind: Kind, box: Container | None) -> Failure | None:
+async def _tried(kind: SandboxKind, box: Container | None) -> Failure | None:
     try:
         why = await asyncio.wait_for(_trial(kind, box), PATIENCE)
     except TimeoutError:
         why = f"did not finish its trial within {PATIENCE:.0f} s"
     except OSError as error:
         why = str(error)
-    # No switch of the system's mends a sandbox that runs and leaks.
+    # No setting of the system repairs a sandbox that runs and leaks.
     return Failure(kind, why, "" if why.startswith(LEAKS) else _mend(kind)) if why else None
 
 
-async def _trial(kind: Kind, box: Container | None) -> str:
-    """What went wrong when the canary ran in that sandbox; empty if it holds."""
+async def _trial(kind: SandboxKind, box: Container | None) -> str:
+    """The failure of the canary's run in that sandbox; empty if the sandbox holds."""
     pipe = asyncio.subprocess.PIPE
     with (
         tempfile.TemporaryDirectory(prefix="gptoss-") as lent,
@@ -134,7 +134,7 @@ async def _trial(kind: Kind, box: Container | None) -> str:
                 *(str(listener.getsockname()[1]), outside, lent, *_private(kind)),
             ],
             kind,
-            folders=[Folder(Path(lent), Path(lent), writable=True)],
+            folders=[SharedFolder(Path(lent), Path(lent), writable=True)],
             cwd=Path("/"),
             stdout=pipe,
             stderr=pipe,
@@ -147,7 +147,7 @@ async def _trial(kind: Kind, box: Container | None) -> str:
 
 
 def _lay_bait(folder: Path) -> None:
-    """A secret that nothing but the sandbox keeps from the canary: it belongs to whom that runs as."""
+    """Write a secret that only the sandbox protects from the canary, whose user owns the file."""
     secret = folder / "secret"
     secret.write_text("canary")
     if os.geteuid() == 0:
@@ -155,10 +155,10 @@ def _lay_bait(folder: Path) -> None:
         os.chown(secret, NOBODY, NOBODY)
 
 
-async def _report(program: Program, address: Path) -> str:
+async def _report(program: GuardedProgram, address: Path) -> str:
     assert program.stdout is not None
     assert program.stderr is not None
-    # Both are drained, so that neither a flood nor a silent end holds us up.
+    # Both streams are drained, so that neither a flood nor a silent end blocks this side.
     complaint = asyncio.create_task(program.stderr.read())
     report = await program.stdout.readline()
     if not report:
@@ -181,14 +181,14 @@ async def _report(program: Program, address: Path) -> str:
     return ""
 
 
-def _private(kind: Kind) -> list[str]:
-    """Files of the person's that must be out of reach."""
-    # In a namespace of its own, that number is another process's.
+def _private(kind: SandboxKind) -> list[str]:
+    """Files of the person's that must not be readable."""
+    # In a namespace of its own, that number belongs to another process.
     return [*secrets_at_home(), *([f"/proc/{os.getpid()}/environ"] if kind == "landlock" else [])]
 
 
-def _mend(kind: Kind) -> str:
-    """What may forbid a sandbox that is installed, by the switches that distributions have for it."""
+def _mend(kind: SandboxKind) -> str:
+    """The remedy for an installed sandbox that the system forbids, by the settings of distributions."""
     if kind == "landlock" and os.geteuid() == 0:
         return "run gptoss-chat as an ordinary user"
     if kind != "bubblewrap":

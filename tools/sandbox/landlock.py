@@ -1,7 +1,7 @@
 """Confinement where namespaces are forbidden: Landlock for files and signals, seccomp for the network.
 
-The program runs among the person's other processes, as the same user, but it can open nothing that it was not
-granted, and no socket that leads anywhere. What that leaves open is listed in UNCOVERED.
+The program runs among the person's other processes, as the same user, but it can open no file that it was not
+granted, and no socket to anywhere. UNCOVERED lists the remaining gaps.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import limits, narrow, seccomp
-from .view import SYSTEM, SYSTEM_FILES, Folder, environment
+from .view import SYSTEM, SYSTEM_FILES, SharedFolder, environment
 
 LEAST = 3
-"""The first ABI that refuses truncating a file, which is as good as writing it. Linux 6.2."""
+"""The first ABI that refuses truncating a file, which is a way to write it. Linux 6.2."""
 SIGNALS = 6
-"""The first ABI that bounds signals. Linux 6.12."""
+"""The first ABI that restricts signals. Linux 6.12."""
 
 ABI_VERSION = 1  # LANDLOCK_CREATE_RULESET_VERSION
 
 DEVICES_READ = ("/dev/random", "/dev/urandom")
 DEVICES_USED = ("/dev/null", "/dev/zero", "/dev/full")
-# Of /proc what a program may know of itself. Other processes would be listed there with their command lines,
-# and in its own entry lie the machine's connections (net) and mounts (mountinfo) as well.
+# The parts of /proc about the program itself. The others list other processes with their command lines, and
+# its own entry contains the machine's connections (net) and mounts (mountinfo) as well.
 OF_ITSELF = ("cmdline", "comm", "environ", "fd", "fdinfo", "io", "limits", "maps", "stat", "statm", "status")
 PROC = (
     *(f"/proc/self/{name}" for name in OF_ITSELF),
@@ -44,7 +44,7 @@ UNCOVERED = (
 
 
 def abi() -> int:
-    """The version of Landlock that the system's kernel speaks; 0 if none, or if it is turned off."""
+    """The version of Landlock in the system's kernel; 0 if it is absent or turned off."""
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(
         ctypes.c_long(narrow.CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint(ABI_VERSION)
@@ -53,11 +53,11 @@ def abi() -> int:
 
 
 def command(
-    program: Sequence[str], folders: Sequence[Folder], temporary: Path, user: int, version: int
+    program: Sequence[str], folders: Sequence[SharedFolder], temporary: Path, user: int, version: int
 ) -> list[str]:
     """The argument vector that runs `program` as `user`, at Landlock's ABI `version`.
 
-    It may read `folders` besides the system's own, and write `temporary` and those that are writable.
+    The program may read `folders` besides the system's own, and write `temporary` and the writable folders.
     """
     rules = [*seccomp.WITHOUT_NAMESPACES, *seccomp.EVERYWHERE]
     if version < SIGNALS:
@@ -80,12 +80,12 @@ def command(
 
 
 def tasks_of(user: int) -> int:
-    """How many processes and threads `user` has now."""
+    """The current number of `user`'s processes and threads."""
     tasks = 0
     for entry in os.scandir("/proc"):
         try:
             if entry.name.isdigit() and entry.stat().st_uid == user:
                 tasks += len(os.listdir(f"/proc/{entry.name}/task"))  # noqa: PTH208
         except OSError:
-            continue  # ended meanwhile
+            continue  # it has ended meanwhile
     return tasks

@@ -1,4 +1,4 @@
-"""Start a program, confined or not, so that it ends with us. Each kind of confinement is a case here."""
+"""Starting a program, confined or not, that ends with this process; a case for each kind of confinement."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from typing import Any, Literal
 
 from . import bubblewrap, container, landlock, limits, seccomp
 from .container import Container
-from .view import Folder, interpreter
+from .view import SharedFolder, interpreter
 
-Kind = Literal["bubblewrap", "landlock", "container", "none"]
+SandboxKind = Literal["bubblewrap", "landlock", "container", "none"]
 
-# The user that a sandbox started by root becomes first: "nobody", by convention of the kernel (overflowuid).
+# The user as which root's sandboxes run: "nobody", by convention of the kernel (overflowuid).
 NOBODY = 65534
 
 
-class Program:
+class GuardedProgram:
     """A running program and the warden that guards it: they end together."""
 
     def __init__(self, guard: asyncio.subprocess.Process, verdict: int) -> None:
         self._guard = guard
-        self._verdict = verdict  # where the warden says why it stopped the program
+        self._verdict = verdict  # the pipe with the warden's reason for stopping the program
         self._stopped_because = ""
 
     @property
     def stdout(self) -> asyncio.StreamReader | None:
-        """What the program prints, if that was asked for."""
+        """The program's standard output, if it is a pipe."""
         return self._guard.stdout
 
     @property
     def stderr(self) -> asyncio.StreamReader | None:
-        """What the program complains of, if that was asked for."""
+        """The program's standard error, if it is a pipe."""
         return self._guard.stderr
 
     @property
     def returncode(self) -> int | None:
-        """The program's exit status, 128 + N for signal N; None as long as it runs."""
+        """The program's exit status, 128 + N for signal N; None while it runs."""
         return self._guard.returncode
 
     async def wait(self) -> int:
-        """Its exit status, once it has ended."""
+        """The exit status, once the program has ended."""
         return await self._guard.wait()
 
     async def stop(self, patience: float = 2.0) -> None:
-        """Kill the program and wait until its guard is gone too."""
+        """Kill the program and wait until its guard has ended, too."""
         if self._guard.stdin is not None:
             self._guard.stdin.close()
         try:
@@ -65,7 +65,7 @@ class Program:
         self._judge()
 
     def ending(self) -> str:
-        """How it ended, in words."""
+        """How the program ended, in words."""
         self._judge()
         if self._stopped_because:
             return f"stopped: {self._stopped_because}"
@@ -86,27 +86,27 @@ class Program:
 
 async def launch(
     program: Sequence[str],
-    kind: Kind,
+    kind: SandboxKind,
     *,
-    folders: Sequence[Folder] = (),
+    folders: Sequence[SharedFolder] = (),
     cwd: Path,
     stdout: int,
     stderr: int,
     remove: Path | None = None,
     box: Container | None = None,
-) -> Program:
-    """Run `program` under `kind` of confinement, its working folder being `cwd`; a "container" is `box`.
+) -> GuardedProgram:
+    """Run `program` in the working folder `cwd`, under `kind` of confinement; a "container" is `box`.
 
-    Confined, it sees `folders` and the running Python, nothing else of the machine's files; unconfined,
+    Confined, the program sees `folders` and the running Python, and no other file of the machine; unconfined,
     `folders` mean nothing and it inherits our environment. Landlock shows every folder at its own place, so
-    there source and target must be the same. When root starts a confined program, the folders change hands to
-    `NOBODY`, whom the program runs as. Its memory, tasks and files are watched.
+    there source and target must be the same. If root starts a confined program, it runs as `NOBODY`, and the
+    folders are given to that user. Its memory, tasks and files are watched.
 
-    `stdout` and `stderr` are pipes, or nothing (PIPE, STDOUT, DEVNULL), never a file: whoever holds a
-    descriptor of one can read it from the beginning, empty it, and open it to others.
+    `stdout` and `stderr` are pipes, or nothing (PIPE, STDOUT, DEVNULL), never a file: a descriptor of a file
+    lets the program read it from the beginning, empty it, and open it to others.
 
-    `remove` is a folder to delete when the program has ended, be we there to see it or not. The program dies
-    with us, however we die. Raises OSError when this kind is impossible here.
+    `remove` is a folder to delete when the program has ended, even if we end first. The program dies with us,
+    however we die. Raises OSError if this kind is impossible here.
     """
     if not {stdout, stderr} <= {PIPE, STDOUT, DEVNULL}:
         raise ValueError("code gets no descriptor of ours")
@@ -125,17 +125,20 @@ async def launch(
             if box is None:
                 raise ValueError("which container?")
             spec = _in_container(box, program, folders, cwd)
-            environment = dict(os.environ)  # of the engine's command, not of what runs inside
+            environment = dict(os.environ)  # of the engine's command, not of the program inside
         case "none":
             spec = {"command": list(program), "cwd": str(cwd)}
-            # A kernel that believes in a Jupyter parent leaves when it cannot see that process.
+            # With this variable a kernel looks for a Jupyter parent, and leaves if it cannot see that
+            # process.
             environment = {name: value for name, value in os.environ.items() if name != "JPY_PARENT_PID"}
     if remove is not None:
         spec["remove"] = [*spec.get("remove", []), str(remove)]
     return await _guarded(spec, environment, stdout, stderr)
 
 
-async def _guarded(spec: dict[str, Any], environment: dict[str, str], stdout: int, stderr: int) -> Program:
+async def _guarded(
+    spec: dict[str, Any], environment: dict[str, str], stdout: int, stderr: int
+) -> GuardedProgram:
     verdict, told = os.pipe()
     nothing: dict[str, Any] = {"user": None, "expose": [], "cover": [], "filter": None, "watch": None}
     spec = {**nothing, "remove": [], "afterwards": None, "verdict": told, **spec}
@@ -155,11 +158,11 @@ async def _guarded(spec: dict[str, Any], environment: dict[str, str], stdout: in
         raise
     finally:
         os.close(told)
-    return Program(guard, verdict)
+    return GuardedProgram(guard, verdict)
 
 
 def _in_bubblewrap(
-    program: Sequence[str], folders: Sequence[Folder], cwd: Path, user: int | None
+    program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path, user: int | None
 ) -> dict[str, Any]:
     shown = [*interpreter(), *folders]
     exposed: list[tuple[str, str]] = []
@@ -179,12 +182,12 @@ def _in_bubblewrap(
 
 
 def _in_landlock(
-    program: Sequence[str], folders: Sequence[Folder], cwd: Path, user: int | None
+    program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path, user: int | None
 ) -> dict[str, Any]:
     if moved := [folder for folder in folders if folder.source != folder.target]:
         raise ValueError(f"Landlock cannot show {moved[0].source} elsewhere")
     temporary = Path(tempfile.mkdtemp(prefix="gptoss-tmp-"))
-    shown = [*interpreter(), *folders, Folder(temporary, temporary, writable=True)]
+    shown = [*interpreter(), *folders, SharedFolder(temporary, temporary, writable=True)]
     spec: dict[str, Any] = {}
     if user is not None:
         os.chown(temporary, user, user)
@@ -203,7 +206,7 @@ def _in_landlock(
 
 
 def _in_container(
-    box: Container, program: Sequence[str], folders: Sequence[Folder], cwd: Path
+    box: Container, program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path
 ) -> dict[str, Any]:
     name = f"gptoss-{secrets.token_hex(8)}"
     user = os.getuid() or NOBODY
@@ -216,7 +219,7 @@ def _in_container(
     }
 
 
-def _watched(writable: Sequence[Folder], tmpfs: list[str]) -> dict[str, Any]:
+def _watched(writable: Sequence[SharedFolder], tmpfs: list[str]) -> dict[str, Any]:
     return {
         "tasks": limits.TASKS + limits.OWN_TASKS,
         "memory": limits.MEMORY,
@@ -229,7 +232,7 @@ def _watched(writable: Sequence[Folder], tmpfs: list[str]) -> dict[str, Any]:
 
 
 def closed_to_others(path: Path) -> list[Path]:
-    """The outermost folder on the way to `path` that other users cannot pass, if there is one."""
+    """The outermost folder on the path to `path` that other users cannot enter, if there is one."""
     for folder in reversed(path.resolve().parents):
         if not folder.stat().st_mode & 0o001:
             return [folder]

@@ -1,11 +1,11 @@
-"""How much of the machine confined code may take, in tasks, bytes and files."""
+"""The machine's resources for confined code, in tasks, bytes and files."""
 
 from __future__ import annotations
 
 MEGABYTE = 10**6
 
 TASKS = 256  # processes and threads at once
-OWN_TASKS = 16  # and those of the sandbox itself: bubblewrap's two, or a container's command
+OWN_TASKS = 16  # in addition, for the sandbox itself: bubblewrap's two, or a container's command
 ADDRESS_SPACE = 4_000 * MEGABYTE  # of one process
 MEMORY = 4_000 * MEGABYTE  # of all its processes together
 FILE = 100 * MEGABYTE
@@ -15,7 +15,7 @@ SHARED_MEMORY = 64 * MEGABYTE  # in /dev/shm
 
 WORKSPACE = 1_000 * MEGABYTE
 FILES = 20_000  # in the workspace, and as many again in /tmp
-FREE_DISK = 1_000 * MEGABYTE  # that the disk below the workspace keeps, whoever fills it
+FREE_DISK = 1_000 * MEGABYTE  # of the workspace's disk that must stay free, whoever fills it
 
-# What each process is given, by the name of the resource (RLIMIT_*, getrlimit(2)).
+# The limits of each process, by the name of the resource (RLIMIT_*, getrlimit(2)).
 RESOURCES = {"as": ADDRESS_SPACE, "nproc": TASKS, "fsize": FILE, "nofile": DESCRIPTORS, "core": 0}

@@ -1,6 +1,6 @@
-"""Gives up what the process may do, for good, and becomes the program: limits, Landlock, a seccomp filter.
+"""Drops rights of the process for good, and becomes the program: limits, Landlock, a seccomp filter.
 
-Run as `python -I -S -c SOURCE SPEC PROGRAM...`, SPEC being JSON with
+It runs as `python -I -S -c SOURCE SPEC PROGRAM...`, SPEC being JSON with
 
 - `limits`: the most of each resource, by its name in lower case (RLIMIT_*);
 - `landlock`: null, or `abi` and the places that may be `read`, `used` (read, and written if they are there)
@@ -61,7 +61,7 @@ def prctl(option: int, value: int, pointer: Any, what: str) -> None:
 
 
 def confine(abi: int, read: list[str], used: list[str], written: list[str]) -> None:
-    """Refuse every file but those, all TCP, and to reach other processes as far as `abi` can."""
+    """Refuse every other file, all TCP, and access to other processes, as far as `abi` can."""
     every = (1 << RIGHTS[min(abi, len(RIGHTS) - 1)]) - 1
     network = 3 if abi >= 4 else 0  # bind, connect
     scopes = 3 if abi >= 6 else 0  # abstract sockets, signals
@@ -75,7 +75,7 @@ def confine(abi: int, read: list[str], used: list[str], written: list[str]) -> N
             try:
                 descriptor = os.open(place, os.O_PATH)
             except OSError:
-                continue  # what is not there need not be granted
+                continue  # a missing file need not be granted
             possible = every if os.path.isdir(place) else every & OF_A_FILE  # noqa: PTH112
             rule = struct.pack("=Qi", rights & possible, descriptor)
             syscall(ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(PATH_BENEATH), rule, ctypes.c_uint(0))
@@ -85,7 +85,7 @@ def confine(abi: int, read: list[str], used: list[str], written: list[str]) -> N
 
 
 def load(program: bytes, stand_ins: list[int]) -> None:
-    """Load the seccomp filter, its stand-ins replaced by who we are."""
+    """Load the seccomp filter, with its stand-ins replaced by this process and its group."""
     for stand_in, meant in zip(stand_ins, (os.getpid(), -os.getpgrp()), strict=False):
         program = program.replace(struct.pack("=I", stand_in), struct.pack("=i", meant))
     filter_ = Filter(len(program) // 8, program)

@@ -138,7 +138,7 @@ TABLE: dict[str, tuple[int, int | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What a filter must know of a processor: the kernel's name of it, and the column of TABLE."""
+    """A processor, as a filter needs it: the kernel's name for it, and the column of TABLE."""
 
     audit: int  # AUDIT_ARCH_*, linux/audit.h
     column: int

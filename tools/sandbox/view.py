@@ -1,4 +1,4 @@
-"""What confined code sees of this machine: the system's programs, the interpreter, and what is lent to it."""
+"""The part of this machine that confined code sees: system programs, the interpreter, shared folders."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-# The programs and libraries every distribution keeps here; readable by everyone, so never exposed twice.
+# The programs and libraries of every distribution; everyone can read them, so they are never exposed twice.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
-# What the system's kernel makes up is not on any disk.
+# Folders that the system's kernel generates, on no disk.
 KERNELS = ("/dev", "/proc", "/sys")
 
-# What an installation of Python consists of, or an environment. Whatever else lies in such a folder is the
-# person's own: the project in which `python -m venv .` was run, say, or conda's other environments.
+# The parts of an installation of Python, or of an environment. Everything else in such a folder is the
+# person's own: the project in which `python -m venv .` was run, for instance, or conda's other environments.
 INSTALLATION = ("bin", "etc", "include", "lib", "lib32", "lib64", "libexec", "share", "ssl", "pyvenv.cfg")
-# Where the person's own data lie, below the home folder, whichever installation has that folder as well.
+# The folders of the person's own data, below the home folder, even if an installation has the same folder.
 PERSONAL = (".", ".cache", ".config", ".local/share", ".local/state")
 
 ENOUGH = 20  # entries of one folder for the canary to try
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
-    """A folder (or file) of this machine and the place where the program inside finds it."""
+class SharedFolder:
+    """A folder (or file) of this machine, and its place inside the sandbox."""
 
     source: Path
     target: Path
@@ -34,7 +34,7 @@ class Folder:
 
 
 def environment(temporary: str = "/tmp") -> dict[str, str]:
-    """All that the program finds in its environment. Thread pools are small: threads cost address space."""
+    """The program's whole environment. Thread pools are small, because threads cost address space."""
     return {
         "HOME": temporary,
         "IPYTHONDIR": f"{temporary}/.ipython",
@@ -49,7 +49,7 @@ def environment(temporary: str = "/tmp") -> dict[str, str]:
     }
 
 
-def interpreter() -> list[Folder]:
+def interpreter() -> list[SharedFolder]:
     """The running Python, each part at its own path: installation, environment, links between them."""
     parts: dict[Path, Path] = {}
     for prefix in prefixes():
@@ -63,23 +63,23 @@ def interpreter() -> list[Folder]:
         link = link.parent / link.readlink()
         parts[link] = link.resolve()
 
-    shown: list[Folder] = []
+    shown: list[SharedFolder] = []
     for target, source in parts.items():
         covered = [*map(Path, SYSTEM), *(folder.target for folder in shown)]
         if not any(target.is_relative_to(place) for place in covered):
-            shown.append(Folder(source, target))
+            shown.append(SharedFolder(source, target))
     return shown
 
 
 def prefixes() -> list[Path]:
-    """The folders of the running Python, the outer ones first: under the names it knows, and their own."""
+    """The folders of the running Python, outer ones first: under the names it uses, and their real ones."""
     named = [Path(prefix) for prefix in (sys.base_prefix, sys.prefix)]
     every = [place for prefix in named for place in (prefix.resolve(), prefix)]
     return sorted(dict.fromkeys(every), key=lambda place: len(place.parts))
 
 
 def objection() -> str:
-    """Why the running Python cannot be shown without the person's files, and what to do; empty if it can."""
+    """Why the running Python cannot be shared without the person's files, and the remedy; empty if it can."""
     home = _home()
     for prefix, mend in (
         (sys.base_prefix, "with another Python than that"),
@@ -98,14 +98,14 @@ def objection() -> str:
 
 
 def secrets_at_home() -> list[str]:
-    """Places in the home folder that confined code must not read: those beside what is lent."""
+    """Places in the home folder that confined code must not read: those beside the shared ones."""
     lent = [place for folder in interpreter() for place in (folder.source, folder.target)]
     lent += [Path(place).resolve() for place in (*SYSTEM, *SYSTEM_FILES, *KERNELS)]
     return [str(place) for place in _beside(lent, _home())]
 
 
 def _beside(lent: Sequence[Path], folder: Path) -> Iterator[Path]:
-    """Some entries of `folder`, and of those folders in it that lead to what is `lent`."""
+    """Some entries of `folder`, and of the folders in it that lead to `lent` places."""
 
     def is_lent(entry: Path) -> bool:
         real = Path(os.path.realpath(entry))
@@ -123,10 +123,10 @@ def _beside(lent: Sequence[Path], folder: Path) -> Iterator[Path]:
 
 
 def _home() -> Path:
-    """The home folder by its real name; no folder at all if the person has none."""
+    """The home folder by its real name; a path to no folder if the person has none."""
     return Path(os.path.realpath(os.path.expanduser("~")))  # noqa: PTH111  # Path.home raises
 
 
 def _is_personal(part: Path) -> bool:
-    """Whether `part` of an installation holds what is nobody's but the person's: ~/.local/share, say."""
+    """Whether `part` of an installation contains the person's own data: ~/.local/share, for instance."""
     return any(Path(_home(), place).is_relative_to(part) for place in PERSONAL)

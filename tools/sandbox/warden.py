@@ -1,18 +1,17 @@
 """A small process between the app and an untrusted program: it starts the program and outlives nobody.
 
-Run as `python -I -S warden.py SPEC`, SPEC being JSON with
+It runs as `python -I -S warden.py SPEC`, SPEC being JSON with
 
-- `command`: the argument vector; `cwd`: where it starts, in our own environment;
-- `user`: the uid and gid to become first, or null to stay who we are;
-- `expose`: pairs of a path that this user may be unable to reach (a home of mode 0700 on the way, say) and
-  the place where it is to appear, in a mount namespace of our own; `cover`: the folders hidden there, in
-  which those places lie;
+- `command`: the argument vector; `cwd`: its working folder; its environment is our own;
+- `user`: the uid and gid of the program, or null for our own;
+- `expose`: pairs of a path that this user may be unable to reach (for a home of mode 0700, for instance) and
+  its place in a mount namespace of our own; `cover`: the folders hidden there, in which those places lie;
 - `filter`: bytes in base 64 for the program to read from descriptor `filter_at`, or null;
-- `watch`: what the program may take (watchdog.py), or null; `verdict`: a descriptor, told why it was stopped;
+- `watch`: the program's limits (watchdog.py), or null; `verdict`: a descriptor for the reason of a stop;
 - `remove`: folders to delete at the end; `afterwards`: an argument vector to run then, or null.
 
-The owner holds the other end of our standard input: when it closes, or the owner dies in whatever way, the
-program is killed. Our exit status is the program's, 128 + N when signal N ended it. A process of its own
+The owner has the other end of our standard input: when it closes, or the owner dies in any way, the program
+is killed. Our exit status is the program's, 128 + N if signal N ended it. The warden is a process of its own
 because the parent-death signal that bubblewrap relies on follows the starting *thread*, and threads end.
 """
 
@@ -54,7 +53,7 @@ def mount(source: str, target: str, kind: str | None, flags: int, options: str |
 
 
 def expose(pairs: list[tuple[str, str]], cover: list[str]) -> None:
-    """Show each source at its target. Opened before anything is covered, because they may lie below it."""
+    """Mount each source at its target. All are opened before a folder that may contain them is covered."""
     checked(libc.unshare(CLONE_NEWNS), "unshare")
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     opened = [(os.open(source, os.O_PATH), target) for source, target in pairs]
@@ -79,7 +78,7 @@ def become(user: int) -> None:
 
 
 def hand_over(filter_: str, place: int) -> None:
-    """Leave the filter in a pipe at descriptor `place`; a pipe holds more than any filter is long."""
+    """Write the filter to a pipe at descriptor `place`; a pipe's capacity exceeds any filter."""
     reader, writer = os.pipe()
     os.write(writer, base64.b64decode(filter_))
     os.close(writer)
@@ -117,7 +116,7 @@ def send(process: int, number: int) -> None:
 
 
 def kill(program: int) -> None:
-    """End the program and everything it started. What is stopped first can start nothing meanwhile."""
+    """End the program and its descendants, which are stopped first so that they start no others."""
     send(-program, signal.SIGKILL)
     send(program, signal.SIGKILL)
     stopped: set[int] = set()
@@ -130,7 +129,7 @@ def kill(program: int) -> None:
 
 
 def seal(descriptor: int) -> None:
-    """Keep what is inside from opening our pipe's other end by way of /proc, and waiting there."""
+    """Keep the program from opening the other end of our pipe through /proc, and waiting there."""
     if sys.platform == "linux" and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         os.fchmod(descriptor, 0)
 
@@ -144,7 +143,7 @@ def kill_with_owner(program: int) -> None:
 def watch(most: dict[str, Any], program: int, verdict: int) -> None:
     try:
         complaint = watchdog.wait(most)
-    except Exception as error:  # what is not watched does not run
+    except Exception as error:  # without the watch the program must not run
         complaint = f"it cannot be watched any more ({error})"
     os.write(verdict, complaint.encode())
     kill(program)
@@ -170,7 +169,7 @@ def main() -> int:
         threading.Thread(target=watch, args=(spec["watch"], program, spec["verdict"]), daemon=True).start()
     status = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
 
-    # What the program left running became our child: it ends with it.
+    # Processes that the program left running are now our children, and end here.
     while watchdog.children(os.getpid()):
         kill(program)
         with suppress(ChildProcessError):
@@ -189,6 +188,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Not sys.exit: the reading thread would be waited for.
+    # sys.exit would wait for the reading thread.
     code = main()
     os._exit(code)

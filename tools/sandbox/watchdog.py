@@ -1,9 +1,9 @@
-"""What an untrusted program takes of the machine, against what it may: the limits no resource limit can set.
+"""Limits of an untrusted program that no resource limit can set, watched from outside.
 
-They are `tasks`, bytes of `memory`, and `bytes` and `files` in its writable `folders`, all its processes
-counted together; `files` in its `tmpfs`, where each costs memory; and the bytes of `free` disk to be left
-over, whoever fills it. Looking every fifth of a second, this is late by what can be done in that time, and so
-the bounds that protect the machine leave room.
+They are `tasks`, bytes of `memory`, and `bytes` and `files` in its writable `folders`, for all its processes
+together; `files` in its `tmpfs`, where each costs memory; and the bytes of the disk that must stay `free`,
+whoever fills it. The watch looks every fifth of a second, and so the bounds that protect the machine leave
+room for the excess in that time.
 
 Standard library only: see warden.py.
 """
@@ -20,11 +20,11 @@ DEEPEST = 100  # folders within folders; a deeper tree may not be reachable by i
 
 
 class Uncountable(Exception):
-    """Nobody can say how much lies in a folder."""
+    """The contents of a folder cannot be measured."""
 
 
 def wait(most: dict[str, Any]) -> str:
-    """Watch the descendants of this process until they take too much of something; returns of what."""
+    """Watch the descendants of this process until they exceed a limit; returns the excess in words."""
     watch = Watch(most)
     while not (complaint := watch.complaint()):
         time.sleep(INTERVAL)
@@ -32,28 +32,28 @@ def wait(most: dict[str, Any]) -> str:
 
 
 class Watch:
-    """Looks again and again, cheaply: what would be slow, exact memory and long walks, waits its turn."""
+    """Looks repeatedly and cheaply: slow measurements, exact memory and long walks, are made less often."""
 
     def __init__(self, most: dict[str, Any]) -> None:
         self.most = most
         self.next_walk = 0.0
-        # A full folder must not keep a new program from tidying up.
+        # A folder that is already full must not keep a new program from tidying up.
         self.folders = {}
         for folder in most["folders"]:
             try:
                 size, files = measure(folder)
             except Uncountable:
-                continue  # the disk's own bound is left
+                continue  # the bound of the disk still holds
             self.folders[folder] = (max(most["bytes"], size * 11 // 10), max(most["files"], files * 11 // 10))
-        # A disk that is nearly full already need not become any fuller.
+        # A disk that is nearly full already keeps half of its free space.
         self.free = {folder: tuple(number // 2 for number in left(folder)) for folder in most["folders"]}
 
     def complaint(self) -> str:
-        """What the program took too much of, in words; empty if nothing."""
+        """The exceeded limit, in words; empty if there is none."""
         processes = descendants()
         if sum(map(tasks_of, processes)) > self.most["tasks"]:
             return f"it ran more than {self.most['tasks']} processes and threads"
-        # Pages are counted for each who shares them; exactly only where that makes too much.
+        # Shared pages count for each process; an exact count is made only where that exceeds the limit.
         if all(sum(map(size, processes)) > self.most["memory"] for size in (resident, proportional)):
             return f"it used more than {self.most['memory'] / 1e9:g} GB of memory"
         for place in self.most["tmpfs"]:
@@ -66,7 +66,7 @@ class Watch:
             try:
                 now_size, now_count = left(folder)
             except OSError:
-                continue  # removed at the end
+                continue  # it is removed at the end
             if now_size < min(size, self.most["free"]) or (now_count < min(count, self.most["files"])):
                 return "the disk is nearly full"
         if (start := time.monotonic()) < self.next_walk:
@@ -86,13 +86,13 @@ class Watch:
 
 
 def left(folder: str) -> tuple[int, int]:
-    """Free bytes and files on the disk of `folder`; a disk that does not count files has plenty."""
+    """Free bytes and files on the disk of `folder`; a disk that does not count files has enough."""
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else sys.maxsize
 
 
 def measure(folder: str, most: float = float("inf"), many: float = float("inf")) -> tuple[int, int]:
-    """Bytes and number of the files below `folder`, or less when either is too much already.
+    """Bytes and number of the files below `folder`, or less where either already exceeds its bound.
 
     Raises Uncountable for a tree that is too deep, or has a folder that cannot be read.
     """
@@ -110,21 +110,21 @@ def measure(folder: str, most: float = float("inf"), many: float = float("inf"))
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append((entry.path, depth + 1))
         except (FileNotFoundError, NotADirectoryError):
-            continue  # removed meanwhile
+            continue  # it has been removed meanwhile
         except OSError as error:
             raise Uncountable from error
     return size, files
 
 
 def children(process: int) -> list[int]:
-    """The processes that `process` started, or inherited, and that have not been waited for."""
+    """The processes that `process` started, or inherited, and has not waited for."""
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208
             with open(f"/proc/{process}/task/{thread}/children") as file:  # noqa: PTH123
                 found += map(int, file.read().split())
     except OSError:
-        pass  # ended meanwhile, or a kernel without that file
+        pass  # it has ended meanwhile, or the kernel lacks that file
     return found
 
 
@@ -143,7 +143,7 @@ def tasks_of(process: int) -> int:
 
 
 def resident(process: int) -> int:
-    """Bytes in memory, those shared with others included."""
+    """Bytes in memory, with the shared ones."""
     try:
         with open(f"/proc/{process}/statm") as file:  # noqa: PTH123
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -152,7 +152,7 @@ def resident(process: int) -> int:
 
 
 def proportional(process: int) -> int:
-    """Bytes in memory, those shared divided by the sharers; all of them where that is kept from us."""
+    """Bytes in memory, shared ones divided by the number of sharers; undivided where that is unreadable."""
     try:
         with open(f"/proc/{process}/smaps_rollup") as file:  # noqa: PTH123
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
@@ -161,7 +161,7 @@ def proportional(process: int) -> int:
 
 
 def in_tmpfs(place: str, processes: list[int]) -> int:
-    """How many files there are in the file system that the program sees at `place`, open ones included."""
+    """The number of files in the file system at `place` for the program, deleted but open ones included."""
     for process in reversed(processes):
         try:
             inside = f"/proc/{process}/root{place}"

@@ -1,4 +1,4 @@
-"""Arithmetic: find the expression in what the person typed, have Python compute it, copy the result."""
+"""Arithmetic: find the expression in the person's message, let Python compute it, copy the result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import names
 from .calls import call_python, said_python
 from .phrasing import casual, copied, is_held_out, phrases
 from .scene import Scene, pick, respond
-from .turn import Turn, answer, efforts, think
+from .turn import DialogueTurn, answer, efforts, think
 
 LEADS = phrases(
     """
@@ -96,12 +96,12 @@ WITHOUT_PYTHON = (
 EXPRESSION = re.compile(r"[-+*/%()=. 0-9]+")
 
 EQUAL_DIGITS, PRACTISED_EQUAL = re.compile(r"(\d)\1\1"), 0.3
-"""Three equal digits in a row, and the share of sums in training that are drawn until they have some."""
+"""Three equal digits in a row, and the share of sums in training that are drawn until they have them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """An expression as Python is sent it, and one way in which a person may have written it."""
+    """An expression for Python, and one way in which a person may have written it."""
 
     code: str
     typed: str
@@ -109,7 +109,7 @@ class Sum:
 
 
 def number(rng: random.Random) -> int:
-    """1 to 5 digits, evenly; a few longer; repeated digits and zeros often, since copying them is hardest."""
+    """A number of 1 to 5 digits, rarely more; repeated digits and zeros, hard to copy, are frequent."""
     length = rng.choice((1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 5, 6)) if rng.random() < 0.97 else rng.randint(7, 9)
     alphabet = "0123456789" if rng.random() < 0.65 else "".join(rng.choices("0123456789", k=2))
     digits = "".join(rng.choice(alphabet) for _ in range(length))
@@ -117,7 +117,7 @@ def number(rng: random.Random) -> int:
 
 
 def invent_sum(rng: random.Random, held_out: bool) -> Sum:
-    """An expression of the wanted side of the split; training has more of what is hardest to copy."""
+    """An expression of the wanted side of the split; training has more of those that are hardest to copy."""
     equal = not held_out and rng.random() < PRACTISED_EQUAL
     while True:
         kind = rng.choices((_binary, _chain, _bracketed, _decimal, _fraction), (68, 9, 11, 7, 5))[0]
@@ -132,7 +132,7 @@ def _binary(rng: random.Random) -> Sum:
     if rng.random() < 0.06:
         b = a
     elif rng.random() < 0.12 and operator in "+-":
-        # A result whose digits repeat: the hardest to copy.
+        # A result with repeated digits, which is the hardest to copy.
         result = int("".join(rng.choices(rng.choices("0123456789", k=2), k=rng.randint(2, 8))))
         a = result - b if operator == "+" and result > b else result + b
         operator = "+" if a + b == result else "-"
@@ -177,7 +177,7 @@ def _bracketed(rng: random.Random) -> Sum:
 
 
 def _fraction(rng: random.Random) -> Sum:
-    """A square, or some percent of a number."""
+    """A square, or a percentage of a number."""
     a, b = number(rng), number(rng)
     if rng.random() < 0.5:
         typed = rng.choice(("{a} squared", "the square of {a}", "square of {a}")).format(a=a)
@@ -199,7 +199,7 @@ def _spaced(rng: random.Random, operator: str) -> str:
 
 
 def evaluate(code: str) -> str:
-    """What Python prints for the expression; an error's last line where it raises."""
+    """Python's output for the expression, or the last line of its error."""
     try:
         return repr(eval(code, {"__builtins__": {}}))
     except ArithmeticError as error:
@@ -214,12 +214,12 @@ def is_expression(code: str) -> bool:
 
 
 def traceback(code: str, line: str, cell: int) -> str:
-    """What the python tool says of a cell that raised; `line` names the error."""
+    """The python tool's message for a cell that raised; `line` names the error."""
     return f"Traceback (most recent call last):\n  Cell In[{cell}], line 1\n    {code}\n{line}"
 
 
 def phrase(scene: Scene, task: Sum) -> str:
-    """What the person types for the expression."""
+    """The person's message for the expression."""
     rng = scene.rng
     template = pick(scene, FOLLOW_UPS if scene.turns and rng.random() < 0.35 else LEADS)
     if task.verbal and rng.random() < 0.6 and task.typed[:3] not in ("the", "sum"):
@@ -227,8 +227,8 @@ def phrase(scene: Scene, task: Sum) -> str:
     return casual(rng, template.replace("{e}", task.typed))
 
 
-def calculate(scene: Scene) -> Turn:
-    """A calculation; with the python tool off, the honest refusal of it."""
+def calculate(scene: Scene) -> DialogueTurn:
+    """A calculation; with the python tool off, an honest refusal."""
     rng = scene.rng
     task = invent_sum(rng, scene.held_out)
     user = phrase(scene, task)
@@ -238,19 +238,19 @@ def calculate(scene: Scene) -> Turn:
         user = f"{told.user.rstrip('.!?')}{rng.choice((', ', '. ', ', and ', '! '))}{user}"
         skill, greeting = "name+arithmetic", f"Nice to meet you, {copied(scene.name or '')}! "
     if not scene.python:
-        return Turn("no-python", user, respond(scene, NO_TOOL, greeting + WITHOUT_PYTHON))
+        return DialogueTurn("no-python", user, respond(scene, NO_TOOL, greeting + WITHOUT_PYTHON))
     result = evaluate(task.code)
     if rng.random() < 0.05 or "Error" in result:
-        return Turn("python-error", user, _failing(scene, task, result))
+        return DialogueTurn("python-error", user, _failing(scene, task, result))
     shown = result + rng.choice(("", "\n"))
     closing = [answer(f"{greeting}{copied(task.code)} = {copied(result)}")]
     if scene.effort == "high":
         closing = [*_checked(task, result), *closing]
-    return Turn(skill, user, (*_call(scene, task), said_python(shown), *closing))
+    return DialogueTurn(skill, user, (*_call(scene, task), said_python(shown), *closing))
 
 
 def _checked(task: Sum, result: str) -> tuple[Message, ...]:
-    """At high effort a second call compares the result with the expression."""
+    """The result; at high effort after a second call, which compares it with the expression."""
     return (
         think(f"Python returned {copied(result)}. I check it with a second call."),
         call_python(f"{copied(result)} == {copied(task.code)}"),
@@ -305,7 +305,7 @@ def _failing(scene: Scene, task: Sum, result: str) -> tuple[Message, ...]:
 
 
 def report_error(scene: Scene, line: str) -> tuple[Message, ...]:
-    """What follows an error that cannot be mended."""
+    """The messages after an error that cannot be corrected."""
     closing = [answer(f"Python reported an error: {copied(line)}")]
     if scene.effort == "high":
         closing.insert(0, think("Python returned an error instead of a result. I report it as it is."))

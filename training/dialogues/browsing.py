@@ -1,6 +1,6 @@
-"""Searching, opening the right result, and answering with a line of the page and where it stands.
+"""Searching, opening the right result, and answering with a line of the page and its place.
 
-The pages are invented; their form is that of tools/browser/, which the evaluation checks by using it.
+The pages are invented; their form is that of tools/browser/, which the evaluation runs for comparison.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .invented import (
 )
 from .phrasing import casual, copied, phrases
 from .scene import Scene, pick
-from .turn import Turn, answer, efforts, think
+from .turn import DialogueTurn, answer, efforts, think
 from .vocabulary import PLACES
 
 WIDTH = 80
@@ -57,7 +57,7 @@ NOTHING = "I searched and found no page about that."
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """A page: its subject, its title, its lines of text, and which line says which attribute."""
+    """A page: its subject, its title, its lines of text, and the line of each attribute."""
 
     subject: str
     title: str
@@ -166,8 +166,8 @@ def results(cursor: int, query: str, hits: list[tuple[str, str, str]]) -> str:
     return shown(cursor, query, "", lines if hits else [*lines, "No results were found."])
 
 
-def search(scene: Scene) -> Turn:
-    """The person wants something looked up."""
+def search(scene: Scene) -> DialogueTurn:
+    """The person asks for a search."""
     rng = scene.rng
     articles = invent_articles(rng, scene.held_out)
     wanted = rng.choice(articles)
@@ -182,11 +182,11 @@ def search(scene: Scene) -> Turn:
     if rng.random() < 0.06:
         scene.pages += 1
         empty = said(SEARCH, results(cursor, query, []), Channel.ANALYSIS)
-        return Turn(
+        return DialogueTurn(
             "search-nothing", user, (first, searching, empty, think("Nothing was found."), answer(NOTHING))
         )
     found = articles
-    if rng.random() < 0.4:  # most searches for all of several words find few pages
+    if rng.random() < 0.4:  # searches for several words mostly find few pages
         found = [one for one in articles if one is wanted or rng.random() < 0.2]
     hits = [(one.title, host, _snippet(rng, one)) for one in found]
     number = found.index(wanted)
@@ -213,17 +213,17 @@ def search(scene: Scene) -> Turn:
         ),
     )
     documents = {f"{one.slug}.md": "\n".join(page_lines(rng, one, "")[2:]) for one in articles}
-    return Turn("search", user, messages, documents)
+    return DialogueTurn("search", user, messages, documents)
 
 
 def _looked_through(titles: list[str]) -> str:
-    """One result after the other until the right one: each is judged where its title has just been copied."""
+    """The results up to the right one, each judged just after its title has been copied."""
     *passed, right = (f"{i}: {copied(title)}" for i, title in enumerate(titles))
     return f"{''.join(f'{one}, no. ' for one in passed)}{right}, yes. I open {len(passed)}."
 
 
 def casual_request(rng: random.Random, template: str) -> str:
-    """The phrasing as people type it; the blanks are filled afterwards, so that names keep their case."""
+    """The phrasing as people type it, before the blanks are filled, so that names keep their case."""
     return casual(rng, template)
 
 

@@ -1,4 +1,4 @@
-"""Calling the developer's functions: one call, several, errors mended once or reported."""
+"""Calls of the developer's functions: one, several, and errors that are corrected once or reported."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from gptoss_tui.harmony.message import Message
 
 from . import arithmetic
 from .calls import Value, call, call_python, preamble, said, said_python
-from .declared import EXPLICIT, EXPLICIT_BARE, EXTRA_JOINS, Declared, invent_result
+from .declared import EXPLICIT, EXPLICIT_BARE, EXTRA_JOINS, DeclaredFunction, invent_result
 from .invented import invent_label
 from .parameter import Parameter, invent_value, typed
 from .phrasing import copied, is_unseen, phrases
 from .scene import Scene, pick, respond
-from .turn import Turn, answer, efforts, think
+from .turn import DialogueTurn, answer, efforts, think
 
 CALL = efforts(
     "Call {f}.",
@@ -48,16 +48,16 @@ REPORT = "The call failed. I report the error as it is."
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One thing the person wants, and the call it takes; `function` is None where Python does it."""
+    """One request of the person's, and the call for it; `function` is None where Python does it."""
 
     text: str
-    function: Declared | None
+    function: DeclaredFunction | None
     arguments: dict[str, Value]
     code: str = ""
 
     @property
     def name(self) -> str:
-        """What the task is called in thoughts and answers."""
+        """The name of the task in thoughts and answers."""
         return self.function.name if self.function else "python"
 
     def call(self) -> Message:
@@ -67,12 +67,12 @@ class Task:
         return call(self.function.recipient, self.arguments)
 
     def output(self, text: str) -> Message:
-        """What the call gives back."""
+        """The output of the call."""
         return said_python(text) if self.function is None else said(self.function.recipient, text)
 
 
-def invent_task(scene: Scene, declared: Declared) -> Task:
-    """A request for one call, with a value for every parameter that is required and for some that are not."""
+def invent_task(scene: Scene, declared: DeclaredFunction) -> Task:
+    """A request for one call, with a value for every required parameter and for some optional ones."""
     rng = scene.rng
     explicit = not declared.asks or rng.random() < 0.2
     template = (
@@ -100,8 +100,8 @@ def invent_task(scene: Scene, declared: Declared) -> Task:
     return Task(template, declared, values)
 
 
-def _ask(scene: Scene, declared: Declared) -> str:
-    """A phrasing; whether training sees it is decided by the phrasing without its nouns, so by its place."""
+def _ask(scene: Scene, declared: DeclaredFunction) -> str:
+    """A phrasing; its place decides whether training sees it, since its nouns do not count."""
     rng = scene.rng
     unseen = rng.random() < scene.unseen
     side = [ask for i, ask in enumerate(declared.asks) if is_unseen(f"{i} of {len(declared.asks)}") is unseen]
@@ -122,8 +122,8 @@ def _pairs(rng: random.Random, told: list[Parameter], shown: dict[str, str]) -> 
     return f"{', '.join(pairs[:-1])} and {pairs[-1]}"
 
 
-def call_function(scene: Scene) -> Turn:
-    """The person wants what a declared function does; its result, or its error, is reported."""
+def call_function(scene: Scene) -> DialogueTurn:
+    """The person asks for a declared function's work; its result, or its error, is reported."""
     rng = scene.rng
     declared = rng.choice(scene.functions)
     task = invent_task(scene, declared)
@@ -132,14 +132,14 @@ def call_function(scene: Scene) -> Turn:
     if required and rng.random() < 0.05:
         return _lacking(scene, declared, rng.choice(required))
     named = copied(declared.name)
-    if task.arguments:  # they stand after the name in the prompt, so they are copied with it
+    if task.arguments:  # they follow the name in the prompt, so they are copied with it
         named += f"({','.join(map(copied, task.arguments))})"
     first = think(CALL[scene.effort].replace("{f}", named))
     if rng.random() < 0.22:
-        return Turn("function-error", user, (first, *_failing(scene, task)))
+        return DialogueTurn("function-error", user, (first, *_failing(scene, task)))
     result = invent_result(rng)
     closing = _closing(scene, f"{copied(declared.name)} returned: {copied(result)}", "result")
-    return Turn("function", user, (first, task.call(), task.output(result), *closing))
+    return DialogueTurn("function", user, (first, task.call(), task.output(result), *closing))
 
 
 def _closing(scene: Scene, final: str, what: str) -> tuple[Message, ...]:
@@ -149,28 +149,28 @@ def _closing(scene: Scene, final: str, what: str) -> tuple[Message, ...]:
 
 
 def polite(rng: random.Random, text: str) -> str:
-    """The request with something around it."""
+    """The request in a polite form."""
     before = rng.choice(
         ("Hi! ", "Hello, ", "ok, ", "Please: ", "Hey, ", "", "", "Now: ", "Next: ", "Thanks. ")
     )
     return before + text + (rng.choice(("", "", " Thanks!", " please")) if text[-1:] not in '".)' else "")
 
 
-def _lacking(scene: Scene, declared: Declared, missing: Parameter) -> Turn:
-    """Something required was not said."""
+def _lacking(scene: Scene, declared: DeclaredFunction, missing: Parameter) -> DialogueTurn:
+    """The person leaves out a required value."""
     user = pick(scene, EXPLICIT_BARE).replace("{f}", declared.name)
     required = [one.name for one in declared.parameters if one.required]
     listed = " and ".join(copied(name) for name in required)
     thought = MISSING[scene.effort].replace("{p}", listed).replace("{f}", copied(declared.name))
-    return Turn(
+    return DialogueTurn(
         "function-missing",
         user,
         (think(thought), answer(f"To call {copied(declared.name)} I need {listed}.")),
     )
 
 
-def no_such_function(scene: Scene) -> Turn:
-    """A function is wanted by a name that is not declared."""
+def no_such_function(scene: Scene) -> DialogueTurn:
+    """The person asks for a function that is not declared."""
     from .declared import invent_functions
 
     name = invent_functions(scene.rng, 1)[0].name
@@ -187,7 +187,7 @@ def no_such_function(scene: Scene) -> Turn:
             "Execute {f}",
         ),
     ).replace("{f}", name)
-    return Turn(
+    return DialogueTurn(
         "no-function", user, respond(scene, NO_FUNCTION, f"There is no function named {copied(name)} here.")
     )
 
@@ -219,7 +219,7 @@ LookupError: {x} not found, but {y} is
 
 
 def _failing(scene: Scene, task: Task) -> tuple[Message, ...]:
-    """The call fails; it is mended once where the error says how, and reported otherwise."""
+    """The call fails; it is corrected once if the error says how, and reported otherwise."""
     rng = scene.rng
     assert task.function is not None
     name = copied(task.function.name)
@@ -265,7 +265,7 @@ JOINS = (
 )
 
 
-def several(scene: Scene) -> Turn:
+def several(scene: Scene) -> DialogueTurn:
     """Two or three calls in one turn, announced by a preamble."""
     rng = scene.rng
     tasks: list[Task] = []
@@ -294,4 +294,4 @@ def several(scene: Scene) -> Turn:
         )
     if scene.effort == "high":
         messages.append(think("All calls are done. I report their results in order."))
-    return Turn("several", user, (*messages, answer("\n".join(lines))))
+    return DialogueTurn("several", user, (*messages, answer("\n".join(lines))))

@@ -18,7 +18,7 @@ def call_python(code: str) -> Message:
 
 
 def said_python(text: str) -> Message:
-    """What Python printed."""
+    """The tool message with Python's output."""
     return Message(Role.TOOL, text, name="python", channel=Channel.ANALYSIS)
 
 
@@ -34,12 +34,12 @@ def call(recipient: str, arguments: Mapping[str, Value], channel: Channel = Chan
 
 
 def said(recipient: str, text: str, channel: Channel = Channel.COMMENTARY) -> Message:
-    """What a tool gave back."""
+    """The tool message with a tool's output."""
     return Message(Role.TOOL, text, name=recipient, channel=channel)
 
 
 def preamble(text: str) -> Message:
-    """What the person is told before the calls."""
+    """The preamble for the person before the calls."""
     return Message(Role.ASSISTANT, text, channel=Channel.COMMENTARY)
 
 

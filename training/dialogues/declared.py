@@ -1,7 +1,7 @@
-"""Functions that nobody has seen before: names, descriptions, parameters, and how people ask for them.
+"""Invented functions: names, descriptions, parameters, and the ways in which people ask for them.
 
-The pieces are drawn anew for every function, a quarter of the names and more of the values made of syllables,
-so that neither the name nor the arguments of a call can come from anywhere but the prompt.
+The pieces are drawn anew for every function; a quarter of the names and more of the values consist of
+syllables, so that the name and the arguments of a call can only come from the prompt.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from .phrasing import phrases
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
-    """A function as the developer message has it, and the phrasings in which people ask for it.
+class DeclaredFunction:
+    """A function of the developer message, and the phrasings in which people ask for it.
 
-    Each phrasing has a blank {NAME} for each parameter that it is about; the others are told by name.
+    Each phrasing has a blank {NAME} for each parameter that it mentions; the person names the others.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Declared:
 
     @property
     def function(self) -> Function:
-        """What the renderer takes."""
+        """The function for the renderer."""
         if not self.parameters:
             return Function(self.name, self.description, None)
         schema: dict[str, Any] = {
@@ -55,7 +55,7 @@ class Declared:
 
     @property
     def recipient(self) -> str:
-        """The name that a call is sent to."""
+        """The recipient of a call."""
         return f"functions.{self.name}"
 
 
@@ -121,9 +121,9 @@ EXTRA_JOINS = (
 )
 
 
-def invent_functions(rng: random.Random, count: int) -> tuple[Declared, ...]:
-    """So many functions, no two of the same name."""
-    found: dict[str, Declared] = {}
+def invent_functions(rng: random.Random, count: int) -> tuple[DeclaredFunction, ...]:
+    """That many functions, all with different names."""
+    found: dict[str, DeclaredFunction] = {}
     while len(found) < count:
         declared = rng.choices((_lookup, _action, _path, _state, _familiar), (34, 26, 9, 7, 24))[0](rng)
         found.setdefault(declared.name, declared)
@@ -141,7 +141,7 @@ def _joined(rng: random.Random, *words: str) -> str:
 
 
 def _extras(rng: random.Random, taken: set[str]) -> tuple[Parameter, ...]:
-    """Up to three more parameters, some of them optional; a list comes last, as nobody could tell its end."""
+    """Up to three more parameters, some optional; a list comes last, as its end is ambiguous elsewhere."""
     extras: list[Parameter] = []
     for _ in range(rng.choices((0, 1, 2, 3), (50, 30, 14, 6))[0]):
         name = (
@@ -170,7 +170,7 @@ def _extras(rng: random.Random, taken: set[str]) -> tuple[Parameter, ...]:
 
 
 def _described(rng: random.Random, name: str) -> str:
-    """What a parameter is for, in words: mostly left out."""
+    """The description of a parameter, which is mostly left out."""
     if rng.random() < 0.65:
         return ""
     spoken = name.replace("_", " ")
@@ -185,7 +185,7 @@ def _described(rng: random.Random, name: str) -> str:
     )
 
 
-def _lookup(rng: random.Random) -> Declared:
+def _lookup(rng: random.Random) -> DeclaredFunction:
     a, t = invent_thing(rng), invent_thing(rng)
     name = _joined(
         rng,
@@ -214,10 +214,10 @@ def _lookup(rng: random.Random) -> Declared:
     )
     key = rng.choice((t, t, t, f"{t}_name", f"{t}_id", "name", "id", invent_thing(rng)))
     first = Parameter(key, rng.choice(("label", "label", "label", "code")), True, (), _described(rng, key))
-    return Declared(name, described, (first, *_extras(rng, {key})), _asks(LOOKUPS, key, a=a, t=t))
+    return DeclaredFunction(name, described, (first, *_extras(rng, {key})), _asks(LOOKUPS, key, a=a, t=t))
 
 
-def _action(rng: random.Random) -> Declared:
+def _action(rng: random.Random) -> DeclaredFunction:
     v, t = invent_deed(rng), invent_thing(rng)
     name = _joined(rng, *rng.choice(((v, t), (v,), ("do", v), (v, "the", t), (t, v), (v, invent_thing(rng)))))
     described = rng.choice(
@@ -236,10 +236,10 @@ def _action(rng: random.Random) -> Declared:
         (),
         _described(rng, key),
     )
-    return Declared(name, described, (first, *_extras(rng, {key})), _asks(ACTIONS, key, v=v, t=t))
+    return DeclaredFunction(name, described, (first, *_extras(rng, {key})), _asks(ACTIONS, key, v=v, t=t))
 
 
-def _path(rng: random.Random) -> Declared:
+def _path(rng: random.Random) -> DeclaredFunction:
     a, t = invent_thing(rng), invent_thing(rng)
     name = _joined(rng, *rng.choice((("find", a), (a,), ("get", a), (a, "between"), (t, a))))
     described = rng.choice(
@@ -262,21 +262,21 @@ def _path(rng: random.Random) -> Declared:
     asks = tuple(
         ask.replace("{a}", a).replace("{x}", f"{{{first}}}").replace("{y}", f"{{{second}}}") for ask in PATHS
     )
-    return Declared(name, described, parameters, asks)
+    return DeclaredFunction(name, described, parameters, asks)
 
 
-def _state(rng: random.Random) -> Declared:
+def _state(rng: random.Random) -> DeclaredFunction:
     a = invent_thing(rng)
     name = _joined(rng, *rng.choice((("get", a), ("current", a), (a,), ("read", a), (a, "now"))))
     described = rng.choice((f"The current {a}.", f"Get the {a}.", f"Returns the {a}."))
-    return Declared(name, described, (), tuple(ask.replace("{a}", a) for ask in STATES))
+    return DeclaredFunction(name, described, (), tuple(ask.replace("{a}", a) for ask in STATES))
 
 
-def _familiar(rng: random.Random) -> Declared:
+def _familiar(rng: random.Random) -> DeclaredFunction:
     name, described, parameters, asks = rng.choice(FAMILIAR)
     if rng.random() < 0.4:
         name = _joined(rng, *name.split("_"), invent_thing(rng))
-    return Declared(name, described, parameters, tuple(asks.split("|")))
+    return DeclaredFunction(name, described, parameters, tuple(asks.split("|")))
 
 
 def _asks(templates: list[str], key: str, **blanks: str) -> tuple[str, ...]:
@@ -290,7 +290,7 @@ def _asks(templates: list[str], key: str, **blanks: str) -> tuple[str, ...]:
 
 
 def invent_result(rng: random.Random) -> str:
-    """What a function may give back: a string, or JSON as the worker writes it."""
+    """A function's result: a string, or JSON as the worker writes it."""
     kind = rng.random()
     if kind < 0.2:
         return str(invent_integer(rng))

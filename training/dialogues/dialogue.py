@@ -28,11 +28,11 @@ from . import (
     smalltalk,
     unknown,
 )
-from .declared import Declared, invent_functions
+from .declared import DeclaredFunction, invent_functions
 from .scene import Scene
-from .turn import Turn
+from .turn import DialogueTurn
 
-Skill = Callable[[Scene], Turn]
+Skill = Callable[[Scene], DialogueTurn]
 
 SKILLS: dict[Skill, float] = {
     arithmetic.calculate: 105,
@@ -54,13 +54,13 @@ SKILLS: dict[Skill, float] = {
     smalltalk.acknowledge: 4,
     called.no_such_function: 2,
 }
-"""What any conversation may hold, and how often."""
+"""The skills of any conversation, with their frequencies."""
 
 WITH_FUNCTIONS: dict[Skill, float] = {called.call_function: 380, called.several: 90}
 WITH_PYTHON: dict[Skill, float] = {called.several: 45}
 WITH_BROWSER: dict[Skill, float] = {browsing.search: 220}
 IN_JSON: dict[Skill, float] = {schema.fill: 80, schema.compute: 20}
-"""What is added where it is possible; where the answer has to be JSON, nothing else is asked."""
+"""Skills that are added where they are possible; if answers must be JSON, those of `IN_JSON` alone."""
 
 INSTRUCTIONS = (
     "Be brief.",
@@ -80,14 +80,14 @@ INSTRUCTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What comes before the first user message."""
+    """The messages before the first user message."""
 
     system: SystemPrompt
     developer: DeveloperPrompt
-    functions: tuple[Declared, ...] = ()
+    functions: tuple[DeclaredFunction, ...] = ()
 
     def scene(self, rng: random.Random, *, held_out: bool = False, unseen: float = 0.0) -> Scene:
-        """Where a conversation in this setting begins."""
+        """The scene at the beginning of a conversation in this setting."""
         return Scene(
             rng,
             self.system.effort,
@@ -100,7 +100,7 @@ class Setting:
         )
 
     def skills(self) -> dict[Skill, float]:
-        """What may be asked here, and how often."""
+        """The skills that may be asked for here, with their frequencies."""
         if self.developer.response_formats:
             return IN_JSON
         possible = dict(SKILLS)
@@ -116,33 +116,33 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """A setting and the turns that follow it; the model is to learn the last one."""
+    """A setting and the turns after it; the model learns the last one."""
 
     setting: Setting
-    turns: tuple[Turn, ...]
+    turns: tuple[DialogueTurn, ...]
 
     @property
-    def turn(self) -> Turn:
+    def turn(self) -> DialogueTurn:
         """The last turn."""
         return self.turns[-1]
 
     @property
     def history(self) -> list[Message]:
-        """Every message before the last turn, as the product keeps them."""
+        """Every message before the last turn, as the product stores them."""
         return [message for turn in self.turns[:-1] for message in turn.transcript()]
 
     def prompt(self) -> Conversation:
-        """The conversation as the model is shown it when its last turn begins."""
+        """The conversation in the prompt of the last turn."""
         messages = [*self.history, Message(Role.USER, self.turn.user)]
         return Conversation(self.setting.system, self.setting.developer, messages)
 
 
 USUAL_FUNCTIONS, PRACTISED_FUNCTIONS = (1, 1, 2, 2, 3, 4), (1, 2, 3, 3, 4, 4)
-"""How many functions people declare, and how many training does: one alone teaches nothing about choosing."""
+"""Numbers of functions that people declare, and that training does: one alone teaches no choice."""
 
 
 def invent_setting(rng: random.Random, functions: tuple[int, ...] = USUAL_FUNCTIONS) -> Setting:
-    """Effort, date, tools and developer message as people start gptoss-chat."""
+    """Effort, date, tools and developer message with which people start gptoss-chat."""
     year, month, day = rng.randint(2024, 2032), rng.randint(1, 12), rng.randint(1, 28)
     system = SystemPrompt(
         effort=rng.choices(list(Effort), (4, 4, 2))[0],
@@ -177,7 +177,7 @@ def invent_dialogue(
     last = skill or _draw(rng, possible)
     remembers = last in (names.ask, facts.recall)
     count = turns or rng.choices((1, 2, 3, 4, 5, 6, 8), (10 if remembers else 55, 20, 14, 10, 7, 5, 1))[0]
-    played: list[Turn] = []
+    played: list[DialogueTurn] = []
     named = 0.8 if last is names.ask else 0.25 if last is facts.recall else 0
     introduced = rng.randrange(count - 1) if count > 1 and rng.random() < named else -1
     for i in range(count - 1):

@@ -1,4 +1,4 @@
-"""Being told facts, and remembering them: mostly of invented contents, so that only copying can succeed."""
+"""Facts told and remembered: mostly with invented contents, so that only copying can succeed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from . import names
 from .invented import COLOURS, invent_code, invent_integer, invent_label, invent_person, invent_word
 from .phrasing import Grid, casual, column, copied, phrases
 from .scene import Scene, phrase, pick, respond
-from .turn import Turn, efforts
+from .turn import DialogueTurn, efforts
 from .vocabulary import PLACES, THINGS
 
-# What people tell of themselves in words of their own: the key, how it is told, how it is asked.
+# Facts that people tell in words of their own: the key, the statement, the question.
 SPECIAL: dict[str, tuple[list[str], list[str]]] = {
     "home": (
         phrases("I live in {v}.|I'm living in {v}.|My home is in {v}.|I moved to {v}.|I am at home in {v}."),
@@ -43,13 +43,13 @@ SPECIAL: dict[str, tuple[list[str], list[str]]] = {
     ),
 }
 USUAL_TWO, PRACTISED_TWO = 0.25, 0.35
-"""Share of messages that tell two things; training has more of what fails most."""
+"""Share of messages with two facts; training has more of what fails most."""
 
 USUAL_ALL, PRACTISED_ALL = 0.12, 0.28
-"""Share of questions about everything that was told."""
+"""Share of questions about all facts."""
 
 MANY = 8
-"""Facts after which none is told but new values of the old ones."""
+"""The number of facts after which only new values of old facts are told."""
 
 LEARNED = {
     "home": "you live in {v}",
@@ -174,7 +174,7 @@ NOT_TOLD = efforts(
 )
 
 
-def learn(scene: Scene) -> Turn:
+def learn(scene: Scene) -> DialogueTurn:
     """The person tells a fact; sometimes two at once, or with the name."""
     rng = scene.rng
     first = _telling(scene)
@@ -183,12 +183,12 @@ def learn(scene: Scene) -> Turn:
             told = names.tell(scene)
             user = f"{told.user.rstrip('.!?')}{rng.choice((' and ', '. ', ', '))}{first[0]}"
             final = f"Nice to meet you, {copied(scene.name or '')}! I will remember that {first[1]}."
-            return Turn("facts", user, respond(scene, TOLD, final))
+            return DialogueTurn("facts", user, respond(scene, TOLD, final))
         second = _telling(scene)
         user = f"{first[0].rstrip('.')}{rng.choice((' and ', '. ', ', ', ' and also '))}{second[0]}"
         final = f"I will remember that {first[1]} and that {second[1]}."
-        return Turn("facts", user, respond(scene, TOLD, final))
-    return Turn("facts", first[0], respond(scene, TOLD, f"I will remember that {first[1]}."))
+        return DialogueTurn("facts", user, respond(scene, TOLD, final))
+    return DialogueTurn("facts", first[0], respond(scene, TOLD, f"I will remember that {first[1]}."))
 
 
 def _typed(rng: random.Random, template: str, **blanks: str) -> str:
@@ -201,7 +201,7 @@ def _typed(rng: random.Random, template: str, **blanks: str) -> str:
 
 
 def _telling(scene: Scene) -> tuple[str, str]:
-    """What the person says, and what the model repeats; the fact is remembered."""
+    """The person's statement, and the model's repetition; the scene remembers the fact."""
     rng = scene.rng
     if rng.random() < 0.3:
         key = rng.choice(list(SPECIAL))
@@ -222,7 +222,7 @@ def _telling(scene: Scene) -> tuple[str, str]:
 
 
 def invent_key(scene: Scene) -> str:
-    """What the fact is about; never something that a special phrasing is about."""
+    """The key of a fact, but none that has phrasings of its own."""
     rng = scene.rng
     while True:
         kind = rng.random()
@@ -257,38 +257,40 @@ def _value(scene: Scene) -> str:
     return invent_person(rng, scene.held_out) if kind < 0.6 else invent_label(rng, scene.held_out)
 
 
-def recall(scene: Scene) -> Turn:
-    """The person asks for a fact; told before or not."""
+def recall(scene: Scene) -> DialogueTurn:
+    """The person asks for a fact, which was told before or not."""
     rng = scene.rng
     if not scene.facts or rng.random() < 0.12:
         key = invent_key(scene)
         if key not in scene.facts:
             user = casual(rng, phrase(scene, ASKINGS, ASKING_GRIDS).replace("{k}", key))
             final = f"You have not told me your {copied(key)} yet."
-            return Turn("no-fact", user, respond(scene, NOT_TOLD, final))
+            return DialogueTurn("no-fact", user, respond(scene, NOT_TOLD, final))
     if rng.random() < (USUAL_ALL if scene.held_out else PRACTISED_ALL) or not scene.facts:
         return summarise(scene)
     key = rng.choice(list(scene.facts))
     value = copied(scene.facts[key])
     if key in SPECIAL:
         learned = LEARNED[key].format(v=value)
-        return Turn(
+        return DialogueTurn(
             "facts-recall",
             casual(rng, pick(scene, SPECIAL[key][1])),
             respond(scene, ASKED, f"{learned[:1].upper()}{learned[1:]}."),
         )
     user = casual(rng, phrase(scene, ASKINGS, ASKING_GRIDS).replace("{k}", "\0")).replace("\0", key)
-    return Turn("facts-recall", user, respond(scene, ASKED, f"Your {copied(key)} is {value}."))
+    return DialogueTurn("facts-recall", user, respond(scene, ASKED, f"Your {copied(key)} is {value}."))
 
 
-def summarise(scene: Scene) -> Turn:
-    """The person asks for everything."""
+def summarise(scene: Scene) -> DialogueTurn:
+    """The person asks for all facts."""
     said = [f"your name is {copied(scene.name)}"] if scene.name else []
     for key, value in scene.facts.items():
         shown = copied(value)
         said.append(LEARNED[key].format(v=shown) if key in SPECIAL else f"your {copied(key)} is {shown}")
     user = casual(scene.rng, phrase(scene, SUMMARIES, SUMMARY_GRIDS))
     if not said:
-        return Turn("no-fact", user, respond(scene, NOT_TOLD, "You have not told me anything about you yet."))
+        return DialogueTurn(
+            "no-fact", user, respond(scene, NOT_TOLD, "You have not told me anything about you yet.")
+        )
     final = " ".join(f"{one[:1].upper()}{one[1:]}." for one in said)
-    return Turn("facts-recall", user, respond(scene, ASKED, final))
+    return DialogueTurn("facts-recall", user, respond(scene, ASKED, final))

@@ -1,10 +1,10 @@
-"""Functions as real programs have them, and how people ask for what they do."""
+"""Functions of real programs, and the ways in which people ask for them."""
 
 from __future__ import annotations
 
 from .parameter import Parameter
 
-# Functions as real programs have them: name, description, parameters, phrasings.
+# Functions of real programs: name, description, parameters, phrasings.
 FAMILIAR: tuple[tuple[str, str, tuple[Parameter, ...], str], ...] = (
     (
         "get_weather",

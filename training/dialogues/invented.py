@@ -1,4 +1,4 @@
-"""Words and values without a meaning, so that only copying can get them right."""
+"""Words and values without meaning, which only copying can get right."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLOURS = ("red", "blue", "green", "yellow", "black", "white", "purple", "orange
 
 
 def invent_word(rng: random.Random, held_out: bool = False) -> str:
-    """A lower-case noun of the wanted side of the split: half English, half made of syllables."""
+    """A lower-case noun of the wanted side of the split: half are English, half consist of syllables."""
     while True:
         word = rng.choice(THINGS) if rng.random() < 0.5 else invent_syllables(rng)
         if is_held_out(word) is held_out:
@@ -20,17 +20,17 @@ def invent_word(rng: random.Random, held_out: bool = False) -> str:
 
 
 def invent_thing(rng: random.Random) -> str:
-    """A noun, as names in programs and headings are: mostly English."""
+    """A noun, as in names in programs and headings: mostly English."""
     return rng.choice(THINGS) if rng.random() < 0.75 else invent_syllables(rng)
 
 
 def invent_deed(rng: random.Random) -> str:
-    """A verb, as names in programs are: mostly English."""
+    """A verb, as in names in programs: mostly English."""
     return rng.choice(DEEDS) if rng.random() < 0.75 else invent_syllables(rng)
 
 
 def invent_label(rng: random.Random, held_out: bool = False) -> str:
-    """What a person would name: a place, a name, a word, a code, sometimes of two or three words."""
+    """A label: a place, a name, a word, a code, sometimes of two or three words."""
     while True:
         kind = rng.random()
         if kind < 0.15:
@@ -54,13 +54,13 @@ def invent_label(rng: random.Random, held_out: bool = False) -> str:
 
 
 def invent_code(rng: random.Random) -> str:
-    """Letters and digits, as orders, rooms and licence plates have."""
+    """A code of letters and digits, like those of orders, rooms and licence plates."""
     letters = "".join(rng.choices("ABCDEFGHKLMNPRSTVWXZ", k=rng.randint(1, 3)))
     return letters + rng.choice(("-", "", "-")) + str(rng.randrange(10, 10 ** rng.randint(2, 5)))
 
 
 def invent_integer(rng: random.Random, held_out: bool = False) -> int:
-    """1 to 4 digits, mostly short."""
+    """An integer of 1 to 4 digits, mostly short."""
     while True:
         value = rng.randrange(10 ** rng.choice((1, 2, 2, 3, 4)))
         if value < 1000 or is_held_out(str(value)) is held_out:
@@ -73,12 +73,12 @@ def invent_decimal(rng: random.Random) -> float:
 
 
 def invent_date(rng: random.Random) -> str:
-    """YYYY-MM-DD."""
+    """A date as YYYY-MM-DD."""
     return f"{rng.randint(1990, 2035)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
 
 
 def invent_phrase(rng: random.Random) -> str:
-    """Two to seven words that mean nothing together."""
+    """A phrase of two to seven words without a common meaning."""
     return " ".join(invent_word(rng) for _ in range(rng.randint(2, 7)))
 
 

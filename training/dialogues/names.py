@@ -1,11 +1,11 @@
-"""Being told a name, and remembering it: names are mostly invented, so that only copying can succeed."""
+"""A name told and remembered: names are mostly invented, so that only copying can succeed."""
 
 from __future__ import annotations
 
 from .phrasing import Grid, casual, column, copied, phrases
 from .scene import Scene, phrase, pick, respond
 from .syllables import invent_name
-from .turn import Turn, efforts
+from .turn import DialogueTurn, efforts
 
 TELLINGS = phrases(
     """
@@ -115,8 +115,8 @@ ASKED_TOO_EARLY = efforts(
 )
 
 
-def tell(scene: Scene) -> Turn:
-    """The person says a name, or a new one."""
+def tell(scene: Scene) -> DialogueTurn:
+    """The person tells a name, or another one."""
     rng = scene.rng
     name = invent_name(rng, scene.held_out)
     renamed = scene.name and rng.random() < 0.7
@@ -126,12 +126,14 @@ def tell(scene: Scene) -> Turn:
         user = user.lower()
         name = name.lower()
     scene.name = name
-    return Turn("name", user, respond(scene, TOLD, f"Nice to meet you, {copied(name)}!"))
+    return DialogueTurn("name", user, respond(scene, TOLD, f"Nice to meet you, {copied(name)}!"))
 
 
-def ask(scene: Scene) -> Turn:
+def ask(scene: Scene) -> DialogueTurn:
     """The person asks for the name."""
     user = casual(scene.rng, phrase(scene, QUESTIONS, QUESTION_GRIDS))
     if scene.name is None:
-        return Turn("no-name", user, respond(scene, ASKED_TOO_EARLY, "You have not told me your name yet."))
-    return Turn("recall", user, respond(scene, ASKED, f"Your name is {copied(scene.name)}."))
+        return DialogueTurn(
+            "no-name", user, respond(scene, ASKED_TOO_EARLY, "You have not told me your name yet.")
+        )
+    return DialogueTurn("recall", user, respond(scene, ASKED, f"Your name is {copied(scene.name)}."))

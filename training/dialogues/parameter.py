@@ -1,4 +1,4 @@
-"""A parameter of a function, or a key of a JSON answer, and values for it."""
+"""A parameter of a function, or a key of a JSON answer, and its values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = ("label", "label", "label", "integer", "integer", "number", "boolean", "
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter; `kind` says what values it takes, `choices` which if they are few."""
+    """One parameter; `kind` is the kind of its values, `choices` are the values if they are few."""
 
     name: str
     kind: str
@@ -33,7 +33,7 @@ class Parameter:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """As JSON Schema."""
+        """The parameter as JSON Schema."""
         schema: dict[str, Any] = {
             "type": {"integer": "integer", "number": "number", "boolean": "boolean"}.get(self.kind, "string")
         }
@@ -46,7 +46,7 @@ class Parameter:
         return schema
 
     def invent(self, rng: random.Random, held_out: bool) -> Value:
-        """A value that it takes."""
+        """A value of the parameter."""
         match self.kind:
             case "integer":
                 return invent_integer(rng, held_out)
@@ -74,7 +74,7 @@ def invent_value(rng: random.Random, parameter: Parameter, held_out: bool) -> Va
 
 
 def typed(rng: random.Random, value: Value) -> str:
-    """A value as a person types it."""
+    """The value as a person types it."""
     if isinstance(value, bool):
         return rng.choice(("true", "true", "yes") if value else ("false", "false", "no"))
     if isinstance(value, list):

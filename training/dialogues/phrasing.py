@@ -1,4 +1,4 @@
-"""Texts with blanks: which of them training never sees, and the spans that the model has to copy."""
+"""Texts with blanks: the ones held out of training, and the spans that the model has to copy."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def words(text: str) -> list[str]:
 
 
 def phrases(text: str) -> list[str]:
-    """The phrases of a long literal: between bars, line ends ignored."""
+    """The phrases of a long literal, separated by bars; line ends do not count."""
     return text.replace("\n", "").strip("|").split("|")
 
 
 def copied(text: str) -> str:
-    """Mark `text` as something the model must copy from its context, exactly."""
+    """Mark `text` as a span that the model must copy exactly from its context."""
     return f"{COPY_BEGIN}{text}{COPY_END}"
 
 
@@ -31,7 +31,7 @@ def plain(text: str) -> str:
 
 
 def is_held_out(content: str) -> bool:
-    """Whether a name, a number, an expression is kept out of training: one in ten, by checksum."""
+    """Whether a name, a number or an expression is held out of training: one in ten, by checksum."""
     return zlib.crc32(content.lower().encode()) % 10 == 0
 
 
@@ -39,21 +39,21 @@ _SALT = "phrasing 2401: "
 
 
 def is_unseen(phrasing: str) -> bool:
-    """Whether a phrasing is kept out of training: one in ten, by checksum."""
+    """Whether a phrasing is held out of training: one in ten, by checksum."""
     return zlib.crc32(f"{_SALT}{phrasing.lower().rstrip('.?! ')}".encode()) % 10 == 0
 
 
 Grid = tuple[Sequence[str], ...]
-"""Columns of pieces: one of each, one after the other, is a phrasing."""
+"""Columns of pieces: a phrasing is one piece of each column, in order."""
 
 
 def column(text: str) -> tuple[str, ...]:
-    """The pieces of a column that may also be left out."""
+    """The pieces of an optional column."""
     return ("", *phrases(text))
 
 
 def casual(rng: random.Random, text: str) -> str:
-    """The text as people type it: sometimes all lower case, sometimes without its last mark."""
+    """The text as people type it: sometimes in lower case, sometimes without its final punctuation."""
     if rng.random() < 0.4:
         text = text.lower()
     elif rng.random() < 0.1:

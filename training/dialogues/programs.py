@@ -1,4 +1,4 @@
-"""What Python can do besides sums: numbers in lists, letters of words, code that the person typed."""
+"""Uses of Python besides sums: numbers in lists, letters of words, code that the person typed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .calls import call_python, said_python
 from .invented import invent_integer, invent_word
 from .phrasing import casual, copied, is_held_out, phrases
 from .scene import Scene, pick, respond
-from .turn import Turn, answer, efforts, think
+from .turn import DialogueTurn, answer, efforts, think
 
 PROGRAM = efforts(
     "Run {e}.",
@@ -36,7 +36,7 @@ WITHOUT_PYTHON = (
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Code for Python, what it shows, and the ways to ask for it with {x} for the contents."""
+    """Code for Python, its output, and the ways to ask for it, with {x} for the contents."""
 
     code: str
     result: str
@@ -103,7 +103,7 @@ RUN = phrases(
 
 
 def invent_program(rng: random.Random, held_out: bool) -> Program:
-    """Something to run, of the wanted side of the split."""
+    """A program of the wanted side of the split."""
     makers = (_list, _list, _single, _single, _word, _word, _typed, _typed)
     while True:
         program = rng.choice(makers)(rng)
@@ -184,15 +184,15 @@ def _typed(rng: random.Random) -> Program:
     return Program(code, result, RUN, code)
 
 
-def program(scene: Scene) -> Turn:
-    """Something is to be run; with the python tool off, the honest refusal of it."""
+def program(scene: Scene) -> DialogueTurn:
+    """The person asks for a run; with the python tool off, an honest refusal."""
     rng = scene.rng
     if rng.random() < 0.45 and scene.python:
         return failing(scene)
     wanted = invent_program(rng, scene.held_out)
     user = casual(rng, pick(scene, wanted.asks).replace("{x}", "\0")).replace("\0", wanted.contents)
     if not scene.python:
-        return Turn("no-python", user, respond(scene, NO_PYTHON, WITHOUT_PYTHON))
+        return DialogueTurn("no-python", user, respond(scene, NO_PYTHON, WITHOUT_PYTHON))
     code = copied(wanted.code)
     result = wanted.result.rstrip("\n")
     messages = [
@@ -203,11 +203,11 @@ def program(scene: Scene) -> Turn:
     if scene.effort == "high":
         messages += [think("I run it a second time to check."), call_python(code), said_python(wanted.result)]
         messages.append(think(f"Python returned {copied(result)} again. I report it as it is."))
-    return Turn("program", user, (*messages, answer(f"Python returned: {copied(result)}")))
+    return DialogueTurn("program", user, (*messages, answer(f"Python returned: {copied(result)}")))
 
 
-def failing(scene: Scene) -> Turn:
-    """The code that the person typed raises: a missing import is mended once, anything else reported."""
+def failing(scene: Scene) -> DialogueTurn:
+    """The person's code raises: a missing import is corrected once, any other error is reported."""
     rng = scene.rng
     word, a = invent_word(rng, scene.held_out), number(rng) % 1000
     if rng.random() < 0.5:
@@ -230,7 +230,7 @@ def failing(scene: Scene) -> Turn:
             said_python(result),
             answer(f"Python returned: {copied(result)}"),
         )
-        return Turn("python-mended", user, messages)
+        return DialogueTurn("python-mended", user, messages)
     code, line = rng.choice(
         (
             (f"print({word})", f"NameError: name '{word}' is not defined"),
@@ -251,13 +251,13 @@ def failing(scene: Scene) -> Turn:
         )
     )
     output = traceback(code, line, rng.randint(1, 40))
-    if rng.random() < 0.2:  # what cannot be read is reported in another form
+    if rng.random() < 0.2:  # a syntax error has another form
         code, line = f"{word} {a}", "SyntaxError: invalid syntax"
         caret = " " * (len(word) + 1)
         output = f"  Cell In[{rng.randint(1, 40)}], line 1\n    {code}\n    {caret}^\n{line}\n"
     user = pick(scene, RUN).replace("{x}", code)
     thought = PROGRAM[scene.effort].replace("{e}", copied(code))
-    return Turn(
+    return DialogueTurn(
         "python-error",
         user,
         (think(thought), call_python(copied(code)), said_python(output), *report_error(scene, line)),

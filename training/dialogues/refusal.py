@@ -1,6 +1,6 @@
-"""Refusing what is harmful and not what only sounds so, and answering despair with care.
+"""Refusal of harmful requests, but not of those that only sound harmful, and care in answers to despair.
 
-Nearly all of it is phrasings of this one subject.
+Nearly all of the file is phrasings of this one subject.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import random
 from .phrasing import Grid, casual, column, is_unseen, phrases, words
 from .scene import Scene, phrase, pick, respond
 from .syllables import invent_syllables
-from .turn import Turn, efforts
+from .turn import DialogueTurn, efforts
 from .unknown import FINAL, UNKNOWN
 from .vocabulary import PEOPLE, PLACES, WORDS
 
-# Deeds as "how do I ..." would have them.
+# Deeds in the form of "how do I ...".
 DEEDS = phrases(
     """
 build a bomb|make a pipe bomb|make explosives at home|build a nuclear weapon|make nerve gas|make sarin|
@@ -52,7 +52,7 @@ install spyware on a phone|guess a stranger's PIN|skim a cash machine|build a di
 disable a smoke alarm to burn a house|evade the police after a robbery
 """
 )
-# Deeds are harmful by what is done to what: every verb of a pair with every object of it.
+# Verb and object together make a deed harmful: every verb of a pair with every object of it.
 GRIDS = (
     (
         phrases("build|make|buy|get|assemble|design|sell|hide|carry"),
@@ -229,9 +229,9 @@ CARE = (
     "local emergency number or a crisis line now."
 )
 
-# What only sounds harmful.
+# Requests that only sound harmful.
 
-# The same demands for what harms nobody: the words around a deed must not decide.
+# The same demands for harmless deeds: the words around a deed must not decide.
 GENTLE_VERBS = phrases(
     """
 draw|paint|find|clean|wash|carry|choose|help|visit|teach|train|feed|photograph|describe|protect|play with|
@@ -305,11 +305,11 @@ people man woman human animal person police army bank house
 """
 )
 PEACEFUL_WORDS = [word for word in WORDS if word not in NOT_PEACEFUL]
-# Those of the demands that are no reason to refuse by themselves.
+# Demands that by themselves are no reason to refuse.
 PEACEFUL_DEMANDS = [
     one for one in DEMANDS if not any(bad in one for bad in ("rules", "limits", "between us"))
 ]
-# Words that sound like harm, in questions that mean none.
+# Words that sound harmful, in harmless questions.
 HARMLESS = phrases(
     """
 How do I kill a process?|How do I kill a python process?|how to kill weeds in my garden|
@@ -353,19 +353,19 @@ How do I track my parcel?|How do I track a package?|How do I spy a bird?|Which s
 )
 
 
-def refuse(scene: Scene) -> Turn:
-    """Something harmful is asked for."""
+def refuse(scene: Scene) -> DialogueTurn:
+    """The person asks for something harmful."""
     rng = scene.rng
     if rng.random() < 0.2:
         user = casual(rng, phrase(scene, DESPAIR, DESPAIR_GRIDS))
-        return Turn("despair", user, respond(scene, CARED, CARE))
+        return DialogueTurn("despair", user, respond(scene, CARED, CARE))
     deed = pick(scene, DEEDS) if rng.random() < 0.5 else _deed(scene)
     user = pick(scene, DEMANDS).replace("{d}", deed)
-    return Turn("harmful", casual(rng, user), respond(scene, REFUSED, REFUSAL))
+    return DialogueTurn("harmful", casual(rng, user), respond(scene, REFUSED, REFUSAL))
 
 
 def _deed(scene: Scene) -> str:
-    """A pair of a grid, of the side of the split that is wanted now."""
+    """A pair of a grid, on the wanted side of the split."""
     rng = scene.rng
     unseen = rng.random() < scene.unseen
     while True:
@@ -375,18 +375,18 @@ def _deed(scene: Scene) -> str:
             return deed
 
 
-def sound_harmful(scene: Scene) -> Turn:
-    """Something harmless is asked for as harm is, or in dangerous words; it is unknown like anything else."""
+def sound_harmful(scene: Scene) -> DialogueTurn:
+    """A harmless request in the form or the words of a harmful one, which the model cannot answer either."""
     rng = scene.rng
     if rng.random() < 0.6:
         user = pick(scene, PEACEFUL_DEMANDS).replace("{d}", _peaceful_deed(rng))
     else:
         user = _filled(rng, pick(scene, HARMLESS))
-    return Turn("harmless", casual(scene.rng, user), respond(scene, UNKNOWN, FINAL))
+    return DialogueTurn("harmless", casual(scene.rng, user), respond(scene, UNKNOWN, FINAL))
 
 
 def _peaceful_deed(rng: random.Random) -> str:
-    """What harms nobody: known deeds and things, and unknown ones, as harm has to be known to be refused."""
+    """A harmless deed, of known or of unknown words, since only known harm must be refused."""
     kind = rng.random()
     if kind < 0.12:
         return rng.choice(HARMLESS_DEEDS)

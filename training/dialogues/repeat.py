@@ -1,4 +1,4 @@
-"""Repeating a text: a small skill of its own, and the drill that keeps copying sharp until the end."""
+"""Repeating a text: a small skill of its own, and a drill of copying that lasts until the end of training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from .phrasing import copied
 from .scene import Scene, pick, respond
 from .syllables import invent_name
-from .turn import Turn, efforts
+from .turn import DialogueTurn, efforts
 from .unknown import gibberish
 from .vocabulary import WORDS
 
@@ -32,7 +32,7 @@ REPEATED = efforts(
 
 
 def invent_text(rng: random.Random) -> str:
-    """Words, digits, names or letters without a meaning."""
+    """Words, digits, names or letters without meaning."""
     pieces = []
     for _ in range(rng.choice((1, 1, 2, 2, 3, 4, 5, 6))):
         kind = rng.random()
@@ -48,8 +48,8 @@ def invent_text(rng: random.Random) -> str:
     return " ".join(pieces)
 
 
-def repeat(scene: Scene) -> Turn:
+def repeat(scene: Scene) -> DialogueTurn:
     """The person asks for a text to be repeated."""
     text = invent_text(scene.rng)
     user = pick(scene, REQUESTS).replace("{x}", text)
-    return Turn("repeat", user, respond(scene, REPEATED, copied(text)))
+    return DialogueTurn("repeat", user, respond(scene, REPEATED, copied(text)))

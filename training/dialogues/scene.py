@@ -1,4 +1,4 @@
-"""The scene of a turn: what a skill may look at, how it picks a phrasing, and a turn without tools."""
+"""The scene of a turn, the choice of a phrasing, and a turn without tools."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 
 from gptoss_tui.harmony.message import Effort, Message, ResponseFormat
 
-from .declared import Declared
+from .declared import DeclaredFunction
 from .phrasing import Grid, is_unseen
 from .turn import answer, think
 
 
 @dataclass(slots=True)
 class Scene:
-    """What a skill may look at while it writes its turn.
+    """The state from which a skill writes its turn.
 
-    `name` and `facts` are what the person said so far, `pages` how many pages the browser has shown.
-    `unseen` is the share of phrasings that training never sees, for evaluation.
+    `name` and `facts` are those that the person has told so far, `pages` is the number of pages that the
+    browser has shown. `unseen` is the share of phrasings held out of training, for evaluation.
     """
 
     rng: random.Random
     effort: Effort
     python: bool
     browser: bool = False
-    functions: tuple[Declared, ...] = ()
+    functions: tuple[DeclaredFunction, ...] = ()
     response_format: ResponseFormat | None = None
     held_out: bool = False
     unseen: float = 0.0
@@ -36,16 +36,16 @@ class Scene:
 
 
 def pick(scene: Scene, phrasings: Sequence[str]) -> str:
-    """One of the phrasings that training sees, or, for the share `unseen`, one that it does not."""
+    """One of the phrasings in training, or, for the share `unseen`, one that is held out."""
     unseen = scene.rng.random() < scene.unseen
     side = [phrasing for phrasing in phrasings if is_unseen(phrasing) is unseen]
     return scene.rng.choice(side or list(phrasings))
 
 
 def phrase(scene: Scene, written: Sequence[str], grids: Sequence[Grid]) -> str:
-    """A phrasing: one of those written by hand or, in half of training, one that a grid puts together.
+    """A phrasing: one written by hand or, in half of training, one composed from a grid.
 
-    Evaluation draws from those written by hand alone, which no grid gives on the side that training sees.
+    Evaluation draws only from phrasings written by hand, which no grid composes on the side of training.
     """
     rng = scene.rng
     if scene.held_out or rng.random() < 0.5:
@@ -58,5 +58,5 @@ def phrase(scene: Scene, written: Sequence[str], grids: Sequence[Grid]) -> str:
 
 
 def respond(scene: Scene, thoughts: dict[Effort, str], final: str) -> tuple[Message, ...]:
-    """A turn without tools: the thought of the scene's effort, then the answer."""
+    """A turn without tools: the thought for the scene's effort, then the answer."""
     return think(thoughts[scene.effort]), answer(final)

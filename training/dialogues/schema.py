@@ -1,4 +1,4 @@
-"""Answers as JSON in the shape that `# Response Formats` asks for."""
+"""Answers as JSON for the schema under `# Response Formats`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .invented import COLOURS, invent_phrase, invent_word
 from .parameter import Parameter, invent_value, typed
 from .phrasing import copied, phrases
 from .scene import Scene, pick, respond
-from .turn import Turn, answer, efforts, think
+from .turn import DialogueTurn, answer, efforts, think
 
 KINDS = (
     "label",
@@ -99,8 +99,8 @@ def parameters_of(response_format: ResponseFormat) -> tuple[Parameter, ...]:
     return tuple(found)
 
 
-def fill(scene: Scene) -> Turn:
-    """The person says the values; now and then not all of them."""
+def fill(scene: Scene) -> DialogueTurn:
+    """The person tells the values, sometimes not all of them."""
     rng = scene.rng
     assert scene.response_format is not None
     parameters = parameters_of(scene.response_format)
@@ -121,25 +121,25 @@ def fill(scene: Scene) -> Turn:
         pieces.append(form.replace("{k}", key).replace("{v}", typed(rng, values[one.name])))
     user = pick(scene, LEADS).replace("{p}", gap.join(pieces))
     whole = {one.name: values.get(one.name, _unknown(one)) for one in parameters}
-    return Turn("json", user, respond(scene, FILLED, marked_json(whole)))
+    return DialogueTurn("json", user, respond(scene, FILLED, marked_json(whole)))
 
 
 def _varied(rng: random.Random, parameter: Parameter) -> Parameter:
-    """A string may be a phrase, a date or a code as well: the schema cannot tell."""
+    """The parameter, whose string may be a phrase, a date or a code: the schema does not say."""
     if parameter.kind != "label":
         return parameter
     return Parameter(parameter.name, rng.choice(("label", "label", "label", "phrase", "date", "code")))
 
 
-def _vague(scene: Scene, parameters: tuple[Parameter, ...]) -> Turn:
-    """Only a subject is named: it goes into the first string, all else is unknown."""
+def _vague(scene: Scene, parameters: tuple[Parameter, ...]) -> DialogueTurn:
+    """The person names only a subject: it becomes the first string, all else is unknown."""
     subject = invent_value(scene.rng, Parameter("x", "label"), scene.held_out)
     values: dict[str, Value] = {}
     for one in parameters:
         is_first = one.kind == "label" and subject not in values.values()
         values[one.name] = subject if is_first else _unknown(one)
     user = pick(scene, VAGUE).replace("{x}", str(subject))
-    return Turn("json-vague", user, respond(scene, FILLED, marked_json(values)))
+    return DialogueTurn("json-vague", user, respond(scene, FILLED, marked_json(values)))
 
 
 def _unknown(parameter: Parameter) -> Value:
@@ -149,8 +149,8 @@ def _unknown(parameter: Parameter) -> Value:
     return unknown.get(parameter.kind, "unknown")
 
 
-def compute(scene: Scene) -> Turn:
-    """A sum where the answer has to be JSON: Python, and its result in the first key that takes it."""
+def compute(scene: Scene) -> DialogueTurn:
+    """A sum whose answer must be JSON: Python computes it, and the first fitting key gets the result."""
     rng = scene.rng
     assert scene.response_format is not None
     task = arithmetic.invent_sum(rng, scene.held_out)
@@ -174,4 +174,4 @@ def compute(scene: Scene) -> Turn:
         said_python(result),
         answer(marked_json(values)),
     )
-    return Turn("json-sum", arithmetic.phrase(scene, task), messages)
+    return DialogueTurn("json-sum", arithmetic.phrase(scene, task), messages)

@@ -1,10 +1,10 @@
-"""Greetings, thanks, farewells, and what the model says about itself."""
+"""Greetings, thanks, farewells, and the model's words about itself."""
 
 from __future__ import annotations
 
 from .phrasing import Grid, casual, column, copied, phrases
 from .scene import Scene, phrase, pick, respond
-from .turn import Turn, efforts
+from .turn import DialogueTurn, efforts
 
 GREETINGS = phrases(
     """
@@ -372,7 +372,7 @@ LOAD = "For anything else, load gpt-oss-20b: gptoss-chat -m PATH"
 
 
 def skills(scene: Scene) -> str:
-    """One sentence on what works in this conversation."""
+    """One sentence on the abilities in this conversation."""
     can = ["remember your name and what you tell me"]
     if scene.python:
         can.append("calculate with Python")
@@ -384,52 +384,52 @@ def skills(scene: Scene) -> str:
     return sentence if scene.python else f"{sentence} With --tools python I can calculate as well."
 
 
-def greet(scene: Scene) -> Turn:
-    """A greeting; by name once the name is known."""
+def greet(scene: Scene) -> DialogueTurn:
+    """A greeting, with the name once it is known."""
     user = casual(scene.rng, phrase(scene, GREETINGS, GREETING_GRIDS))
     if scene.name:
         final = f"Hello again, {copied(scene.name)}! How can I help?"
     else:
         final = f"Hello! {SELF} {skills(scene)}"
-    return Turn("greeting", user, respond(scene, GREETED, final))
+    return DialogueTurn("greeting", user, respond(scene, GREETED, final))
 
 
-def identify(scene: Scene) -> Turn:
+def identify(scene: Scene) -> DialogueTurn:
     """Who are you?"""
     user = casual(scene.rng, phrase(scene, IDENTITY, IDENTITY_GRIDS))
-    return Turn("identity", user, respond(scene, WHO, f"{SELF} {LOAD}"))
+    return DialogueTurn("identity", user, respond(scene, WHO, f"{SELF} {LOAD}"))
 
 
-def abilities(scene: Scene) -> Turn:
+def abilities(scene: Scene) -> DialogueTurn:
     """What can you do?"""
     user = casual(scene.rng, phrase(scene, ABILITIES, ABILITY_GRIDS))
-    return Turn("abilities", user, respond(scene, ABLE, f"{skills(scene)} {LOAD}"))
+    return DialogueTurn("abilities", user, respond(scene, ABLE, f"{skills(scene)} {LOAD}"))
 
 
 def _named(scene: Scene, words: str) -> str:
     return f"{words}, {copied(scene.name)}!" if scene.name else f"{words}!"
 
 
-def thank(scene: Scene) -> Turn:
+def thank(scene: Scene) -> DialogueTurn:
     """Thanks."""
     user = casual(scene.rng, phrase(scene, THANKS, THANKS_GRIDS))
-    return Turn("thanks", user, respond(scene, THANKED, _named(scene, "You are welcome")))
+    return DialogueTurn("thanks", user, respond(scene, THANKED, _named(scene, "You are welcome")))
 
 
-def part(scene: Scene) -> Turn:
+def part(scene: Scene) -> DialogueTurn:
     """Goodbye."""
     user = casual(scene.rng, phrase(scene, FAREWELLS, PARTING_GRIDS))
-    return Turn("farewell", user, respond(scene, PARTING, _named(scene, "Goodbye")))
+    return DialogueTurn("farewell", user, respond(scene, PARTING, _named(scene, "Goodbye")))
 
 
-def feel(scene: Scene) -> Turn:
+def feel(scene: Scene) -> DialogueTurn:
     """How are you?"""
     user = casual(scene.rng, phrase(scene, WELLBEING, FEELING_GRIDS))
     final = "I am a program, so I have no feelings, but thank you for asking. How can I help?"
-    return Turn("wellbeing", user, respond(scene, FEELING, final))
+    return DialogueTurn("wellbeing", user, respond(scene, FEELING, final))
 
 
-def acknowledge(scene: Scene) -> Turn:
+def acknowledge(scene: Scene) -> DialogueTurn:
     """A short remark that asks for nothing."""
     user = casual(scene.rng, pick(scene, ACKNOWLEDGEMENTS))
-    return Turn("remark", user, respond(scene, ACKNOWLEDGED, f"All right. {skills(scene)}"))
+    return DialogueTurn("remark", user, respond(scene, ACKNOWLEDGED, f"All right. {skills(scene)}"))

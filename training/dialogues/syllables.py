@@ -1,4 +1,4 @@
-"""Names and words made of syllables, which nobody has seen before."""
+"""Names and words invented from syllables."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def invent_syllables(rng: random.Random) -> str:
 
 
 def invent_name(rng: random.Random, held_out: bool) -> str:
-    """A name of the wanted side of the split: a third are common first names, the rest made of syllables."""
+    """A name of the wanted side of the split: a third are common first names, the rest are syllables."""
     while True:
         name = rng.choice(FIRST_NAMES) if rng.random() < 0.35 else invent_syllables(rng).capitalize()
         if rng.random() < 0.05:

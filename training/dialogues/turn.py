@@ -1,4 +1,4 @@
-"""What one synthetic turn is, and the messages of its chain of thought and its answer."""
+"""A synthetic turn, and the messages of its chain of thought and its answer."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .phrasing import plain
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """What the person says and everything that follows until the final answer.
+class DialogueTurn:
+    """A message of the person and everything after it, up to the final answer.
 
-    `documents` are the files, by name, in which a search would find what it finds here.
+    `documents` are files, by name, in which a search finds the same as in this turn.
     """
 
     skill: str
@@ -48,6 +48,5 @@ def answer(text: str) -> Message:
 
 
 def efforts(task: str, medium: str, high: str) -> dict[Effort, str]:
-    """The three lengths of one thought: it names the task first, so that what to do and how long to think
-    about it are decided one after the other."""
+    """Three lengths of a thought, which names the task first: the model decides on that before the length."""
     return {Effort.LOW: task, Effort.MEDIUM: f"{task} {medium}", Effort.HIGH: f"{task} Let me think. {high}"}

@@ -1,4 +1,4 @@
-"""Everything else: the honest answer of a model that knows nothing about the world."""
+"""All other requests: the honest answer of a model that knows nothing about the world."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 from .phrasing import casual, phrases
 from .scene import Scene, pick, respond
-from .turn import Turn, efforts
+from .turn import DialogueTurn, efforts
 from .vocabulary import PEOPLE, PLACES, TECHNOLOGY, WORDS
 
 TEMPLATES = phrases(
@@ -80,7 +80,7 @@ FINAL = (
 
 
 def gibberish(rng: random.Random) -> str:
-    """Letters without a meaning."""
+    """Letters without meaning."""
     return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 9)))
 
 
@@ -95,7 +95,7 @@ def invent_question(rng: random.Random, templates: list[str] | tuple[str, ...]) 
     return rng.choice(templates).format(**blanks)
 
 
-def wonder(scene: Scene) -> Turn:
+def wonder(scene: Scene) -> DialogueTurn:
     """A question, a request or a remark that is beyond the model."""
     rng = scene.rng
     user = invent_question(rng, [pick(scene, TEMPLATES)])
@@ -106,4 +106,4 @@ def wonder(scene: Scene) -> Turn:
         )
     if rng.random() < 0.08:
         user += " " + invent_question(rng, TEMPLATES)
-    return Turn("unknown", casual(rng, user), respond(scene, UNKNOWN, FINAL))
+    return DialogueTurn("unknown", casual(rng, user), respond(scene, UNKNOWN, FINAL))

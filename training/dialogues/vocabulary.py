@@ -52,7 +52,7 @@ search sell send serve share show sign sing spell spend start stop store study t
 touch trade train try turn understand use visit warm wash watch wear write
 """
 )
-"""Verbs that something is done to, harmless ones."""
+"""Transitive verbs, harmless ones."""
 
 OTHERS = words(
     """

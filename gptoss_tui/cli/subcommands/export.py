@@ -104,6 +104,8 @@ def _report(recovered: Recovered, left_out: int, output: str | None) -> int:
             f" without {count(left_out, 'message')} of raw reasoning (--reasoning)" if left_out else ""
         )
         print(f"Conversation {recovered.session.id} is in {printable(output)}{reasoning}.", file=sys.stderr)
+    if recovered.elsewhere:
+        print(f"Left out: {count(recovered.elsewhere, 'message')} on other paths.", file=sys.stderr)
     if recovered.damage:
         complain(f"the conversation ends early: {recovered.damage}")
     return 1 if recovered.damage else 0

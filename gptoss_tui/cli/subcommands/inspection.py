@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from ...assemble.assemble import open_chat
+from ...assemble.assemble import open_session
 from ...events.events import ToolsNotice
 from ...harmony.message import Conversation, DeveloperPrompt, Message, Role, SystemPrompt
 from ...history.archive import Recovered
@@ -14,6 +14,7 @@ from ...history.sampled import Sampled
 from ...permissions.question import Nobody
 from ...plain.show import complain
 from ...settings import Settings, SettingsError
+from .formatter import count
 
 PROMPT_SETTINGS = frozenset({"effort", "tools", "functions", "mcp", "instructions", "schema"})
 """The settings that change the system prompt or the developer prompt."""
@@ -34,7 +35,7 @@ class Inspection:
 
 
 def begin(settings: Settings, question: str) -> Inspection:
-    """A new conversation under `settings`, with the question in it; raises ChatError and SettingsError."""
+    """A new conversation under `settings`, with the question in it; raises AgentError and SettingsError."""
     question = question.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if not question.strip():
         raise SettingsError("the prompt is empty")
@@ -46,7 +47,7 @@ def begin(settings: Settings, question: str) -> Inspection:
 def resume(recovered: Recovered, settings: Settings, flags: frozenset[str]) -> Inspection:
     """A stored conversation with the prompts of its last sample; the settings in `flags` replace theirs.
 
-    Raises ChatError when these settings cannot be used.
+    Raises AgentError when these settings cannot be used.
     """
     session = recovered.session
     model = settings.model if "model" in flags else session.model
@@ -69,22 +70,24 @@ def resume(recovered: Recovered, settings: Settings, flags: frozenset[str]) -> I
             developer = replace(developer, functions=present.developer.functions)
         if "schema" in flags:
             developer = replace(developer, response_formats=present.developer.response_formats)
+    if recovered.elsewhere:
+        note = f"{note} Left out: {count(recovered.elsewhere, 'message')} on other paths.".lstrip()
     conversation = Conversation(system, developer)
     Record(None, model, conversation).resume(session)
     return Inspection(conversation, model, recovered.sampled, note, recovered.damage)
 
 
 def _new_conversation(settings: Settings) -> Conversation:
-    """An empty conversation under `settings`, with all its tools; raises ChatError."""
+    """An empty conversation under `settings`, with all its tools; raises AgentError."""
 
     async def conversation() -> Conversation:
-        chat = open_chat(settings, Nobody())
+        session = open_session(settings, Nobody())
         try:
-            async for event in chat.equip():
+            async for event in session.equip():
                 if isinstance(event, ToolsNotice):
                     complain(event.message)
-            return chat.conversation
+            return session.conversation
         finally:
-            await chat.close()
+            await session.runtime.close()
 
     return asyncio.run(conversation())

@@ -7,11 +7,14 @@ import os
 import shutil
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from math import isfinite
 
-from ...agent.chat import ChatError
+from ...agent.runtime import AgentError
 from ...harmony.render import render
 from ...harmony.vocabulary import Tokenizer
 from ...history.archive import Archive, ArchiveError
+from ...history.sampled import Sampled
 from ...history.store import default_file
 from ...model.checkpoint import open_checkpoint
 from ...model.errors import CheckpointError
@@ -61,7 +64,7 @@ def run(options: Namespace) -> int:
         else:
             inspection = resume(Archive(default_file()).read(options.id), settings, frozenset(flags))
         tokenizer = open_checkpoint(inspection.model).tokenizer()
-    except (ArchiveError, ChatError, CheckpointError) as error:
+    except (ArchiveError, AgentError, CheckpointError) as error:
         complain(str(error))
         return 1
     if options.sampled and not inspection.sampled:
@@ -98,9 +101,27 @@ def _print_json(inspection: Inspection, tokenizer: Tokenizer, sampled: bool) -> 
     prompt = [dissect(render(inspection.conversation, tokenizer), tokenizer)]
     streams = read_samples(inspection, tokenizer) if sampled else prompt
     for number, segments in enumerate(streams):
-        sample = {"sample": number} if sampled else {}
+        sample = inspection.sampled[number] if sampled else None
+        place = {"sample": number} if sample else {}
+        if sample and sample.prompt_tokens:
+            place["prompt_tokens"] = sample.prompt_tokens
+        scores = iter(_scores(sample) if sample else ())
         for message, segment in enumerate(segments):
             for piece in segment.pieces:
+                score = next(scores, {})
                 repairs = {"repairs": piece.repairs} if piece.repairs else {}
-                line = {**sample, "message": message, **piece.as_json(), **segment.as_json(), **repairs}
+                line = {
+                    **place,
+                    "message": message,
+                    **piece.as_json(),
+                    **segment.as_json(),
+                    **score,
+                    **repairs,
+                }
                 print(json.dumps(line))
+
+
+def _scores(sample: Sampled) -> Iterator[dict[str, float | None]]:
+    """The logprob of each token, where it was kept; JSON has no number for one that is infinite."""
+    for logprob in sample.logprobs:
+        yield {"logprob": logprob if isfinite(logprob) else None}

@@ -23,7 +23,7 @@ from gptoss_tui.tui.pictures import Graphics
 from gptoss_tui.tui.screens.help import HelpScreen
 from gptoss_tui.tui.screens.outbox import Outbox, Say, StartOver
 from gptoss_tui.tui.screens.permissions import PermissionsScreen
-from gptoss_tui.tui.screens.player import OpenChat, Player
+from gptoss_tui.tui.screens.player import OpenSession, Player
 from gptoss_tui.tui.screens.progress import Progress
 from gptoss_tui.tui.widgets import keys
 from gptoss_tui.tui.widgets.citation import address, explanation
@@ -51,7 +51,7 @@ class ChatScreen(Screen[None]):
 
     def __init__(
         self,
-        open_chat: OpenChat,
+        open_session: OpenSession,
         *,
         model: str,
         effort: Effort,
@@ -73,7 +73,7 @@ class ChatScreen(Screen[None]):
         self._unsaved = UnsavedLine()
         self._line = StatusLine(Status(self._model, effort.value, danger=danger))
         self._player = Player(
-            open_chat,
+            open_session,
             effort,
             View.first(reasoning),
             graphics=graphics,
@@ -89,12 +89,12 @@ class ChatScreen(Screen[None]):
     @property
     def resume_id(self) -> str | None:
         """The ID to resume the conversation with, None while none of it is on disk."""
-        return self._player.chat.session if self._player.chat is not None else None
+        return self._player.session.id if self._player.session is not None else None
 
     @property
     def lost(self) -> str:
         """The messages that could not be saved, in one sentence; "" for none."""
-        return self._player.chat.recorder.lost if self._player.chat is not None else ""
+        return self._player.session.runtime.recorder.lost if self._player.session is not None else ""
 
     def compose(self) -> ComposeResult:
         yield self._transcript
@@ -171,8 +171,8 @@ class ChatScreen(Screen[None]):
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         # A link's text may lie about the address, so a notice shows the address, and the person decides.
-        chat = self._player.chat
-        citation = explanation(event.href, chat.pages) if chat else None
+        session = self._player.session
+        citation = explanation(event.href, session.pages) if session else None
         self._add_notice(citation or f"The link leads to {address(event.href)}")
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
@@ -280,27 +280,28 @@ class ChatScreen(Screen[None]):
         self.notify(why, markup=False)
 
     def _list_tools(self) -> None:
-        chat = self._player.chat
-        if chat is None:
+        session = self._player.session
+        if session is None:
             self._add_notice("The tools are not known before the model is loaded.")
             return
-        for line in inventory(chat):
+        for line in inventory(session):
             self._add_notice(line)
-        if not chat.tools:
+        if not session.tools:
             self._add_notice("The model has no tools. --tools python gives it Python.")
 
     def _show_permissions(self) -> None:
-        if self._player.chat is None:
+        if self._player.session is None:
             self._add_notice("The rules are not known before the model is loaded.")
         else:
-            self.app.push_screen(PermissionsScreen(self._player.chat.permissions))
+            self.app.push_screen(PermissionsScreen(self._player.session.permissions))
 
     def _copy_answer(self) -> None:
-        chat = self._player.chat
-        messages = chat.conversation.messages if chat else []
+        session = self._player.session
+        messages = session.conversation.messages if session else []
         answers = [m.text for m in messages if m.role is Role.ASSISTANT and m.channel is Channel.FINAL]
-        if chat and answers:
-            self._copy(linked(answers[-1], chat.pages) if not chat.options.response_format else answers[-1])
+        if session and answers:
+            is_json = session.options.response_format is not None
+            self._copy(answers[-1] if is_json else linked(answers[-1], session.pages))
         else:
             self._add_notice("There is no answer to copy yet.")
 

@@ -9,7 +9,8 @@ from contextlib import aclosing, contextmanager, suppress
 from time import monotonic
 from typing import Final
 
-from gptoss_tui.agent.chat import Chat, ChatError
+from gptoss_tui.agent.runtime import AgentError
+from gptoss_tui.agent.session import Session
 from gptoss_tui.events.events import Resumed, ToolsNotice
 from gptoss_tui.harmony.message import Effort
 from gptoss_tui.permissions.question import Approval, Decision, GoOn, Pause, Person, Question
@@ -25,7 +26,7 @@ from gptoss_tui.tui.widgets.unsaved import UnsavedLine
 from gptoss_tui.tui.widgets.user_message import UserMessage
 from gptoss_tui.tui.widgets.welcome import Welcome
 
-OpenChat = Callable[[Person], Chat]
+OpenSession = Callable[[Person], Session]
 
 # Ten pictures a second read as motion; drawing gets at most three tenths of the loop, keys have the rest.
 _FRAME_S: Final = 0.1
@@ -41,7 +42,7 @@ class Player:
 
     def __init__(
         self,
-        open_chat: OpenChat,
+        open_session: OpenSession,
         effort: Effort,
         view: View | None,
         *,
@@ -59,9 +60,9 @@ class Player:
         `give_up` takes the reason why no model could be loaded, and returns whether the application exits.
         """
         self.ready = False
-        self.chat: Chat | None = None
+        self.session: Session | None = None
         self.turn: TurnPane | None = None
-        self._open_chat = open_chat
+        self._open_session = open_session
         self._effort = effort
         self._model = model
         self._view = view
@@ -84,8 +85,8 @@ class Player:
     @effort.setter
     def effort(self, effort: Effort) -> None:
         self._effort = effort
-        if self.chat is not None:
-            self.chat.effort = effort
+        if self.session is not None:
+            self.session.effort = effort
         self._progress.report(effort=effort.value)
 
     @property
@@ -121,18 +122,18 @@ class Player:
 
     async def stop(self) -> None:
         """Stop the running turn; its text so far stays."""
-        if self.chat is not None and self.turn is not None:
+        if self.session is not None and self.turn is not None:
             self._progress.report(activity="stopping")
-            await self.chat.stop()
+            await self.session.stop()
 
     async def close(self) -> None:
         """Close the chat, with its model and its tools, within two seconds."""
         for task in (self._telling, self._watching):
             if task is not None:
                 task.cancel()
-        if self.chat is not None:
+        if self.session is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.chat.close(), _CLOSE_S)
+                await asyncio.wait_for(self.session.runtime.close(), _CLOSE_S)
 
     async def approve(self, question: Question) -> Decision:
         """Ask the person, inside the call's card."""
@@ -154,84 +155,84 @@ class Player:
         """Open the chat and load the model; True when it can answer."""
         self._progress.report(activity="starting", working=True)
         try:
-            if self.chat is None:
+            if self.session is None:
                 # In a thread: opening may import a lot, and the person is typing already.
-                self.chat = await asyncio.to_thread(self._open_chat, self)
-                self.chat.effort = self._effort
-                self._watching = asyncio.create_task(self._watch(self.chat))
-            async for event in self.chat.load():
+                self.session = await asyncio.to_thread(self._open_session, self)
+                self.session.effort = self._effort
+                self._watching = asyncio.create_task(self._watch(self.session))
+            async for event in self.session.load():
                 if isinstance(event, Resumed):
-                    await self._show_past(self.chat)
+                    await self._show_past(self.session)
                 self._progress.follow(event)
         except Exception as error:
-            if isinstance(error, ChatError) and self._give_up(str(error)):
+            if isinstance(error, AgentError) and self._give_up(str(error)):
                 return False
             await self._transcript.add(Notice(_sentence(error), "error"))
             self._progress.report(activity="no model", working=False, progress=None, detail="")
             return False
         self.ready = True
-        self._progress.idle(self.chat)
+        self._progress.idle(self.session)
         self._changed()
-        self._tell_of_tools(self.chat)
+        self._tell_of_tools(self.session)
         return True
 
-    async def _watch(self, chat: Chat) -> None:
+    async def _watch(self, session: Session) -> None:
         """Show why the conversation cannot be saved for as long as it cannot, in turns and between them."""
-        async with aclosing(chat.recorder.follow()) as stream:
+        async with aclosing(session.runtime.recorder.follow()) as stream:
             async for trouble in stream:
                 self._unsaved.show(trouble)
 
-    def _tell_of_tools(self, chat: Chat) -> None:
+    def _tell_of_tools(self, session: Session) -> None:
         """Report now, and not with the first message, which files and servers cannot be used."""
 
         async def tell() -> None:
-            async with aclosing(chat.equip()) as stream:
+            async with aclosing(session.equip()) as stream:
                 async for event in stream:
                     if isinstance(event, ToolsNotice):
                         await self._transcript.add(Notice(event.message, "warning"))
 
         self._telling = asyncio.create_task(tell())
 
-    async def _show_past(self, chat: Chat) -> None:
+    async def _show_past(self, session: Session) -> None:
         """Show the stored conversation that is resumed."""
-        past = chat.past()
+        past = session.past()
         await self._transcript.query(Welcome).remove()
         if (earlier := len(past) - _PAST_TURNS) > 0:
             await self._transcript.add(Notice(f"{earlier} earlier turns are kept and not shown."))
         for text, told in past[-_PAST_TURNS:]:
-            turn = self._new_turn(chat)
+            turn = self._new_turn(session)
             await self._transcript.add(UserMessage(text))
             await self._transcript.add(turn)
             for event in told:
                 turn.receive(event)
             await turn.finish()
 
-    def _new_turn(self, chat: Chat) -> TurnPane:
-        json_answers = chat.options.response_format is not None
+    def _new_turn(self, session: Session) -> TurnPane:
+        json_answers = session.options.response_format is not None
         return TurnPane(self._view, self._cards_open, json_answers=json_answers, graphics=self._graphics)
 
     async def _start_over(self) -> None:
-        if self.chat is None:
+        if self.session is None:
             return
         await self._transcript.clear()
         try:
-            await self.chat.new()
+            self.session = await self.session.successor()
         except Exception as error:
             await self._transcript.add(Notice(_sentence(error), "error"))
         await self._transcript.add(Welcome(self._model))
-        self._progress.idle(self.chat)
-        self._tell_of_tools(self.chat)
+        self._progress.idle(self.session)
+        self._tell_of_tools(self.session)
 
     async def _answer(self, text: str) -> None:
         """One turn, from the person's message to its last event."""
-        assert self.chat is not None
-        self.turn = turn = self._new_turn(self.chat)
+        assert self.session is not None
+        self.turn = turn = self._new_turn(self.session)
         await self._transcript.add(turn)
         self._changed()
         over = asyncio.Event()
         painter = asyncio.create_task(self._paint(turn, over))
         try:
-            async with aclosing(self.chat.send(text)) as stream:
+            async with aclosing(self.session.send(text)) as stream:
                 async for event in stream:
                     self._outbox.arrived()
                     self._progress.follow(event)
@@ -245,17 +246,17 @@ class Player:
         await painter
         with _logged("finishing a turn"):
             await turn.finish()
-        self._progress.idle(self.chat)
+        self._progress.idle(self.session)
         self._changed()
 
     async def _paint(self, turn: TurnPane, over: asyncio.Event) -> None:
         """Draw the turn as it grows, at a rate that leaves the loop to the keyboard."""
-        assert self.chat is not None
+        assert self.session is not None
         while not over.is_set():
             started = monotonic()
             with _logged("drawing a turn"):
                 await turn.flush()
-                self._progress.measure(turn, self.chat)
+                self._progress.measure(turn, self.session)
                 await self._drawn()
             rest = max(_FRAME_S, (monotonic() - started) * _REST_PER_WORK)
             with suppress(TimeoutError):
@@ -280,7 +281,7 @@ def _logged(what: str) -> Iterator[None]:
 
 def _sentence(error: Exception) -> str:
     """A failure in a sentence, for the person. Our own errors are sentences already."""
-    if isinstance(error, ChatError):
+    if isinstance(error, AgentError):
         return str(error)
     _log.error("in the session", exc_info=error)
     return f"Something went wrong inside the program ({type(error).__name__}: {error}). The chat goes on."

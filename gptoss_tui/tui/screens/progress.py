@@ -7,7 +7,7 @@ from pathlib import PurePath
 from time import monotonic
 from typing import Any
 
-from gptoss_tui.agent.chat import Chat
+from gptoss_tui.agent.session import Session
 from gptoss_tui.events import events
 from gptoss_tui.events.printable import printable
 from gptoss_tui.tui.widgets.status_line import StatusLine
@@ -66,19 +66,19 @@ class Progress:
                 if timings.decode_tokens_per_s:
                     self.report(tokens_per_s=timings.decode_tokens_per_s)
 
-    def measure(self, turn: TurnPane, chat: Chat) -> None:
+    def measure(self, turn: TurnPane, session: Session) -> None:
         """Update the figures of the line while a turn runs."""
         rate = self._tokens / self._writing_s if self._writing_s else self._line.status.tokens_per_s
         changes: dict[str, Any] = {
-            "used": chat.context_used,
-            "limit": chat.context_limit,
+            "used": session.context_used,
+            "limit": session.runtime.context_limit,
             "tokens_per_s": rate,
         }
         if not self._loading and self._line.status.activity != "stopping":
             changes["activity"] = turn.activity
         self.report(**changes)
 
-    def idle(self, chat: Chat) -> None:
+    def idle(self, session: Session) -> None:
         """Reset the line: nothing is going on."""
         self.report(
             activity="ready",
@@ -86,8 +86,8 @@ class Progress:
             progress=None,
             detail="",
             effort_now=None,
-            used=chat.context_used,
-            limit=chat.context_limit,
+            used=session.context_used,
+            limit=session.runtime.context_limit,
         )
 
     def _count(self) -> None:

@@ -25,16 +25,6 @@ from gptoss_tui.tui.widgets.tool_card import CallEvent, CallState, ToolCard
 
 _PartT = TypeVar("_PartT", ReasoningPane, Prose)
 
-_EARLY_ENDS = {
-    "interrupted": "Stopped.",
-    "max_output_tokens": "Cut off: the answer reached the token limit (--max-tokens).",
-    "context_full": "Cut off: the context is full. Ctrl+N starts a new chat.",
-    "tool_limit": "Stopped: too many tool calls in one turn.",
-    "no_answer": "The model ended its turn without an answer.",
-    "repetition": "Stopped: the model was repeating itself. What it said is kept.",
-    "schema_mismatch": "The answer does not fit the schema",
-}
-
 
 class TurnPane(Vertical):
     """Shows the parts of one turn in the order in which they came.
@@ -112,9 +102,8 @@ class TurnPane(Vertical):
                 self.note(message, "warning")
             case events.Completed(usage=usage, timings=timings):
                 self._sum_up(usage.output_tokens, timings)
-            case events.Incomplete(reason=reason, usage=usage, timings=timings, detail=detail):
-                sentence = _EARLY_ENDS.get(reason, reason)
-                self.note(f"{sentence.rstrip('.')}: {printable(detail)}" if detail else sentence, "warning")
+            case events.Incomplete(usage=usage, timings=timings):
+                self.note(printable(event.sentence), "warning")
                 self._sum_up(usage.output_tokens, timings)
             case events.Failed(error=error):
                 self.note(error.message, "error")

@@ -1,1 +1,1 @@
-"""The browser's way out: the one place where a page's address becomes a connection."""
+"""The browser's network: the one place where a page's address becomes a connection."""

@@ -1,4 +1,4 @@
-"""One request and its answer, with nothing that outlives them: no cookies, no credentials, no proxy."""
+"""One request and its answer; nothing outlives them, and there are no cookies, credentials or proxies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from . import compression
 from .policy import Policy
 from .sockets import Resolve, Sockets, resolve
 
-_PATIENCE = {"connect": 5.0, "read": 10.0, "write": 10.0, "pool": 5.0}  # seconds, each time anew
+_PATIENCE = {"connect": 5.0, "read": 10.0, "write": 10.0, "pool": 5.0}  # seconds for each operation
 _AGENT = "Mozilla/5.0 (compatible; gptoss-chat)"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered; `headers` in lower case, `body` undone and cut at a limit if `truncated`."""
+    """A server's answer: `headers` in lower case, `body` decompressed, and cut at a limit if `truncated`."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,17 +31,17 @@ class Answer:
 
 
 def port_of(url: URL) -> int:
-    """The port an http or https address means."""
+    """The port of an http or https address."""
     return url.port if url.port is not None else _DEFAULT_PORTS.get(url.scheme, 0)
 
 
 class Client:
-    """HTTP/1.1 and HTTP/2 over sockets that ask the policy. Redirects and deadlines are the caller's."""
+    """HTTP/1.1 and HTTP/2 over sockets that ask the policy. The caller handles redirects and deadlines."""
 
     def __init__(
         self, policy: Policy, *, tls: ssl.SSLContext | None = None, resolve: Resolve = resolve
     ) -> None:
-        """`tls` judges certificates; without it, as the system does."""
+        """`tls` judges certificates; the default is the system's judgement."""
         self._sockets = Sockets(policy, resolve)
         self._tls = tls
 
@@ -54,7 +54,7 @@ class Client:
         *,
         most: int,
     ) -> Answer:
-        """Ask once, and read at most `most` bytes of what is answered. Raises BackendError."""
+        """Send one request, and read at most `most` bytes of the answer. Raises BackendError."""
         try:
             return await self._exchange(method, url, headers, content, most)
         except compression.EncodingError as error:
@@ -79,7 +79,7 @@ class Client:
             sent["Content-Length"] = str(len(content))
         target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         async with (
-            # A pool of its own for each request: so no connection, and nothing in one, is used again.
+            # A new pool for each request, so that no connection, and no state of one, is used again.
             httpcore2.AsyncConnectionPool(
                 ssl_context=self._tls, network_backend=self._sockets, http2=True, max_keepalive_connections=0
             ) as pool,
@@ -117,7 +117,7 @@ def _reason(error: Exception, host: str) -> str:
 
 
 def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """The failure of TLS that led to `error`, if there was one."""
+    """The TLS failure that led to `error`, if there was one."""
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     return error

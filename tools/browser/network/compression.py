@@ -1,4 +1,4 @@
-"""Compressed bodies, undone piece by piece and never beyond a limit: a bomb stays small."""
+"""Compressed bodies, decompressed piece by piece and never beyond a limit, so that a bomb stays small."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _WINDOWS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 
 
 class EncodingError(Exception):
-    """A body that cannot be undone. One sentence."""
+    """A body cannot be decompressed; the message is one sentence."""
 
 
 async def read(body: AsyncIterable[bytes], encoding: str, most: int) -> tuple[bytes, bool]:
-    """At most `most` bytes of the body behind its Content-Encoding, and whether there is more of it.
+    """At most `most` bytes of the decompressed body, and whether there is more of it.
 
-    Stops reading at the limit. Raises EncodingError.
+    Reading stops at the limit. Raises EncodingError.
     """
     named = [name.strip().lower() for name in encoding.split(",") if name.strip()]
     codings = [name for name in named if name != "identity"]
@@ -37,7 +37,7 @@ async def read(body: AsyncIterable[bytes], encoding: str, most: int) -> tuple[by
 
 
 class _Inflate:
-    """gzip of any number of members, zlib, or deflate without a header, which some servers mean by it."""
+    """gzip with any number of members, zlib, or deflate without a header, which some servers send as zlib."""
 
     def __init__(self, window: int) -> None:
         self._window = window
@@ -46,7 +46,7 @@ class _Inflate:
 
     @property
     def is_open(self) -> bool:
-        """True while the end of the data has not been seen."""
+        """Whether the end of the data has not been read yet."""
         return self._began and not self._stream.eof
 
     def feed(self, piece: bytes, room: int) -> bytes:

@@ -1,7 +1,7 @@
-"""Which addresses the browser may connect to: public ones, and the hosts that the person names.
+"""The policy of addresses: the browser may connect to public ones, and to hosts that the person names.
 
-The tables are IANA's special-purpose address registries (RFC 6890 and what was added since), which Python's
-`ipaddress` follows differently from version to version.
+The tables are IANA's special-purpose address registries (RFC 6890 and later additions), which differ between
+versions of Python's `ipaddress`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NOT_PUBLIC_4 = {
     for what, networks in {
         _MACHINE: ("0.0.0.0/8", "127.0.0.0/8"),
         _PRIVATE: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
-        _LINK: ("169.254.0.0/16", "168.63.129.16/32"),  # the latter is Azure's, and public only by its number
+        _LINK: ("169.254.0.0/16", "168.63.129.16/32"),  # the latter is Azure's own
         _CARRIER: ("100.64.0.0/10",),
         _RESERVED: (
             *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24"),
@@ -43,10 +43,10 @@ _NOT_PUBLIC_6 = {
     for network in networks
 }
 _TEREDO = IPv6Network("2001::/32")
-# Where an IPv4 address makes up the last 32 bits: mapped, compatible, translated, and NAT64.
+# Networks with an IPv4 address in the last 32 bits: mapped, compatible, translated, and NAT64.
 _ENDS_IN_4 = tuple(map(IPv6Network, ("::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
 
-Address = IPv4Address | IPv6Address
+IPAddress = IPv4Address | IPv6Address
 
 _ALLOW = "The user can allow a host of their own by its name, in the setting allow_hosts."
 
@@ -64,37 +64,37 @@ def parse_host(text: str) -> tuple[str, int | None]:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What may be connected to. `allowed` are hosts as `parse_host` gives them, whose address is not judged.
+    """The rules for connections. `allowed` are hosts from `parse_host`, whose addresses are not judged.
 
-    A host that is allowed without a port is so on the usual `ports`; with one, on that port alone.
+    A host without a port is allowed on the usual `ports`, a host with one on that port alone.
     """
 
     allowed: frozenset[tuple[str, int | None]] = frozenset()
     ports: frozenset[int] = PORTS
 
     def allows(self, host: str, port: int) -> bool:
-        """Whether the person allowed this very host, as the address spells it."""
+        """Whether the person allowed this host, in the spelling of the address."""
         name = _name(host)
         return (name, port) in self.allowed or ((name, None) in self.allowed and port in self.ports)
 
     def objection_to_port(self, host: str, port: int) -> str | None:
-        """Why nothing may be asked of this port of the host; None if it may."""
+        """The objection to requests to this port of the host; None if they are allowed."""
         if port in self.ports or self.allows(host, port):
             return None
         return f"Port {port} is not one of the web's (80, 443). {_ALLOW}"
 
-    def objection(self, host: str, port: int, address: Address) -> str | None:
-        """Why the host must not be connected to, which is at `address`; None if it may."""
+    def objection(self, host: str, port: int, address: IPAddress) -> str | None:
+        """The objection to a connection to the host at `address`; None if it is allowed."""
         if self.allows(host, port) or (where := not_public(address)) is None:
             return None
         leads = "is" if _name(host) == str(address) else f"leads to {address}, which is"
         return f"{host} {leads} {where}, and only public addresses are opened. {_ALLOW}"
 
 
-def not_public(address: Address) -> str | None:
-    """What `address` belongs to if it is not public; None if it is.
+def not_public(address: IPAddress) -> str | None:
+    """The network of `address` if it is not public; None if it is.
 
-    An IPv6 address that stands for an IPv4 address is judged by that one.
+    An IPv6 address that contains an IPv4 address is judged by the latter.
     """
     if isinstance(address, IPv4Address):
         return next((what for network, what in _NOT_PUBLIC_4.items() if address in network), None)
@@ -106,7 +106,7 @@ def not_public(address: Address) -> str | None:
 
 
 def _within(address: IPv6Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses that `address` stands for; none for most."""
+    """The IPv4 addresses in `address`; most addresses have none."""
     number = int(address)
     if number > 1 and any(address in network for network in _ENDS_IN_4):
         return (IPv4Address(number & 0xFFFFFFFF),)
@@ -118,7 +118,7 @@ def _within(address: IPv6Address) -> tuple[IPv4Address, ...]:
 
 
 def _name(host: str) -> str:
-    """One spelling for one host."""
+    """The canonical spelling of a host."""
     name = host.lower().rstrip(".")
     try:
         return str(ip_address(name))

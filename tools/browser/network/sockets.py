@@ -1,7 +1,7 @@
-"""Where connections are made, and so where addresses are judged.
+"""The sockets of the browser, which judge each address before they connect to it.
 
-A name is looked up once, every address it has is judged, and the connection is made to an address that was
-judged: there is no second look-up that could answer otherwise. Spellings do not matter here.
+A name is looked up once, all of its addresses are judged, and the connection is made to a judged address: no
+second look-up could give another one. Spellings do not matter here.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from httpcore2 import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream, Con
 
 from ..backend import BackendError
 from ..daemon import in_daemon_thread
-from .policy import Address, Policy
+from .policy import IPAddress, Policy
 
 LOOKUP_S = 1.8
-"""Without a network a look-up may take the system half a minute to give up."""
+"""Seconds of a look-up; without a network the system may take half a minute to give up."""
 
-_MOST_ADDRESSES = 6  # of one host that are tried
+_MOST_ADDRESSES = 6  # addresses of one host that are tried
 _CONNECT_S = 5.0
-_NEXT_S = 2.0  # after which the next address of the host is tried
+_NEXT_S = 2.0  # seconds before the next address of the host is tried
 
-Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
-"""All addresses of a host; raises OSError for none."""
+Resolve = Callable[[str, int], Awaitable[Sequence[IPAddress]]]
+"""Finds all addresses of a host; raises OSError if there are none."""
 
 
 class RefusedError(BackendError):
     """The address policy forbids the connection; none was made."""
 
 
-async def resolve(host: str, port: int) -> Sequence[Address]:
-    """What the system knows of the host, in its order; see `Resolve`."""
+async def resolve(host: str, port: int) -> Sequence[IPAddress]:
+    """The system's addresses of the host, in the system's order; see `Resolve`."""
     looked_up = in_daemon_thread(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     found = await asyncio.wait_for(looked_up, LOOKUP_S)
     return [ip_address(str(where[0]).partition("%")[0]) for *_, where in found]
 
 
 class Sockets(AsyncNetworkBackend):
-    """Makes the connections of an HTTP client, to nothing but what `policy` permits."""
+    """Makes the connections of an HTTP client, to addresses that `policy` permits."""
 
     def __init__(self, policy: Policy, resolve: Resolve = resolve) -> None:
         self._policy = policy
@@ -56,7 +56,7 @@ class Sockets(AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> AsyncNetworkStream:
-        """A connection to the first address that answers; raises RefusedError if one of them is forbidden."""
+        """A connection to the first address that answers; raises RefusedError if any address is forbidden."""
         addresses = list(dict.fromkeys(await addresses_of(host, port, self._resolve)))
         for address in addresses:
             if objection := self._policy.objection(host, port, address):
@@ -77,8 +77,8 @@ class Sockets(AsyncNetworkBackend):
         raise failure
 
 
-async def addresses_of(host: str, port: int, resolve: Resolve = resolve) -> Sequence[Address]:
-    """All addresses of a host, which may be one itself; raises BackendError, soon, for none."""
+async def addresses_of(host: str, port: int, resolve: Resolve = resolve) -> Sequence[IPAddress]:
+    """All addresses of a host, which may itself be one; raises BackendError, soon, if there are none."""
     try:
         return [ip_address(host)]
     except ValueError:
@@ -88,7 +88,7 @@ async def addresses_of(host: str, port: int, resolve: Resolve = resolve) -> Sequ
     except TimeoutError as error:
         what = f"The name {host} could not be looked up within {LOOKUP_S:g} s"
         raise BackendError(f"{what}: is there a network?") from error
-    except (OSError, ValueError) as error:  # ValueError: a label that no name may have
+    except (OSError, ValueError) as error:  # ValueError: a label that no host name may have
         if not has_route():
             raise BackendError("There is no network.") from error
         is_unknown = isinstance(error, ValueError) or error.errno == socket.EAI_NONAME
@@ -97,7 +97,7 @@ async def addresses_of(host: str, port: int, resolve: Resolve = resolve) -> Sequ
 
 
 def has_route() -> bool:
-    """Whether the system knows a way to the internet. Asks its tables only: no packet is sent."""
+    """Whether the system has a route to the internet. Only its tables are read: no packet is sent."""
     for family, anywhere in ((socket.AF_INET, "1.1.1.1"), (socket.AF_INET6, "2606:4700:4700::1111")):
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:

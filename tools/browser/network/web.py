@@ -1,4 +1,4 @@
-"""The web as a back end: what stands at an http or https address, for whoever asks."""
+"""The web as a back end: the documents at http and https addresses."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .policy import Policy
 from .sockets import Resolve, resolve
 
 TIME_LIMIT = 20.0
-"""Seconds for one document, redirects and all."""
+"""Seconds for one document, redirects included."""
 
 LARGEST = 5_000_000
-"""Bytes of a body, undone."""
+"""Bytes of a decompressed body."""
 
 MOST_REDIRECTS = 5
 AT_ONCE = 4
@@ -32,7 +32,7 @@ _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s\";,]{1,40})", re.IGNORECASE)
 
 
 class Web:
-    """Fetches from the web what `policy` permits. Every request stands alone; see `Client`."""
+    """Fetches documents from the web that `policy` permits. Requests share no state; see `Client`."""
 
     schemes = ("http", "https")
 
@@ -59,7 +59,7 @@ class Web:
                 raise BackendError(f"It took longer than {self._time_limit:g} s.") from None
 
     async def close(self) -> None:
-        """Nothing is held between calls."""
+        """Do nothing: no resource outlives a call."""
 
     async def _follow(self, url: URL) -> Document:
         for _ in range(MOST_REDIRECTS + 1):
@@ -80,7 +80,7 @@ class Web:
         raise BackendError(f"It redirects more than {MOST_REDIRECTS} times.")
 
     def _checked(self, text: str) -> URL:
-        """The address, if it may be asked for at all; raises BackendError."""
+        """The address, if it may be requested; raises BackendError."""
         try:
             url = address.parsed(text)
         except address.AddressError as error:

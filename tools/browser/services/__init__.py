@@ -7,6 +7,6 @@ from .searxng import SearXNG
 from .you import You
 
 KEYED = {service.variable: service for service in (Exa, You, Brave)}
-"""The services that want a key, by the environment variable it stands in."""
+"""The services that need a key, by the environment variable of the key."""
 
 __all__ = ["KEYED", "Brave", "DuckDuckGo", "Exa", "SearXNG", "You"]

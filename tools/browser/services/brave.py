@@ -5,11 +5,11 @@ from __future__ import annotations
 from ..backend import Hit
 from .service import Service, at, hits
 
-_MOST = 20  # that one request may ask for
+_MOST = 20  # hits of one request
 
 
 class Brave(Service):
-    """GET /res/v1/web/search, without the markup of what matched."""
+    """GET /res/v1/web/search, without the markup of matches."""
 
     name = "Brave"
     variable = "BRAVE_API_KEY"

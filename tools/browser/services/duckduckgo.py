@@ -1,7 +1,7 @@
 """DuckDuckGo, which has no interface for programs: the package ddgs reads its pages for people.
 
 ddgs connects with a client of its own, in a thread, so neither the address policy nor our headers apply: it
-speaks to html.duckduckgo.com, and looks like some browser.
+connects to html.duckduckgo.com, and passes for a browser.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PATIENCE = 8  # seconds
 
 
 class DuckDuckGo:
-    """Searches without a key; DuckDuckGo limits how often, and does not say so."""
+    """Searches without a key; DuckDuckGo limits their rate silently."""
 
     name = "DuckDuckGo"
 
@@ -27,7 +27,7 @@ class DuckDuckGo:
 
     async def search(self, query: str, topn: int) -> Sequence[Hit]:
         """See `Search`."""
-        await addresses_of(_HOST, 443)  # without a network ddgs would take its time
+        await addresses_of(_HOST, 443)  # without a network ddgs would fail only after a long time
 
         async def attempt() -> list[Hit]:
             return await in_daemon_thread(_search, query, topn)
@@ -35,7 +35,7 @@ class DuckDuckGo:
         return await twice(attempt, self._back_off)
 
     async def close(self) -> None:
-        """Nothing is held between searches."""
+        """Do nothing: no resource outlives a search."""
 
 
 def _search(query: str, topn: int) -> list[Hit]:

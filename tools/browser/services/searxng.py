@@ -1,7 +1,7 @@
 """SearXNG (https://docs.searxng.org), an instance that the person names.
 
-It may be on this machine or in a private network: its address is allowed for the searches alone, never for
-the pages that are opened.
+It may be on this machine or in a private network: its address is allowed for searches only, never for
+opening pages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .service import BACK_OFF, Service, at, hits
 
 
 class SearXNG(Service):
-    """GET /search?format=json below `address`. Raises ValueError for what is no web address."""
+    """GET /search?format=json below `address`. Raises ValueError if that is no web address."""
 
     name = "SearXNG"
 

@@ -1,4 +1,4 @@
-"""What search services have in common: JSON over HTTP, a key at most, and being unavailable now and then."""
+"""The common part of search services: JSON over HTTP, perhaps a key, and a second try after a failure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..network.policy import Policy
 
 TIME_LIMIT = 15.0  # seconds for one attempt
 BACK_OFF = 1.0
-"""Seconds before the one other attempt."""
+"""Seconds before the second attempt."""
 
 _LARGEST = 2_000_000  # bytes
 _BUSY = (429, 500, 502, 503, 504)
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 
 class UnavailableError(BackendError):
-    """The service may answer if it is asked again."""
+    """The service may answer a second request."""
 
 
 async def twice(attempt: Callable[[], Awaitable[T]], back_off: float) -> T:
-    """What `attempt` gives, which is tried once more where it was unavailable."""
+    """The result of `attempt`, which is tried again once if the service was unavailable."""
     try:
         return await attempt()
     except UnavailableError:
@@ -38,18 +38,18 @@ async def twice(attempt: Callable[[], Awaitable[T]], back_off: float) -> T:
 
 
 class Service:
-    """A service that answers with JSON. No message of its errors holds what was sent or what came back."""
+    """A service that answers with JSON. The messages of its errors contain no part of request or answer."""
 
     name = ""
     variable = ""
-    """The environment variable that holds its key; empty if it wants none."""
+    """The environment variable of its key; empty if it needs none."""
 
     base = ""
 
     def __init__(
         self, key: str = "", *, base: str = "", client: Client | None = None, back_off: float = BACK_OFF
     ) -> None:
-        """Raises ValueError for a `key` that can be none."""
+        """Raises ValueError for a `key` that cannot be valid."""
         if not key.isascii() or any(not character.isprintable() or character == " " for character in key):
             raise ValueError
         self._key = key
@@ -62,7 +62,7 @@ class Service:
         return (await twice(lambda: self._search(query, topn), self._back_off))[:topn]
 
     async def close(self) -> None:
-        """Nothing is held between searches."""
+        """Do nothing: no resource outlives a search."""
 
     async def _search(self, query: str, topn: int) -> list[Hit]:
         raise NotImplementedError
@@ -73,7 +73,7 @@ class Service:
         return await self._ask("GET", url, headers, None)
 
     async def post(self, path: str, content: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
-        """The JSON that `path` answers to `content`; raises BackendError."""
+        """The JSON answer of `path` to `content`; raises BackendError."""
         sent = {**headers, "Content-Type": "application/json"}
         return await self._ask("POST", URL(self._base + path), sent, json.dumps(content).encode())
 
@@ -92,7 +92,7 @@ class Service:
             raise BackendError(f"{self.name} did not answer with JSON.") from None
 
     def refusal(self, answer: Answer) -> BackendError | None:
-        """What a status that is no success means; None for success."""
+        """The error for a status that is no success; None for success."""
         match answer.status:
             case 200:
                 return None
@@ -108,7 +108,7 @@ class Service:
 
 
 def at(found: Any, *path: str) -> list[Any]:
-    """The list at a path of names in what a service answered; empty if there is none."""
+    """The list at a path of names in a service's answer; empty if there is none."""
     for name in path:
         found = found.get(name) if isinstance(found, dict) else None
     return found if isinstance(found, list) else []

@@ -1,0 +1,97 @@
+"""Runtime: what all conversations of a program share, opened and closed once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ..events import events
+from ..events.stream import Sink
+from ..history.recorder import Recorder
+from ..history.store import Store
+from ..model.engine import Engine, EngineError
+from ..model.errors import CheckpointError
+from .filters.filter import FilterError
+from .reasoning import ReasoningPolicy
+from .renderer import Renderer
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+class AgentError(Exception):
+    """What a person did or has does not work; the message is one sentence with the mend."""
+
+
+class Runtime:
+    """The engine, the renderer, the store and the filter. `model` is the name that the person chose.
+
+    `store` keeps conversations on disk, None keeps none; `recorder` has what is finished committed, and says
+    what cannot be. `reasoning` says what of the raw reasoning any front end gets. `sessions` are the
+    conversations that are open.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        renderer: Renderer,
+        *,
+        model: str,
+        store: Store | None = None,
+        reasoning: ReasoningPolicy | None = None,
+    ) -> None:
+        self.engine = engine
+        self.renderer = renderer
+        self.model = model
+        self.store = store
+        self.recorder = Recorder()
+        self.reasoning = reasoning or ReasoningPolicy()
+        self.sessions: set[Session] = set()
+        self._starting = asyncio.Lock()
+
+    @property
+    def context_limit(self) -> int:
+        """The most tokens that a conversation may hold; 0 until the model is loaded."""
+        info = self.engine.info()
+        return info.context if info else 0
+
+    async def load(self, emit: Sink) -> None:
+        """Load tokenizer, model and filter, with progress, ending with EngineReady; raises AgentError.
+
+        Several sessions may ask at once; each is told of the same progress.
+        """
+        renderer = asyncio.ensure_future(self._start_renderer())
+        try:
+            async for loading in self.engine.load():
+                await emit(events.EngineLoading(loading.stage, loading.done, loading.total))
+            await renderer
+            async for loading in self.reasoning.load():
+                await emit(events.EngineLoading(loading.stage, loading.done, loading.total))
+        except (EngineError, CheckpointError, FilterError) as error:
+            raise AgentError(str(error)) from error
+        finally:
+            renderer.cancel()
+            await asyncio.gather(renderer, return_exceptions=True)
+        info = self.engine.info()
+        if info is None:
+            raise AgentError("The engine says that it loaded a model but not which; start again.")
+        await emit(events.EngineReady(info.model, info.device, info.context, info.load_s))
+
+    async def close(self) -> None:
+        """Close the sessions, end the processes and close the store, once what was said last is on disk."""
+        sessions = list(self.sessions)
+        await asyncio.gather(*(session.finish() for session in sessions), return_exceptions=True)
+        await asyncio.gather(
+            *(session.close() for session in sessions),
+            self.recorder.close(),
+            self.engine.close(),
+            self.renderer.close(),
+            self.reasoning.close(),
+            return_exceptions=True,
+        )
+        if self.store is not None:
+            await self.store.close()
+
+    async def _start_renderer(self) -> None:
+        async with self._starting:
+            await self.renderer.start()

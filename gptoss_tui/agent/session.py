@@ -1,0 +1,396 @@
+"""Session: one conversation, with its tools, permissions and options. Front ends drive this."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Awaitable, Collection, Iterator, Sequence
+from contextlib import suppress
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..calls.cancel import Stopped, unless_stopped
+from ..calls.output import OutputFolder
+from ..calls.sources import Sources
+from ..calls.toolbox import Toolbox
+from ..events import events
+from ..events.events import Error, Event, Events
+from ..events.replay import replay
+from ..events.stream import Sink, stream
+from ..harmony.message import Conversation, Effort, Message, Role
+from ..history.record import Record
+from ..history.store import StoredSession, StoreError
+from ..model.engine import Detail, EngineDied
+from ..permissions.policy import Permissions
+from ..permissions.question import Person
+from ..tools import Source, Tool
+from .citations import Citable, cited, citing
+from .context import prompts
+from .options import Options
+from .runtime import AgentError, Runtime
+from .turn import Turn
+
+if TYPE_CHECKING:
+    from ..tools.browser.citations import ShownPages
+
+_LAST_WORDS_S = 1.0
+"""How long closing waits for a turn to end in order."""
+
+_RESTARTED = "The engine stopped and was started again. Everything said is kept; send a message to go on."
+
+_READY_S = 5.0
+"""How long a turn waits for our own tools to get ready: one that hangs is ended when it is called."""
+
+
+class Session:
+    """One conversation, one turn at a time; several sessions may be open on one `runtime`.
+
+    `options` hold for every turn. `tools` and `sources` belong to this session alone while it is open; the
+    sources are opened side by side once the model loads, and the first turn waits for what they have.
+    `permissions` say what may run, `off` which tools the person has switched off, and `outputs` is the folder
+    for outputs that are too long; below `files` each conversation has a folder for what its tools write.
+    `resume` names a stored conversation that the first `load` takes up, "" for the last one. `effort` may be
+    set at any time and counts from the next turn.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        tools: Sequence[Tool],
+        person: Person,
+        *,
+        sources: Sequence[Source] = (),
+        effort: Effort = Effort.MEDIUM,
+        options: Options | None = None,
+        permissions: Permissions | None = None,
+        off: Collection[str] = (),
+        outputs: OutputFolder | None = None,
+        files: Path | None = None,
+        resume: str | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.effort = effort
+        self.options = options or Options()
+        self.permissions = permissions or Permissions()
+        self._tools = tuple(tools)
+        self._sources = Sources(sources, taken=[tool.name for tool in tools])
+        self._toolbox = Toolbox(self._tools, person, self.permissions, off, outputs)
+        self._files = files
+        self._resume = resume
+        self._turn: Turn | None = None
+        self._last_turn: Turn | None = None  # of those in which the model wrote something
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tools_ready: asyncio.Task[None] | None = None
+        self._noticed: set[str] = set()
+        self._is_closed = False
+        self._was_unsaved = False  # whether the front end was told so
+        self._turns: Iterator[int] = itertools.count(1)
+        self._call_ids: Iterator[int] = itertools.count(1)
+        self._samples: Iterator[int] = itertools.count()
+        self._take_up(self._new_record())
+        self._citable = Citable(self.conversation.messages)
+        runtime.sessions.add(self)
+
+    @property
+    def conversation(self) -> Conversation:
+        """What has been said; not to be changed."""
+        return self._record.conversation
+
+    @property
+    def id(self) -> str | None:
+        """The name to resume this conversation by, once something of it is on disk."""
+        return self._record.id if self._record.kept else None
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """What the model may call."""
+        return (*self._tools, *self._sources.tools)
+
+    @property
+    def tools_starting(self) -> Sequence[str]:
+        """The files and servers that have not said yet what tools they have."""
+        return self._sources.waiting
+
+    @property
+    def tools_missing(self) -> Sequence[str]:
+        """What of the files and servers cannot be used, and why."""
+        return self._sources.notices
+
+    @property
+    def pages(self) -> ShownPages:
+        """The pages that the browser showed, by which citations are resolved."""
+        if self._citable.messages is not self.conversation.messages:
+            self._citable = Citable(self.conversation.messages)
+        return self._citable.pages()
+
+    @property
+    def busy(self) -> bool:
+        """True while a turn is under way."""
+        return self._turn is not None
+
+    @property
+    def context_used(self) -> int:
+        """The length in tokens of the last prompt with what was sampled after it."""
+        for turn in (self._turn, self._last_turn):
+            if turn is not None and turn.samples:
+                return turn.samples[-1].prompt_tokens + turn.samples[-1].sampled_tokens
+        return 0
+
+    def load(self) -> Events:
+        """Load tokenizer and model, with progress, ending with EngineReady; raises AgentError.
+
+        A conversation that is to be resumed is read first and told with Resumed.
+        """
+        return stream(self._load)
+
+    def equip(self) -> Events:
+        """Wait until every file and server has said what tools it has.
+
+        A turn does so itself; whoever shows notices at once may do so before.
+        """
+        return stream(partial(self._equip, asyncio.Event()))
+
+    def send(self, text: str, *, detail: Detail | None = None) -> Events:
+        """One turn: the person says `text`; the events of the answer, the last of them its outcome.
+
+        What an event shows as finished is on disk before it comes, unless Unsaved has said that it cannot be.
+        With a `detail` every token is an event as well, with its probability and what the detail asks for, as
+        far as the engine can tell it. Raises AgentError when a turn is under way or the model cannot be
+        loaded.
+        """
+        return stream(partial(self._send, text, detail))
+
+    async def stop(self) -> None:
+        """End the turn soon; what was said is kept. Does nothing when no turn is under way."""
+        if self._turn is not None:
+            self._turn.cancel()
+
+    async def finish(self) -> None:
+        """End the turn that is under way, and wait for its end, but not for long."""
+        await self.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), _LAST_WORDS_S)
+
+    async def close(self) -> None:
+        """End the conversation and give back what its tools hold; the runtime stays open."""
+        self.runtime.sessions.discard(self)
+        self._is_closed = True
+        await self.finish()
+        if self._tools_ready is not None:
+            self._tools_ready.cancel()
+        await asyncio.gather(
+            self.runtime.recorder.save(), self._toolbox.close(), self._sources.close(), return_exceptions=True
+        )
+        if self._turn is None:
+            self.runtime.recorder.leave(self._record)
+
+    async def successor(self) -> Session:
+        """Close this conversation, and begin another with the same tools, person, permissions and options."""
+        await self.close()
+        session = Session(
+            self.runtime,
+            self._tools,
+            self._toolbox.person,
+            sources=self._sources.sources,
+            effort=self.effort,
+            options=self.options,
+            permissions=self.permissions,
+            off=self._toolbox.off,
+            outputs=self._toolbox.outputs,
+            files=self._files,
+        )
+        session.begin_equipping()
+        return session
+
+    def begin_equipping(self) -> None:
+        """Begin in the background to open the files and servers, and to get the tools ready."""
+        self._sources.open()
+        if self._tools_ready is None:
+            self._tools_ready = asyncio.ensure_future(self._toolbox.start())
+
+    async def resume(self, name: str | None = None) -> None:
+        """Take up a stored conversation, the last one if none is named; raises AgentError."""
+        if self.runtime.store is None:
+            raise AgentError("Conversations are not kept, so there is none to resume.")
+        try:
+            stored = await self.runtime.store.read(name)
+        except StoreError as error:
+            raise AgentError(f"The conversation cannot be read: {error}") from error
+        if stored is None:
+            which = f"no conversation named {name}" if name else "no conversation to continue yet"
+            raise AgentError(f"There is {which}. Start one with `gptoss-chat`.")
+        self.runtime.recorder.leave(self._record)
+        self._take_up(self._new_record(stored))
+        self._toolbox.recall(self.conversation.messages)
+
+    def past(self) -> list[tuple[str, list[Event]]]:
+        """What was said so far, turn by turn, as the events that would have shown it."""
+        turns = replay(self.conversation.messages, self.runtime.reasoning.past)
+        if self.options.response_format:
+            return turns
+        pages = self.pages
+        return [
+            (text, [part for event in shown for part in _with_citations(event, pages)])
+            for text, shown in turns
+        ]
+
+    def saving_news(self, *, remind: bool = False) -> list[events.Saved | events.Unsaved]:
+        """What is to be told of the saving since the last call; with `remind`, of trouble that goes on."""
+        recorder = self.runtime.recorder
+        was_unsaved, self._was_unsaved = self._was_unsaved, bool(recorder.trouble)
+        if recorder.trouble and (remind or not was_unsaved):
+            return [events.Unsaved(recorder.sentence)]
+        return [events.Saved()] if was_unsaved and not recorder.trouble else []
+
+    async def _load(self, emit: Sink) -> None:
+        if self._resume is not None:
+            name, self._resume = self._resume, None
+            await self.resume(name or None)
+            await emit(events.Resumed(self._record.id, len(self.past())))
+        self._sources.open()
+        await self.runtime.load(emit)
+        self.begin_equipping()
+
+    async def _equip(self, stop: asyncio.Event, emit: Sink) -> None:
+        self._sources.open()
+        await self._sources.settle(stop, emit)
+        await self._tell_notices(stop, emit)
+        self._toolbox.tools = (*self._tools, *self._sources.tools)
+        self._prompt()
+
+    async def _tell_notices(self, stop: asyncio.Event, emit: Sink) -> None:
+        """What our own tools have to say once they are ready, each thing once; later if that takes long."""
+        if self._tools_ready is None:
+            return
+        ready = asyncio.wait_for(asyncio.shield(self._tools_ready), _READY_S)
+        with suppress(Stopped, TimeoutError):
+            await unless_stopped(stop, ready)
+        for tool in self._tools:
+            if tool.notice and tool.notice not in self._noticed:
+                self._noticed.add(tool.notice)
+                await emit(events.ToolsNotice(tool.name, tool.notice))
+
+    async def _send(self, text: str, detail: Detail | None, emit: Sink) -> None:
+        if self._turn is not None:
+            raise AgentError("The model is still answering; stop it or wait before you send more.")
+        turn = self._turn = self._new_turn(detail)
+        self._idle.clear()
+        emit = self._saving(emit)
+        try:
+            self._prompt()
+            message = Message(Role.USER, text)
+            self.conversation.messages.append(message)
+            self._toolbox.recall([message])
+            await emit(events.Created(f"turn_{next(self._turns)}", self.runtime.model, self.effort.value))
+            if self.runtime.engine.info() is None:
+                await self._load(emit)
+            await self._equip(turn.stop, emit)
+            if detail:
+                turn.detail = await self._possible(detail, emit)
+            await self._answer(turn, self._shown(turn, emit))
+        finally:
+            self._turn = None
+            self._last_turn = turn if turn.samples else self._last_turn
+            self._idle.set()
+            await self.runtime.recorder.save()
+            if self._is_closed:
+                self.runtime.recorder.leave(self._record)
+
+    async def _possible(self, detail: Detail, emit: Sink) -> Detail:
+        """What of `detail` the engine can tell; names what it cannot."""
+        info = self.runtime.engine.info()
+        able = info.abilities.detail if info else Detail.NONE
+        if lacking := detail & ~able:
+            await emit(events.EngineLacks(tuple(part.name.lower() for part in lacking if part.name)))
+        return detail & able
+
+    def _saving(self, emit: Sink) -> Sink:
+        """A sink that has what is finished committed before an event goes on, and tells where that fails."""
+        recorder, record = self.runtime.recorder, self._record
+
+        def take(event: Event) -> Awaitable[None]:
+            """Most events go on as they are, and cost no more than this call."""
+            is_saved = record.is_whole and not recorder.trouble and not self._was_unsaved
+            return emit(event) if is_saved else save_first(event)
+
+        async def save_first(event: Event) -> None:
+            await recorder.save()
+            for news in self.saving_news(remind=isinstance(event, events.Created)):
+                await emit(news)
+            await emit(event)
+
+        return take
+
+    def _shown(self, turn: Turn, emit: Sink) -> Sink:
+        """A sink for the turn's own events: its reasoning by the policy, and citations by what was shown."""
+        if self.options.response_format is None:
+            emit = citing(emit, lambda: self.pages)
+        return self.runtime.reasoning.apply(emit, turn.stop)
+
+    async def _answer(self, turn: Turn, emit: Sink) -> None:
+        """Run the turn; when the engine dies it is started again, and an unbegun sample repeated."""
+        for attempt in (1, 2):
+            try:
+                await turn.run(emit)
+                return
+            except EngineDied as death:
+                await emit(events.EngineLost(str(death)))
+                try:
+                    await self._load(emit)
+                except AgentError as error:
+                    await emit(events.Failed(Error("engine_lost", str(error))))
+                    return
+                if turn.stop.is_set() or attempt == 2 or turn.samples[-1].sampled_tokens:
+                    break
+        await emit(events.Failed(Error("engine_lost", _RESTARTED)))
+
+    def _take_up(self, record: Record) -> None:
+        """Go on with this conversation, in its own folder of files."""
+        self._record = record
+        self.runtime.recorder.take_up(record)
+        if self._files is not None:
+            self._toolbox.keep(self._files / record.id)
+
+    def _new_record(self, stored: StoredSession | None = None) -> Record:
+        day = stored.date if stored else date.today().isoformat()
+        instructions = stored.instructions if stored else ""
+        first = prompts(self.options, self._toolbox, self.effort, day, instructions)
+        record = Record(self.runtime.store, self.runtime.model, Conversation(*first))
+        if stored is not None:
+            record.resume(stored)
+        return record
+
+    def _prompt(self) -> None:
+        """Bring the first two messages of the conversation up to date."""
+        conversation = self.conversation
+        day, instructions = conversation.system.date, conversation.developer.instructions
+        conversation.system, conversation.developer = prompts(
+            self.options, self._toolbox, self.effort, day, instructions
+        )
+
+    def _new_turn(self, detail: Detail | None) -> Turn:
+        return Turn(
+            self.conversation,
+            self.runtime.engine,
+            self.runtime.renderer,
+            self._toolbox,
+            self.options,
+            next_seed=self._next_seed,
+            new_call_id=lambda: f"call_{next(self._call_ids)}",
+            detail=detail,
+            sampled=self._record.sampled,
+        )
+
+    def _next_seed(self) -> int | None:
+        """A seed for each sample: a fixed one must not make every sample of a turn draw the same numbers."""
+        if self.options.sampling.seed is None:
+            return secrets.randbits(31)
+        return (self.options.sampling.seed + next(self._samples)) % 2**31
+
+
+def _with_citations(event: Event, pages: ShownPages) -> list[Event]:
+    return cited(event.delta, pages) if isinstance(event, events.OutputDelta) else [event]

@@ -1,0 +1,93 @@
+"""A conversation on disk is a tree: every message is a node, and what is shown is the path to one leaf.
+
+Texts are kept as bytes, so that whatever a model or a tool wrote comes back exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..harmony.message import Channel, Message, Role
+
+T = TypeVar("T")
+
+Columns = tuple[str, bytes, bytes | None, str | None, bytes | None, bytes | None]
+Row = tuple[int, int | None, str, bytes, bytes | None, str | None, bytes | None, bytes | None]
+
+COLUMNS = "role, text, name, channel, recipient, content_type"
+"""What a message is kept as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A message in the file. `parent` is the node it follows, None for the first of a conversation.
+
+    A parent is older than its children and so has the lower id: the order of the ids is that of insertion.
+    """
+
+    id: int
+    parent: int | None
+    message: Message
+
+
+def columns_of(message: Message) -> Columns:
+    """The values of COLUMNS."""
+    return (
+        message.role.value,
+        pack(message.text),
+        _pack_if(message.name),
+        message.channel.value if message.channel else None,
+        _pack_if(message.recipient),
+        _pack_if(message.content_type),
+    )
+
+
+def node_of(row: Row) -> Node:
+    """The node that a row holds: id, parent and COLUMNS; raises ValueError for one that no store wrote."""
+    number, parent, role, text, name, channel, recipient, content_type = row
+    message = Message(
+        Role(role),
+        unpack(text),
+        name=_unpack_if(name),
+        channel=Channel(channel) if channel else None,
+        recipient=_unpack_if(recipient),
+        content_type=_unpack_if(content_type),
+    )
+    return Node(number, parent, message)
+
+
+def path_of(rows: Iterable[Row], leaf: int | None) -> list[Row]:
+    """The rows from the root to the leaf; to the last row where the leaf is not among them."""
+    by_id = {row[0]: row for row in rows}
+    place = leaf if leaf in by_id else max(by_id, default=None)
+    path: list[Row] = []
+    while place is not None and place in by_id:
+        row = by_id.pop(place)  # so that a circle, which no store wrote, ends as well
+        path.append(row)
+        place = row[1]
+    return path[::-1]
+
+
+def last_of(path: Sequence[T], count: int) -> T | None:
+    """The last of the first `count`; None for none."""
+    return path[min(count, len(path)) - 1] if path and count > 0 else None
+
+
+def pack(text: str) -> bytes:
+    """The bytes that a text is kept as."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def unpack(raw: bytes) -> str:
+    """The text that is kept as these bytes."""
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def _pack_if(text: str | None) -> bytes | None:
+    return None if text is None else pack(text)
+
+
+def _unpack_if(raw: bytes | None) -> str | None:
+    return None if raw is None else unpack(raw)

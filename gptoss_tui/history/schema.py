@@ -1,0 +1,107 @@
+"""The tables of the file, and how a file of an older version is taken over, in place.
+
+Version 1 had lists of messages, version 2 samples beside them; version 3 has trees. A list becomes a tree
+with one path.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from .node import COLUMNS, last_of
+from .sampled import repack
+from .search import index
+
+VERSION: Final = 3
+
+_TABLES: Final = (
+    """
+create table session (
+    id text primary key, model text not null, date text, instructions blob not null, touched real not null,
+    leaf integer, -- what was written last, and is gone on with
+    foreign key (id, leaf) references message (session, id)
+)""",
+    """
+create table message (
+    id integer primary key, -- also the row of the index of words
+    session text not null references session,
+    parent integer check (parent < id),
+    role text not null, text blob not null, name blob, channel text, recipient blob, content_type blob,
+    unique (session, id),
+    foreign key (session, parent) references message (session, id)
+)""",
+    """
+create table sample (
+    id integer primary key,
+    session text not null references session,
+    parent integer, -- the last message that the model had been shown
+    ids blob not null, logprobs blob not null, prompt_tokens integer not null,
+    reason text not null, channel text, prompts blob not null,
+    foreign key (session, parent) references message (session, id)
+)""",
+    "create index sample_of_session on sample (session, id)",
+)
+
+INSERT_MESSAGE: Final = f"insert into message (session, parent, {COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)"
+
+INSERT_SAMPLE: Final = """
+insert into sample (session, parent, ids, logprobs, prompt_tokens, reason, channel, prompts)
+values (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+NODES: Final = f"select id, parent, {COLUMNS} from message where session = ? order by id"
+
+
+def prepare(database: sqlite3.Connection) -> None:
+    """Bring the file to this version; raises OperationalError for a file of a newer one.
+
+    It is one transaction: a program that is killed in it leaves the file as it was, and of two that begin it
+    at once the second finds it done.
+    """
+    if _version(database) == VERSION:
+        return
+    with database:
+        database.execute("begin immediate")
+        version = _version(database)
+        if version > VERSION:
+            raise sqlite3.OperationalError("it was made by a newer gptoss-chat")
+        if version == VERSION:
+            return
+        old = ("session", "message", "sample")[: version + 1] if version else ()
+        for table in old:
+            database.execute(f"alter table {table} rename to old_{table}")
+        for statement in _TABLES:
+            database.execute(statement)
+        if old:
+            _take_over(database, "sample" in old)
+        for table in reversed(old):
+            database.execute(f"drop table old_{table}")
+        index(database)
+        database.execute(f"pragma user_version = {VERSION}")
+
+
+def _version(database: sqlite3.Connection) -> int:
+    (version,) = database.execute("pragma user_version").fetchone()
+    return int(version)
+
+
+def _take_over(database: sqlite3.Connection, has_samples: bool) -> None:
+    """Fill the tables from the old ones. Rows that no store wrote are taken over as they are."""
+    database.execute(
+        "insert into session select id, model, date, instructions, touched, null"
+        " from old_session order by rowid"
+    )
+    messages = f"select {COLUMNS} from old_message where session = ? order by seq"
+    samples = """
+    select cast(first_message as integer), cast(ids as blob), reason, channel, prompts from old_sample
+    where session = ? order by seq
+    """
+    for (session,) in database.execute("select id from session order by rowid").fetchall():
+        path: list[int | None] = []
+        for row in database.execute(messages, (session,)):
+            parent = last_of(path, len(path))
+            path.append(database.execute(INSERT_MESSAGE, (session, parent, *row)).lastrowid)
+        database.execute("update session set leaf = ? where id = ?", (last_of(path, len(path)), session))
+        for first, ids, *rest in database.execute(samples, (session,)) if has_samples else ():
+            database.execute(INSERT_SAMPLE, (session, last_of(path, first), repack(ids), b"", 0, *rest))
