@@ -199,11 +199,11 @@ class Player:
         await self._transcript.query(Welcome).remove()
         if (earlier := len(past) - _PAST_TURNS) > 0:
             await self._transcript.add(Notice(f"{earlier} earlier turns are kept and not shown."))
-        for text, told in past[-_PAST_TURNS:]:
+        for text, events in past[-_PAST_TURNS:]:
             turn = self._new_turn(session)
             await self._transcript.add(UserMessage(text))
             await self._transcript.add(turn)
-            for event in told:
+            for event in events:
                 turn.receive(event)
             await turn.finish()
 
