@@ -107,7 +107,7 @@ def _switches_off(text: str, place: int, character: str) -> bool:
     if character in _ESCAPED_ANYWHERE:
         return True
     before = _BEFORE_MARK.get(character)
-    return before is not None and bool(re.fullmatch(before, text[:place].rpartition("\n")[2].strip()))
+    return before is not None and bool(re.fullmatch(before, text[:place].rpartition("\n")[2].lstrip()))
 
 
 def _emphasis(state: StateInline, silent: bool) -> bool:
