@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 
 pytest_plugins = ["checkpoints", "processes", "sandboxes", "servers", "sessions"]
+
+# Threads of torch wait for each other at every operation: beside other work, a time slice each time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Hypothesis measures time by the clock, which a busy machine makes long.
 hypothesis.settings.register_profile(
