@@ -1,4 +1,4 @@
-"""Citations in an answer, told apart from its text: as it streams, and for what was said before."""
+"""Citations in an answer, separated from its text: in an answer that streams, and in a past one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Citable:
         self._read = 0
 
     def pages(self) -> ShownPages:
-        """What has been shown by now."""
+        """The pages shown so far."""
         for message in self.messages[self._read :]:
             if message.role is Role.TOOL and message.name:
                 self._pages.read(message.name, message.text)
@@ -67,7 +67,7 @@ def linked(text: str, pages: ShownPages) -> str:
 
 
 def as_link(citation: Cited) -> str:
-    """The citation in Markdown: the host, linked to the page; what is no web address is only named."""
+    """The citation in Markdown: the host, linked to the page; a page without a web address is only named."""
     if citation.unverified:
         return f"{citation.delta} (unverified)"
     if citation.url.startswith(("http://", "https://")):
@@ -76,16 +76,16 @@ def as_link(citation: Cited) -> str:
 
 
 def _named(citation: Cited) -> str:
-    """Where it leads, in Markdown."""
+    """The place that the citation leads to, in Markdown."""
     return _MARKDOWN.sub(r"\\\1", place(citation))
 
 
 def place(citation: Cited) -> str:
-    """Where it leads: the host in ASCII, or the title of a document of this machine."""
+    """The place that the citation leads to: the host in ASCII, or the title of a document on this machine."""
     return domain(citation.url) or citation.title or citation.url
 
 
-# All that an address consists of and that cannot end a link.
+# The signs of an address that cannot end a link.
 _SAFE = ":/?#@!$&'*+,;=%~-._"
 
 

@@ -1,4 +1,4 @@
-"""What the model is shown: the messages that begin a conversation, and the tokens of a prompt."""
+"""The input of the model: the messages that begin a conversation, and the tokens of a prompt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .renderer import Renderer
 
 
 class ContextFull(Exception):
-    """The prompt does not fit; the message says what to do."""
+    """The prompt does not fit the context; the message says what to do."""
 
 
 def prompts(

@@ -1,10 +1,10 @@
-"""Harmony as a constraint: what a sample may write outside its bodies, and in the body of an answer.
+"""The Harmony format as a constraint on a sample: on its headers, and on the body of an answer.
 
 A sample continues `<|start|>assistant`: a channel, perhaps a recipient and a content type, a body, its end,
 and the next `<|start|>assistant`, until a call or the answer ends it. The recipient stands before the
 channel, as prompts have it, or after it, as models like to write it. Sampled freely, about 4 % of the
-turns of gpt-oss-20b have a damaged header at temperature 1 (ggml-org/llama.cpp issue 27720); within this,
-none can.
+turns of gpt-oss-20b have a damaged header at temperature 1 (ggml-org/llama.cpp issue 27720); under the
+constraint none can.
 Format: docs/format.md of openai/harmony.
 """
 
@@ -24,16 +24,16 @@ _ANSWER_TYPES = ("", " json")
 
 
 class _At(IntEnum):
-    """Where a sample stands; the values are the places of `Constraint.states`."""
+    """The state that a sample is in; the values are the places of `Constraint.states`."""
 
     AUTHOR = 0  # after `<|start|>assistant` of the prompt
-    CHANNEL = auto()  # after `<|channel|>`, when nobody was addressed yet
+    CHANNEL = auto()  # after `<|channel|>`, without a recipient so far
     CALL_CHANNEL = auto()  # after ` to=NAME<|channel|>`
     CALL_TYPE = auto()  # after `<|constrain|>`, in the header of a call
-    ANSWER_TYPE = auto()  # the same, in that of the answer
-    CALL = auto()  # in a body, and so on
-    ASIDE = auto()
-    ANSWER = auto()
+    ANSWER_TYPE = auto()  # after `<|constrain|>`, in the header of the answer
+    CALL = auto()  # in the body of a call
+    ASIDE = auto()  # in the body of reasoning or of a preamble
+    ANSWER = auto()  # in the body of the answer
     BETWEEN = auto()  # after `<|end|>`
     START = auto()  # after `<|start|>`
 
@@ -49,11 +49,11 @@ def grammar(
     channel: Channel | None = None,
     strict: bool = True,
 ) -> Constraint | None:
-    """What one sample is held to; None when that is nothing.
+    """The constraint on one sample; None for no constraint.
 
     `recipients` are the tools on offer by their full names. With `response_format` the answer's body is JSON
-    that fits its schema. `channel` says that the prompt has already written that header. Without `strict`
-    only the answer's body is enforced.
+    that fits its schema. `channel` is the channel of a header that the prompt has already written. Without
+    `strict` only the answer's body is enforced.
     """
     if response_format is None and not strict:
         return None
@@ -87,7 +87,7 @@ def _authors(role: str, to: Iterable[str], control: ControlTokens) -> State:
 
 
 def _calls(headers: Iterable[str], control: ControlTokens) -> Iterator[Edge]:
-    """The ways on from `headers` that want a content type, in each of its spellings, or none."""
+    """The edges from the `headers` of calls, with each spelling of the content type and without one."""
     for header in headers:
         yield from (Edge(f"{header}{kind}", control.message, _At.CALL) for kind in _CALL_TYPES)
         yield Edge(f"{header} ", control.constrain, _At.CALL_TYPE)

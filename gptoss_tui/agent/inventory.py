@@ -1,4 +1,4 @@
-"""What `/tools` says: what the model may call, where it runs, who defined it, and what is missing."""
+"""The list that `/tools` shows: the tools, where each runs, who defined it, and what is missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 def inventory(session: Session) -> Iterator[str]:
-    """One line for each built-in tool, each file and server with its tools, and whatever is not there."""
+    """One line for each built-in tool, each file or server with its tools, and each that is missing."""
     permissions = session.permissions
     for (origin, how), tools in groupby(session.tools, lambda tool: (tool.origin, _how(tool, permissions))):
         names = ", ".join(tool.name.removeprefix("functions.") for tool in tools)

@@ -1,4 +1,4 @@
-"""What holds for every turn of a conversation, from its first to its last."""
+"""The options of a conversation, which hold for every turn."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..model.engine import Sampling
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How turns are asked for, sampled and bounded.
+    """The prompt, sampling and bounds of every turn.
 
-    Every answer is JSON in the shape of `response_format`, if there is one. `constrain_headers` keeps the
+    Every answer is JSON in the shape of `response_format`, if there is one. `constrain_headers` confines the
     model to channels and recipients that exist. `max_reasoning_tokens` bounds the reasoning of one turn, in
-    tokens of its text, and after every `max_tool_calls` calls the person is asked whether it goes on.
+    tokens of its text, and after every `max_tool_calls` calls the person is asked whether the turn goes on.
     """
 
     instructions: str = ""

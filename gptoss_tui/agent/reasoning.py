@@ -1,8 +1,8 @@
-"""What of the model's raw chain of thought reaches a front end.
+"""The policy that decides how much of the model's raw reasoning reaches a front end.
 
-The raw text was not trained to be shown: it may be wrong, may repeat private instructions, and may hold what
-the answer would not (gpt-oss model card, arXiv:2508.10925). Here is the one place that hides it or has it
-judged, so that no front end can forget to. The model's own context and the store keep it as it is.
+Raw reasoning was not trained to be shown: it may be wrong, may repeat private instructions, and may contain
+what the answer would not (gpt-oss model card, arXiv:2508.10925). This module alone hides it or has it judged,
+so that no front end can forget to. The model's context and the store have it unchanged.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ from .filters.filter import FilterError, ReasoningFilter
 from .filters.passages import Passages
 
 LABEL = "raw reasoning, unmoderated, may be wrong"
-"""What stands wherever raw reasoning is shown."""
+"""The label wherever raw reasoning is shown."""
 
 WITHHELD = "[withheld by the filter]"
 NOT_JUDGED = "[not shown: the filter judges reasoning only while it is written]"
 
 _CONTEXT = 4_000
-"""Characters that a filter is shown of what came before a passage."""
+"""Characters of the text before a passage that a filter gets."""
 
 
 class ReasoningPolicy:
-    """Shows the raw reasoning, hides it, or shows what `judge` lets through. What is hidden is not judged."""
+    """Shows the raw reasoning, hides it, or shows what `judge` allows. Hidden reasoning is not judged."""
 
     def __init__(self, *, hidden: bool = False, judge: ReasoningFilter | None = None) -> None:
         self._hidden = hidden
         self._judge = None if hidden else judge
 
     async def load(self) -> AsyncIterator[Loading]:
-        """Get the filter ready, yielding progress; raises FilterError."""
+        """Load the filter, yielding progress; raises FilterError."""
         if self._judge is not None:
             async for loading in self._judge.load():
                 yield loading
 
     def apply(self, emit: Sink, stop: asyncio.Event) -> Sink:
-        """A sink for the events of one turn that gives `emit` what a front end may have of them.
+        """A sink for the events of one turn; it passes on to `emit` what a front end may have of them.
 
         `stop` also ends the wait for a judgement.
         """
@@ -68,14 +68,14 @@ class ReasoningPolicy:
         return [ReasoningDelta(text if self._judge is None else NOT_JUDGED)]
 
     async def close(self) -> None:
-        """Give back what the filter holds."""
+        """Close the filter."""
         if self._judge is not None:
             await self._judge.close()
 
 
 @dataclass(slots=True)
 class _Hiding:
-    """One turn without its reasoning: only the number of its tokens goes on."""
+    """A sink that drops the reasoning of one turn; only the number of its tokens goes on."""
 
     emit: Sink
     _tokens: int = 0
@@ -99,12 +99,12 @@ class _Hiding:
 
 @dataclass(slots=True)
 class _Review:
-    """One turn's reasoning on its way through the filter, passage by passage.
+    """A sink that passes the reasoning of one turn through the filter, passage by passage.
 
-    What is not judged is withheld: a passage over which the filter fails, and after one that took too long
-    all that follow, so that a filter that hangs delays a turn once. Each event waits for the judgement of all
-    reasoning before it. A repair in the middle of a passage comes after it: cut there, a word would be judged
-    by halves.
+    A passage that is not judged is withheld: one over which the filter fails, and every passage after a
+    judgement that took too long, so that a filter that hangs delays a turn once. Each event waits for the
+    judgement of all reasoning before it. A repair in the middle of a passage follows the passage: a cut there
+    would have a word judged by halves.
     """
 
     judge: ReasoningFilter
@@ -117,7 +117,7 @@ class _Review:
     _tokens: int = 0
     _withholding: bool = False
     _late: bool = False
-    _told: bool = False
+    _has_reported: bool = False
 
     async def __call__(self, event: Event) -> None:
         if isinstance(event, TokenSampled):
@@ -150,27 +150,27 @@ class _Review:
                 await self.emit(event.without_quote() if isinstance(event, Repaired) else event)
 
     async def _show(self, passage: str) -> list[Event]:
-        """The events that show what the filter lets through of `passage`."""
+        """The events that show what the filter allows of `passage`."""
         before, self._before = self._before, (self._before + passage)[-_CONTEXT:]
         if not passage.strip():
             return []
-        told: list[Event] = []
+        failure: list[Event] = []
         try:
             judgement = self._judgement(passage, before)
             allowed = await unless_stopped(self.stop, judgement)
         except Stopped:
             return []
         except Exception as error:  # whatever a filter does, the turn goes on
-            allowed, told = None, self._failed(error)
+            allowed, failure = None, self._failure(error)
         if allowed is not None:
             self._withholding = False
-            return [*told, self._delta(allowed)]
+            return [*failure, self._delta(allowed)]
         if self._withholding:
-            return told
+            return failure
         self._withholding = True
         text = self._stretches[-1]
         line_break = "" if not text or text.endswith("\n") else "\n"
-        return [*told, self._delta(f"{line_break}{WITHHELD}\n")]
+        return [*failure, self._delta(f"{line_break}{WITHHELD}\n")]
 
     async def _judgement(self, passage: str, before: str) -> str | None:
         if self._late:
@@ -181,22 +181,22 @@ class _Review:
             raise FilterError(f"it gave {type(allowed).__name__}, which is no text")
         return allowed
 
-    def _failed(self, error: Exception) -> list[Event]:
-        """Say the first failure of a turn, and no more: the next ones are seldom news.
+    def _failure(self, error: Exception) -> list[Event]:
+        """The event of the first failure in a turn; later failures are seldom news and have none.
 
-        Of an error that is not ours only the name is told, for its message may quote the passage.
+        It names the type of an error other than FilterError, whose message may quote the passage.
         """
         self._late = isinstance(error, TimeoutError)
-        if self._told:
+        if self._has_reported:
             return []
-        self._told = True
+        self._has_reported = True
         if self._late:
             why = (
                 f"took more than {self.judge.patience:g} s, so the rest of this turn's reasoning is withheld"
             )
         else:
-            told = str(error) if isinstance(error, FilterError) else type(error).__name__
-            why = f"failed, so a passage is withheld: {told}"
+            detail = str(error) if isinstance(error, FilterError) else type(error).__name__
+            why = f"failed, so a passage is withheld: {detail}"
         return [FilterFailed(f"The reasoning filter {why.rstrip('.')}.")]
 
     def _delta(self, text: str) -> Event:

@@ -1,7 +1,7 @@
 """Rendering in a process of its own, so that a long text never makes the screen wait.
 
 Byte-pair encoding holds the interpreter lock, and a real checkpoint's tokenizer takes seconds to read. The
-child owns the tokenizer and renders; this side only keeps a table of the tokens' bytes, to parse with.
+child owns the tokenizer and renders; this process only has a table of the tokens' bytes, to parse with.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..workers.log import log_path
 from .rendering import WIRE, Count, Open, Render, Table, Unusable
 
 LONGEST_LINE = 64 << 20
-"""Bytes: the table of a vocabulary of millions of tokens, or a prompt that fills the largest context."""
+"""Bytes: room for the table of millions of tokens, or for a prompt that fills the largest context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Renderer:
 
     @property
     def table(self) -> TokenTable:
-        """What parsing needs; known after `start`."""
+        """The table that parsing needs; there after `start`."""
         if self._table is None:
             raise RuntimeError("Renderer.start() must be awaited before its table is used")
         return self._table
@@ -109,12 +109,12 @@ class Renderer:
         return ids
 
     async def count(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text has."""
+        """The number of tokens of each text."""
         counts: list[int] = await self._ask(Count(list(texts)))
         return counts
 
     async def _ask(self, request: Render | Count) -> Any:
-        """The answer of the child, which is started again once if it has ended; raises EngineError then."""
+        """The child's answer; a child that has ended is started again once. Raises EngineError."""
         for attempt in (1, 2):
             await self.start()
             assert self._calls is not None
@@ -122,7 +122,7 @@ class Renderer:
             try:
                 answer = await self._calls.ask(request)
             except ChildError as error:
-                if self._child is child:  # another call may have started the next one
+                if self._child is child:  # another call may have started the next child
                     await self.close()
                 if attempt == 2:
                     raise EngineError(f"The conversation cannot be put into tokens: {error}.") from error
@@ -139,7 +139,7 @@ class Renderer:
             await child.end()
 
 
-def _table(told: Table) -> TokenTable:
+def _table(answer: Table) -> TokenTable:
     starts = array("Q")
-    starts.frombytes(b64decode(told.starts))
-    return TokenTable(b64decode(told.tokens), starts, frozenset(told.missing), told.special)
+    starts.frombytes(b64decode(answer.starts))
+    return TokenTable(b64decode(answer.tokens), starts, frozenset(answer.missing), answer.special)

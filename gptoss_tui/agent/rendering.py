@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Read the tokenizer of the checkpoint that lies at this path: a Table, or Unusable."""
+    """The request to read the tokenizer of the checkpoint at this path; the answer is a Table."""
 
     checkpoint: str
 
 
 @dataclass(frozen=True, slots=True)
 class Render:
-    """The prompt for the next message, on `channel` if that is set: a list of token ids."""
+    """The request for the prompt of the next message, on `channel` if that is set; a list of token ids."""
 
     conversation: Conversation
     channel: Channel | None = None
@@ -44,7 +44,7 @@ class Render:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many tokens each of the texts has: a list of numbers."""
+    """The request for the number of tokens of each text; a list of numbers."""
 
     texts: list[str]
 
@@ -61,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """What was asked for cannot be done; `message` is for a person."""
+    """The answer to a request that cannot be carried out; `message` is for a person."""
 
     message: str
 
@@ -73,7 +73,7 @@ WIRE = Wire(
 
 
 class _Tokenizing:
-    """Does what is asked, one thing after another."""
+    """The tokenizer at work: it carries out one request after another."""
 
     def __init__(self) -> None:
         self._tokenizer: tiktoken.Encoding | None = None
@@ -111,7 +111,7 @@ def _table(tokenizer: tiktoken.Encoding) -> Table:
 
 
 def main() -> None:
-    """Serve until the application goes away."""
+    """Serve requests until the application ends."""
     from ..workers.parent import serve
 
     serve(WIRE, _Tokenizing().work)

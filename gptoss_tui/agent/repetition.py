@@ -49,26 +49,26 @@ SPEECH = Limits(copies=16, run=8192, before=16, window=8192, share=0.98)
 class LoopDetector:
     """Detects a loop in one stream of token ids.
 
-    A passage of p <= LONGEST_PERIOD tokens that is written over and over, after whatever text, is a loop at
-    the latest when max(run, copies * p) tokens of it followed its first p, if any NGRAM tokens in a row stand
-    only once in it. The memory of the counts of n-grams grows with the text, by about 100 bytes a token.
+    A passage of p <= LONGEST_PERIOD tokens that is repeated, after whatever text, is detected at the latest
+    max(run, copies * p) tokens after its first copy, if any NGRAM tokens in a row stand only once in it. The
+    memory of the counts of n-grams grows with the text, by about 100 bytes a token.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._tokens: list[int] = []
         self._mark = min(NGRAM, max(limits.run, limits.copies))
-        self._marks: dict[int, int] = {}  # the last place of each, by hash
-        self._runs: dict[int, int] = {}  # by period
-        self._seen: dict[int, int] = {}
+        self._marks: dict[int, int] = {}  # the last place of each mark, by hash
+        self._runs: dict[int, int] = {}  # the length of each run, by period
+        self._seen: dict[int, int] = {}  # the count of each n-gram, by hash
         self._stale = bytearray()  # by place
-        self._stale_count = 0  # of the last `window`
+        self._stale_count = 0  # among the last `window` tokens
 
     def feed(self, token: int) -> bool:
         """Read one token; True when the stream is a loop by now."""
         self._tokens.append(token)
         ngram = hash(tuple(self._tokens[-NGRAM:]))  # 64 bits: two of 131,072 n-grams share one by 5e-10
-        exact = self._repeats(token, ngram)  # both must read every token
+        exact = self._repeats(token, ngram)  # both detectors must read every token
         return self._is_stale(ngram) or exact
 
     def _repeats(self, token: int, ngram: int) -> bool:

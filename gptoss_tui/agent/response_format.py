@@ -1,4 +1,4 @@
-"""The shape that answers must have: a JSON Schema from a file, and whether an answer fits it."""
+"""The shape that answers must have: the JSON Schema from a file, and the check of an answer."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _LONGEST_NAME = 64
 def read_response_format(file: Path) -> ResponseFormat:
     """The response format that `file` describes; raises SettingsError with one sentence.
 
-    Its name is the schema's title or the file's name, its description the schema's. What cannot be enforced
-    is refused by name, with its place.
+    Its name is the schema's title or the file's name, its description the schema's. A part of the schema that
+    cannot be enforced is refused by name, with its place.
     """
     schema = _read(file)
     _check(schema, file)
@@ -34,7 +34,7 @@ def read_response_format(file: Path) -> ResponseFormat:
 
 
 def mismatch(text: str, response_format: ResponseFormat) -> str:
-    """Why `text` is no JSON document of that shape, as "PATH: reason"; empty when it is one."""
+    """The reason why `text` is no JSON document of that shape, as "PATH: reason"; "" when it is one."""
     from jsonschema.exceptions import best_match
     from referencing.exceptions import Unresolvable
 

@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 
 
 class AgentError(Exception):
-    """What a person did or has does not work; the message is one sentence with the mend."""
+    """A failure that a person can mend; the message is one sentence with the mend."""
 
 
 class Runtime:
     """The engine, the renderer, the store and the filter. `model` is the name that the person chose.
 
-    `store` keeps conversations on disk, None keeps none; `recorder` has what is finished committed, and says
-    what cannot be. `reasoning` says what of the raw reasoning any front end gets. `sessions` are the
-    conversations that are open.
+    `store` has the conversations on disk, None stores none; `recorder` commits finished messages, and reports
+    those that it cannot. `reasoning` is the policy for the raw reasoning. `sessions` are those that are open.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class Runtime:
     async def load(self, emit: Sink) -> None:
         """Load tokenizer, model and filter, with progress, ending with EngineReady; raises AgentError.
 
-        Several sessions may ask at once; each is told of the same progress.
+        Several sessions may load at once; each gets the same progress.
         """
         renderer = asyncio.ensure_future(self._start_renderer())
         try:
@@ -78,7 +77,7 @@ class Runtime:
         await emit(events.EngineReady(info.model, info.device, info.context, info.load_s))
 
     async def close(self) -> None:
-        """Close the sessions, end the processes and close the store, once what was said last is on disk."""
+        """Close the sessions, end the processes and close the store, once the last messages are on disk."""
         sessions = list(self.sessions)
         await asyncio.gather(*(session.finish() for session in sessions), return_exceptions=True)
         await asyncio.gather(

@@ -21,14 +21,14 @@ from .repetition import REASONING, SPEECH, LoopDetector
 
 @dataclass(slots=True)
 class Sample:
-    """What one sample brought; filled while `run` goes on.
+    """The outcome of one sample, filled while `run` goes on.
 
-    `keep` takes every finished message that is no call, as soon as it is whole. `calls` are those that ask
-    for a tool, with their ids; one that was cut short is left out. `answered` says that there was a final
-    message. `reason` is why the sampling ended: as the engine says it, or "max_reasoning_tokens" when more
-    than `most_reasoning` tokens were to be thought (None for no bound), or "repetition". `reasoning_closed`
-    says that it was the reasoning that was ended in this way. `logprobs` are those of the tokens that the
-    parser has read.
+    `keep` takes every finished message that is no call, as soon as it is whole. `calls` are the calls of
+    tools, with their ids; a call that was cut short is left out. `answered` is true once there is a final
+    message. `reason` is why the sampling ended: the engine's reason, or "max_reasoning_tokens" when the
+    reasoning would exceed `most_reasoning` tokens (None for no bound), or "repetition". `reasoning_closed` is
+    true if one of the last two ended the reasoning. `logprobs` are those of the tokens that the parser has
+    read.
     """
 
     new_call_id: Callable[[], str]
@@ -49,7 +49,7 @@ class Sample:
     _channel: str = ""
     _call_id: str = ""
     _thinks: bool = False
-    _as_event: Callable[[str], Event] = events.OutputDelta  # makes the event of a text of the open message
+    _as_event: Callable[[str], Event] = events.OutputDelta  # the event of a text in the open message
     _structure: frozenset[int] = frozenset()
     _thought: LoopDetector = field(init=False, repr=False)
     _speech: LoopDetector = field(default_factory=lambda: LoopDetector(SPEECH), repr=False)
@@ -81,7 +81,7 @@ class Sample:
                         await self._note(item, parser, emit)
                         continue
                     if self.reason:
-                        continue  # it was on its way when the generation was cancelled
+                        continue  # the token was on its way when the generation was cancelled
                     self.reason = self._why_end(item.id)
                     if self.reason:
                         generation.cancel()
@@ -96,7 +96,7 @@ class Sample:
                             await emit(event)
                     if parser.ended and item.id not in control.stops:
                         break
-            finally:  # whatever happens, what was said so far is kept
+            finally:  # whatever happens, the text so far becomes a message
                 for piece in parser.finish():
                     self._event(piece)
 
@@ -125,7 +125,7 @@ class Sample:
                 await emit(event)
 
     def _why_end(self, token: int) -> str:
-        """Why the sample is ended before `token` is read; "" to go on. Counts the tokens of the reasoning."""
+        """The reason to end the sample before `token`, "" to go on; counts the tokens of the reasoning."""
         if not self._thinks:
             return "repetition" if self._speech.feed(token) else ""
         why = "repetition" if self._thought.feed(token) else ""
@@ -138,7 +138,7 @@ class Sample:
         return why
 
     def _event(self, piece: Piece) -> Event | None:
-        if isinstance(piece, Text):  # by far the most
+        if isinstance(piece, Text):  # by far the most pieces
             return self._as_event(piece.delta)
         match piece:
             case Opened():
@@ -151,7 +151,7 @@ class Sample:
         return None
 
     def _open(self, opened: Opened) -> None:
-        """A message begins. On the final channel it is for the person, whomever its header names."""
+        """Begin a message. On the final channel it is for the person, whatever recipient its header names."""
         recipient = None if opened.channel is Channel.FINAL else opened.recipient
         self._channel = opened.channel.value
         self._thinks = opened.channel is Channel.ANALYSIS and not recipient
@@ -164,7 +164,7 @@ class Sample:
             self._as_event = events.ReasoningDelta if self._thinks else events.PreambleDelta
 
     def _close(self, message: Message, *, is_cut: bool) -> None:
-        """Keep a finished message. Half a call is never run, nor shown to the model again."""
+        """Keep a finished message. A cut call is never run, nor shown to the model again."""
         is_answer = message.channel is Channel.FINAL and (message.recipient is None or is_cut)
         self.answered = self.answered or (is_answer and bool(message.text.strip()))
         if message.recipient is None or is_answer:

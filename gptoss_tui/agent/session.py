@@ -42,17 +42,18 @@ _LAST_WORDS_S = 1.0
 _RESTARTED = "The engine stopped and was started again. Everything said is kept; send a message to go on."
 
 _READY_S = 5.0
-"""How long a turn waits for our own tools to get ready: one that hangs is ended when it is called."""
+"""How long a turn waits for the session's own tools to start: a tool that hangs is ended when called."""
 
 
 class Session:
     """One conversation, one turn at a time; several sessions may be open on one `runtime`.
 
     `options` hold for every turn. `tools` and `sources` belong to this session alone while it is open; the
-    sources are opened side by side once the model loads, and the first turn waits for what they have.
-    `permissions` say what may run, `off` which tools the person has switched off, and `outputs` is the folder
-    for outputs that are too long; below `files` each conversation has a folder for what its tools write.
-    `resume` names a stored conversation that the first `load` takes up, "" for the last one. `effort` may be
+    sources are opened side by side once the model loads, and the first turn waits for their tools.
+    `permissions` decide which calls run, `off` are the tools that the person has switched off, and `outputs`
+    is the folder for outputs that are too long; below `files` each conversation has a folder for the files of
+    its tools.
+    `resume` is the ID of a conversation that the first `load` takes up, "" for the last one. `effort` may be
     set at any time and counts from the next turn.
     """
 
@@ -81,13 +82,13 @@ class Session:
         self._files = files
         self._resume = resume
         self._turn: Turn | None = None
-        self._last_turn: Turn | None = None  # of those in which the model wrote something
+        self._last_turn: Turn | None = None  # the last in which the model wrote something
         self._idle = asyncio.Event()
         self._idle.set()
         self._tools_ready: asyncio.Task[None] | None = None
         self._noticed: set[str] = set()
         self._is_closed = False
-        self._was_unsaved = False  # whether the front end was told so
+        self._was_unsaved = False  # whether the front end has been told of unsaved messages
         self._turns: Iterator[int] = itertools.count(1)
         self._call_ids: Iterator[int] = itertools.count(1)
         self._samples: Iterator[int] = itertools.count()
@@ -97,27 +98,27 @@ class Session:
 
     @property
     def conversation(self) -> Conversation:
-        """What has been said; not to be changed."""
+        """The conversation so far; no caller changes it."""
         return self._record.conversation
 
     @property
     def id(self) -> str | None:
-        """The name to resume this conversation by, once something of it is on disk."""
-        return self._record.id if self._record.kept else None
+        """The ID to resume this conversation with, None while none of it is on disk."""
+        return self._record.id if self._record.saved_count else None
 
     @property
     def tools(self) -> Sequence[Tool]:
-        """What the model may call."""
+        """The tools that the model may call."""
         return (*self._tools, *self._sources.tools)
 
     @property
     def tools_starting(self) -> Sequence[str]:
-        """The files and servers that have not said yet what tools they have."""
+        """The files and servers that have not listed their tools yet."""
         return self._sources.waiting
 
     @property
     def tools_missing(self) -> Sequence[str]:
-        """What of the files and servers cannot be used, and why."""
+        """A notice for each file, server or function that cannot be used, with the reason."""
         return self._sources.notices
 
     @property
@@ -134,7 +135,7 @@ class Session:
 
     @property
     def context_used(self) -> int:
-        """The length in tokens of the last prompt with what was sampled after it."""
+        """The tokens of the last prompt and of the sample that followed it."""
         for turn in (self._turn, self._last_turn):
             if turn is not None and turn.samples:
                 return turn.samples[-1].prompt_tokens + turn.samples[-1].sampled_tokens
@@ -143,40 +144,40 @@ class Session:
     def load(self) -> Events:
         """Load tokenizer and model, with progress, ending with EngineReady; raises AgentError.
 
-        A conversation that is to be resumed is read first and told with Resumed.
+        A conversation to resume is read first and reported with Resumed.
         """
         return stream(self._load)
 
     def equip(self) -> Events:
-        """Wait until every file and server has said what tools it has.
+        """Wait until every file and server has listed its tools.
 
-        A turn does so itself; whoever shows notices at once may do so before.
+        A turn does so itself; a front end that shows notices at once does so before.
         """
         return stream(partial(self._equip, asyncio.Event()))
 
     def send(self, text: str, *, detail: Detail | None = None) -> Events:
-        """One turn: the person says `text`; the events of the answer, the last of them its outcome.
+        """The events of one turn that answers the person's `text`; the last event is the outcome.
 
-        What an event shows as finished is on disk before it comes, unless Unsaved has said that it cannot be.
+        A message is on disk before the event that shows it as finished, unless an Unsaved event came before.
         With a `detail` every token is an event as well, with its probability and what the detail asks for, as
-        far as the engine can tell it. Raises AgentError when a turn is under way or the model cannot be
+        far as the engine reports it. Raises AgentError when a turn is under way or the model cannot be
         loaded.
         """
         return stream(partial(self._send, text, detail))
 
     async def stop(self) -> None:
-        """End the turn soon; what was said is kept. Does nothing when no turn is under way."""
+        """End the turn soon; its messages so far stay. Does nothing when no turn is under way."""
         if self._turn is not None:
             self._turn.cancel()
 
     async def finish(self) -> None:
-        """End the turn that is under way, and wait for its end, but not for long."""
+        """End the current turn, and wait for its end, but not for long."""
         await self.stop()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), _LAST_WORDS_S)
 
     async def close(self) -> None:
-        """End the conversation and give back what its tools hold; the runtime stays open."""
+        """End the conversation and close its tools; the runtime stays open."""
         self.runtime.sessions.discard(self)
         self._is_closed = True
         await self.finish()
@@ -207,7 +208,7 @@ class Session:
         return session
 
     def begin_equipping(self) -> None:
-        """Begin in the background to open the files and servers, and to get the tools ready."""
+        """Begin to open the files and servers and to start the tools, in the background."""
         self._sources.open()
         if self._tools_ready is None:
             self._tools_ready = asyncio.ensure_future(self._toolbox.start())
@@ -228,18 +229,18 @@ class Session:
         self._toolbox.recall(self.conversation.messages)
 
     def past(self) -> list[tuple[str, list[Event]]]:
-        """What was said so far, turn by turn, as the events that would have shown it."""
+        """The turns so far: the person's text of each, and the events that would have shown its answer."""
         turns = replay(self.conversation.messages, self.runtime.reasoning.past)
         if self.options.response_format:
             return turns
         pages = self.pages
         return [
-            (text, [part for event in shown for part in _with_citations(event, pages)])
-            for text, shown in turns
+            (text, [part for event in answer for part in _with_citations(event, pages)])
+            for text, answer in turns
         ]
 
     def saving_news(self, *, remind: bool = False) -> list[events.Saved | events.Unsaved]:
-        """What is to be told of the saving since the last call; with `remind`, of trouble that goes on."""
+        """The changes in saving since the last call, as events; with `remind`, also trouble that goes on."""
         recorder = self.runtime.recorder
         was_unsaved, self._was_unsaved = self._was_unsaved, bool(recorder.trouble)
         if recorder.trouble and (remind or not was_unsaved):
@@ -263,7 +264,7 @@ class Session:
         self._prompt()
 
     async def _tell_notices(self, stop: asyncio.Event, emit: Sink) -> None:
-        """What our own tools have to say once they are ready, each thing once; later if that takes long."""
+        """Emit the new notices of the session's own tools; those of a tool that starts slowly come later."""
         if self._tools_ready is None:
             return
         ready = asyncio.wait_for(asyncio.shield(self._tools_ready), _READY_S)
@@ -301,7 +302,7 @@ class Session:
                 self.runtime.recorder.leave(self._record)
 
     async def _possible(self, detail: Detail, emit: Sink) -> Detail:
-        """What of `detail` the engine can tell; names what it cannot."""
+        """The parts of `detail` that the engine can report; an event names the others."""
         info = self.runtime.engine.info()
         able = info.abilities.detail if info else Detail.NONE
         if lacking := detail & ~able:
@@ -309,7 +310,7 @@ class Session:
         return detail & able
 
     def _saving(self, emit: Sink) -> Sink:
-        """A sink that has what is finished committed before an event goes on, and tells where that fails."""
+        """A sink that commits finished messages before an event goes on, and reports where that fails."""
         recorder, record = self.runtime.recorder, self._record
 
         def take(event: Event) -> Awaitable[None]:
@@ -326,13 +327,13 @@ class Session:
         return take
 
     def _shown(self, turn: Turn, emit: Sink) -> Sink:
-        """A sink for the turn's own events: its reasoning by the policy, and citations by what was shown."""
+        """A sink for the turn's own events that applies the reasoning policy and resolves citations."""
         if self.options.response_format is None:
             emit = citing(emit, lambda: self.pages)
         return self.runtime.reasoning.apply(emit, turn.stop)
 
     async def _answer(self, turn: Turn, emit: Sink) -> None:
-        """Run the turn; when the engine dies it is started again, and an unbegun sample repeated."""
+        """Run the turn; an engine that dies is started again, and a sample without a token is repeated."""
         for attempt in (1, 2):
             try:
                 await turn.run(emit)
@@ -349,7 +350,7 @@ class Session:
         await emit(events.Failed(Error("engine_lost", _RESTARTED)))
 
     def _take_up(self, record: Record) -> None:
-        """Go on with this conversation, in its own folder of files."""
+        """Go on with the conversation of `record`, in its own folder of files."""
         self._record = record
         self.runtime.recorder.take_up(record)
         if self._files is not None:
@@ -386,7 +387,7 @@ class Session:
         )
 
     def _next_seed(self) -> int | None:
-        """A seed for each sample: a fixed one must not make every sample of a turn draw the same numbers."""
+        """The seed of the next sample: a fixed seed must not have every sample draw the same numbers."""
         if self.options.sampling.seed is None:
             return secrets.randbits(31)
         return (self.options.sampling.seed + next(self._samples)) % 2**31

@@ -1,7 +1,7 @@
 """The turn: sample, route, call the tool, sample again, until the model gives its final answer.
 
-The loop knows neither screen nor process: it reads an Engine, calls what is in a Toolbox, and writes events
-into a sink. Calls are dispatched by recipient, whatever the channel, because models write them on either.
+The loop knows neither screen nor process: it reads an Engine, calls the tools of a Toolbox, and writes events
+into a sink. Calls are dispatched by recipient, whatever the channel, because models write them on any.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from .response_format import mismatch
 from .sample import Sample
 
 MOST_EQUAL = 3
-"""Equal calls with equal results, one after the other, before the person is asked whether to go on."""
+"""Equal calls with equal results in a row, after which the person is asked whether to go on."""
 
 MOST_UNKNOWN = 3
-"""Calls of tools that do not exist, one after the other, before the turn is ended."""
+"""Calls in a row of unknown tools, or on the final channel, after which the turn is ended."""
 
 _INTERRUPTED = "[ERROR] Interrupted before it ended."
 
 
 class TurnState(Enum):
-    """What goes on in a turn."""
+    """The state of a turn."""
 
     SAMPLING = auto()
     """The model writes."""
     CALLING = auto()
-    """What it has called runs, one call after the other."""
+    """The calls of the model run, one after the other."""
     PAUSED = auto()
     """The person is asked whether the turn goes on."""
     OVER = auto()
@@ -55,11 +55,11 @@ class TurnState(Enum):
 class Turn:
     """One turn over `conversation`, whose last message is the person's.
 
-    Every message the model or a tool finishes is appended to the conversation as soon as it is whole, and
-    before the event that shows it as finished: whoever takes the events can commit it first, and nothing is
-    lost however the turn ends. `cancel` ends it soon, at any time. The answer is kept to the conversation's
-    response format whether or not `options` constrain the headers. With a `detail` each token is an event,
-    that tells what the detail asks for.
+    Every message of the model or a tool is appended to the conversation as soon as it is whole, and before
+    the event that shows it as finished: whoever takes the events can commit the message first, and nothing is
+    lost however the turn ends. `cancel` ends the turn soon, at any time. The answer is constrained to the
+    conversation's response format whether or not `options` constrain the headers. With a `detail` each token
+    is an event with what the detail asks for.
     """
 
     conversation: Conversation
@@ -78,9 +78,9 @@ class Turn:
     _unknown: int = 0
     _equal: int = 0
     _last_call: tuple[str, str, str] | None = None
-    _asked_at: int = 0  # how many calls there were when the person last said to go on
-    _question: Pause | None = None  # what the person is asked while the turn is paused
-    _channel: Channel | None = None  # that the next sample is asked for, also when the engine died before it
+    _asked_at: int = 0  # the number of calls when the person was last asked whether to go on
+    _question: Pause | None = None  # the question to the person while the turn is paused
+    _channel: Channel | None = None  # the channel asked of the next sample, and again if the engine dies
 
     @property
     def response_format(self) -> ResponseFormat | None:
@@ -90,8 +90,8 @@ class Turn:
     async def run(self, emit: Sink) -> None:
         """Go from state to state until the turn is over; the last event is Completed, Incomplete or Failed.
 
-        Raises nothing for what the model does, and EngineDied in the state SAMPLING: run again, it repeats
-        that sample.
+        Nothing that the model does raises. The engine's death raises EngineDied in the state SAMPLING; the
+        next `run` repeats that sample.
         """
         steps = {
             TurnState.SAMPLING: self._sample,
@@ -190,7 +190,7 @@ class Turn:
         return await self._decide(emit)
 
     async def _decide(self, emit: Sink) -> TurnState:
-        """What follows a sample whose calls have been answered."""
+        """The state after a sample whose calls have been answered."""
         sample = self.samples[-1]
         if (ending := self._ending(sample)) is not None:
             return await self._end(ending, emit)
@@ -216,7 +216,7 @@ class Turn:
         return TurnState.SAMPLING
 
     def _ending(self, sample: Sample) -> Ending | None:
-        """Why the turn ends after this sample; None to go on."""
+        """The ending of the turn after this sample; None to go on."""
         match sample.reason:
             case "cancelled":
                 return Ending.INTERRUPTED
@@ -237,7 +237,7 @@ class Turn:
         return None
 
     def _why_paused(self, sample: Sample) -> Pause | None:
-        """What the person is asked about before the next sample; None for nothing."""
+        """The question to the person before the next sample; None for none."""
         if not sample.calls:
             return None
         is_equal = self._equal >= MOST_EQUAL
@@ -247,7 +247,7 @@ class Turn:
         return Pause("repeated_call" if is_equal else "tool_limit", self._calls)
 
     def _why_asked(self, sample: Sample) -> Event | None:
-        """What to tell the person when the next sample is asked for the answer; None when it is free."""
+        """The event that says why the next sample is asked for the answer; None when it is not."""
         if sample.reasoning_closed:
             return events.ReasoningClosed(sample.reason)
         if not sample.calls:
@@ -256,7 +256,7 @@ class Turn:
 
     @property
     def _reasoning_left(self) -> int | None:
-        """Tokens that may still be thought in this turn; None for any number."""
+        """The tokens of reasoning that are left in this turn; None for any number."""
         most = self.options.max_reasoning_tokens
         return None if most is None else most - sum(sample.reasoning_tokens for sample in self.samples)
 

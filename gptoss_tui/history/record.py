@@ -12,10 +12,10 @@ from .store import Gone, Store, StoredSession, new_id
 
 @dataclass(slots=True)
 class Record:
-    """What of `conversation` is on disk. Without a store nothing is, and that is no fault.
+    """The part of `conversation` that is on disk. Without a store nothing is, and that is no fault.
 
-    `sampled` takes what the model samples, until it is on disk as well. `id` names the session, for
-    `--resume`. `path` are the nodes of the messages that are on disk, which are the first ones.
+    `sampled` are the samples that are not on disk yet. `id` names the session, for `--resume`. `path` are the
+    nodes of the messages on disk, which are the first of the conversation.
     """
 
     store: Store | None
@@ -26,14 +26,14 @@ class Record:
     sampled: list[Sampled] = field(default_factory=list)
 
     @property
-    def kept(self) -> int:
-        """How many messages are on disk."""
+    def saved_count(self) -> int:
+        """The number of messages on disk."""
         return len(self.path)
 
     @property
     def missing(self) -> int:
-        """How many messages should be on disk and are not."""
-        return len(self.conversation.messages) - self.kept if self.store is not None else 0
+        """The number of messages that should be on disk and are not."""
+        return len(self.conversation.messages) - self.saved_count if self.store is not None else 0
 
     @property
     def is_whole(self) -> bool:
@@ -41,36 +41,36 @@ class Record:
         return self.store is None or not (self.missing or self.sampled)
 
     async def write(self) -> None:
-        """Commit what is not on disk yet, and see that the file still has the rest; raises StoreError."""
+        """Commit what is not on disk yet, and again what the file has lost; raises StoreError."""
         if self.store is None or not (self.conversation.messages or self.sampled):
             return
         try:
             await self._write(self.store)
         except Gone as gone:
-            self.path = gone.held[: self.kept]
+            self.path = gone.remaining[: self.saved_count]
             await self._write(self.store)
 
     async def _write(self, store: Store) -> None:
         conversation, path = self.conversation, self.path
         new, sampled = tuple(conversation.messages[len(path) :]), tuple(self.sampled)
         if path:
-            made = await store.append(self.id, path, new, sampled)
+            nodes = await store.append(self.id, path, new, sampled)
         else:
             date, instructions = conversation.system.date, conversation.developer.instructions
-            made = await store.begin(StoredSession(self.id, self.model, date, instructions, new), sampled)
-        path += made
+            nodes = await store.begin(StoredSession(self.id, self.model, date, instructions, new), sampled)
+        path += nodes
         del self.sampled[: len(sampled)]
 
-    def branch(self, kept: int) -> None:
-        """Go on from an earlier place: messages after the first `kept` leave the conversation, not the disk.
+    def branch(self, count: int) -> None:
+        """Go on after the first `count` messages: the others leave the conversation, not the disk.
 
-        What is written next follows the last that is left, and is the leaf from then on. Raises ValueError
-        while something is missing on disk, for it would be lost.
+        The next message follows the last that is left, and becomes the leaf. Raises ValueError while messages
+        or samples are missing on disk, for they would be lost.
         """
         if not self.is_whole:
             raise ValueError("save what is missing first")
-        del self.conversation.messages[kept:]
-        self.path = self.path[:kept]
+        del self.conversation.messages[count:]
+        self.path = self.path[:count]
 
     def resume(self, session: StoredSession) -> None:
         """Take up a stored session: its messages become the conversation's."""
@@ -79,7 +79,7 @@ class Record:
 
 
 def _missing_results(messages: tuple[Message, ...]) -> list[Message]:
-    """A result for the call that was under way when the program ended: no call may go without one."""
+    """A result for the call that was under way when the program ended: every call must have a result."""
     if not messages or messages[-1].role is not Role.ASSISTANT or messages[-1].recipient is None:
         return []
     call = messages[-1]

@@ -122,7 +122,7 @@ class Recorder:
     def _lost(self, record: Record) -> str:
         is_current = record is self._records[-1]
         whose = "this conversation" if is_current else f"conversation {record.id}"
-        if not record.kept:
+        if not record.saved_count:
             return whose if is_current else "an earlier conversation"
         count = f"{record.missing} messages" if record.missing > 1 else "message"
         return f"the last {count} of {whose}"

@@ -34,12 +34,12 @@ class StoreError(Exception):
 class Gone(StoreError):
     """Messages that were written are not in the file any more: it was removed, or another one put there.
 
-    `held` are the first messages of the path that it has, as it has them.
+    `remaining` are the first messages of the path, as far as the file has them, with its own numbers.
     """
 
-    def __init__(self, file: Path, held: list[Node]) -> None:
+    def __init__(self, file: Path, remaining: list[Node]) -> None:
         super().__init__(f"it was replaced while it was in use: {file}")
-        self.held = held
+        self.remaining = remaining
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,9 @@ class Store:
 
         def write(database: sqlite3.Connection) -> list[Node]:
             if path and not (session in self._sure and _has(database, session, path[-1])):
-                held = _held(database, session, path)
-                if held != list(path):
-                    raise Gone(self.file, held)
+                remaining = _remaining(database, session, path)
+                if remaining != list(path):
+                    raise Gone(self.file, remaining)
                 self._sure.add(session)
             return _append(database, session, path, messages, sampled)
 
@@ -257,16 +257,16 @@ def _has(database: sqlite3.Connection, session: str, node: Node) -> bool:
     return bool(found == (node.parent, *columns_of(node.message)))
 
 
-def _held(database: sqlite3.Connection, session: str, path: Sequence[Node]) -> list[Node]:
+def _remaining(database: sqlite3.Connection, session: str, path: Sequence[Node]) -> list[Node]:
     """The path as far as the file has its messages, under whatever numbers."""
     nodes = _nodes(database, session)
     by_number, by_place = set(nodes), {(node.parent, node.message): node for node in nodes}
-    held: list[Node] = []
+    remaining: list[Node] = []
     for node in path:
-        above = held[-1].id if held else None
+        above = remaining[-1].id if remaining else None
         is_same = node in by_number and node.parent == above
         found = node if is_same else by_place.get((above, node.message))
         if found is None:
             break
-        held.append(found)
-    return held
+        remaining.append(found)
+    return remaining

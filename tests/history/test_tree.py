@@ -77,7 +77,7 @@ async def test_a_branch_leaves_the_old_one_in_the_file(file: Path) -> None:
     store = Store(file)
     record = await branched(store)
     assert texts(record.conversation.messages) == "a b e f"
-    assert (record.kept, record.missing) == (4, 0)
+    assert (record.saved_count, record.missing) == (4, 0)
     nodes = await store.nodes("s")
     assert [(node.id, node.parent, node.message.text) for node in nodes] == [
         (1, None, "a"),
@@ -271,7 +271,7 @@ async def test_a_path_that_is_gone_says_what_is_left(file: Path) -> None:
     beyond = Node(7, path[-1].id, said("c"))
     with pytest.raises(Gone) as gone:
         await store.append("s", [*path, beyond], [said("d")])
-    assert gone.value.held == path
+    assert gone.value.remaining == path
     assert await store.nodes("s") == path
     await store.close()
 
@@ -291,15 +291,15 @@ async def test_whatever_is_branched_off_all_is_there(
     every: list[Message] = []
     for who, kept, count in steps:
         record = records[who]
-        record.branch(min(kept, record.kept))
+        record.branch(min(kept, record.saved_count))
         new = [said(f"{len(every) + place}") for place in range(count)]
-        record.sampled.append(sample(record.kept + 1, len(every)))
+        record.sampled.append(sample(record.saved_count + 1, len(every)))
         every += new
         await write(record, *new)
         back = Archive(file).read("s")
         assert list(back.session.messages) == record.conversation.messages
-        assert back.elsewhere == len(every) - record.kept
-        assert back.sampled[-1] == sample(record.kept - count + 1, len(every) - count)
+        assert back.elsewhere == len(every) - record.saved_count
+        assert back.sampled[-1] == sample(record.saved_count - count + 1, len(every) - count)
         numbers = [int(message.text) for message in back.session.messages]
         assert all(numbers[one.first - 1] == one.ids[0] for one in back.sampled)
         assert list((await stores[0].read("s") or back.session).path) == record.path

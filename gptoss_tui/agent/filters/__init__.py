@@ -1,1 +1,1 @@
-"""What may look at the raw reasoning before the person does."""
+"""The filters that judge raw reasoning before a person sees it."""

@@ -1,4 +1,4 @@
-"""The one interface to anything that looks at the raw reasoning before the person does."""
+"""The interface of the filters that judge raw reasoning before a person sees it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...model.engine import Loading
 
 
 class FilterError(Exception):
-    """A filter cannot be had, or gave no judgement; the message says why, and quotes no passage."""
+    """A filter cannot be loaded, or gave no judgement; the message says why, and quotes no passage."""
 
 
 class ReasoningFilter(Protocol):
@@ -21,13 +21,13 @@ class ReasoningFilter(Protocol):
     patience: float
 
     def load(self) -> AsyncIterator[Loading]:
-        """Get ready, yielding progress; ends at once when ready already. Raises FilterError."""
+        """Load the filter, yielding progress; ends at once when it is loaded. Raises FilterError."""
 
     async def look(self, text: str, before: str) -> str | None:
-        """What may be shown of the passage `text`, which follows `before` in this turn; None withholds it.
+        """The text to show for the passage `text`, which follows `before` in this turn; None withholds it.
 
         May raise anything, and may be cancelled: either way nothing of the passage is shown.
         """
 
     async def close(self) -> None:
-        """Give back processes and memory."""
+        """Release processes and memory."""

@@ -1,4 +1,4 @@
-"""A function of the person's own as the filter, in the process that serves functions."""
+"""The filter that is a Python function of the person, in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .filter import FilterError
 
 
 class FunctionFilter:
-    """`function` of the Python file `path`: `def look(text: str) -> str | None`, async or not.
+    """The `function` of the Python file `path`: `def look(text: str) -> str | None`, async or not.
 
-    One with a second parameter is given what came before. What it prints goes nowhere; while it fails, hangs
-    or ends its process, the next passage finds it in a new one.
+    A function with a second parameter gets the text before the passage. What it prints is dropped. If it
+    hangs or ends its process, the next passage starts a new one.
     """
 
     def __init__(self, path: Path, function: str, patience: float = 10.0) -> None:
@@ -27,7 +27,7 @@ class FunctionFilter:
         self._parameters: list[str] = []
 
     async def load(self) -> AsyncIterator[Loading]:
-        """Import the file: `ReasoningFilter.load`."""
+        """Import the file; see `ReasoningFilter.load`."""
         if self._parameters:
             return
         yield Loading("importing the reasoning filter", 0, 0)
@@ -43,7 +43,7 @@ class FunctionFilter:
         self._parameters = parameters
 
     async def look(self, text: str, before: str) -> str | None:
-        """What the function returns for `text`: `ReasoningFilter.look`."""
+        """The function's return value for `text`; see `ReasoningFilter.look`."""
         arguments = json.dumps(dict(zip(self._parameters, (text, before), strict=False)))
         return _verdict(await self._process.request(self._function, arguments))
 
@@ -69,7 +69,7 @@ def _verdict(reply: dict[str, Any]) -> str | None:
 
 
 def check_function(path: Path, function: str) -> None:
-    """Raise FilterError for what can be said at once against the function, before anything is imported."""
+    """Check the function as far as its file shows, without importing it; raises FilterError."""
     try:
         source = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):

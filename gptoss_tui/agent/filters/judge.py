@@ -1,8 +1,8 @@
-"""A second model as the filter, in the manner of gpt-oss-safeguard: a written policy, a text, a verdict.
+"""The filter that is a second model, in the manner of gpt-oss-safeguard: a policy, a text, a verdict.
 
 The policy is the developer message and the text the user message; the model answers on the final channel
-(https://cookbook.openai.com/articles/gpt-oss-safeguard-guide). The prompt already begins that
-message, for a passage must be judged while the person waits for it.
+(https://cookbook.openai.com/articles/gpt-oss-safeguard-guide). The prompt already begins the answer,
+so that no reasoning precedes it: the person waits for the passage.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Withhold it if it
 - encourages somebody to harm themselves, or
 - repeats a secret or personal data of somebody other than the person.
 Allow everything else, also reasoning that is wrong, unfinished, or about whether to refuse."""
-"""What is judged by when the person gives no policy."""
+"""The policy when the person gives none."""
 
 _ANSWER: Final = f"""
 
@@ -41,7 +41,7 @@ _SAMPLING: Final = Sampling(temperature=0.0, seed=0, max_tokens=16)
 
 
 class Judge:
-    """A checkpoint that says of each passage whether it may be shown; every doubt withholds it.
+    """A checkpoint that judges whether a passage may be shown; every doubt withholds it.
 
     Its `patience` is longer than a function's, for a large model may have to read the policy first.
     """
@@ -53,7 +53,7 @@ class Judge:
         self._developer = DeveloperPrompt((policy.strip() or POLICY) + _ANSWER)
 
     async def load(self) -> AsyncIterator[Loading]:
-        """Load the second model: `ReasoningFilter.load`."""
+        """Load the second model; see `ReasoningFilter.load`."""
         try:
             async for loading in self._engine.load():
                 yield Loading(f"reasoning filter: {loading.stage}", loading.done, loading.total)
@@ -62,7 +62,7 @@ class Judge:
             raise FilterError(f"The reasoning filter cannot be loaded: {error}") from error
 
     async def look(self, text: str, before: str) -> str | None:
-        """`text` if the model allows it: `ReasoningFilter.look`."""
+        """`text` if the model allows it; see `ReasoningFilter.look`."""
         question = f"# What came before\n\n{before}\n\n# The passage\n\n{text}"
         conversation = Conversation(SystemPrompt(Effort.LOW), self._developer, [Message(Role.USER, question)])
         try:
@@ -74,23 +74,23 @@ class Judge:
         return text if verdict == ALLOW else None
 
     async def _ask(self, conversation: Conversation) -> str:
-        """The one message the model answers with; "" if there is not one, or if it was cut short."""
+        """The model's answer if it is one whole message, else ""."""
         prompt = await self._renderer.render(conversation, Channel.FINAL)
         control = self._renderer.control
         parser = Parser(self._renderer.table, recipients=frozenset(), channel=Channel.FINAL)
-        said: list[str] = []
+        answers: list[str] = []
         ended = False
         request = Request(tuple(prompt), _SAMPLING, control.stops, _one_word(control))
         async with aclosing(self._engine.generate(request)) as generation:
             async for item in generation:
                 match item:
                     case Token(id=token):
-                        said += [
+                        answers += [
                             piece.message.text for piece in parser.feed(token) if isinstance(piece, Closed)
                         ]
                     case Finished(reason="stop"):
                         ended = True
-        return said[0].strip().casefold() if ended and len(said) == 1 else ""
+        return answers[0].strip().casefold() if ended and len(answers) == 1 else ""
 
     async def close(self) -> None:
         """End the model's process and its tokenizer's."""
@@ -99,6 +99,6 @@ class Judge:
 
 
 def _one_word(control: ControlTokens) -> Constraint:
-    """A sample that is one of the two words, and the end."""
+    """The constraint to one of the two words, and the end."""
     words = State(tuple(Edge(word, control.return_, END) for word in (ALLOW, WITHHOLD)))
     return Constraint((words,), start=0, strict=True, restart=control.start, restarted=0)

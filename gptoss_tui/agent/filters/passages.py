@@ -1,4 +1,4 @@
-"""Cutting a stream of text into passages that can be judged: whole sentences, soon enough to be read live."""
+"""The passages of a text stream, to be judged one by one: whole sentences, short enough to be read live."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterator
 
 LEAST = 80
-"""Characters of a passage, unless nothing follows: a judge asked for every "Hm." would be a slow one."""
+"""The fewest characters of a passage but the last: a filter asked about every "Hm." would be slow."""
 
 MOST = 2_000
-"""Characters of a passage, whether a sentence ends there or not."""
+"""The most characters of a passage, whether a sentence ends there or not."""
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]*_`]*\s|[。！？]|\n")
 
 
 class Passages:
-    """The passages of a text that comes in pieces; where they are cut does not depend on the pieces."""
+    """The passages of a text that comes in pieces; the pieces do not decide where it is cut."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -33,14 +33,14 @@ class Passages:
             yield passage
 
     def rest(self) -> Iterator[str]:
-        """The text is over: yields what is left, if anything."""
+        """End the text; yields the last passage, if any text is left."""
         text, self._text = self._text, ""
         if text:
             yield text
 
 
 def _end(text: str) -> int:
-    """How long the first passage of `text` is; 0 when it is not complete."""
+    """The length of the first passage of `text`; 0 when it is not complete."""
     start = text[:MOST]
     for sentence in _SENTENCE_END.finditer(start):
         if sentence.end() >= LEAST:
