@@ -1,1 +1,1 @@
-"""The composition root: the settings become a conversation, or the reason why not."""
+"""The composition root: it makes a conversation from the settings, or gives the reason why not."""

@@ -1,4 +1,4 @@
-"""The runtime and the sessions as the settings ask for them, put together here."""
+"""The assembly of the runtime and the sessions that the settings ask for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..workers.log import log_folder, log_path
 
 
 def open_runtime(settings: Settings) -> Runtime:
-    """What all conversations share, as the settings ask for it, nothing loaded yet; raises AgentError."""
+    """The runtime that the settings ask for, with nothing loaded yet; raises AgentError."""
     from ..model.checkpoint import open_checkpoint
     from ..model.engine.local import LocalEngine
     from .reasoning_filter import open_filter
@@ -58,19 +58,19 @@ def open_session(
     resume: str | None = None,
     tools: Sequence[Tool] = (),
 ) -> Session:
-    """A conversation as the settings ask for it and with `tools` besides; raises AgentError.
+    """The session that the settings ask for, with `tools` besides; raises AgentError.
 
-    It runs on `runtime`, or on one of its own.
+    It runs on `runtime`, or on a runtime of its own.
     """
     runtime = runtime or open_runtime(settings)
     try:
         response_format = read_response_format(settings.schema) if settings.schema else None
-        ours = _tools(settings, runtime.renderer)
+        built_in = _tools(settings, runtime.renderer)
     except SettingsError as error:
         raise AgentError(str(error)) from error
     return Session(
         runtime,
-        [*ours, *tools],
+        [*built_in, *tools],
         person,
         sources=_sources(settings),
         effort=settings.effort,
@@ -119,6 +119,6 @@ def _sources(settings: Settings) -> list[Source]:
     from ..tools.functions import Functions
     from ..tools.mcp import read_servers
 
-    functions = [Functions(named, log=log_path("functions")) for named in settings.functions]
+    functions = [Functions(target, log=log_path("functions")) for target in settings.functions]
     table = settings.mcpServers
     return [*functions, *read_servers(settings.mcp, table.entries, table.folder, log_folder())]

@@ -1,4 +1,4 @@
-"""The browser as the settings ask for it: who searches, and where pages come from."""
+"""The browser that the settings ask for: the search service, and the source of pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def open_browser(
     settings: Settings, measure: Measure, environment: Mapping[str, str] = os.environ
 ) -> list[Tool]:
-    """The browser's tools; `measure` counts tokens. Raises SettingsError for what cannot work."""
+    """The browser's tools; `measure` counts tokens. Raises SettingsError for settings that cannot work."""
     from ..tools.browser import browser_tools
 
     check_browser(settings, environment)
@@ -44,7 +44,7 @@ def open_browser(
 
 
 def who_searches(settings: Settings) -> Searcher:
-    """The back end that was chosen, or that what is set implies."""
+    """The search service that was chosen, or that the other settings imply."""
     if settings.search is not None:
         return settings.search
     if settings.documents or settings.zim:
@@ -53,7 +53,7 @@ def who_searches(settings: Settings) -> Searcher:
 
 
 def check_browser(settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
-    """Raise SettingsError, with the mend, for what can be known at once to fail."""
+    """Check the settings before anything is loaded; raises SettingsError, with the mend."""
     searcher = who_searches(settings)
     match searcher:
         case "offline" if not settings.documents and not settings.zim:
@@ -72,7 +72,7 @@ def check_browser(settings: Settings, environment: Mapping[str, str] = os.enviro
 
 
 def _search(searcher: Searcher, settings: Settings, environment: Mapping[str, str]) -> tuple[Search, str]:
-    """The service, and its name; raises SettingsError when its key or its address is none."""
+    """The search service and its name; raises SettingsError when its key or address is missing or invalid."""
     from ..tools.browser import services
 
     match searcher:
@@ -95,7 +95,7 @@ def _search(searcher: Searcher, settings: Settings, environment: Mapping[str, st
 
 
 def _index(documents: Path) -> Path:
-    """Where the index of a folder is kept; it can be made again at any time."""
+    """The file for the index of a folder; the index can be made again at any time."""
     from platformdirs import user_cache_path
 
     name = hashlib.sha256(os.fsencode(documents.resolve())).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""preflight: what can be known at once to fail, before the screen is taken. Imports nothing heavy."""
+"""The check of the settings before the screen is taken. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .browser import check_browser
 
 
 def preflight(settings: Settings) -> str:
-    """Why a conversation cannot begin as the settings ask for it, with the mend; empty if it may."""
+    """The reason why a conversation cannot begin with these settings, with the mend; "" if it can."""
     try:
         if "browser" in settings.tools:
             check_browser(settings)

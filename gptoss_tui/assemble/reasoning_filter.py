@@ -1,4 +1,4 @@
-"""From the setting to the filter."""
+"""The reasoning filter that the settings ask for."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from ..settings import Settings
 
 
 def open_filter(settings: Settings) -> ReasoningFilter | None:
-    """The filter that the settings name, nothing loaded yet; raises FilterError."""
+    """The filter that the settings name, with nothing loaded yet; raises FilterError."""
     from ..agent.filters.judge import Judge
     from ..agent.renderer import Renderer
     from ..model.engine.local import LocalEngine
 
-    named = settings.reasoning_filter
-    if named is None:
+    setting = settings.reasoning_filter
+    if setting is None:
         return None
-    if function := _function(named):
+    if function := _function(setting):
         check_function(*function)
         return FunctionFilter(*function)
-    checkpoint = _judging(named).path
-    engine = LocalEngine(checkpoint, name=named, device=settings.device, threads=settings.threads)
+    checkpoint = _judging(setting).path
+    engine = LocalEngine(checkpoint, name=setting, device=settings.device, threads=settings.threads)
     return Judge(engine, Renderer(checkpoint), settings.reasoning_policy)
 
 
-def check_filter(named: str) -> None:
-    """Raise FilterError for what can be said at once against the filter `named`."""
-    if function := _function(named):
+def check_filter(setting: str) -> None:
+    """Check the filter `setting` before anything is loaded; raises FilterError."""
+    if function := _function(setting):
         check_function(*function)
     else:
-        _judging(named)
+        _judging(setting)
 
 
-def _judging(named: str) -> Checkpoint:
+def _judging(setting: str) -> Checkpoint:
     """The checkpoint of the model that judges; raises FilterError if there is none."""
-    if named.endswith(".py"):
-        raise FilterError(f"{named}: name the function as well, as in {named}:look")
+    if setting.endswith(".py"):
+        raise FilterError(f"{setting}: name the function as well, as in {setting}:look")
     try:
-        return open_checkpoint(named)
+        return open_checkpoint(setting)
     except CheckpointError as error:
         why = "The reasoning filter is neither FILE.py:FUNCTION nor a checkpoint"
         raise FilterError(f"{why}: {error}") from None
 
 
-def _function(named: str) -> tuple[Path, str] | None:
-    """The file and the function, unless `named` is the folder of a checkpoint."""
-    path, colon, function = named.rpartition(":")
+def _function(setting: str) -> tuple[Path, str] | None:
+    """The file and the function; None when `setting` is a checkpoint."""
+    path, colon, function = setting.rpartition(":")
     return (Path(path), function) if colon and function.isidentifier() else None

@@ -1,1 +1,1 @@
-"""Calls of tools: what is on offer, and one call from start to end, bounded and contained."""
+"""Calls of tools: the tools on offer, and one call from start to end, bounded and contained."""

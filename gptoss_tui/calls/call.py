@@ -1,4 +1,4 @@
-"""One call from start to end: judged, asked about, run, and its output told to the model."""
+"""One call from start to end: the verdict, the question to the person, the run, and the output."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from .run import TookTooLong, ToolFailed, answered, guarded, in_time
 from .toolbox import Toolbox
 
 MARGIN_S = 10.0
-"""How much longer than its own limit a tool may take: it knows best how to end a call in order."""
+"""How much longer than its own limit a tool may take: the tool knows best how to end a call in order."""
 
 MOST_OUTPUT = 100_000_000
-"""Characters after which a call is stopped."""
+"""Characters of output after which a call is stopped."""
 
 _MOST_SHOWN = 1_000_000
-"""Characters of an output that are shown as they come; people read the end of it, or the file."""
+"""Characters of an output that are shown as they come; of a longer one people read the end, or the file."""
 
 
 async def run_call(toolbox: Toolbox, call: ToolCall, stop: asyncio.Event, emit: Sink) -> ToolOutput:
-    """Run one call: `emit` takes its output as it comes, and the whole is returned as the model is told it.
+    """Run one call; `emit` takes its output as it comes. Returns the output for the model.
 
-    Never raises for what the tool does. Once `stop` is set, the call ends soon.
+    Nothing that the tool does raises. Once `stop` is set, the call ends soon.
     """
     return await _Running(toolbox, call, stop, emit).run()
 
@@ -45,7 +45,7 @@ class _PrintedTooMuch(Exception):
 
 @dataclass(slots=True)
 class _Running:
-    """A call under way. `limit_s` bounds the tool alone; what a person takes to answer does not count."""
+    """A call under way. `limit_s` bounds the tool alone; the time of a person's answer does not count."""
 
     toolbox: Toolbox
     call: ToolCall
@@ -133,7 +133,7 @@ class _Running:
         await self._put_out(Output(why, is_error=True))
 
     async def _allowed(self, tool: Tool) -> str | None:
-        """The arguments to run the call with; None when it may not run, and the model was told so."""
+        """The arguments to run the call with; None when it may not run, and its output says so."""
         permissions, call_id = self.toolbox.permissions, self.call.call_id
         arguments, objection, is_edited = self.call.arguments, "", False
         while True:
@@ -171,9 +171,9 @@ class _Running:
             return arguments
 
     def _judge(self, refusals: list[str], name: str, arguments: str, reach: Reach) -> str | None:
-        """Why a running call must not go on to what such a call would do; see `further`.
+        """The reason why a running call may not do what a call of `name` would do, or None; see `further`.
 
-        Nobody is asked while a call is running: the model may make the call itself, and they are asked then.
+        No person is asked while a call runs: the model may make that call, and the person decides then.
         """
         tool = self.toolbox.find(name)
         if tool is None:
@@ -188,7 +188,7 @@ class _Running:
                 return f"the user must be asked first, so call {name} for it directly"
 
     def _lay_down(self, answer: Approval, rule: str, tool: Tool, reach: Reach) -> str:
-        """Remember a lasting answer; what to tell the person of it, "" for nothing."""
+        """Store a lasting answer; returns the note on it for the person, "" for none."""
         permissions = self.toolbox.permissions
         if answer is Approval.SESSION:
             permissions.allow_for_session(rule, tool, reach)

@@ -1,4 +1,4 @@
-"""Stopping what is under way."""
+"""The stop of awaited work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """The person stopped what was being waited for."""
+    """The person stopped the awaited work."""
 
 
 async def unless_stopped(stop: asyncio.Event, work: Awaitable[T]) -> T:

@@ -1,4 +1,4 @@
-"""What a call has put out: cut in the middle for the model, whole on disk, and never much of it in memory."""
+"""The output of a call: cut in the middle for the model, whole on disk, and never much of it in memory."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ LONGEST_OUTPUT = 20_000
 """Characters of one tool message; a longer output is cut in the middle."""
 
 LONGEST_FILE = 20_000_000
-"""Characters of an output that are kept on disk."""
+"""Characters of one output on disk; the rest is dropped."""
 
 _TAIL = LONGEST_OUTPUT // 5
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFolder:
-    """Where outputs too long for the model are kept whole, readable by the person alone.
+    """The folder for outputs too long for the model, whole and readable by the person alone.
 
-    About `limit` bytes of them at most: when a new one is begun, the oldest go. They belong to no
-    conversation; to forget them all, delete the folder.
+    It has about `limit` bytes at most: a new output removes the oldest. Outputs belong to no conversation;
+    to forget them all, delete the folder.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class OutputFolder:
     def _make_room(self) -> None:
         files = [(file.stat(), file) for file in self.path.glob("*.txt")]
         room = self.limit - LONGEST_FILE - sum(state.st_size for state, _ in files)
-        for state, file in sorted(files, key=lambda one: one[0].st_mtime):
+        for state, file in sorted(files, key=lambda entry: entry[0].st_mtime):
             if room >= 0:
                 break
             file.unlink(missing_ok=True)
@@ -53,9 +53,9 @@ class OutputFolder:
 
 
 class Collected:
-    """Takes the output of one call piece by piece. Controls in it become visible marks.
+    """The output of one call, collected piece by piece. Control characters in it become visible marks.
 
-    `whole` is the file with all of it, None while it is short or cannot be kept.
+    `whole` is the file of the whole output, None while the output is short or cannot be written.
     """
 
     def __init__(self, tool: str, folder: OutputFolder | None) -> None:
@@ -68,10 +68,10 @@ class Collected:
         self._tail = ""
 
     def add(self, text: str) -> str:
-        """Take the next piece; returns it as it is shown."""
+        """Take the next piece; returns the piece as it is shown."""
         text = without_controls(text)
         if self.length <= LONGEST_OUTPUT < self.length + len(text) and self._folder is not None:
-            self._keep(self._head)
+            self._begin_file(self._head)
         self._write(text)
         self.length += len(text)
         self._head += text[: LONGEST_OUTPUT - len(self._head)]
@@ -81,25 +81,25 @@ class Collected:
         return text
 
     def text(self, note: str = "") -> str:
-        """What the model is told, with `note` at its end, whatever is cut."""
+        """The output for the model, with `note` at its end, whatever is cut."""
         if self.length <= LONGEST_OUTPUT:
             return self._head + note
         head = self._head[: LONGEST_OUTPUT - _TAIL]
         return head + left_out(self.length - LONGEST_OUTPUT) + self._tail[-_TAIL:] + note
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """End the output."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
             self._file = None
 
-    def _keep(self, beginning: str) -> None:
+    def _begin_file(self, beginning: str) -> None:
         assert self._folder is not None
         try:
             self._file = self._folder.new(self._tool)
         except OSError:
-            return  # the model's share is what matters; a full disk ends no call
+            return  # the model gets its part; a full disk ends no call
         self.whole = Path(self._file.name)
         self._write(beginning)
 
@@ -118,7 +118,7 @@ class Collected:
 
 
 def outputs_folder() -> OutputFolder:
-    """The folder on this platform."""
+    """The folder of outputs on this platform."""
     from platformdirs import user_state_path
 
     return OutputFolder(user_state_path("gptoss-chat") / "outputs")

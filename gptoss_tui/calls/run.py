@@ -1,4 +1,4 @@
-"""A tool's call, run so that nothing the tool does can harm the conversation."""
+"""The run of a tool's call, in which nothing the tool does can harm the conversation."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _GRACE_S = 2.0
-"""How long a call that was stopped may take to end before it is left to itself."""
+"""How long a stopped call may take to end before it is left to itself."""
 
 _WAITING = 4
-"""Outputs that wait to be read; a tool that prints faster is held up."""
+"""Outputs that wait to be read; a tool that prints faster has to wait."""
 
 _log = logging.getLogger(__name__)
 _left: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
 
 
 class ToolFailed(Exception):
-    """The tool raised what no tool should raise; the message names it."""
+    """The tool raised an exception, which no tool should; the message names it."""
 
 
 class TookTooLong(Exception):
@@ -57,12 +57,12 @@ async def guarded(
 
 
 async def in_time(work: Callable[[], Awaitable[T]], stop: asyncio.Event, limit_s: float) -> T:
-    """The result of what a tool does in `work()`; raises as `guarded` does."""
+    """The result of `work()`, which calls a tool; raises as `guarded` does."""
     return await unless_stopped(stop, _within(limit_s, contained, work))
 
 
 async def contained(work: Callable[[], Awaitable[T]]) -> T:
-    """The result of `work()`; whatever it raises comes as ToolFailed, for SystemExit would end the loop."""
+    """The result of `work()`; raises ToolFailed for whatever that raises: SystemExit would end the loop."""
     try:
         return await work()
     except BaseException as error:
@@ -72,7 +72,7 @@ async def contained(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def answered(question: Callable[[], T]) -> T:
-    """What the tool answers to `question`; raises ToolFailed for whatever it raises."""
+    """The tool's answer to `question`; raises ToolFailed for whatever that raises."""
     try:
         return question()
     except KeyboardInterrupt:
@@ -115,7 +115,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def _is_cancelled() -> bool:
-    """Whether it is us who cancel, and not the tool that raises CancelledError of its own."""
+    """True when the task is cancelled, and not a tool raises CancelledError of its own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -123,14 +123,14 @@ def _is_cancelled() -> bool:
 def _failure(error: BaseException) -> ToolFailed:
     _log.warning("a tool failed", exc_info=error)
     try:
-        said = str(error).strip().partition("\n")[0]
+        message = str(error).strip().partition("\n")[0]
     except Exception:
-        said = ""
-    return ToolFailed(f"{type(error).__name__}: {said}" if said else type(error).__name__)
+        message = ""
+    return ToolFailed(f"{type(error).__name__}: {message}" if message else type(error).__name__)
 
 
 def _as_output(piece: Any) -> Output:
-    """`piece` with text for its text, whatever the tool took for one."""
+    """The output that `piece` is or stands for, its text a str."""
     given = piece if isinstance(piece, Output) else Output(piece)
     text: Any = given.text
     if isinstance(text, bytes | bytearray | memoryview):

@@ -1,4 +1,4 @@
-"""The tools on offer in a conversation, and what the model is told of them."""
+"""The tools on offer in a conversation, and their description for the model."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _FUNCTIONS = "functions."
 
 @dataclass(slots=True)
 class Toolbox:
-    """The tools by the name the model writes, who is asked about them, and what the person has laid down.
+    """The tools by the name the model writes, the person who is asked about calls, and the permissions.
 
-    `off` are tools, or groups of them, that the person has switched off: a call of one is answered as such.
-    `outputs` is the folder for outputs that are too long for the model; None leaves them cut. Once
-    `has_run_python`, the person knows where Python runs.
+    `off` are tools, or groups of tools, that the person has switched off: a call of such a tool fails with
+    that reason. `outputs` is the folder for outputs that are too long for the model; None leaves them cut.
+    `has_run_python` is true once the person has been told where Python runs.
     """
 
-    tools: Sequence[Tool]  # replaced when files and servers have said what they have
+    tools: Sequence[Tool]  # replaced when files and servers have listed their tools
     person: Person
     permissions: Permissions = field(default_factory=Permissions)
     off: Collection[str] = ()
@@ -61,12 +61,12 @@ class Toolbox:
         return frozenset(tool.name for tool in self.tools)
 
     def find(self, recipient: str) -> Tool | None:
-        """The tool called by that name; `functions.python` means the built-in, as models write it so."""
+        """The tool of that name; `functions.python` means the built-in tool, as models write it so."""
         by_name = {tool.name: tool for tool in self.tools}
         return by_name.get(recipient) or by_name.get(recipient.removeprefix(_FUNCTIONS))
 
     def absence(self, recipient: str) -> str:
-        """What the model is told when it calls what is not on offer."""
+        """The output of a call of a tool that is not on offer."""
         name = recipient.removeprefix(_FUNCTIONS)
         if any(name == off or name.startswith(f"{off}.") for off in self.off):
             return f"[ERROR] {name[:100]} is turned off by the user. Go on without it."
@@ -74,7 +74,7 @@ class Toolbox:
         return f"[ERROR] There is no tool named {recipient[:100]}. Available tools: {names}."
 
     def recall(self, messages: Iterable[Message]) -> None:
-        """Tell every tool what the person and the tools said; see `Tool.recall`."""
+        """Give every tool the messages of the person and of the tools; see `Tool.recall`."""
         for message in messages:
             author = "user" if message.role is Role.USER else message.name
             if author and message.role in (Role.USER, Role.TOOL):
@@ -83,16 +83,16 @@ class Toolbox:
                         tool.recall(author, message.text)
 
     def keep(self, folder: Path) -> None:
-        """Have every tool keep its files in `folder`, from the next start on."""
+        """Have every tool write its files to `folder`, from the next start on."""
         for tool in self.tools:
             tool.keep(folder)
 
     async def start(self) -> None:
-        """Get every tool ready; one that cannot start says so when it is called."""
+        """Start every tool; a tool that cannot start says so when it is called."""
         await asyncio.gather(*(contained(tool.start) for tool in self.tools), return_exceptions=True)
 
     async def close(self) -> None:
-        """Give back what the tools hold."""
+        """Close every tool."""
         await asyncio.gather(*(contained(tool.close) for tool in self.tools), return_exceptions=True)
 
     async def go_on(self, pause: Pause, stop: asyncio.Event) -> GoOn:
@@ -104,7 +104,7 @@ class Toolbox:
 
 
 def _nearest(name: str, names: Collection[str]) -> list[str]:
-    """`names`, those first that are most like `name`."""
+    """The `names`, the most similar to `name` first."""
 
     def likeness(other: str) -> float:
         short, last = name[:100].lower(), other.rpartition(".")[2].lower()
