@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import quote
 
-from ..events.events import Cited, Event, OutputDelta
+from ..events.events import Cited, Event, OutputDelta, TokenSampled
 from ..events.stream import Sink
 from ..harmony.message import Message, Role
 from ..tools.browser.address import domain
@@ -46,7 +46,9 @@ def citing(emit: Sink, pages: Callable[[], ShownPages]) -> Sink:
         if isinstance(event, OutputDelta):
             is_plain = not marks.pending and "【" not in event.delta
             return emit(event) if is_plain else put(marks.feed(event.delta))
-        return put(marks.finish(), event) if marks.pending else emit(event)
+        if isinstance(event, TokenSampled) or not marks.pending:
+            return emit(event)
+        return put(marks.finish(), event)
 
     async def put(pieces: list[str | Mark], *events: Event) -> None:
         for event in (*(_event(piece, pages) for piece in pieces), *events):

@@ -120,9 +120,7 @@ class _Review:
     _has_reported: bool = False
 
     async def __call__(self, event: Event) -> None:
-        if isinstance(event, TokenSampled):
-            if event.is_shown:
-                await self.emit(event)
+        if isinstance(event, TokenSampled) and not event.is_shown:
             return
         if isinstance(event, Repaired) and self._passages.pending:
             self._repairs.append(event.without_quote())

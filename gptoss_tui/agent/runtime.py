@@ -14,6 +14,7 @@ from ..model.errors import CheckpointError
 from .filters.filter import FilterError
 from .reasoning import ReasoningPolicy
 from .renderer import Renderer
+from .shared_load import Report, SharedLoad
 
 if TYPE_CHECKING:
     from .session import Session
@@ -46,7 +47,9 @@ class Runtime:
         self.recorder = Recorder()
         self.reasoning = reasoning or ReasoningPolicy()
         self.sessions: set[Session] = set()
-        self._starting = asyncio.Lock()
+        self.is_closed = False
+        self._load: SharedLoad | None = None
+        self._is_complete = False  # tokenizer and filter are loaded as well
 
     @property
     def context_limit(self) -> int:
@@ -54,23 +57,21 @@ class Runtime:
         info = self.engine.info()
         return info.context if info else 0
 
+    @property
+    def is_loaded(self) -> bool:
+        """True when a turn can begin: the model, the tokenizer and the filter are loaded."""
+        return self._is_complete and self.engine.info() is not None
+
     async def load(self, emit: Sink) -> None:
         """Load tokenizer, model and filter, with progress, ending with EngineReady; raises AgentError.
 
-        Several sessions may load at once; each gets the same progress.
+        Sessions that ask at the same time follow one load, each at its own pace.
         """
-        renderer = asyncio.ensure_future(self._start_renderer())
-        try:
-            async for loading in self.engine.load():
-                await emit(events.EngineLoading(loading.stage, loading.done, loading.total))
-            await renderer
-            async for loading in self.reasoning.load():
-                await emit(events.EngineLoading(loading.stage, loading.done, loading.total))
-        except (EngineError, CheckpointError, FilterError) as error:
-            raise AgentError(str(error)) from error
-        finally:
-            renderer.cancel()
-            await asyncio.gather(renderer, return_exceptions=True)
+        if self.is_closed:
+            raise AgentError("The program is closing, so no model is loaded.")
+        if self._load is None or self._load.is_over:
+            self._load = SharedLoad(self._load_all)
+        await self._load.follow(emit)
         info = self.engine.info()
         if info is None:
             raise AgentError("The engine says that it loaded a model but not which; start again.")
@@ -78,19 +79,35 @@ class Runtime:
 
     async def close(self) -> None:
         """Close the sessions, end the processes and close the store, once the last messages are on disk."""
+        self.is_closed = True
         sessions = list(self.sessions)
         await asyncio.gather(*(session.finish() for session in sessions), return_exceptions=True)
+        if self._load is not None:
+            await self._load.cancel()
         await asyncio.gather(
-            *(session.close() for session in sessions),
-            self.recorder.close(),
+            *(session.release() for session in sessions),
             self.engine.close(),
             self.renderer.close(),
             self.reasoning.close(),
             return_exceptions=True,
         )
+        await self.recorder.close()
         if self.store is not None:
             await self.store.close()
 
-    async def _start_renderer(self) -> None:
-        async with self._starting:
-            await self.renderer.start()
+    async def _load_all(self, report: Report) -> None:
+        """Load what is not loaded; raises AgentError."""
+        self._is_complete = False
+        renderer = asyncio.ensure_future(self.renderer.start())
+        try:
+            async for loading in self.engine.load():
+                report(events.EngineLoading(loading.stage, loading.done, loading.total))
+            await renderer
+            async for loading in self.reasoning.load():
+                report(events.EngineLoading(loading.stage, loading.done, loading.total))
+        except (EngineError, CheckpointError, FilterError) as error:
+            raise AgentError(str(error)) from error
+        finally:
+            renderer.cancel()
+            await asyncio.gather(renderer, return_exceptions=True)
+        self._is_complete = True

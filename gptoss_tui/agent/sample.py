@@ -74,6 +74,8 @@ class Sample:
         self._thought = LoopDetector(REASONING.within(bound))
         self._structure = frozenset((control.end, control.start, control.channel, *control.stops))
         self._generation = engine.generate(request)
+        for piece in parser.opened():
+            self._event(piece)
         async with aclosing(self._generation) as generation:
             try:
                 async for item in generation:
@@ -89,10 +91,11 @@ class Sample:
                         continue
                     self.sampled_tokens += 1
                     self.logprobs.append(item.logprob)
-                    if tells_tokens:
-                        await emit(self._as_sampled(item))
-                    for piece in parser.feed(item.id):
-                        if (event := self._event(piece)) is not None:
+                    sampled = self._as_sampled(item) if tells_tokens else None
+                    # Nothing is emitted before all of the token is read: the reader may leave at any event.
+                    completed = [self._event(piece) for piece in parser.feed(item.id)]
+                    for event in (sampled, *completed):
+                        if event is not None:
                             await emit(event)
                     if parser.ended and item.id not in control.stops:
                         break
@@ -120,8 +123,8 @@ class Sample:
                 await self._finish(parser, emit)
 
     async def _finish(self, parser: Parser, emit: Sink) -> None:
-        for piece in parser.finish():
-            if (event := self._event(piece)) is not None:
+        for event in [self._event(piece) for piece in parser.finish()]:
+            if event is not None:
                 await emit(event)
 
     def _why_end(self, token: int) -> str:

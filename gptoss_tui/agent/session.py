@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _LAST_WORDS_S = 1.0
 """How long closing waits for a turn to end in order."""
 
+_BUSY = "The model is still answering; stop it or wait before you send more."
 _RESTARTED = "The engine stopped and was started again. Everything said is kept; send a message to go on."
 
 _READY_S = 5.0
@@ -131,7 +132,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """True while a turn is under way."""
-        return self._turn is not None
+        return not self._idle.is_set()
 
     @property
     def context_used(self) -> int:
@@ -171,16 +172,20 @@ class Session:
             self._turn.cancel()
 
     async def finish(self) -> None:
-        """End the current turn, and wait for its end, but not for long."""
+        """Begin no other turn, end the current one, and wait for its end, but not for long."""
+        self._is_closed = True
         await self.stop()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), _LAST_WORDS_S)
 
     async def close(self) -> None:
         """End the conversation and close its tools; the runtime stays open."""
-        self.runtime.sessions.discard(self)
-        self._is_closed = True
         await self.finish()
+        await self.release()
+
+    async def release(self) -> None:
+        """Give back the processes of the tools, whether or not the turn has ended; see `finish`."""
+        self.runtime.sessions.discard(self)
         if self._tools_ready is not None:
             self._tools_ready.cancel()
         await asyncio.gather(
@@ -204,17 +209,23 @@ class Session:
             outputs=self._toolbox.outputs,
             files=self._files,
         )
+        session._toolbox.has_run_python = self._toolbox.has_run_python
+        session._noticed, session._was_unsaved = self._noticed, self._was_unsaved
+        session._turns, session._call_ids, session._samples = self._turns, self._call_ids, self._samples
         session.begin_equipping()
         return session
 
     def begin_equipping(self) -> None:
         """Begin to open the files and servers and to start the tools, in the background."""
-        self._sources.open()
-        if self._tools_ready is None:
+        self._open_sources()
+        if self._tools_ready is None and not self._is_closed:
             self._tools_ready = asyncio.ensure_future(self._toolbox.start())
 
     async def resume(self, name: str | None = None) -> None:
         """Take up a stored conversation, the last one if none is named; raises AgentError."""
+        self._check_open()
+        if self._turn is not None:
+            raise AgentError(_BUSY)
         if self.runtime.store is None:
             raise AgentError("Conversations are not kept, so there is none to resume.")
         try:
@@ -248,20 +259,34 @@ class Session:
         return [events.Saved()] if was_unsaved and not recorder.trouble else []
 
     async def _load(self, emit: Sink) -> None:
+        self._check_open()
+        await self._take_up_stored(emit)
+        self._open_sources()
+        await self.runtime.load(emit)
+        self.begin_equipping()
+
+    async def _take_up_stored(self, emit: Sink) -> None:
+        """Resume the conversation that the session was made for, the first time."""
         if self._resume is not None:
             name, self._resume = self._resume, None
             await self.resume(name or None)
             await emit(events.Resumed(self._record.id, len(self.past())))
-        self._sources.open()
-        await self.runtime.load(emit)
-        self.begin_equipping()
+
+    def _check_open(self) -> None:
+        """Raise AgentError when the session is closed: nothing of it would be saved any more."""
+        if self._is_closed:
+            raise AgentError("This conversation is closed; begin another.")
+
+    def _open_sources(self) -> None:
+        if not self._is_closed:
+            self._sources.open()
 
     async def _equip(self, stop: asyncio.Event, emit: Sink) -> None:
-        self._sources.open()
+        self._open_sources()
         await self._sources.settle(stop, emit)
         await self._tell_notices(stop, emit)
         self._toolbox.tools = (*self._tools, *self._sources.tools)
-        self._prompt()
+        self._prompt(self.conversation.system.effort)
 
     async def _tell_notices(self, stop: asyncio.Event, emit: Sink) -> None:
         """Emit the new notices of the session's own tools; those of a tool that starts slowly come later."""
@@ -276,19 +301,30 @@ class Session:
                 await emit(events.ToolsNotice(tool.name, tool.notice))
 
     async def _send(self, text: str, detail: Detail | None, emit: Sink) -> None:
-        if self._turn is not None:
-            raise AgentError("The model is still answering; stop it or wait before you send more.")
-        turn = self._turn = self._new_turn(detail)
+        self._check_open()
+        if not self._idle.is_set():
+            raise AgentError(_BUSY)
         self._idle.clear()
-        emit = self._saving(emit)
         try:
-            self._prompt()
+            await self._take_up_stored(emit)
+            await self._take_turn(text, detail, self._saving(emit))
+        finally:
+            self._idle.set()
+            await self.runtime.recorder.save()
+            if self._is_closed:
+                self.runtime.recorder.leave(self._record)
+
+    async def _take_turn(self, text: str, detail: Detail | None, emit: Sink) -> None:
+        turn = self._turn = self._new_turn(detail)
+        try:
+            self._prompt(self.effort)
             message = Message(Role.USER, text)
             self.conversation.messages.append(message)
             self._toolbox.recall([message])
             await emit(events.Created(f"turn_{next(self._turns)}", self.runtime.model, self.effort.value))
-            if self.runtime.engine.info() is None:
+            if not self.runtime.is_loaded:
                 await self._load(emit)
+            self.begin_equipping()
             await self._equip(turn.stop, emit)
             if detail:
                 turn.detail = await self._possible(detail, emit)
@@ -296,10 +332,6 @@ class Session:
         finally:
             self._turn = None
             self._last_turn = turn if turn.samples else self._last_turn
-            self._idle.set()
-            await self.runtime.recorder.save()
-            if self._is_closed:
-                self.runtime.recorder.leave(self._record)
 
     async def _possible(self, detail: Detail, emit: Sink) -> Detail:
         """The parts of `detail` that the engine can report; an event names the others."""
@@ -341,7 +373,7 @@ class Session:
             except EngineDied as death:
                 await emit(events.EngineLost(str(death)))
                 try:
-                    await self._load(emit)
+                    await self._load(emit)  # which does nothing for a session that is closed
                 except AgentError as error:
                     await emit(events.Failed(Error("engine_lost", str(error))))
                     return
@@ -365,12 +397,12 @@ class Session:
             record.resume(stored)
         return record
 
-    def _prompt(self) -> None:
+    def _prompt(self, effort: Effort) -> None:
         """Bring the first two messages of the conversation up to date."""
         conversation = self.conversation
         day, instructions = conversation.system.date, conversation.developer.instructions
         conversation.system, conversation.developer = prompts(
-            self.options, self._toolbox, self.effort, day, instructions
+            self.options, self._toolbox, effort, day, instructions
         )
 
     def _new_turn(self, detail: Detail | None) -> Turn:

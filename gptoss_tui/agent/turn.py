@@ -121,8 +121,13 @@ class Turn:
 
     async def _write(self, sample: Sample, emit: Sink) -> None:
         """Have the model write one sample; raises what the engine raises, and ContextFull."""
-        channel, control = self._channel, self.renderer.control
+        if self.stop.is_set():
+            sample.reason = "cancelled"
+            self.samples.append(sample)
+            return
+        channel = self._channel
         prompt = await prompt_ids(self.renderer, self.conversation, channel, self.engine.info())
+        control = self.renderer.control  # known once something was rendered
         parser = Parser(self.renderer.table, recipients=self.toolbox.recipients, channel=channel)
         constraint = grammar(
             control,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import suppress
 from typing import Any
 
 from .events import Event, Events
@@ -16,8 +15,8 @@ Sink = Callable[[Event], Awaitable[None]]
 async def stream(work: Callable[[Sink], Awaitable[None]]) -> Events:
     """The events that `work` writes into the sink it is given, as they come; raises what `work` raises.
 
-    `work` goes on only while the reader waits for the next event, in the reader's own task. Leaving the
-    stream early cancels it, and waits until it has ended.
+    `work` goes on only while the reader waits for the next event, in the reader's own task; tasks that it makes
+    must not write. Leaving the stream early cancels it, and waits until it has ended.
     """
     handover = _Handover(work)
     try:
@@ -38,21 +37,26 @@ class _Handover:
     def __init__(self, work: Callable[[Sink], Awaitable[None]]) -> None:
         self.event = Event()
         self._steps = work(self._put).__await__()
+        self._handed_over = _HandedOver()
         self._thrown: BaseException | None = None
+        self._was_interrupted = False  # the reader's own task was cancelled, for one
         self._is_over = False
 
     async def end(self) -> None:
         """Cancel the work, if it has not ended, and let it clean up; nobody reads what it writes then."""
         if self._is_over:
             return
-        self._thrown = asyncio.CancelledError()
-        with suppress(asyncio.CancelledError):
+        self._thrown, self._was_interrupted = asyncio.CancelledError(), False
+        try:
             while await self:
                 pass
+        except asyncio.CancelledError:
+            if self._was_interrupted:
+                raise
 
     def _put(self, event: Event) -> Awaitable[None]:
         self.event = event
-        return _HANDED_OVER
+        return self._handed_over
 
     def __await__(self) -> Generator[Any, None, bool]:
         thrown, self._thrown = self._thrown, None
@@ -65,13 +69,13 @@ class _Handover:
             except BaseException:
                 self._is_over = True
                 raise
-            if waits_for is _HANDED_OVER:
+            if waits_for is self._handed_over:
                 return True
             try:
                 thrown = None
                 yield waits_for
             except BaseException as error:
-                thrown = error
+                thrown, self._was_interrupted = error, True
 
 
 class _HandedOver:
@@ -79,6 +83,3 @@ class _HandedOver:
 
     def __await__(self) -> Generator[_HandedOver, None, None]:
         yield self
-
-
-_HANDED_OVER = _HandedOver()

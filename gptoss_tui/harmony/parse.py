@@ -108,13 +108,15 @@ class Parser:
     def feed(self, token: int) -> list[Piece]:
         """Read one sampled id; returns the pieces that it completes.
 
-        The first call also returns the message that the prompt opened.
+        The first call also returns the message that the prompt opened, unless `opened` has.
         """
         self.ids.append(token)
-        if not self._unsaid:
-            return self._feed(token)
+        return [*self.opened(), *self._feed(token)] if self._unsaid else self._feed(token)
+
+    def opened(self) -> list[Piece]:
+        """The message that the prompt opened, for a caller that needs it before the first token."""
         unsaid, self._unsaid = self._unsaid, []
-        return [*unsaid, *self._feed(token)]
+        return unsaid
 
     def _feed(self, token: int) -> list[Piece]:
         is_known = token in self._known

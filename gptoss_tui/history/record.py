@@ -10,7 +10,7 @@ from .sampled import Sampled
 from .store import Gone, Store, StoredSession, new_id
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # two sessions may have taken up one conversation
 class Record:
     """The part of `conversation` that is on disk. Without a store nothing is, and that is no fault.
 
