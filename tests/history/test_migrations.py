@@ -92,7 +92,7 @@ def test_looking_back_leaves_an_old_file_as_it_is(old: Path, version: int) -> No
     assert looked_back(old) == written(version)
     summaries, damage = Archive(old).summaries()
     assert damage == ""
-    assert [(one.id, one.messages, one.said) for one in summaries] == [
+    assert [(one.id, one.messages, one.question) for one in summaries] == [
         ("261101-aaaaaa", 8, "What is the weather in Zürich?"),
         ("261103-cccccc", 4, ""),
         ("261102-bbbbbb", 0, ""),

@@ -386,7 +386,7 @@ async def test_the_list_begins_with_the_last(tmp_path: Path) -> None:
         await store.append(name, [], [Message(Role.USER, f"I am {name}"), Message(Role.USER, "more")])
     await store.append("b", await store.nodes("b"), [Message(Role.USER, "again")])
     summaries, _ = Archive(store.file).summaries()
-    assert [(one.id, one.messages, one.said) for one in summaries] == [
+    assert [(one.id, one.messages, one.question) for one in summaries] == [
         ("b", 3, "I am b"),
         ("c", 2, "I am c"),
         ("a", 2, "I am a"),

@@ -96,7 +96,7 @@ async def test_a_branch_leaves_the_old_one_in_the_file(file: Path) -> None:
     assert texts(kept.session.messages) == "a b e f g"
     assert [(one.first, one.ids) for one in kept.sampled] == [(1, (1,)), (3, (3,))], "not of the other path"
     assert kept.elsewhere == 2
-    assert [(one.messages, one.said) for one in Archive(file).summaries()[0]] == [(5, "a")]
+    assert [(one.messages, one.question) for one in Archive(file).summaries()[0]] == [(5, "a")]
     await store.close()
 
 
@@ -145,7 +145,7 @@ async def test_the_first_question_can_be_asked_again(file: Path) -> None:
     assert record.conversation.messages == []
     await write(record, said("A"), answered("B"))
     assert texts((await resumed(store)).conversation.messages) == "A B"
-    assert [(one.messages, one.said) for one in Archive(file).summaries()[0]] == [(2, "A")]
+    assert [(one.messages, one.question) for one in Archive(file).summaries()[0]] == [(2, "A")]
     assert len(await store.nodes("s")) == 8
     await store.close()
 
