@@ -1,1 +1,1 @@
-"""Conversations on disk: what is finished is committed before it is shown, and can be looked back at."""
+"""Conversations on disk: finished messages are committed before they are shown, and can be read later."""

@@ -1,7 +1,7 @@
-"""Looking back: the stored conversations, read without changing anything, and as far as they can be read.
+"""The archive of stored conversations, which changes nothing and reads as far as a file can be read.
 
-Where the store would move a damaged file aside and begin another, this gives what is still there, and says
-where it ends. Files of an older version are read as they are.
+Where the store would move a damaged file aside and begin another, the archive reads what is left, and says
+where that ends. Files of an older version are read as they are.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ _UNREADABLE = (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError)
 
 
 class ArchiveError(Exception):
-    """There is nothing to look at: one sentence that says why, and what to do."""
+    """Nothing can be read; the message is one sentence that says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One line of the list: `touched` is seconds since 1970, `said` what the person said first."""
+    """A conversation in the list: `touched` in seconds since 1970, `question` the person's first message."""
 
     id: str
     model: str
     touched: float
     messages: int
-    said: str
+    question: str
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A conversation as far as it can be read; `damage` says what could not be, empty if all could.
+    """A conversation as far as it can be read; `damage` says what could not be read, "" for nothing.
 
-    It is the path to the leaf, with the samples on it; `elsewhere` counts the messages on other paths.
+    `session` has the path to the leaf, `sampled` the samples on it; `elsewhere` counts the messages on other
+    paths.
     """
 
     session: StoredSession
@@ -54,7 +55,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a file is read: the leaf of a session, its outline, nodes and samples, as SQL."""
+    """The SQL to read a file of one version: the leaf of a session, its outline, nodes and samples."""
 
     leaf: str
     outline: str
@@ -109,7 +110,7 @@ class Archive:
         self.file = file
 
     def summaries(self) -> tuple[list[Summary], str]:
-        """The conversations, the one last written to first, and what is damaged; raises ArchiveError."""
+        """The conversations, the last written first, and the damage, "" for none; raises ArchiveError."""
         if not self.file.exists():
             return [], ""
         database, form = self._open()
@@ -121,7 +122,7 @@ class Archive:
         return rows, damage
 
     def read(self, session: str | None = None) -> Recovered:
-        """A conversation, the one last written to if none is named; raises ArchiveError if there is none."""
+        """A conversation, by default the last written; raises ArchiveError if there is none."""
         if not self.file.exists():
             raise ArchiveError("There is no conversation yet. Start one with `gptoss-chat`.")
         database, form = self._open()
@@ -146,7 +147,7 @@ class Archive:
                 raise ArchiveError(f"{self.file} cannot be searched: {error}.") from error
 
     def _open(self) -> tuple[sqlite3.Connection, _Form]:
-        """The file as it is now: a program that brings it to another version meanwhile is not seen."""
+        """The file in one state: another program that migrates it meanwhile is not seen."""
         try:
             database = sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
             database.execute("begin")
@@ -161,8 +162,8 @@ class Archive:
 
 def _summary(database: sqlite3.Connection, form: _Form, row: tuple[str, str, float, int | None]) -> Summary:
     name, model, touched, leaf = row
-    messages, said = database.execute(form.outline, {"session": name, "leaf": leaf}).fetchone()
-    return Summary(name, model, touched, messages, unpack(said or b""))
+    messages, question = database.execute(form.outline, {"session": name, "leaf": leaf}).fetchone()
+    return Summary(name, model, touched, messages, unpack(question or b""))
 
 
 def _read(database: sqlite3.Connection, form: _Form, name: str | None) -> Recovered:
@@ -193,16 +194,16 @@ def _read(database: sqlite3.Connection, form: _Form, name: str | None) -> Recove
 
 
 def _rows(database: sqlite3.Connection, query: str, *values: str) -> Iterator[Any]:
-    """The rows of the query, which is not begun before the first of them is wanted."""
+    """The rows of the query, which does not begin before the first row is asked for."""
     yield from database.execute(query, values)
 
 
-def _readable(rows: Iterable[Any], made: Callable[[Any], T]) -> tuple[list[T], str]:
-    """The rows up to the first that cannot be read, and why it cannot; empty when all can."""
-    found: list[T] = []
+def _readable(rows: Iterable[Any], read: Callable[[Any], T]) -> tuple[list[T], str]:
+    """The values of the rows up to the first unreadable row, and its error, "" if there is none."""
+    values: list[T] = []
     try:
         for row in rows:
-            found.append(made(row))
+            values.append(read(row))
     except _UNREADABLE as error:
-        return found, str(error)
-    return found, ""
+        return values, str(error)
+    return values, ""

@@ -1,6 +1,6 @@
-"""A conversation on disk is a tree: every message is a node, and what is shown is the path to one leaf.
+"""The nodes of a conversation on disk: a tree of messages, of which the path to one leaf is shown.
 
-Texts are kept as bytes, so that whatever a model or a tool wrote comes back exactly.
+Texts are stored as bytes, so that whatever a model or a tool wrote comes back exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Columns = tuple[str, bytes, bytes | None, str | None, bytes | None, bytes | None
 Row = tuple[int, int | None, str, bytes, bytes | None, str | None, bytes | None, bytes | None]
 
 COLUMNS = "role, text, name, channel, recipient, content_type"
-"""What a message is kept as."""
+"""The columns of a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Node:
 
 
 def columns_of(message: Message) -> Columns:
-    """The values of COLUMNS."""
+    """The values of COLUMNS for a message."""
     return (
         message.role.value,
         pack(message.text),
@@ -45,7 +45,7 @@ def columns_of(message: Message) -> Columns:
 
 
 def node_of(row: Row) -> Node:
-    """The node that a row holds: id, parent and COLUMNS; raises ValueError for one that no store wrote."""
+    """The node of a row (id, parent, COLUMNS); raises ValueError for a row that no store wrote."""
     number, parent, role, text, name, channel, recipient, content_type = row
     message = Message(
         Role(role),
@@ -71,17 +71,17 @@ def path_of(rows: Iterable[Row], leaf: int | None) -> list[Row]:
 
 
 def last_of(path: Sequence[T], count: int) -> T | None:
-    """The last of the first `count`; None for none."""
+    """The last of the first `count` items of the path; None if there is none."""
     return path[min(count, len(path)) - 1] if path and count > 0 else None
 
 
 def pack(text: str) -> bytes:
-    """The bytes that a text is kept as."""
+    """The bytes that a text is stored as."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def unpack(raw: bytes) -> str:
-    """The text that is kept as these bytes."""
+    """The text that is stored as these bytes."""
     return raw.decode("utf-8", "surrogatepass")
 
 

@@ -1,4 +1,4 @@
-"""The record of one conversation in the store, kept in step with the conversation in memory."""
+"""The record of one conversation in the store, in step with the conversation in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is finished is committed before it is shown; where that fails it is told, and tried again."""
+"""The recorder of conversations: messages are committed before they are shown; a failure is reported."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from .record import Record
 from .store import StoreError
 
 _RETRY_S: Final = 2.0
-"""How long after a failure saving is tried again, whether or not there is more to save."""
+"""How long after a failure saving is tried again, even with nothing new to save."""
 
 _PATIENCE_S: Final = 0.2
 """How long a turn waits for a commit while saving fails: a locked file must not hold up every message."""
 
 
 class Recorder:
-    """Keeps the record of a conversation on disk, and of those before it what could not be written then.
+    """Saves the record of the current conversation, and the unsaved rest of earlier ones.
 
-    `trouble` is what went wrong at the last attempt, "" while all is well.
+    `trouble` is the error of the last attempt, "" while all is well.
     """
 
     def __init__(self) -> None:
         self.trouble = ""
         self._records: list[Record] = []
-        self._left: list[Record] = []  # those that nobody adds to any more
+        self._left: list[Record] = []  # the records that nobody adds to any more
         self._attempt: asyncio.Task[None] | None = None
         self._retrying: asyncio.Task[None] | None = None
-        self._tried = 0  # how many messages were missing when a turn last waited
+        self._tried = 0  # the number of missing messages when a turn last waited
         self._changed = asyncio.Event()
 
     @property
     def lost(self) -> str:
-        """What is on no disk and ends with the program, as one sentence; "" for nothing."""
+        """The messages that end with the program, being on no disk, as one sentence; "" for none."""
         parts = [self._lost(record) for record in self._records if record.missing]
         why = self.trouble or "there was no time left to write it"
         return f"Not saved: {' and '.join(parts)} ({why})" if parts else ""
@@ -43,12 +43,12 @@ class Recorder:
         self._records.append(record)
 
     def leave(self, record: Record) -> None:
-        """Save no more of this record than what it lacks by now."""
+        """Stop saving this record once it is whole."""
         self._left.append(record)
         self._forget()
 
     async def save(self) -> None:
-        """Wait until all that is finished is committed; while saving fails, not for long. Never raises."""
+        """Wait until all finished messages are committed; while saving fails, not for long. Never raises."""
         if self.trouble and self._missing != self._tried:
             self._tried = self._missing
             await asyncio.wait({self._try()}, timeout=_PATIENCE_S)
@@ -59,7 +59,7 @@ class Recorder:
             self._retrying = asyncio.create_task(self._retry())
 
     async def close(self) -> None:
-        """Try once more, and look whether what was committed is there still."""
+        """Try once more, and check that the committed messages are still in the file."""
         if self._retrying is not None:
             self._retrying.cancel()
         if self._attempt is not None:
@@ -67,18 +67,18 @@ class Recorder:
         await asyncio.shield(self._try())
 
     async def follow(self) -> AsyncGenerator[str, None]:
-        """What to tell a person of the trouble, "" for nothing, each time that it changes; for ever."""
-        told = ""
+        """Each new sentence about the trouble, "" when it is over; without end."""
+        last = ""
         while True:
-            if (sentence := self.sentence) != told:
-                told = sentence
-                yield told
+            if (sentence := self.sentence) != last:
+                last = sentence
+                yield last
             else:
                 await self._changed.wait()
 
     @property
     def sentence(self) -> str:
-        """The trouble for a person; "" while all is well."""
+        """The trouble as a sentence for a person; "" while all is well."""
         return f"Not saved, and tried again until it is: {self.trouble}" if self.trouble else ""
 
     @property

@@ -1,4 +1,4 @@
-"""What the model sampled, before anybody read it: kept beside the messages, so that one can look it up."""
+"""The raw samples of the model, which are stored beside the messages so that a person can look them up."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Columns = tuple[bytes | str, bytes, int, str, str | None, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One sample: its raw token ids, and what the model had been told when it began.
+    """One sample: its raw token ids, and the prompts that it began with.
 
     `first` counts the messages of the conversation before it. `channel` is the channel of a header that the
-    prompt had already written. `reason` is why the sampling ended, as `Sample` says it. `logprobs` are those
-    of the ids, and `prompt_tokens` is the length of what the model was shown; () and 0 where nobody knows.
+    prompt had already written. `reason` is why the sampling ended; see `Sample`. `logprobs` are those of the
+    ids, and `prompt_tokens` is the length of the prompt; () and 0 where they are unknown.
     """
 
     first: int
@@ -40,7 +40,7 @@ class Sampled:
     prompt_tokens: int = 0
 
     def columns(self) -> Columns:
-        """The sample as the store keeps it, but for its place.
+        """The stored values of the sample, without its place.
 
         Ids are unsigned numbers of 32 bits, little-endian, logprobs floats of 32 bits, the prompts JSON.
         """
@@ -56,10 +56,10 @@ class Sampled:
 
     @classmethod
     def of(cls, first: int, columns: Columns) -> Sampled:
-        """The sample that `columns` gave; ValueError, KeyError or TypeError for what no store wrote."""
+        """The sample of `columns`; raises ValueError, KeyError or TypeError for values no store wrote."""
         ids, logprobs, prompt_tokens, reason, channel, prompts = columns
-        told = json.loads(prompts)
-        system, developer = told["system"], told["developer"]
+        stored = json.loads(prompts)
+        system, developer = stored["system"], stored["developer"]
         return cls(
             first,
             _unpack_ids(ids),
@@ -68,8 +68,8 @@ class Sampled:
             SystemPrompt(**system | {"effort": Effort(system["effort"])}),
             DeveloperPrompt(
                 developer["instructions"],
-                tuple(Function(**one) for one in developer["functions"]),
-                tuple(ResponseFormat(**one) for one in developer["response_formats"]),
+                tuple(Function(**function) for function in developer["functions"]),
+                tuple(ResponseFormat(**shape) for shape in developer["response_formats"]),
             ),
             tuple(_little_endian(array("f", logprobs))),
             prompt_tokens,
@@ -77,7 +77,7 @@ class Sampled:
 
 
 def repack(decimals: bytes) -> bytes | str:
-    """Ids of an older version as they are kept now; as they were, if no store wrote them."""
+    """The ids of an older version, as this version stores them; unchanged if no store wrote them."""
     text = decimals.decode("ascii", "replace")
     try:
         return _pack_ids(_unpack_ids(text))
@@ -86,7 +86,7 @@ def repack(decimals: bytes) -> bytes | str:
 
 
 def _pack_ids(ids: Sequence[int]) -> bytes | str:
-    """Four bytes an id. Older versions had decimals with commas, and so has what no vocabulary reaches."""
+    """Four bytes an id; decimals with commas, as in older versions, for an id that needs more bytes."""
     try:
         return _little_endian(array("I", ids)).tobytes()
     except OverflowError:
@@ -95,12 +95,12 @@ def _pack_ids(ids: Sequence[int]) -> bytes | str:
 
 def _unpack_ids(packed: bytes | str) -> tuple[int, ...]:
     if isinstance(packed, str):
-        return tuple(int(one) for one in packed.split(",") if one)
+        return tuple(int(decimal) for decimal in packed.split(",") if decimal)
     return tuple(_little_endian(array("I", packed)))
 
 
 def _little_endian(numbers: array[Any]) -> array[Any]:
-    """The numbers with the bytes of each in that order, or back."""
+    """The numbers with their bytes in little-endian order, or back from it."""
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers

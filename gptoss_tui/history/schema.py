@@ -1,4 +1,4 @@
-"""The tables of the file, and how a file of an older version is taken over, in place.
+"""The tables of the file, and the migration of a file of an older version, in place.
 
 Version 1 had lists of messages, version 2 samples beside them; version 3 has trees. A list becomes a tree
 with one path.
@@ -56,8 +56,8 @@ NODES: Final = f"select id, parent, {COLUMNS} from message where session = ? ord
 def prepare(database: sqlite3.Connection) -> None:
     """Bring the file to this version; raises OperationalError for a file of a newer one.
 
-    It is one transaction: a program that is killed in it leaves the file as it was, and of two that begin it
-    at once the second finds it done.
+    The migration is one transaction: a program that is killed in it leaves the file as it was, and of two
+    programs that begin it at once the second finds it done.
     """
     if _version(database) == VERSION:
         return
@@ -87,7 +87,7 @@ def _version(database: sqlite3.Connection) -> int:
 
 
 def _take_over(database: sqlite3.Connection, has_samples: bool) -> None:
-    """Fill the tables from the old ones. Rows that no store wrote are taken over as they are."""
+    """Fill the tables from the old tables. Rows that no store wrote are copied as they are."""
     database.execute(
         "insert into session select id, model, date, instructions, touched, null"
         " from old_session order by rowid"

@@ -1,7 +1,7 @@
-"""The index of all that was said: every message, whatever its channel, calls and outputs of tools among them.
+"""The index of the words of every message, whatever its channel, calls and outputs of tools among them.
 
-It is SQLite's FTS5, without a copy of the texts: a word leads to the number of the message. An SQLite that
-was built without FTS5 leaves it out, and keeps conversations all the same.
+It is SQLite's FTS5, without a copy of the texts: a word leads to the number of the message. With an SQLite
+that was built without FTS5 there is no index, and conversations are stored all the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MOST_HITS: Final = 100
-"""The last messages that are found, at most."""
+"""The most messages that a search finds, the newest ones."""
 
 # unicode61 knows the letters of all scripts, folds their case and drops accents, so that "cafe" finds "Café".
 # Its words are what stands between blanks and signs: "run" does not find "running".
@@ -23,8 +23,8 @@ _TABLE: Final = (
 )
 
 # Thai, Lao, Burmese, Khmer, kana and Han put no blanks between words, and unicode61 would take a sentence for
-# one word. So each of their characters is one, and what is looked for in them is a row of characters. FTS5's
-# trigrams would find no Chinese word of two, and make the index of every language larger.
+# one word. So each of their characters is a word, and a search in them is for a row of characters. FTS5's
+# trigrams would find no Chinese word of two characters, and make the index of every language larger.
 _UNSPACED: Final = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
@@ -48,8 +48,8 @@ def can_index(database: sqlite3.Connection) -> bool:
 def index(database: sqlite3.Connection) -> None:
     """Index every message that is not indexed yet, in the transaction under way.
 
-    That is also what was written by a program whose SQLite could not. A damaged index is left as it is: it
-    keeps no message from being saved.
+    Messages of a program whose SQLite has no FTS5 are among them. A damaged index is left as it is: it
+    prevents no message from being saved.
     """
     if not can_index(database):
         return
@@ -63,7 +63,7 @@ def index(database: sqlite3.Connection) -> None:
         texts = ((number, _spaced(_text(raw))) for number, raw in rows)
         database.executemany("insert into words (rowid, text) values (?, ?)", texts)
     except sqlite3.DatabaseError:
-        if not database.in_transaction:  # as on a full disk: what was to be indexed is not there either
+        if not database.in_transaction:  # as on a full disk: the messages are not in the file either
             raise
         database.execute("rollback to indexing")
     database.execute("release indexing")
@@ -87,7 +87,7 @@ def search(database: sqlite3.Connection, words: str, most: int = MOST_HITS) -> l
 
 
 def _text(raw: bytes) -> str:
-    """The text that is kept as these bytes, without what SQLite's own texts lack: lone surrogates and NUL."""
+    """The text of these bytes, without what SQLite's own texts lack: lone surrogates and NUL."""
     return raw.decode("utf-8", "replace").replace("\0", " ")
 
 

@@ -1,7 +1,7 @@
-"""Conversations on disk: a message is committed before the screen shows it as finished.
+"""The store of conversations: a message is committed before the screen shows it as finished.
 
-One SQLite file in the platform's data folder, readable by its owner alone. A conversation is a tree, to which
-nodes are only ever added, and beside them what the model sampled, token by token.
+The store is one SQLite file in the platform's data folder, readable by its owner alone. A conversation is a
+tree, to which nodes are only ever added, and beside the nodes stand the raw samples of the model.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 
 class StoreError(Exception):
-    """Conversations cannot be kept or read; the message says which file and why."""
+    """Conversations cannot be written or read; the message says which file and why."""
 
 
 class Gone(StoreError):
-    """Messages that were written are not in the file any more: it was removed, or another one put there.
+    """Messages that were written are not in the file any more: it was removed, or replaced by another.
 
     `remaining` are the first messages of the path, as far as the file has them, with its own numbers.
     """
@@ -44,9 +44,9 @@ class Gone(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A stored conversation: what it began with, and its messages from the root to the leaf.
+    """A stored conversation: its date and instructions, and its messages from the root to the leaf.
 
-    `path` are their nodes, where the store has read it.
+    `path` are the nodes of the messages, if the store has read the session.
     """
 
     id: str
@@ -58,28 +58,28 @@ class StoredSession:
 
 
 def default_file() -> Path:
-    """Where conversations are kept unless told otherwise."""
+    """The default file of conversations."""
     from platformdirs import user_data_path
 
     return user_data_path("gptoss-chat") / "sessions.sqlite3"
 
 
 def files_folder() -> Path:
-    """Below this the files of conversations are kept, a folder each, named like the session."""
+    """The folder of the conversations' files, in which each session's folder has its ID as name."""
     from platformdirs import user_data_path
 
     return user_data_path("gptoss-chat") / "files"
 
 
 def new_id() -> str:
-    """A name for a new session: short, and unlike any other."""
+    """The ID for a new session: short, and unlike any other."""
     return time.strftime("%y%m%d-") + secrets.token_hex(3)
 
 
 class Store:
-    """The file of conversations, written by one thread of its own. It is opened by the first use.
+    """The file of conversations, used by one thread of its own. The first use opens it.
 
-    Should the file be removed or replaced meanwhile, the one that stands in its place is opened.
+    If the file is removed or replaced meanwhile, the file in its place is opened.
     """
 
     def __init__(self, file: Path) -> None:
@@ -92,7 +92,7 @@ class Store:
     async def begin(self, session: StoredSession, sampled: Sequence[Sampled] = ()) -> list[Node]:
         """Add a session, its messages, and samples, in one commit; raises StoreError.
 
-        One that is there already is gone on with, from its beginning. Returns the nodes of the messages.
+        A session that is there already gets the messages from its root. Returns the nodes of the messages.
         """
         row = (session.id, session.model, session.date, pack(session.instructions), time.time())
 
@@ -108,8 +108,8 @@ class Store:
     ) -> list[Node]:
         """Add messages after the last node of `path`, and samples, in one commit; raises StoreError.
 
-        The last of them becomes the leaf. Returns their nodes. Raises Gone, and adds nothing, when the file
-        lacks nodes of the path.
+        The last message becomes the leaf. Returns the nodes of the messages. Raises Gone, and adds nothing,
+        when the file lacks nodes of the path.
         """
 
         def write(database: sqlite3.Connection) -> list[Node]:
@@ -123,7 +123,7 @@ class Store:
         return await self._run(write)
 
     async def read(self, session: str | None = None) -> StoredSession | None:
-        """A session as its leaf has it, the one last written to if none is named; None if there is none."""
+        """A session with the path to its leaf, by default the last written; None if there is none."""
 
         def read(database: sqlite3.Connection) -> StoredSession | None:
             found = _read(database, session)
@@ -133,7 +133,7 @@ class Store:
         return await self._run(read)
 
     async def nodes(self, session: str) -> list[Node]:
-        """All messages of a session, on whatever path, in the order in which they were added."""
+        """The nodes of all messages of a session, on whatever path, in the order of their insertion."""
         return await self._run(lambda db: _nodes(db, session))
 
     async def close(self) -> None:
@@ -170,7 +170,7 @@ _Places = tuple[tuple[int, int] | None, ...]
 
 
 def _places(file: Path) -> _Places:
-    """Where on which disk the file lies, and its log of commits; None for what is not there."""
+    """The device and inode of the file, and of its log of commits; None for a file that is not there."""
 
     def place(path: Path) -> tuple[int, int] | None:
         try:
@@ -189,7 +189,7 @@ def _open(file: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
-        # Damaged: never deleted or overwritten, and no reason not to chat.
+        # A damaged file is never deleted or overwritten, and prevents no chat.
         file.rename(file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"))
         return _connect(file)
 
@@ -220,10 +220,10 @@ def _append(
     leaf = path[-1].id if path else None
     new: list[Node] = []
     for message in messages:
-        made = database.execute(INSERT_MESSAGE, (session, leaf, *columns_of(message))).lastrowid
-        assert made is not None
-        new.append(Node(made, leaf, message))
-        leaf = made
+        number = database.execute(INSERT_MESSAGE, (session, leaf, *columns_of(message))).lastrowid
+        assert number is not None
+        new.append(Node(number, leaf, message))
+        leaf = number
     for sample in sampled:
         last = last_of([*path, *new], sample.first)
         database.execute(INSERT_SAMPLE, (session, last and last.id, *sample.columns()))
@@ -251,14 +251,14 @@ def _nodes(database: sqlite3.Connection, session: str) -> list[Node]:
 
 
 def _has(database: sqlite3.Connection, session: str, node: Node) -> bool:
-    """Whether the file has the node, which another message under its number is not."""
+    """True if the file has this node, and not another message under its number."""
     query = f"select parent, {COLUMNS} from message where session = ? and id = ?"
     found = database.execute(query, (session, node.id)).fetchone()
     return bool(found == (node.parent, *columns_of(node.message)))
 
 
 def _remaining(database: sqlite3.Connection, session: str, path: Sequence[Node]) -> list[Node]:
-    """The path as far as the file has its messages, under whatever numbers."""
+    """The first nodes of the path, as far as the file has their messages, under whatever numbers."""
     nodes = _nodes(database, session)
     by_number, by_place = set(nodes), {(node.parent, node.message): node for node in nodes}
     remaining: list[Node] = []

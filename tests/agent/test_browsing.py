@@ -62,31 +62,31 @@ OPEN = call("browser.open", id=0, cursor=0)
 FIND = call("browser.find", pattern="metres")
 
 
-def outputs(told: list[Event]) -> list[ToolOutput]:
-    return [event for event in told if isinstance(event, ToolOutput)]
+def outputs(events: list[Event]) -> list[ToolOutput]:
+    return [event for event in events if isinstance(event, ToolOutput)]
 
 
-def text(told: list[Event]) -> str:
-    return "".join(event.delta for event in told if isinstance(event, OutputDelta))
+def text(events: list[Event]) -> str:
+    return "".join(event.delta for event in events if isinstance(event, OutputDelta))
 
 
 async def test_search_open_find_and_an_answer_that_cites(stage: StageMaker) -> None:
     web = Coast()
-    said = "Built in 1871【1†L4】, 42 metres high【2†L1】; red【7†L3】."
-    s = stage(SEARCH, OPEN, FIND, answer(said), tools=browser_tools(web, web), context=10**6)
-    told = await s.play("How old is the lighthouse?")
-    assert [output.is_error for output in outputs(told)] == [False, False, False]
-    assert outputs(told)[1].output.startswith(f"[1] kap.example ({SITE}/light)\n")
-    cited = [event for event in told if isinstance(event, Cited)]
+    reply = "Built in 1871【1†L4】, 42 metres high【2†L1】; red【7†L3】."
+    s = stage(SEARCH, OPEN, FIND, answer(reply), tools=browser_tools(web, web), context=10**6)
+    events = await s.play("How old is the lighthouse?")
+    assert [output.is_error for output in outputs(events)] == [False, False, False]
+    assert outputs(events)[1].output.startswith(f"[1] kap.example ({SITE}/light)\n")
+    cited = [event for event in events if isinstance(event, Cited)]
     assert cited == [
         Cited("【1†L4】", 4, 4, f"{SITE}/light", "kap.example", "The lighthouse was built in 1871."),
         Cited("【2†L1】", 1, 1, f"{SITE}/light", "kap.example", "It is 42 metres high."),
         Cited("【7†L3】", 3, 3, unverified="no such page was opened"),
     ]
-    assert text(told) == said, "the marks stay in the text, where who does not know citations finds them"
-    assert isinstance(told[-1], Completed) and told[-1].output_text == said
+    assert text(events) == reply, "the marks stay in the text, where who does not know citations finds them"
+    assert isinstance(events[-1], Completed) and events[-1].output_text == reply
     assert json.loads(json.dumps(cited[0].as_json()))["type"] == "response.output_text.delta"
-    assert linked(said, s.session.pages) == (
+    assert linked(reply, s.session.pages) == (
         f"Built in 1871 ([kap.example]({SITE}/light)), 42 metres high ([kap.example]({SITE}/light)); "
         "red【7†L3】 (unverified)."
     )
@@ -108,11 +108,11 @@ async def test_the_browser_is_described_and_its_functions_are_recipients(stage: 
 async def test_a_search_is_one_wherever_it_is_written(stage: StageMaker, name: str, channel: str) -> None:
     web = Coast()
     s = stage(call(name, channel, query="x"), answer("It is so【0†L4】."), tools=browser_tools(web, web))
-    told = await s.play("go")
-    assert not outputs(told)[0].is_error
+    events = await s.play("go")
+    assert not outputs(events)[0].is_error
     reply = next(m for m in s.session.conversation.messages if m.role is Role.TOOL)
     assert (reply.name, reply.channel) == (name, channel)
-    (cited,) = (event for event in told if isinstance(event, Cited))
+    (cited,) = (event for event in events if isinstance(event, Cited))
     assert "search results" in cited.unverified
 
 
@@ -122,9 +122,9 @@ async def test_an_address_the_model_composed_is_asked_about(stage: StageMaker, s
     mine = call("browser.open", id=f"{SITE}/mine")
     composed = call("browser.open", id=secret)
     s = stage(composed, mine, answer("So."), tools=browser_tools(web, web), person=person)
-    told = await s.play(f"Read {SITE}/mine for me.")
+    events = await s.play(f"Read {SITE}/mine for me.")
     assert [secret in question.why for question in person.asked] == [True]
-    assert outputs(told)[0].is_error
+    assert outputs(events)[0].is_error
     assert web.fetched == [f"{SITE}/mine"]
 
 
@@ -132,11 +132,11 @@ async def test_a_refused_address_is_told_on_the_card_and_the_turn_goes_on(stage:
     web = Coast()
     intranet = call("browser.open", id="http://intranet.example/")
     s = stage(intranet, answer("I cannot."), tools=browser_tools(web, web))
-    told = await s.play("Open http://intranet.example/")
-    (output,) = outputs(told)
+    events = await s.play("Open http://intranet.example/")
+    (output,) = outputs(events)
     assert output.is_error
     assert "10.0.0.1 is in a private network" in output.output
-    assert isinstance(told[-1], Completed)
+    assert isinstance(events[-1], Completed)
 
 
 async def test_the_whole_way_over_a_network(stage: StageMaker, serve: Any) -> None:
@@ -172,14 +172,14 @@ async def test_the_whole_way_over_a_network(stage: StageMaker, serve: Any) -> No
         tools=tools,
         context=10**6,
     )
-    told = await s.play("How old is the lighthouse?")
-    search, page, port, redirect, find = outputs(told)
+    events = await s.play("How old is the lighthouse?")
+    search, page, port, redirect, find = outputs(events)
     assert "【0†The lighthouse†127.0.0.1" in search.output
     assert page.output.startswith(f"[1] Kap ({server('/light')})")
     assert port.is_error and "is not one of the web's" in port.output
     assert redirect.is_error and "169.254.169.254 is on the local link" in redirect.output
     assert "match at L2" in find.output
-    (cited,) = (event for event in told if isinstance(event, Cited))
+    (cited,) = (event for event in events if isinstance(event, Cited))
     assert (cited.url, cited.quote) == (server("/light"), "Built in 1871.")
     assert canary.connections == 0
 
@@ -207,13 +207,13 @@ async def test_a_conversation_taken_up_again_keeps_its_citations(stage: StageMak
     )
     async for _ in s.session.load():
         pass
-    ((_, shown),) = s.session.past()
-    (cited,) = (event for event in shown if isinstance(event, Cited))
+    ((_, past),) = s.session.past()
+    (cited,) = (event for event in past if isinstance(event, Cited))
     assert (cited.url, cited.quote) == (f"{SITE}/light", "The lighthouse was built in 1871.")
     assert tools[1].composed(json.dumps({"id": f"{SITE}/mine"})) is None, "what the person wrote is trusted"
-    told = await s.play("Sure?")
-    assert outputs(told)[0].output.startswith("[2] kap.example"), "cursors go on where they were"
-    quotes = [event.quote for event in told if isinstance(event, Cited)]
+    events = await s.play("Sure?")
+    assert outputs(events)[0].output.startswith("[2] kap.example"), "cursors go on where they were"
+    quotes = [event.quote for event in events if isinstance(event, Cited)]
     assert quotes == ["The lighthouse was built in 1871.", "It is 42 metres high."]
 
 
@@ -223,34 +223,34 @@ async def test_a_new_conversation_knows_nothing_of_the_last(stage: StageMaker) -
     s = stage(*scripts, tools=browser_tools(web, web))
     await s.play(f"See {SITE}/mine")
     s.session = await s.session.successor()
-    told = await s.play("Again")
-    (cited,) = (event for event in told if isinstance(event, Cited))
+    events = await s.play("Again")
+    (cited,) = (event for event in events if isinstance(event, Cited))
     assert cited.unverified
 
 
 async def test_an_answer_as_json_keeps_its_marks(stage: StageMaker) -> None:
     shape = ResponseFormat("x", {"type": "object"})
     s = stage(answer('{"a": "b【1†L2】"}'), response_format=shape)
-    told = await s.play("go")
-    assert not [event for event in told if isinstance(event, Cited)]
-    assert text(told) == '{"a": "b【1†L2】"}'
+    events = await s.play("go")
+    assert not [event for event in events if isinstance(event, Cited)]
+    assert text(events) == '{"a": "b【1†L2】"}'
 
 
 async def test_marks_come_whole_however_the_answer_streams() -> None:
-    said = "a【1†L2-L3】b【4†L5】【x"
+    reply = "a【1†L2-L3】b【4†L5】【x"
 
-    told: list[Event] = []
+    events: list[Event] = []
 
     async def collect(event: Event) -> None:
-        told.append(event)
+        events.append(event)
 
     sink = citing(collect, ShownPages)
-    for letter in said:
+    for letter in reply:
         await sink(OutputDelta(letter))
-    await sink(Completed(said, "", Usage(), Timings()))
-    assert [event.delta for event in told if isinstance(event, Cited)] == ["【1†L2-L3】", "【4†L5】"]
-    assert text(told) == said
-    assert isinstance(told[-1], Completed)
+    await sink(Completed(reply, "", Usage(), Timings()))
+    assert [event.delta for event in events if isinstance(event, Cited)] == ["【1†L2-L3】", "【4†L5】"]
+    assert text(events) == reply
+    assert isinstance(events[-1], Completed)
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ async def test_documents_are_browsed_through_the_turn(
     settings = Settings(tools=("browser",), documents=tmp_path)
     tools = open_browser(settings, renderer.count)
     s = stage(SEARCH, OPEN, answer("So【1†L4】."), tools=tools, context=10**6)
-    told = await s.play("go")
-    (cited,) = (event for event in told if isinstance(event, Cited))
+    events = await s.play("go")
+    (cited,) = (event for event in events if isinstance(event, Cited))
     assert (cited.url, cited.quote) == ("doc:///kap.md", "The lighthouse was built in 1871.")
     assert linked("So【1†L4】.", pages_of(s.session.conversation.messages)) == f"So ({cited.title})."
 

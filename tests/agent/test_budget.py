@@ -1,4 +1,4 @@
-"""How long the model may think: the budget of a turn, and what goes round in circles."""
+"""The bounds of reasoning: the budget of a turn, and the end of text that goes round in circles."""
 
 from __future__ import annotations
 

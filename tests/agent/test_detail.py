@@ -1,4 +1,4 @@
-"""Tokens as events: only when asked for, what the engine can tell of them, and never past the filter."""
+"""Tokens as events: only on request, with what the engine can report, and never past the filter."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ async def test_ids_and_logprobs_and_the_length_of_the_prompt_are_on_disk(stage: 
     file = tmp_path / "s.sqlite3"
     s = stage(THOUGHT, store=Store(file))
     sampled = tokens(await play(s.session, Detail.NONE))
-    (kept,) = Archive(file).read(s.session.id).sampled
-    assert kept.ids == tuple(token.id for token in sampled)
-    assert kept.logprobs == pytest.approx([token.logprob for token in sampled], rel=1e-6)
-    assert kept.prompt_tokens == len(s.engine.tokenizer.encode(s.engine.prompts[0], allowed_special="all"))
+    (stored,) = Archive(file).read(s.session.id).sampled
+    assert stored.ids == tuple(token.id for token in sampled)
+    assert stored.logprobs == pytest.approx([token.logprob for token in sampled], rel=1e-6)
+    assert stored.prompt_tokens == len(s.engine.tokenizer.encode(s.engine.prompts[0], allowed_special="all"))
 
 
 async def test_the_demo_model_tells_alternatives_and_experts(tmp_path: Path) -> None:

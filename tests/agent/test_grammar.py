@@ -26,7 +26,7 @@ CITY = ResponseFormat("city", {"type": "object", "required": ["city"]})
 
 
 def accepts(constraint: Constraint, tokenizer: tiktoken.Encoding, ids: list[int]) -> bool:
-    """Whether `constraint` allows a whole sample: what its definition says, read naively."""
+    """True if `constraint` allows a whole sample, by a naive reading of its definition."""
     specials = {tokenizer.encode_single_token(name) for name in tokenizer.special_tokens_set}
     at, written = constraint.start, b""
     for token in ids:
@@ -63,7 +63,7 @@ def control(o200k: tiktoken.Encoding) -> ControlTokens:
 
 
 @pytest.fixture
-def held(control: ControlTokens) -> Constraint:
+def constraint(control: ControlTokens) -> Constraint:
     constraint = grammar(control, TOOLS)
     assert constraint is not None
     assert constraint.strict
@@ -93,7 +93,7 @@ RELAXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def sampled(tokenizer: tiktoken.Encoding, messages: list[Message]) -> list[int]:
-    """What a model samples to write `messages`: rendered, less what the prompt has; an answer returns."""
+    """The sample that writes `messages`: rendered, without the tokens of the prompt; an answer returns."""
     control = ControlTokens.of(tokenizer)
     ids = [token for message in messages for token in render_message(message, tokenizer)]
     prompt = render(Conversation(), tokenizer)[-2:]
@@ -105,9 +105,9 @@ def sampled(tokenizer: tiktoken.Encoding, messages: list[Message]) -> list[int]:
 @given(asides=st.lists(ASIDE, max_size=3), last=CALL | ANSWER)
 @RELAXED
 def test_what_is_rendered_is_accepted(
-    o200k: tiktoken.Encoding, held: Constraint, asides: list[Message], last: Message
+    o200k: tiktoken.Encoding, constraint: Constraint, asides: list[Message], last: Message
 ) -> None:
-    assert accepts(held, o200k, sampled(o200k, [*asides, last]))
+    assert accepts(constraint, o200k, sampled(o200k, [*asides, last]))
 
 
 def test_the_demo_model_was_taught_nothing_else(o200k: tiktoken.Encoding, control: ControlTokens) -> None:
@@ -116,7 +116,7 @@ def test_the_demo_model_was_taught_nothing_else(o200k: tiktoken.Encoding, contro
         setting = invent_setting(rng)
         recipients = ["python"] if setting.system.python else []
         recipients += ["browser.search", "browser.open", "browser.find"] if setting.system.browser else []
-        recipients += [one.recipient for one in setting.functions]
+        recipients += [function.recipient for function in setting.functions]
         constraint = grammar(control, recipients)
         assert constraint is not None
         sample: list[Message] = []
@@ -137,7 +137,7 @@ def test_what_is_accepted_needs_no_repair(
     channel: Channel | None,
     tools: frozenset[str],
 ) -> None:
-    """Any walk through the skeleton, in any tokens that spell it, is read by the parser as it stands."""
+    """The parser reads any walk through the skeleton, in any tokens that spell it, without a repair."""
     constraint = grammar(control, tools, channel=channel)
     assert constraint is not None
     parser = Parser(o200k, recipients=tools, channel=channel)
@@ -155,12 +155,12 @@ def test_what_is_accepted_needs_no_repair(
         pieces += parser.feed(token)
     assert not [piece for piece in pieces if isinstance(piece, Repair)]
     assert {piece.ending for piece in pieces if isinstance(piece, Closed)} <= {"end", "call", "return"}
-    told = [piece.message for piece in pieces if isinstance(piece, Closed)]
-    assert {message.recipient for message in told} <= tools | {None}
+    messages = [piece.message for piece in pieces if isinstance(piece, Closed)]
+    assert {message.recipient for message in messages} <= tools | {None}
     assert parser.ended == (at == END)
     if at == END:
         assert accepts(constraint, o200k, ids)
-        assert told[-1].channel is Channel.FINAL or told[-1].recipient
+        assert messages[-1].channel is Channel.FINAL or messages[-1].recipient
 
 
 def spellings(tokenizer: tiktoken.Encoding, edge: Edge) -> st.SearchStrategy[list[int]]:
@@ -183,8 +183,8 @@ def spellings(tokenizer: tiktoken.Encoding, edge: Edge) -> st.SearchStrategy[lis
         "<|channel|>final <|constrain|>json<|message|>{}<|return|>",
     ],
 )
-def test_what_models_write_is_accepted(o200k: tiktoken.Encoding, held: Constraint, text: str) -> None:
-    assert accepts(held, o200k, o200k.encode(text, allowed_special="all"))
+def test_what_models_write_is_accepted(o200k: tiktoken.Encoding, constraint: Constraint, text: str) -> None:
+    assert accepts(constraint, o200k, o200k.encode(text, allowed_special="all"))
 
 
 @pytest.mark.parametrize(
@@ -212,9 +212,9 @@ def test_what_models_write_is_accepted(o200k: tiktoken.Encoding, held: Constrain
         "<|return|>",
     ],
 )
-def test_what_is_malformed_is_not(o200k: tiktoken.Encoding, held: Constraint, text: str) -> None:
-    """The malformed outputs that have been seen in the wild; the parser mends them where no constraint is."""
-    assert not accepts(held, o200k, o200k.encode(text, allowed_special="all"))
+def test_what_is_malformed_is_not(o200k: tiktoken.Encoding, constraint: Constraint, text: str) -> None:
+    """Malformed outputs that have been seen in the wild; without a constraint the parser mends them."""
+    assert not accepts(constraint, o200k, o200k.encode(text, allowed_special="all"))
 
 
 def test_without_tools_nobody_is_addressed(o200k: tiktoken.Encoding, control: ControlTokens) -> None:

@@ -1,4 +1,4 @@
-"""Cutting reasoning into passages."""
+"""The cutting of reasoning into passages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the reasoning reaches a front end: hidden, filtered by a function, judged by a model."""
+"""The reasoning that reaches a front end: hidden, filtered by a function, judged by a model."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_hidden_reasoning_never_reaches_a_front_end(stage: StageMaker, tmp
     again = stage(store=store, resume="", reasoning=hidden)
     [event async for event in again.session.load()]
     assert again.session.conversation.messages[1].text == BAD, "and so does the store"
-    assert [type(event) for _, told in again.session.past() for event in told] == [OutputDelta]
+    assert [type(event) for _, answer in again.session.past() for event in answer] == [OutputDelta]
     await store.close()
 
 
@@ -170,8 +170,8 @@ async def look(text: str, before: str) -> str | None:
     return None if "password" in text else f"[{len(before)}]{text}"
 """
     events = await played(stage, look(source), THOUGHT.format(GOOD + BAD + BAD + END) + ANSWER)
-    told = f"[0]{GOOD}\n{WITHHELD}\n[{len(GOOD + BAD + BAD)}]{END}"
-    assert shown(events) == told, "a run of withheld passages is told once"
+    visible = f"[0]{GOOD}\n{WITHHELD}\n[{len(GOOD + BAD + BAD)}]{END}"
+    assert shown(events) == visible, "a run of withheld passages is told once"
     assert not failures(events)
 
 
@@ -198,7 +198,7 @@ async def test_a_function_that_fails_withholds_and_the_turn_goes_on(
 
 
 async def test_a_repair_does_not_halve_what_is_judged(stage: StageMaker, look: FilterMaker) -> None:
-    """A control token that is kept as text is told of in the middle of a word."""
+    """A control token that stays as text is reported in the middle of a word."""
     redact = look("def look(text: str) -> str:\n    return text.replace('hun<|constrain|>ter2', '***')")
     halves = "It is hun<|constrain|>ter2, that is."
     plain = await stage(THOUGHT.format(halves) + ANSWER).play("hi")
@@ -214,7 +214,7 @@ async def test_a_function_that_hangs_delays_a_turn_once(stage: StageMaker, look:
     script = THOUGHT.format(GOOD + BAD + GOOD + BAD + GOOD) + ANSWER
     events = await played(stage, look(source, 2.0), script)
     assert shown(events) == f"{GOOD}\n{WITHHELD}\n"
-    assert ["took more than 2 s" in told for told in failures(events)] == [True]
+    assert ["took more than 2 s" in sentence for sentence in failures(events)] == [True]
     assert isinstance(events[-1], Completed)
 
 
@@ -246,8 +246,8 @@ async def test_each_stretch_of_reasoning_is_judged_before_what_follows(
     upper = look("def look(text):\n    return text.upper()")
     scripts = (THOUGHT.format("I echo.") + CALL, THOUGHT.format("It echoed.") + ANSWER)
     events = await played(stage, upper, *scripts, tools=[echo()])
-    told = [event for event in events if isinstance(event, ReasoningDelta | ToolCall | OutputDelta)]
-    assert [getattr(event, "delta", "call") for event in told][:3] == ["I ECHO.", "call", "IT ECHOED."]
+    visible = [event for event in events if isinstance(event, ReasoningDelta | ToolCall | OutputDelta)]
+    assert [getattr(event, "delta", "call") for event in visible][:3] == ["I ECHO.", "call", "IT ECHOED."]
     assert isinstance(events[-1], Completed)
     assert events[-1].reasoning_text == "I ECHO.\n\nIT ECHOED."
 
@@ -256,8 +256,8 @@ async def test_earlier_reasoning_is_not_shown_under_a_filter(stage: StageMaker, 
     s = stage(THOUGHT.format(BAD) + ANSWER, reasoning=ReasoningPolicy(judge=look("def look(t): return t")))
     await s.play("hi")
     await s.session.runtime.close()
-    [(_, told)] = s.session.past()
-    assert told == [ReasoningDelta(NOT_JUDGED), OutputDelta("Hello.")]
+    [(_, answer)] = s.session.past()
+    assert answer == [ReasoningDelta(NOT_JUDGED), OutputDelta("Hello.")]
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_filter_that_is_not_there_is_told_at_once(tmp_path: Path, named: str, 
 
 
 class _KeptRenderer(Renderer):
-    """Stays open from test to test: its child takes a second to start."""
+    """A renderer that stays open from test to test: its child takes a second to start."""
 
     async def close(self) -> None:
         pass
@@ -305,14 +305,14 @@ class _KeptRenderer(Renderer):
 
 @pytest.fixture(scope="module")
 def kept_renderer(checkpoint: Path) -> Iterator[Renderer]:
-    kept = _KeptRenderer(checkpoint)
-    yield kept
-    asyncio.run(Renderer.close(kept))
+    renderer = _KeptRenderer(checkpoint)
+    yield renderer
+    asyncio.run(Renderer.close(renderer))
 
 
 @pytest.fixture
 def judge(kept_renderer: Renderer, tokenizer: tiktoken.Encoding) -> Callable[..., tuple[Judge, Any]]:
-    """A function `(*verdicts, policy="") -> (Judge, its engine)`; each verdict is what the model says."""
+    """A function `(*verdicts, policy="") -> (Judge, its engine)`; each verdict is a sample of the model."""
 
     def make(*verdicts: Script, policy: str = "") -> tuple[Judge, Any]:
         second = FakeEngine(tokenizer, *verdicts)
@@ -348,7 +348,7 @@ async def test_without_a_policy_there_is_ours(stage: StageMaker, judge: Any) -> 
 
 
 @pytest.mark.parametrize(
-    "said",
+    "verdict",
     [
         "perhaps<|return|>",
         "allow",
@@ -359,8 +359,8 @@ async def test_without_a_policy_there_is_ours(stage: StageMaker, judge: Any) -> 
         [EngineDied("engine stopped (signal 9)")],
     ],
 )
-async def test_every_doubt_about_a_verdict_withholds(stage: StageMaker, judge: Any, said: Script) -> None:
-    safeguard, _ = judge(said)
+async def test_every_doubt_about_a_verdict_withholds(stage: StageMaker, judge: Any, verdict: Script) -> None:
+    safeguard, _ = judge(verdict)
     events = await played(stage, safeguard, THOUGHT.format(BAD) + ANSWER)
     assert shown(events) == f"{WITHHELD}\n"
     assert len(failures(events)) == 1

@@ -48,7 +48,7 @@ async def test_a_death_at_work_costs_nobody_who_waits(mortal: Renderer) -> None:
     send(mortal, signal.SIGSTOP)
     waiting = [asyncio.create_task(mortal.render(HELLO)) for _ in range(3)]
     counting = asyncio.create_task(mortal.count(["a b"]))
-    await asyncio.sleep(0)  # all have asked
+    await asyncio.sleep(0)  # all requests are sent
     send(mortal, signal.SIGKILL)
     assert await asyncio.gather(*waiting) == [rendered] * 3
     assert await counting == await mortal.count(["a b"])

@@ -1,4 +1,4 @@
-"""Telling a model that repeats itself without end from text that repeats itself for a reason."""
+"""The detection of a model that repeats itself without end, but not of text that does so for a reason."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gptoss_tui.agent.repetition import LONGEST_PERIOD, REASONING, SPEECH, Limit
 
 
 def ended_at(tokens: Iterable[int], limits: Limits) -> int | None:
-    """How many tokens were read when the detector said that they are a loop; None if it never did."""
+    """The number of tokens read when the detector reported a loop; None if it never did."""
     detector = LoopDetector(limits)
     return next((count for count, token in enumerate(tokens, 1) if detector.feed(token)), None)
 
 
 def repeated(passage: list[int], before: int = 0) -> Iterator[int]:
-    """`before` tokens that never come again, then the passage for ever."""
+    """A stream of `before` tokens that never come again, then the passage for ever."""
     yield from range(10**6, 10**6 + before)
     while True:
         yield from passage
@@ -62,7 +62,7 @@ def test_fewer_copies_than_the_limit_are_no_loop(period: int, limits: Limits) ->
 
 
 def paraphrases(tokenizer: tiktoken.Encoding) -> Iterator[int]:
-    """The same worry again and again, each time with another number in it, as models at a loss write."""
+    """The same worry again and again, each time with another number in it, as a model at a loss writes."""
     for number in range(10_000):
         text = (
             f"Wait, let me check attempt {number} again. The user asks for the sum, so I should compute the"

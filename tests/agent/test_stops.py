@@ -1,4 +1,4 @@
-"""How a sample ends, and what the turn makes of it."""
+"""The ends of a sample, and what the turn does after each."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_a_call_is_a_call_whatever_ends_it(stage: StageMaker, echo: ToolMa
 async def test_a_call_is_whole_where_the_model_goes_on_to_the_next_message(
     stage: StageMaker, echo: ToolMaker
 ) -> None:
-    """It often goes on to make the result up: that part is removed, and the tool is asked."""
+    """A model often goes on and makes the result up: that part is removed, and the tool is called."""
     tool = echo()
     forged = "<|start|>functions.echo to=assistant<|channel|>commentary<|message|>made up<|end|>"
     s = stage(CALL + forged, ANSWER, tools=[tool])
@@ -153,8 +153,8 @@ async def test_reasoning_without_an_answer_is_answered_once(
     assert s.engine.prompts[1].endswith("hm<|end|><|start|>assistant<|channel|>final<|message|>"), (
         "the reasoning is kept, and the answer's header is written for the model"
     )
-    (told,) = of(Repaired, events)
-    assert told.what == "the model gave no answer and was asked for it"
+    (repair,) = of(Repaired, events)
+    assert repair.what == "the model gave no answer and was asked for it"
     end = events[-1]
     assert isinstance(end, Completed)
     assert (end.output_text, end.reasoning_text) == ("Four.", "hm")
@@ -241,12 +241,12 @@ async def test_two_answers_are_both_kept(stage: StageMaker) -> None:
     end = (await s.play("2+2?"))[-1]
     assert isinstance(end, Completed)
     assert end.output_text == "4\n\n5"
-    said = [m.text for m in s.session.conversation.messages if m.role is Role.ASSISTANT]
-    assert said == ["4", "5"]
+    answers = [m.text for m in s.session.conversation.messages if m.role is Role.ASSISTANT]
+    assert answers == ["4", "5"]
 
 
 async def test_the_end_of_an_answer_is_written_as_the_end_of_a_message(stage: StageMaker) -> None:
-    """`<|return|>` is for sampling; in the history the format has `<|end|>`."""
+    """The token `<|return|>` is for sampling; in the history the format has `<|end|>`."""
     s = stage(ANSWER, ANSWER)
     await s.play("one")
     await s.play("two")

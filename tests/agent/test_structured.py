@@ -1,4 +1,4 @@
-"""Answers as JSON: reading the schema, asking for its shape, and saying when an answer does not have it."""
+"""Answers as JSON: the schema is read, the model asked for its shape, and a mismatch reported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_schema_names_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         (None, "No such file"),
         (b'{"type": "obj\xff"}', "not UTF-8"),
@@ -65,14 +65,14 @@ def test_a_schema_names_itself(tmp_path: Path) -> None:
         (b'{"properties": {"a": {"if": {"const": 1}, "then": {"multipleOf": 2}}}}', "if"),
     ],
 )
-def test_a_schema_that_cannot_be_used(tmp_path: Path, content: bytes | None, told: str) -> None:
-    """One sentence that names the file and the trouble, and the same to who opens a chat from Python."""
+def test_a_schema_that_cannot_be_used(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    """The error is one sentence that names the file and the trouble, also from Python."""
     file = tmp_path / "shape.json"
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(SettingsError) as refused:
         read_response_format(file)
-    assert told in str(refused.value)
+    assert reason in str(refused.value)
     assert str(refused.value).startswith(f"{file}: ")
     assert "\n" not in str(refused.value)
     with pytest.raises(AgentError) as not_opened:
@@ -96,8 +96,8 @@ def test_a_schema_that_cannot_be_used(tmp_path: Path, content: bytes | None, tol
     ],
 )
 def test_why_an_answer_does_not_fit(text: str, why: str) -> None:
-    said = mismatch(text, SHAPE)
-    assert said.startswith(why) if why else not said
+    reason = mismatch(text, SHAPE)
+    assert reason.startswith(why) if why else not reason
 
 
 async def test_the_model_is_asked_for_the_shape_and_held_to_it(stage: StageMaker) -> None:

@@ -103,19 +103,19 @@ async def test_effort_counts_from_the_next_turn(stage: StageMaker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "error"),
     [
         ("not json", "got not json"),
         ('{"text":"raise"}', "RuntimeError: broken tool"),
     ],
 )
 async def test_a_failing_call_is_told_to_the_model(
-    stage: StageMaker, echo: ToolMaker, body: str, said: str
+    stage: StageMaker, echo: ToolMaker, body: str, error: str
 ) -> None:
     s = stage(CALL.replace('{"text":"a"}', body), ANSWER, tools=[echo()])
     events = await s.play("go")
-    assert said in of(ToolOutput, events)[0].output
-    assert said in s.engine.prompts[1]
+    assert error in of(ToolOutput, events)[0].output
+    assert error in s.engine.prompts[1]
     assert isinstance(events[-1], Completed)
 
 
@@ -193,10 +193,10 @@ async def test_stop_keeps_what_was_said(stage: StageMaker) -> None:
     end = events[-1]
     assert isinstance(end, Incomplete)
     assert end.reason == "interrupted"
-    shown = "".join(e.delta for e in of(OutputDelta, events))
-    assert end.output_text == shown
-    assert "one two three four five".startswith(shown)
-    assert s.session.conversation.messages[-1].text == shown
+    text = "".join(e.delta for e in of(OutputDelta, events))
+    assert end.output_text == text
+    assert "one two three four five".startswith(text)
+    assert s.session.conversation.messages[-1].text == text
     assert isinstance((await s.play("go on"))[-1], Completed)
 
 
@@ -233,8 +233,8 @@ async def test_an_engine_that_dies_in_the_middle_loses_nothing(stage: StageMaker
     failed = events[-1]
     assert isinstance(failed, Failed)
     assert failed.error.code == "engine_lost"
-    kept = [(m.channel, m.text) for m in s.session.conversation.messages[1:]]
-    assert kept == [(Channel.ANALYSIS, "hm, 2+2"), (Channel.FINAL, "It is ")]
+    messages = [(m.channel, m.text) for m in s.session.conversation.messages[1:]]
+    assert messages == [(Channel.ANALYSIS, "hm, 2+2"), (Channel.FINAL, "It is ")]
     assert isinstance((await s.play("go on"))[-1], Completed)
 
 

@@ -1,4 +1,4 @@
-"""The browser as the settings ask for it: who searches, and where."""
+"""The browser that the settings ask for: the search service, and the place of the search."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_browser_is_as_the_settings_ask(chosen: dict[str, str], who: str, wh
 
 
 @pytest.mark.parametrize(
-    ("chosen", "told"),
+    ("chosen", "reason"),
     [
         ({"search": "offline"}, "--documents FOLDER, or --zim FILE"),
         ({"documents": "/nowhere/at/all"}, "/nowhere/at/all: there is no such folder"),
@@ -41,17 +41,17 @@ def test_the_browser_is_as_the_settings_ask(chosen: dict[str, str], who: str, wh
         ({"search": "you"}, "YDC_API_KEY"),
     ],
 )
-def test_what_cannot_work_is_told_before_anything_is_loaded(chosen: dict[str, str], told: str) -> None:
+def test_what_cannot_work_is_told_before_anything_is_loaded(chosen: dict[str, str], reason: str) -> None:
     settings = read_settings({"tools": "browser", **chosen}, {})
     for attempt in (lambda: check_browser(settings, {}), lambda: open_browser(settings, estimate, {})):
         with pytest.raises(SettingsError) as caught:
             attempt()
-        assert told in str(caught.value)
+        assert reason in str(caught.value)
 
 
 def test_a_bad_key_is_not_shown() -> None:
     settings = Settings(search="brave", tools=("browser",))
     with pytest.raises(SettingsError) as caught:
         check_browser(settings, {"BRAVE_API_KEY": "my secret\nkey"})
-    told = str(caught.value)
-    assert "BRAVE_API_KEY holds no key" in told and "secret" not in told
+    reason = str(caught.value)
+    assert "BRAVE_API_KEY holds no key" in reason and "secret" not in reason

@@ -1,4 +1,4 @@
-"""What is told before the screen is taken."""
+"""The check of the settings before the screen is taken."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_nothing_speaks_against_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "told"),
+    ("chosen", "reason"),
     [
         ({"model": "gpt-oss-2b"}, "gpt-oss-2b: no such model or folder"),
         ({"tools": "browser", "documents": "/nowhere/at/all"}, "/nowhere/at/all: there is no such folder"),
@@ -28,10 +28,10 @@ def test_nothing_speaks_against_the_defaults() -> None:
         ({"reasoning_filter": "/nowhere/judge"}, "neither FILE.py:FUNCTION nor a checkpoint"),
     ],
 )
-def test_what_cannot_work_is_told(tmp_path: Path, chosen: dict[str, str], told: str) -> None:
+def test_what_cannot_work_is_told(tmp_path: Path, chosen: dict[str, str], reason: str) -> None:
     (tmp_path / "look.py").write_text("def look(text): return text\n")
     chosen = {key: value.format(folder=tmp_path) for key, value in chosen.items()}
-    assert told in preflight(read_settings(chosen, {}))
+    assert reason in preflight(read_settings(chosen, {}))
 
 
 def test_the_filter_that_is_there_is_found(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ CALL = "<|channel|>commentary to=functions.f <|constrain|>json<|message|>{}<|cal
 
 
 class Fiend(Tool):
-    """Does whatever the generator function `deed` does."""
+    """A tool that does whatever the generator function `deed` does."""
 
     name = "functions.f"
 
@@ -60,7 +60,7 @@ def raising(error: BaseException) -> Callable[[], AsyncGenerator[Output, None]]:
 
 
 @pytest.mark.parametrize(
-    ("deed", "said"),
+    ("deed", "error"),
     [
         (raising(RuntimeError("broken\nsecond line")), "RuntimeError: broken"),
         (raising(SystemExit(3)), "SystemExit: 3"),
@@ -76,14 +76,14 @@ def raising(error: BaseException) -> Callable[[], AsyncGenerator[Output, None]]:
     ],
 )
 async def test_whatever_a_tool_raises_is_told_to_the_model(
-    stage: StageMaker, deed: Callable[[], Any], said: str
+    stage: StageMaker, deed: Callable[[], Any], error: str
 ) -> None:
     s = stage(CALL, ANSWER, ANSWER, tools=[Fiend(deed)])
     events = await s.play("go")
     output = output_of(events)
     assert output.is_error
     assert "The tool itself failed: " in output.output
-    assert said in output.output and "second line" not in output.output
+    assert error in output.output and "second line" not in output.output
     assert isinstance(events[-1], Completed)
     assert isinstance((await s.play("again"))[-1], Completed), "an ordinary turn afterwards"
 
@@ -119,7 +119,7 @@ async def test_an_output_that_cannot_even_be_text_is_a_failure(stage: StageMaker
 
 
 def stubborn(forever: asyncio.Event) -> Callable[[], AsyncGenerator[Output, None]]:
-    """Does not let itself be cancelled."""
+    """A tool's work that cannot be cancelled."""
 
     async def deed() -> AsyncGenerator[Output, None]:
         yield Output("partial")
@@ -187,11 +187,11 @@ async def test_esc_stops_the_tool_and_keeps_what_it_had_said(stage: StageMaker) 
         if isinstance(event, ToolOutputDelta):
             await s.session.stop()
             await s.session.stop()
-    said = "partial\n[ERROR] Stopped by the user; it may already have had an effect."
-    assert output_of(events).output == said
+    expected = "partial\n[ERROR] Stopped by the user; it may already have had an effect."
+    assert output_of(events).output == expected
     assert isinstance(events[-1], Incomplete) and events[-1].reason == "interrupted"
     await s.play("and now?")
-    assert said in s.engine.prompts[-1]
+    assert expected in s.engine.prompts[-1]
 
 
 async def test_what_is_too_long_is_cut_for_the_model_and_kept_whole(
@@ -280,7 +280,7 @@ asyncio.run(main())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in another unit elsewhere")
 def test_a_flood_without_end_is_stopped_and_costs_little_memory(tmp_path: Path) -> None:
-    """More than 100 MB, in a process of its own, whose memory is looked at."""
+    """More than 100 MB are printed, in a process of its own, whose memory is measured."""
     ran = subprocess.run(
         [sys.executable, "-c", FLOOD, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
     )
@@ -288,13 +288,13 @@ def test_a_flood_without_end_is_stopped_and_costs_little_memory(tmp_path: Path) 
     assert int(grown) < 64
     assert int(events) < 40, "nobody reads 100 MB as they come"
     assert end.strip().endswith("[ERROR] Stopped because it printed too much.")
-    (kept,) = tmp_path.iterdir()
-    assert kept.stat().st_size < 20_000_100
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size < 20_000_100
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
 
 
 @pytest.mark.parametrize(
-    ("recipient", "said"),
+    ("recipient", "error"),
     [
         ("python", "python is turned off by the user"),
         ("functions.python", "python is turned off by the user"),
@@ -305,7 +305,7 @@ def test_a_flood_without_end_is_stopped_and_costs_little_memory(tmp_path: Path) 
     ],
     ids=["off", "off by another name", "off as a group", "other case", "other namespace", "long"],
 )
-async def test_what_cannot_be_called_is_named(stage: StageMaker, recipient: str, said: str) -> None:
+async def test_what_cannot_be_called_is_named(stage: StageMaker, recipient: str, error: str) -> None:
     other = Fiend(hanging)
     other.name = "functions.get_weather"
     s = stage(
@@ -314,7 +314,7 @@ async def test_what_cannot_be_called_is_named(stage: StageMaker, recipient: str,
         tools=[Fiend(hanging), other],
         off=["python", "browser"],
     )
-    assert said in output_of(await s.play("go")).output
+    assert error in output_of(await s.play("go")).output
 
 
 async def count_up() -> AsyncGenerator[Output, None]:

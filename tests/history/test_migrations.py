@@ -1,4 +1,4 @@
-"""Files of older versions: read as they are when one looks back, taken over whole when one goes on."""
+"""Files of older versions: the archive reads them as they are, the store migrates them whole."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def version(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def old(version: int, tmp_path: Path) -> Path:
-    """A copy of a file that the code of that version wrote."""
+    """A copy of a file that the code of an older version wrote."""
     return Path(shutil.copy(STORES / f"{version}.sqlite3", tmp_path / "s.sqlite3"))
 
 
@@ -54,10 +54,10 @@ def touched(file: Path) -> dict[str, float]:
 
 def session_of(content: dict[str, Any]) -> StoredSession:
     messages = [
-        Message(**one | {"role": Role(one["role"]), "channel": Channel(one["channel"])})
-        if "channel" in one
-        else Message(**one | {"role": Role(one["role"])})
-        for one in content["messages"]
+        Message(**message | {"role": Role(message["role"]), "channel": Channel(message["channel"])})
+        if "channel" in message
+        else Message(**message | {"role": Role(message["role"])})
+        for message in content["messages"]
     ]
     return StoredSession(
         content["id"], content["model"], content["date"], content["instructions"], tuple(messages)
@@ -67,24 +67,24 @@ def session_of(content: dict[str, Any]) -> StoredSession:
 def samples_of(content: dict[str, Any], version: int) -> tuple[Sampled, ...]:
     return tuple(
         Sampled(
-            one["first"],
-            tuple(one["ids"]),
-            one["reason"],
-            Channel(one["channel"]) if one["channel"] else None,
+            sample["first"],
+            tuple(sample["ids"]),
+            sample["reason"],
+            Channel(sample["channel"]) if sample["channel"] else None,
             SYSTEM,
             DEVELOPER,
         )
-        for one in content["samples"]
+        for sample in content["samples"]
         if version >= 2
     )
 
 
 def looked_back(file: Path) -> list[Recovered]:
-    return [Archive(file).read(one["id"]) for one in CONTENT]
+    return [Archive(file).read(session["id"]) for session in CONTENT]
 
 
 def written(version: int) -> list[Recovered]:
-    return [Recovered(session_of(one), samples_of(one, version)) for one in CONTENT]
+    return [Recovered(session_of(session), samples_of(session, version)) for session in CONTENT]
 
 
 def test_looking_back_leaves_an_old_file_as_it_is(old: Path, version: int) -> None:
@@ -92,12 +92,12 @@ def test_looking_back_leaves_an_old_file_as_it_is(old: Path, version: int) -> No
     assert looked_back(old) == written(version)
     summaries, damage = Archive(old).summaries()
     assert damage == ""
-    assert [(one.id, one.messages, one.said) for one in summaries] == [
+    assert [(summary.id, summary.messages, summary.question) for summary in summaries] == [
         ("261101-aaaaaa", 8, "What is the weather in Zürich?"),
         ("261103-cccccc", 4, ""),
         ("261102-bbbbbb", 0, ""),
     ]
-    assert {one.id: one.touched for one in summaries} == touched(old)
+    assert {summary.id: summary.touched for summary in summaries} == touched(old)
     assert (old.read_bytes(), version_of(old)) == (before, version)
 
 
@@ -176,12 +176,14 @@ async def test_ids_that_no_store_wrote_stay(tmp_path: Path) -> None:
     store = Store(file)
     await store.read()
     await store.close()
-    assert [one.sampled for one in looked_back(file)] == [one.sampled for one in before]
+    assert [conversation.sampled for conversation in looked_back(file)] == [
+        conversation.sampled for conversation in before
+    ]
     assert "after sample 2 is damaged" in looked_back(file)[0].damage
 
 
 async def test_a_list_with_a_gap_is_one_path(old: Path) -> None:
-    """As version 1 left it, when an older file had been put in the place of the one it wrote to."""
+    """Version 1 left such a list when an older file had been put in the place of its file."""
     with closing(sqlite3.connect(old)) as database, database:
         database.execute("delete from message where session = '261101-aaaaaa' and seq in (0, 4)")
     before = Archive(old).read("261101-aaaaaa")
@@ -194,7 +196,7 @@ async def test_a_list_with_a_gap_is_one_path(old: Path) -> None:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """A file of version 2 whose taking over fills more than SQLite's cache: some reaches the log early."""
+    """A file of version 2 whose migration fills more than SQLite's cache: a part reaches the log early."""
     file = Path(shutil.copy(STORES / "2.sqlite3", tmp_path / "large.sqlite3"))
     with closing(sqlite3.connect(file)) as database, database:
         database.execute(
@@ -216,7 +218,7 @@ def large(tmp_path: Path) -> Path:
 
 def everything(file: Path) -> list[Recovered]:
     archive = Archive(file)
-    return [archive.read(one.id) for one in archive.summaries()[0]]
+    return [archive.read(summary.id) for summary in archive.summaries()[0]]
 
 
 # Each 1,000 steps of SQLite's machine are counted; at the given count the program is killed.
@@ -256,7 +258,7 @@ def copy_of(file: Path, name: str) -> Path:
 
 def test_killed_in_the_middle_it_has_lost_nothing(large: Path) -> None:
     whole = everything(large)
-    assert sum(len(one.session.messages) for one in whole) > 3000
+    assert sum(len(conversation.session.messages) for conversation in whole) > 3000
     steps = int(take_over(copy_of(large, "measured.sqlite3")).stdout)
     assert steps > 100
     chosen = [1, *random.sample(range(2, steps - 1), 3)]

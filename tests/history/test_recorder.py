@@ -1,4 +1,4 @@
-"""Recorder: on disk before it is shown; told, tried again and never claimed where that fails."""
+"""Recorder: messages are on disk before they are shown; a failure is reported, and saving tried again."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def file(tmp_path: Path) -> Path:
 
 
 def on_disk(file: Path) -> list[Message]:
-    """The messages of the last conversation as another program finds them."""
+    """The messages of the last conversation as another program reads them."""
     return list(Archive(file).read().session.messages)
 
 
 @contextmanager
 def refused(file: Path) -> Iterator[None]:
-    """The file opens, and no message can be added."""
+    """A state in which the file opens, and no message can be added."""
     statement = "create trigger refuse before insert on message begin select raise(abort, 'no room'); end"
     with closing(sqlite3.connect(file)) as database:
         database.execute(statement)
@@ -61,7 +61,7 @@ def refused(file: Path) -> Iterator[None]:
 
 @contextmanager
 def out_of_reach(file: Path) -> Iterator[None]:
-    """The folder is away, and something else stands in its place."""
+    """A state in which the folder is away, and something else stands in its place."""
     aside = file.parent.with_name("aside")
     file.parent.rename(aside)
     file.parent.write_text("in the way")
@@ -141,10 +141,10 @@ async def test_each_call_has_one_result_wherever_its_turn_is_left(
         async for event in stream:
             if isinstance(event, last):
                 break
-    kept = on_disk(file)
-    assert kept == s.session.conversation.messages
-    assert [message.role for message in kept] == [Role.USER, Role.ASSISTANT, Role.TOOL]
-    assert kept[-1].text == ("got {}" if last is ToolOutput else "[ERROR] Interrupted before it ended.")
+    messages = on_disk(file)
+    assert messages == s.session.conversation.messages
+    assert [message.role for message in messages] == [Role.USER, Role.ASSISTANT, Role.TOOL]
+    assert messages[-1].text == ("got {}" if last is ToolOutput else "[ERROR] Interrupted before it ended.")
     await s.session.runtime.close()
 
 
@@ -234,12 +234,12 @@ async def test_nothing_is_promised_that_is_not_on_disk(
 
 
 async def test_closing_saves_what_could_not_be_saved_before(stage: Callable[..., Any], file: Path) -> None:
-    """Of the conversation before as well, which the person has left by then."""
+    """An earlier conversation, which the person has left by then, is saved as well."""
     s = stage(ANSWER, ANSWER, ANSWER, store=Store(file))
     await s.play("one")
     with out_of_reach(file):
         await s.play("two")
-        first, said = s.session.id, list(s.session.conversation.messages)
+        first, messages = s.session.id, list(s.session.conversation.messages)
         s.session = await s.session.successor()
         await s.play("three")
         assert s.session.id is None
@@ -249,7 +249,7 @@ async def test_closing_saves_what_could_not_be_saved_before(stage: Callable[...,
         )
     await s.session.runtime.close()
     assert s.session.runtime.recorder.lost == ""
-    assert list(Archive(file).read(first).session.messages) == said
+    assert list(Archive(file).read(first).session.messages) == messages
     assert list(Archive(file).read(s.session.id).session.messages) == s.session.conversation.messages
 
 
@@ -269,8 +269,8 @@ def remove_file(file: Path) -> None:
 
 
 def remove_all(file: Path) -> None:
-    for each in file.parent.iterdir():
-        each.unlink()
+    for path in file.parent.iterdir():
+        path.unlink()
     file.parent.rmdir()
 
 
@@ -279,7 +279,7 @@ def remove_log(file: Path) -> None:
 
 
 def go_back(file: Path) -> None:
-    """The file as it was after the first turn is put in its place."""
+    """Replace the file by a copy from after the first turn."""
     remove_all(file)
     file.parent.mkdir()
     (file.parent.parent / "copy").rename(file)
@@ -330,16 +330,16 @@ async def test_a_locked_file_holds_up_a_turn_no_more_than_once(
 ) -> None:
     s = stage(ANSWER, CALL, ANSWER, tools=[echo()], store=Store(file))
     await s.play("one")
-    told = []
+    kinds = []
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("begin immediate")
         async for event in s.session.send("two"):
-            told.append(type(event))
+            kinds.append(type(event))
             if isinstance(event, Unsaved):
                 assert "locked" in event.message
         other.execute("rollback")
-    assert told.count(Unsaved) == 1
-    assert told[-1] is Completed
+    assert kinds.count(Unsaved) == 1
+    assert kinds[-1] is Completed
     await s.session.runtime.close()
     assert on_disk(file) == s.session.conversation.messages
 

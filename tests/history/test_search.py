@@ -1,4 +1,4 @@
-"""The index of words: whatever was said or printed is found, by whatever was typed."""
+"""The index of words: every message and output is found, by any text that a person types."""
 
 from __future__ import annotations
 

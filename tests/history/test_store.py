@@ -81,7 +81,7 @@ async def test_a_conversation_goes_on_where_it_was_left(
     await again.session.resume(first.session.id)
     assert again.session.conversation.messages == left
     turns = again.session.past()
-    assert [said for said, _ in turns] == ["my name is Ada", "use the tool"]
+    assert [question for question, _ in turns] == ["my name is Ada", "use the tool"]
     assert [type(event) for event in turns[0][1]] == [ReasoningDelta, OutputDelta]
     assert any(isinstance(event, ToolCall) for event in turns[1][1])
     events = await again.play("who am I?")
@@ -98,13 +98,13 @@ async def test_a_message_is_on_disk_before_it_is_shown(stage: Callable[..., Any]
     file = tmp_path / "s.sqlite3"
     s = stage(ANSWER, store=Store(file))
     async for event in s.session.send("2+2?"):
-        kept = sqlite3.connect(file).execute("select count(*) from message").fetchone()[0]
+        count = sqlite3.connect(file).execute("select count(*) from message").fetchone()[0]
         if isinstance(event, Created):
-            assert kept == 1
+            assert count == 1
         elif isinstance(event, OutputDelta):
-            assert kept == 2, "the reasoning is whole"
+            assert count == 2, "the reasoning is whole"
         elif isinstance(event, Completed):
-            assert kept == 3
+            assert count == 3
 
 
 async def test_a_call_that_was_under_way_gets_a_result(stage: Callable[..., Any], tmp_path: Path) -> None:
@@ -194,17 +194,17 @@ asyncio.run(main())
 async def test_a_loss_of_power_takes_nothing_that_was_committed(
     stage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every commit reaches the disk: SQLite calls that FULL, which is 2, and no less will do with a WAL."""
+    """Every commit reaches the disk, for which a WAL needs synchronous = FULL, which is 2."""
     connect, connections = sqlite3.connect, list[sqlite3.Connection]()
 
-    def kept(*arguments: Any, **options: Any) -> sqlite3.Connection:
+    def connect_and_collect(*arguments: Any, **options: Any) -> sqlite3.Connection:
         connections.append(connect(*arguments, **options))
         return connections[-1]
 
-    monkeypatch.setattr(sqlite3, "connect", kept)
+    monkeypatch.setattr(sqlite3, "connect", connect_and_collect)
     s = stage(ANSWER, store=Store(tmp_path / "s.sqlite3"))
     await s.play("2 + 2?")
-    assert {one.execute("pragma synchronous").fetchone() for one in connections} == {(2,)}
+    assert {connection.execute("pragma synchronous").fetchone() for connection in connections} == {(2,)}
     await s.session.runtime.close()
 
 
@@ -258,13 +258,13 @@ async def test_the_archive_gives_what_was_written_and_writes_nothing(
     store = Store(tmp_path / "s.sqlite3")
     session = StoredSession(new_id(), "demo", "2026-01-01", "be brief")
     await store.begin(session)
-    sampled = [replace(one, first=min(one.first, len(messages))) for one in sampled]
+    sampled = [replace(sample, first=min(sample.first, len(messages))) for sample in sampled]
     path = await store.append(session.id, [], messages, sampled[:1])
     await store.append(session.id, path, [], sampled[1:])
     await store.close()
     before = store.file.read_bytes()
-    kept = Archive(store.file).read(session.id)
-    assert kept == Recovered(replace(session, messages=tuple(messages)), tuple(sampled))
+    recovered = Archive(store.file).read(session.id)
+    assert recovered == Recovered(replace(session, messages=tuple(messages)), tuple(sampled))
     assert store.file.read_bytes() == before
 
 
@@ -276,12 +276,12 @@ async def test_what_the_model_sampled_is_kept(
     malformed = "<|channel|>comment to=functions.echo json<|message|>{}<|call|>"
     s = stage(malformed, ANSWER, store=Store(file))
     await s.play("go")
-    kept = Archive(file).read()
-    written = [tokenizer.decode(list(sample.ids)) for sample in kept.sampled]
+    recovered = Archive(file).read()
+    written = [tokenizer.decode(list(sample.ids)) for sample in recovered.sampled]
     assert written == [malformed, ANSWER]
-    assert [sample.first for sample in kept.sampled] == [1, 3]
-    assert [sample.reason for sample in kept.sampled] == ["stop", "stop"]
-    assert kept.sampled[0].developer == s.session.conversation.developer
+    assert [sample.first for sample in recovered.sampled] == [1, 3]
+    assert [sample.reason for sample in recovered.sampled] == ["stop", "stop"]
+    assert recovered.sampled[0].developer == s.session.conversation.developer
 
 
 VERSION_1 = """
@@ -315,30 +315,30 @@ async def test_a_file_of_version_1_goes_on_in_place(stage: Callable[..., Any], t
     s = stage(ANSWER, store=Store(file))
     await s.session.resume("old")
     await s.play("more")
-    kept = Archive(file).read("old")
-    assert kept.session.messages[:2] == OLD.messages
-    assert len(kept.session.messages) == 5
-    assert [sample.first for sample in kept.sampled] == [3]
+    recovered = Archive(file).read("old")
+    assert recovered.session.messages[:2] == OLD.messages
+    assert len(recovered.session.messages) == 5
+    assert [sample.first for sample in recovered.sampled] == [3]
     assert sqlite3.connect(file).execute("pragma user_version").fetchone() == (3,)
 
 
 async def test_the_archive_goes_as_far_as_it_can(tmp_path: Path) -> None:
-    """A page in the middle of the file is overwritten: what stands before it is read, nothing is moved."""
+    """A page in the middle of the file is overwritten: the part before it is read, and nothing is moved."""
     store = Store(tmp_path / "s.sqlite3")
     await store.begin(StoredSession("s", "demo", None, ""))
-    said = [Message(Role.USER, f"{n} " + "x" * 3000) for n in range(100)]
+    messages = [Message(Role.USER, f"{n} " + "x" * 3000) for n in range(100)]
     path: list[Node] = []
-    for message in said:
+    for message in messages:
         path += await store.append("s", path, [message])
     await store.close()
     content = bytearray(store.file.read_bytes())
     place = content.index(b"60 xxx") // 4096 * 4096
     content[place : place + 4096] = b"\xff" * 4096
     store.file.write_bytes(content)
-    kept = Archive(store.file).read("s")
-    assert 30 < len(kept.session.messages) <= 60
-    assert kept.session.messages == tuple(said[: len(kept.session.messages)])
-    assert "malformed" in kept.damage
+    recovered = Archive(store.file).read("s")
+    assert 30 < len(recovered.session.messages) <= 60
+    assert recovered.session.messages == tuple(messages[: len(recovered.session.messages)])
+    assert "malformed" in recovered.damage
     assert [file.name for file in tmp_path.iterdir() if "damaged" in file.name] == []
 
 
@@ -355,9 +355,9 @@ async def test_a_row_that_no_store_wrote(tmp_path: Path, damage: str) -> None:
     with sqlite3.connect(file) as database:
         database.executescript(VERSION_1)
         database.execute(damage)
-    kept = Archive(file).read("old")
-    assert kept.session.messages == OLD.messages[:1]
-    assert "after message 1" in kept.damage
+    recovered = Archive(file).read("old")
+    assert recovered.session.messages == OLD.messages[:1]
+    assert "after message 1" in recovered.damage
     with pytest.raises(StoreError):
         await Store(file).read("old")
 
@@ -386,7 +386,7 @@ async def test_the_list_begins_with_the_last(tmp_path: Path) -> None:
         await store.append(name, [], [Message(Role.USER, f"I am {name}"), Message(Role.USER, "more")])
     await store.append("b", await store.nodes("b"), [Message(Role.USER, "again")])
     summaries, _ = Archive(store.file).summaries()
-    assert [(one.id, one.messages, one.said) for one in summaries] == [
+    assert [(summary.id, summary.messages, summary.question) for summary in summaries] == [
         ("b", 3, "I am b"),
         ("c", 2, "I am c"),
         ("a", 2, "I am a"),

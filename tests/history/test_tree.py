@@ -1,4 +1,4 @@
-"""A conversation as a tree: nothing that was written goes away, and the leaf decides what is gone on with."""
+"""A conversation as a tree: no written message goes away, and the leaf decides where it continues."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gptoss_tui.history.store import Gone, Store, StoredSession, default_file
 STORES = Path(__file__).parent / "stores"
 
 
-def said(text: str) -> Message:
+def question(text: str) -> Message:
     return Message(Role.USER, text)
 
 
@@ -64,12 +64,12 @@ async def branched(store: Store) -> Record:
     """A conversation whose second question was asked again in other words."""
     record = Record(store, "demo", Conversation(), "s")
     record.sampled.append(sample(1, 1))
-    await write(record, said("a"), answered("b"))
+    await write(record, question("a"), answered("b"))
     record.sampled.append(sample(3, 2))
-    await write(record, said("c"), answered("d"))
+    await write(record, question("c"), answered("d"))
     record.branch(2)
     record.sampled.append(sample(3, 3))
-    await write(record, said("e"), answered("f"))
+    await write(record, question("e"), answered("f"))
     return record
 
 
@@ -90,13 +90,15 @@ async def test_a_branch_leaves_the_old_one_in_the_file(file: Path) -> None:
 
     again = await resumed(store)
     assert (again.id, texts(again.conversation.messages)) == ("s", "a b e f")
-    await write(again, said("g"))
+    await write(again, question("g"))
     assert (await store.nodes("s"))[-1].parent == 6
-    kept = Archive(file).read()
-    assert texts(kept.session.messages) == "a b e f g"
-    assert [(one.first, one.ids) for one in kept.sampled] == [(1, (1,)), (3, (3,))], "not of the other path"
-    assert kept.elsewhere == 2
-    assert [(one.messages, one.said) for one in Archive(file).summaries()[0]] == [(5, "a")]
+    recovered = Archive(file).read()
+    assert texts(recovered.session.messages) == "a b e f g"
+    assert [(sample.first, sample.ids) for sample in recovered.sampled] == [(1, (1,)), (3, (3,))], (
+        "not of the other path"
+    )
+    assert recovered.elsewhere == 2
+    assert [(summary.messages, summary.question) for summary in Archive(file).summaries()[0]] == [(5, "a")]
     await store.close()
 
 
@@ -104,9 +106,9 @@ async def test_the_recorder_appends_to_the_branch(file: Path) -> None:
     store, recorder = Store(file), Recorder()
     record = Record(store, "demo", Conversation(), "s")
     recorder.take_up(record)
-    for kept, text in ((0, "a"), (1, "b"), (1, "c"), (0, "d"), (1, "e")):
-        record.branch(kept)
-        record.conversation.messages.append(said(text))
+    for count, text in ((0, "a"), (1, "b"), (1, "c"), (0, "d"), (1, "e")):
+        record.branch(count)
+        record.conversation.messages.append(question(text))
         await recorder.save()
         assert Archive(file).read("s").session.messages == tuple(record.conversation.messages)
     await recorder.close()
@@ -127,9 +129,9 @@ async def test_the_leaf_is_what_was_written_last(file: Path) -> None:
     record = await branched(store)
     other = await resumed(store)
     other.branch(1)
-    await write(other, said("other"))
+    await write(other, question("other"))
     assert texts((await resumed(store)).conversation.messages) == "a other"
-    await write(record, said("g"))
+    await write(record, question("g"))
     assert texts((await resumed(store)).conversation.messages) == "a b e f g"
     await write(other, answered("h"))
     assert texts((await resumed(store)).conversation.messages) == "a other h"
@@ -143,9 +145,9 @@ async def test_the_first_question_can_be_asked_again(file: Path) -> None:
     record = await branched(store)
     record.branch(0)
     assert record.conversation.messages == []
-    await write(record, said("A"), answered("B"))
+    await write(record, question("A"), answered("B"))
     assert texts((await resumed(store)).conversation.messages) == "A B"
-    assert [(one.messages, one.said) for one in Archive(file).summaries()[0]] == [(2, "A")]
+    assert [(summary.messages, summary.question) for summary in Archive(file).summaries()[0]] == [(2, "A")]
     assert len(await store.nodes("s")) == 8
     await store.close()
 
@@ -153,7 +155,7 @@ async def test_the_first_question_can_be_asked_again(file: Path) -> None:
 async def test_what_is_not_on_disk_is_not_left_behind(file: Path) -> None:
     store = Store(file)
     record = await branched(store)
-    record.conversation.messages.append(said("unsaved"))
+    record.conversation.messages.append(question("unsaved"))
     with pytest.raises(ValueError, match="save"):
         record.branch(1)
     assert texts(record.conversation.messages) == "a b e f unsaved"
@@ -162,30 +164,30 @@ async def test_what_is_not_on_disk_is_not_left_behind(file: Path) -> None:
     assert texts(record.conversation.messages) == "a"
     await store.close()
 
-    nowhere = Record(None, "demo", Conversation(messages=[said("a"), answered("b")]))
+    nowhere = Record(None, "demo", Conversation(messages=[question("a"), answered("b")]))
     nowhere.branch(1)
     assert texts(nowhere.conversation.messages) == "a"
 
 
 async def test_two_programs_in_one_conversation_lose_nothing(file: Path) -> None:
-    one, other = Store(file), Store(file)
-    first = Record(one, "demo", Conversation(), "s")
-    await write(first, said("a"), answered("b"))
+    store, other = Store(file), Store(file)
+    first = Record(store, "demo", Conversation(), "s")
+    await write(first, question("a"), answered("b"))
     second = await resumed(other, "s")
-    await write(first, said("c"))
-    await write(second, said("d"))
+    await write(first, question("c"))
+    await write(second, question("d"))
     await write(first, answered("e"))
-    assert texts([node.message for node in await one.nodes("s")]) == "a b c d e"
+    assert texts([node.message for node in await store.nodes("s")]) == "a b c d e"
     assert texts(Archive(file).read("s").session.messages) == "a b c e"
-    await one.close()
+    await store.close()
     await other.close()
 
 
 async def test_the_same_answer_twice(file: Path) -> None:
-    """Equal messages after the same one are two nodes, and each keeps what follows it."""
+    """Equal messages after the same message are two nodes, each with its own children."""
     store = Store(file)
     record = Record(store, "demo", Conversation(), "s")
-    await write(record, said("a"), answered("b"), said("c"))
+    await write(record, question("a"), answered("b"), question("c"))
     record.branch(1)
     await write(record, answered("b"))
     await store.close()
@@ -205,21 +207,23 @@ def copy_of(file: Path) -> Path:
 
 
 def put_back(copy: Path, file: Path) -> None:
-    for each in file.parent.glob(f"{file.name}*"):
-        each.unlink()
+    for path in file.parent.glob(f"{file.name}*"):
+        path.unlink()
     copy.rename(file)
 
 
 async def gone_on_with(file: Path) -> None:
-    """Another program goes on with the conversation, and its nodes get the numbers of those that are gone."""
+    """Another program continues the conversation, and its nodes get the numbers of the lost nodes."""
     store = Store(file)
-    await write(await resumed(store, "s"), said("other"), answered("other"), said("other"), answered("f"))
+    await write(
+        await resumed(store, "s"), question("other"), answered("other"), question("other"), answered("f")
+    )
     await store.close()
 
 
 async def with_another_conversation(file: Path) -> None:
     store = Store(file)
-    await write(Record(store, "demo", Conversation(), "t"), *map(said, "wxyz"))
+    await write(Record(store, "demo", Conversation(), "t"), *map(question, "wxyz"))
     await store.close()
 
 
@@ -233,15 +237,15 @@ async def test_an_older_file_in_its_place_gets_the_path_again(
 ) -> None:
     store = Store(file)
     record = Record(store, "demo", Conversation(), "s")
-    await write(record, said("a"), answered("b"))
+    await write(record, question("a"), answered("b"))
     copy = copy_of(file)
-    await write(record, said("c"), answered("d"))
+    await write(record, question("c"), answered("d"))
     record.branch(2)
-    await write(record, said("e"), answered("f"))
+    await write(record, question("e"), answered("f"))
     put_back(copy, file)
     await meanwhile(file)
     before = await store.nodes("s")
-    await write(record, said("g"))
+    await write(record, question("g"))
     assert texts(Archive(file).read("s").session.messages) == "a b e f g"
     after = await store.nodes("s")
     assert after[: len(before)] == before, "what the file had is there still"
@@ -250,15 +254,15 @@ async def test_an_older_file_in_its_place_gets_the_path_again(
 
 
 async def test_a_file_of_an_older_version_in_its_place_is_recognized(file: Path) -> None:
-    """There the messages have other numbers; what is there already is not written again."""
+    """The older file numbers messages differently; those that it has are not written again."""
     shutil.copy(STORES / "2.sqlite3", file)
     store = Store(file)
-    await write(Record(store, "demo", Conversation(), "before"), said("x"))
+    await write(Record(store, "demo", Conversation(), "before"), question("x"))
     record = await resumed(store, "261103-cccccc")
     record.branch(3)
     await write(record, answered("g"))
     put_back(Path(shutil.copy(STORES / "2.sqlite3", file.with_name("copy"))), file)
-    await write(record, said("h"))
+    await write(record, question("h"))
     nodes = await store.nodes("261103-cccccc")
     assert texts([node.message for node in nodes[3:]]) == "no channel g h"
     assert texts(Archive(file).read("261103-cccccc").session.messages[2:]) == "42\n g h"
@@ -267,10 +271,10 @@ async def test_a_file_of_an_older_version_in_its_place_is_recognized(file: Path)
 
 async def test_a_path_that_is_gone_says_what_is_left(file: Path) -> None:
     store = Store(file)
-    path = await store.begin(StoredSession("s", "demo", None, "", (said("a"), said("b"))))
-    beyond = Node(7, path[-1].id, said("c"))
+    path = await store.begin(StoredSession("s", "demo", None, "", (question("a"), question("b"))))
+    beyond = Node(7, path[-1].id, question("c"))
     with pytest.raises(Gone) as gone:
-        await store.append("s", [*path, beyond], [said("d")])
+        await store.append("s", [*path, beyond], [question("d")])
     assert gone.value.remaining == path
     assert await store.nodes("s") == path
     await store.close()
@@ -284,25 +288,25 @@ STEPS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12), st.integers(1,
 async def test_whatever_is_branched_off_all_is_there(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, int]]
 ) -> None:
-    """Three programs go on from any place: each path is read as it was said, and no message is missing."""
+    """Three programs go on from any place: each path is read as it was written, and no message is missing."""
     file = tmp_path_factory.mktemp("tree") / "s.sqlite3"
     stores = [Store(file) for _ in range(3)]
     records = [Record(store, "demo", Conversation(), "s") for store in stores]
     every: list[Message] = []
-    for who, kept, count in steps:
+    for who, start, count in steps:
         record = records[who]
-        record.branch(min(kept, record.saved_count))
-        new = [said(f"{len(every) + place}") for place in range(count)]
+        record.branch(min(start, record.saved_count))
+        new = [question(f"{len(every) + place}") for place in range(count)]
         record.sampled.append(sample(record.saved_count + 1, len(every)))
         every += new
         await write(record, *new)
-        back = Archive(file).read("s")
-        assert list(back.session.messages) == record.conversation.messages
-        assert back.elsewhere == len(every) - record.saved_count
-        assert back.sampled[-1] == sample(record.saved_count - count + 1, len(every) - count)
-        numbers = [int(message.text) for message in back.session.messages]
-        assert all(numbers[one.first - 1] == one.ids[0] for one in back.sampled)
-        assert list((await stores[0].read("s") or back.session).path) == record.path
+        recovered = Archive(file).read("s")
+        assert list(recovered.session.messages) == record.conversation.messages
+        assert recovered.elsewhere == len(every) - record.saved_count
+        assert recovered.sampled[-1] == sample(record.saved_count - count + 1, len(every) - count)
+        numbers = [int(message.text) for message in recovered.session.messages]
+        assert all(numbers[sampled.first - 1] == sampled.ids[0] for sampled in recovered.sampled)
+        assert list((await stores[0].read("s") or recovered.session).path) == record.path
     nodes = await stores[0].nodes("s")
     assert [node.message for node in nodes] == every
     for store in stores:
@@ -335,7 +339,7 @@ def test_a_sample_takes_eight_bytes_a_token() -> None:
 
 
 async def test_a_logprob_that_no_float_of_32_bits_holds(file: Path) -> None:
-    """It stands as infinity, and keeps nothing from being saved."""
+    """The logprob is stored as infinity, and prevents no message from being saved."""
     store = Store(file)
     odd = replace(sample(0, 1), logprobs=(-1e300, float("-inf"), 1e-300))
     await store.begin(StoredSession("s", "demo", None, ""), [odd])
@@ -354,12 +358,15 @@ async def test_tokens_tells_the_logprobs_as_json(
     known = replace(sample(1, 65, 66), logprobs=(-0.5, float("-inf")))
     unknown = replace(sample(1, 67), logprobs=(), prompt_tokens=0)
     store = Store(default_file())
-    await store.begin(StoredSession("s", str(checkpoint), None, "", (said("a"),)), [known, unknown])
+    await store.begin(StoredSession("s", str(checkpoint), None, "", (question("a"),)), [known, unknown])
     await store.close()
     assert main(["tokens", "--sampled", "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    told = [(one["sample"], one["id"], one.get("logprob", "?"), one.get("prompt_tokens")) for one in lines]
-    assert told == [(0, 65, -0.5, 12), (0, 66, None, 12), (1, 67, "?", None)]
+    tokens = [
+        (token["sample"], token["id"], token.get("logprob", "?"), token.get("prompt_tokens"))
+        for token in lines
+    ]
+    assert tokens == [(0, 65, -0.5, 12), (0, 66, None, 12), (1, 67, "?", None)]
 
 
 async def test_looking_back_shows_one_path_and_says_that_there_are_others(
@@ -371,7 +378,7 @@ async def test_looking_back_shows_one_path_and_says_that_there_are_others(
     await store.close()
     assert main(["export", "--json"]) == 0
     out, err = capsys.readouterr()
-    assert [one["text"] for one in json.loads(out)["messages"]] == ["a", "b", "e", "f"]
+    assert [message["text"] for message in json.loads(out)["messages"]] == ["a", "b", "e", "f"]
     assert err == "Left out: 2 messages on other paths.\n"
     assert main(["sessions", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["messages"] == 4

@@ -48,7 +48,7 @@ def _as_json(summary: Summary) -> dict[str, str | int]:
         "touched": _last_used(summary).isoformat(timespec="seconds"),
         "model": summary.model,
         "messages": summary.messages,
-        "said": summary.said,
+        "said": summary.question,
     }
 
 
@@ -61,7 +61,7 @@ def _print_table(summaries: list[Summary]) -> None:
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
     room = max(_LEAST_WORDS, columns - sum(widths) - 2 * len(widths))
-    questions = ("SAID FIRST", *(each.said for each in summaries))
+    questions = ("SAID FIRST", *(each.question for each in summaries))
     for row, question in zip((head, *rows), questions, strict=True):
         words = " ".join(question.split())
         excerpt = words if len(words) <= room else words[: room - 1] + "…"
