@@ -15,6 +15,9 @@ from dataclasses import dataclass, replace
 LONGEST_PERIOD = 512
 """The length in tokens of the longest passage whose exact repetition is detected."""
 
+NEAREST = 4
+"""The number of earlier places by which exact repetition is noticed."""
+
 NGRAM = 24
 """Tokens by which a passage is recognised as one that was seen before."""
 
@@ -50,8 +53,8 @@ class LoopDetector:
     """Detects a loop in one stream of token ids.
 
     A passage of p <= LONGEST_PERIOD tokens that is repeated, after whatever text, is detected at the latest
-    max(run, copies * p) tokens after its first copy, if any NGRAM tokens in a row stand only once in it. The
-    memory of the counts of n-grams grows with the text, by about 100 bytes a token.
+    max(run, copies * p) tokens after its first copy, if some NGRAM tokens in a row stand in it no more than
+    NEAREST times. The memory of the counts of n-grams grows with the text, by about 100 bytes a token.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -59,6 +62,7 @@ class LoopDetector:
         self._tokens: list[int] = []
         self._mark = min(NGRAM, max(limits.run, limits.copies))
         self._marks: dict[int, int] = {}  # the last place of each mark, by hash
+        self._earlier: list[int] = []  # the place before of the mark at each place, -1 for none
         self._runs: dict[int, int] = {}  # the length of each run, by period
         self._seen: dict[int, int] = {}  # the count of each n-gram, by hash
         self._stale = bytearray()  # by place
@@ -74,17 +78,22 @@ class LoopDetector:
     def _repeats(self, token: int, ngram: int) -> bool:
         """Follow exact repetition: for each period, how many tokens in a row equal the token a period before.
 
-        A period is noticed by the nearest earlier place of the last few tokens, and followed from then on.
+        A period is noticed by the nearest earlier places of the last few tokens, and followed from then on.
         """
         tokens, marks, runs = self._tokens, self._marks, self._runs
         place = len(tokens) - 1
         if runs:
             self._runs = runs = {p: run + 1 for p, run in runs.items() if tokens[place - p] == token}
         mark = ngram if self._mark == NGRAM else hash(tuple(tokens[-self._mark :]))
-        period = place - marks.get(mark, -LONGEST_PERIOD)
+        earlier = marks.get(mark, -1)
         marks[mark] = place
-        if period <= LONGEST_PERIOD and period not in runs and place >= self._mark:
-            runs[period] = self._run(period)
+        self._earlier.append(earlier)
+        for _ in range(NEAREST):
+            if earlier < self._mark - 1 or place - earlier > LONGEST_PERIOD:
+                break
+            if (period := place - earlier) not in runs:
+                runs[period] = self._run(period)
+            earlier = self._earlier[earlier]
         if len(marks) > 4 * LONGEST_PERIOD:
             self._marks = {k: last for k, last in marks.items() if place - last < LONGEST_PERIOD}
         if not runs:

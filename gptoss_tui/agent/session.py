@@ -30,6 +30,7 @@ from ..tools import Source, Tool
 from .citations import Citable, cited, citing
 from .context import prompts
 from .options import Options
+from .reasoning import ReasoningPolicy
 from .runtime import AgentError, Runtime
 from .turn import Turn
 
@@ -53,9 +54,9 @@ class Session:
     sources are opened side by side once the model loads, and the first turn waits for their tools.
     `permissions` decide which calls run, `off` are the tools that the person has switched off, and `outputs`
     is the folder for outputs that are too long; below `files` each conversation has a folder for the files of
-    its tools.
-    `resume` is the ID of a conversation that the first `load` takes up, "" for the last one. `effort` may be
-    set at any time and counts from the next turn.
+    its tools. `reasoning` is the policy for the raw reasoning, None for the runtime's own. `resume` is the ID
+    of a conversation that the first `load` or `send` takes up, "" for the last one. `effort` may be set at any
+    time and counts from the next turn.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class Session:
         outputs: OutputFolder | None = None,
         files: Path | None = None,
         resume: str | None = None,
+        reasoning: ReasoningPolicy | None = None,
     ) -> None:
         self.runtime = runtime
+        self._reasoning = reasoning or runtime.reasoning
         self.effort = effort
         self.options = options or Options()
         self.permissions = permissions or Permissions()
@@ -208,6 +211,7 @@ class Session:
             off=self._toolbox.off,
             outputs=self._toolbox.outputs,
             files=self._files,
+            reasoning=self._reasoning,
         )
         session._toolbox.has_run_python = self._toolbox.has_run_python
         session._noticed, session._was_unsaved = self._noticed, self._was_unsaved
@@ -241,7 +245,7 @@ class Session:
 
     def past(self) -> list[tuple[str, list[Event]]]:
         """The turns so far: the person's text of each, and the events that would have shown its answer."""
-        turns = replay(self.conversation.messages, self.runtime.reasoning.past)
+        turns = replay(self.conversation.messages, self._reasoning.past)
         if self.options.response_format:
             return turns
         pages = self.pages
@@ -362,7 +366,7 @@ class Session:
         """A sink for the turn's own events that applies the reasoning policy and resolves citations."""
         if self.options.response_format is None:
             emit = citing(emit, lambda: self.pages)
-        return self.runtime.reasoning.apply(emit, turn.stop)
+        return self._reasoning.apply(emit, turn.stop)
 
     async def _answer(self, turn: Turn, emit: Sink) -> None:
         """Run the turn; an engine that dies is started again, and a sample without a token is repeated."""
@@ -373,7 +377,7 @@ class Session:
             except EngineDied as death:
                 await emit(events.EngineLost(str(death)))
                 try:
-                    await self._load(emit)  # which does nothing for a session that is closed
+                    await self._load(emit)
                 except AgentError as error:
                     await emit(events.Failed(Error("engine_lost", str(error))))
                     return

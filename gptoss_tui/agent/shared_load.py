@@ -13,7 +13,7 @@ Report = Callable[[EngineLoading], None]
 
 
 class SharedLoad:
-    """A load under way, in a task of its own. When the last session that follows it leaves, it is cancelled."""
+    """A load under way, in a task of its own; cancelled when the last session that follows it leaves."""
 
     def __init__(self, work: Callable[[Report], Awaitable[None]]) -> None:
         self._progress: list[EngineLoading] = []

@@ -60,7 +60,7 @@ def open_session(
 ) -> Session:
     """The session that the settings ask for, with `tools` besides; raises AgentError.
 
-    It runs on `runtime`, or on a runtime of its own.
+    It runs on `runtime`, which was opened for settings of the same model and filter, or on one of its own.
     """
     runtime = runtime or open_runtime(settings)
     try:
@@ -74,6 +74,7 @@ def open_session(
         person,
         sources=_sources(settings),
         effort=settings.effort,
+        reasoning=ReasoningPolicy(hidden=True) if settings.reasoning == "hidden" else None,
         options=Options(
             settings.instructions,
             response_format,

@@ -15,8 +15,8 @@ Sink = Callable[[Event], Awaitable[None]]
 async def stream(work: Callable[[Sink], Awaitable[None]]) -> Events:
     """The events that `work` writes into the sink it is given, as they come; raises what `work` raises.
 
-    `work` goes on only while the reader waits for the next event, in the reader's own task; tasks that it makes
-    must not write. Leaving the stream early cancels it, and waits until it has ended.
+    `work` goes on only while the reader waits for the next event, in the reader's own task; tasks that it
+    makes must not write. Leaving the stream early cancels it, and waits until it has ended.
     """
     handover = _Handover(work)
     try:

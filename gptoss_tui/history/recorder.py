@@ -26,6 +26,8 @@ class Recorder:
         self.trouble = ""
         self._records: list[Record] = []
         self._left: list[Record] = []  # the records that nobody adds to any more
+        self._latest: Record | None = None
+        self._is_closed = False
         self._attempt: asyncio.Task[None] | None = None
         self._retrying: asyncio.Task[None] | None = None
         self._tried = 0  # the number of missing messages when a turn last waited
@@ -41,14 +43,21 @@ class Recorder:
     def take_up(self, record: Record) -> None:
         """Save this record from now on."""
         self._records.append(record)
+        self._latest = record
 
     def leave(self, record: Record) -> None:
-        """Stop saving this record once it is whole."""
-        self._left.append(record)
-        self._forget()
+        """Stop saving this record once it is whole. Does nothing the second time."""
+        if record in self._records and record not in self._left:
+            self._left.append(record)
+            self._forget()
 
     async def save(self) -> None:
-        """Wait until all finished messages are committed; while saving fails, not for long. Never raises."""
+        """Wait until all finished messages are committed; while saving fails, not for long. Never raises.
+
+        Does nothing once the recorder is closed.
+        """
+        if self._is_closed:
+            return
         if self.trouble and self._missing != self._tried:
             self._tried = self._missing
             await asyncio.wait({self._try()}, timeout=_PATIENCE_S)
@@ -60,6 +69,7 @@ class Recorder:
 
     async def close(self) -> None:
         """Try once more, and check that the committed messages are still in the file."""
+        self._is_closed = True
         if self._retrying is not None:
             self._retrying.cancel()
         if self._attempt is not None:
@@ -120,7 +130,7 @@ class Recorder:
             self._records.remove(record)
 
     def _lost(self, record: Record) -> str:
-        is_current = record is self._records[-1]
+        is_current = record is self._latest
         whose = "this conversation" if is_current else f"conversation {record.id}"
         if not record.saved_count:
             return whose if is_current else "an earlier conversation"

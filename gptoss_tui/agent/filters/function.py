@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ class FunctionFilter:
         self._function = function
         self._process = FunctionsProcess(path.resolve(), None, function)
         self._parameters: list[str] = []
+        self._turn = asyncio.Lock()  # a request that is cancelled ends the process, and no other may be in it
 
     async def load(self) -> AsyncIterator[Loading]:
         """Import the file; see `ReasoningFilter.load`."""
@@ -45,7 +47,8 @@ class FunctionFilter:
     async def look(self, text: str, before: str) -> str | None:
         """The function's return value for `text`; see `ReasoningFilter.look`."""
         arguments = json.dumps(dict(zip(self._parameters, (text, before), strict=False)))
-        return _verdict(await self._process.request(self._function, arguments))
+        async with self._turn:
+            return _verdict(await self._process.request(self._function, arguments))
 
     async def close(self) -> None:
         """End the process; the next passage would start it again."""
