@@ -54,8 +54,8 @@ class Session:
     sources are opened side by side once the model loads, and the first turn waits for their tools.
     `permissions` decide which calls run, `off` are the tools that the person has switched off, and `outputs`
     is the folder for outputs that are too long; below `files` each conversation has a folder for the files of
-    its tools. `reasoning` is the policy for the raw reasoning, None for the runtime's own. `resume` is the ID
-    of a conversation that the first `load` or `send` takes up, "" for the last one. `effort` may be set at any
+    its tools. `reasoning` is the policy for the raw reasoning, None for the runtime's. `resume` is the ID of
+    a conversation that the first `load` or `send` takes up, "" for the last one. `effort` may be set at any
     time and counts from the next turn.
     """
 
@@ -92,6 +92,7 @@ class Session:
         self._tools_ready: asyncio.Task[None] | None = None
         self._noticed: set[str] = set()
         self._is_closed = False
+        self._is_left = False  # while the runtime goes on
         self._was_unsaved = False  # whether the front end has been told of unsaved messages
         self._turns: Iterator[int] = itertools.count(1)
         self._call_ids: Iterator[int] = itertools.count(1)
@@ -185,6 +186,9 @@ class Session:
         """End the conversation and close its tools; the runtime stays open."""
         await self.finish()
         await self.release()
+        self._is_left = True
+        if self._idle.is_set():
+            self.runtime.recorder.leave(self._record)
 
     async def release(self) -> None:
         """Give back the processes of the tools, whether or not the turn has ended; see `finish`."""
@@ -194,8 +198,6 @@ class Session:
         await asyncio.gather(
             self.runtime.recorder.save(), self._toolbox.close(), self._sources.close(), return_exceptions=True
         )
-        if self._turn is None:
-            self.runtime.recorder.leave(self._record)
 
     async def successor(self) -> Session:
         """Close this conversation, and begin another with the same tools, person, permissions and options."""
@@ -315,7 +317,7 @@ class Session:
         finally:
             self._idle.set()
             await self.runtime.recorder.save()
-            if self._is_closed:
+            if self._is_left:
                 self.runtime.recorder.leave(self._record)
 
     async def _take_turn(self, text: str, detail: Detail | None, emit: Sink) -> None:
