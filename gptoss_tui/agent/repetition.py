@@ -59,47 +59,64 @@ class LoopDetector:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._length = min(NGRAM, max(limits.run, limits.copies))  # of the n-grams
         self._tokens: list[int] = []
-        self._mark = min(NGRAM, max(limits.run, limits.copies))
-        self._marks: dict[int, int] = {}  # the last place of each mark, by hash
-        self._earlier: list[int] = []  # the place before of the mark at each place, -1 for none
-        self._runs: dict[int, int] = {}  # the length of each run, by period
-        self._seen: dict[int, int] = {}  # the count of each n-gram, by hash
-        self._stale = bytearray()  # by place
+        self._places: dict[int, int] = {}  # the last place of each n-gram, by hash
+        self._earlier: list[int] = []  # the place before of the n-gram that ends at each place, -1 for none
+        self._counts: list[int] = []  # how often it came before
+        self._runs: dict[int, int] = {}  # the length of each exact repetition, by period
+        self._stale = bytearray()  # by place, whether the token lies in an n-gram that came often
         self._stale_count = 0  # among the last `window` tokens
 
     def feed(self, token: int) -> bool:
         """Read one token; True when the stream is a loop by now."""
-        self._tokens.append(token)
-        ngram = hash(tuple(self._tokens[-NGRAM:]))  # 64 bits: two of 131,072 n-grams share one by 5e-10
-        exact = self._repeats(token, ngram)  # both detectors must read every token
-        return self._is_stale(ngram) or exact
-
-    def _repeats(self, token: int, ngram: int) -> bool:
-        """Follow exact repetition: for each period, how many tokens in a row equal the token a period before.
-
-        A period is noticed by the nearest earlier places of the last few tokens, and followed from then on.
-        """
-        tokens, marks, runs = self._tokens, self._marks, self._runs
-        place = len(tokens) - 1
-        if runs:
-            self._runs = runs = {p: run + 1 for p, run in runs.items() if tokens[place - p] == token}
-        mark = ngram if self._mark == NGRAM else hash(tuple(tokens[-self._mark :]))
-        earlier = marks.get(mark, -1)
-        marks[mark] = place
+        tokens, stale, window = self._tokens, self._stale, self._limits.window
+        place = len(tokens)
+        tokens.append(token)
+        ngram = hash(tuple(tokens[-self._length :]))  # 64 bits: two of 131,072 n-grams share one by 5e-10
+        earlier = self._places.get(ngram, -1)
+        self._places[ngram] = place
         self._earlier.append(earlier)
-        for _ in range(NEAREST):
-            if earlier < self._mark - 1 or place - earlier > LONGEST_PERIOD:
-                break
-            if (period := place - earlier) not in runs:
-                runs[period] = self._run(period)
-            earlier = self._earlier[earlier]
-        if len(marks) > 4 * LONGEST_PERIOD:
-            self._marks = {k: last for k, last in marks.items() if place - last < LONGEST_PERIOD}
-        if not runs:
-            return False
+        self._counts.append(0 if earlier < 0 else self._counts[earlier] + 1)
+        if place >= window:
+            self._stale_count -= stale[-window]
+        stale.append(False)
+        if earlier < 0 and not self._runs:
+            return self._stale_count >= self._limits.share * window
+        self._wear()
+        self._follow(earlier)
+        return self._stale_count >= self._limits.share * window or self._is_exact
+
+    @property
+    def _is_exact(self) -> bool:
         limits = self._limits
-        return any(run >= max(limits.run, limits.copies * period) for period, run in runs.items())
+        return any(run >= max(limits.run, limits.copies * period) for period, run in self._runs.items())
+
+    def _wear(self) -> None:
+        """Mark the tokens of the last n-gram, if it came often; those before a marked one are marked already."""
+        if self._counts[-1] < self._limits.before:
+            return
+        stale = self._stale
+        for back in range(1, min(self._length, len(stale)) + 1):
+            if stale[-back]:
+                break
+            stale[-back] = True
+            self._stale_count += 1
+
+    def _follow(self, earlier: int) -> None:
+        """Follow exact repetition: for each period, count the tokens in a row that equal those a period before.
+
+        A period is noticed by the nearest earlier places of the last n-gram, and followed from then on.
+        """
+        tokens, place = self._tokens, len(self._tokens) - 1
+        token = tokens[place]
+        self._runs = {p: run + 1 for p, run in self._runs.items() if tokens[place - p] == token}
+        for _ in range(NEAREST):
+            if earlier < self._length - 1 or place - earlier > LONGEST_PERIOD:
+                break
+            if (period := place - earlier) not in self._runs:
+                self._runs[period] = self._run(period)
+            earlier = self._earlier[earlier]
 
     def _run(self, period: int) -> int:
         """How many of the last tokens equal the token `period` before them."""
@@ -108,24 +125,3 @@ class LoopDetector:
         while place >= period and tokens[place] == tokens[place - period]:
             place -= 1
         return last - place
-
-    def _is_stale(self, ngram: int) -> bool:
-        """Follow inexact repetition: how many of the last tokens lie in n-grams that are worn out."""
-        limits, stale, seen = self._limits, self._stale, self._seen
-        before = seen.get(ngram, 0)
-        seen[ngram] = before + 1
-        if len(stale) >= limits.window:
-            self._stale_count -= stale[-limits.window]
-        stale.append(False)
-        if before >= limits.before:
-            self._wear()
-        return self._stale_count >= limits.share * limits.window
-
-    def _wear(self) -> None:
-        """Mark the tokens of the last n-gram; those before a marked one are marked already."""
-        stale = self._stale
-        for back in range(1, min(NGRAM, len(stale)) + 1):
-            if stale[-back]:
-                break
-            stale[-back] = True
-            self._stale_count += 1

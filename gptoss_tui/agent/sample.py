@@ -91,12 +91,13 @@ class Sample:
                         continue
                     self.sampled_tokens += 1
                     self.logprobs.append(item.logprob)
-                    sampled = self._as_sampled(item) if tells_tokens else None
+                    completed = [self._as_sampled(item)] if tells_tokens else []
                     # Nothing is emitted before all of the token is read: the reader may leave at any event.
-                    completed = [self._event(piece) for piece in parser.feed(item.id)]
-                    for event in (sampled, *completed):
-                        if event is not None:
-                            await emit(event)
+                    for piece in parser.feed(item.id):
+                        if (event := self._event(piece)) is not None:
+                            completed.append(event)
+                    for event in completed:
+                        await emit(event)
                     if parser.ended and item.id not in control.stops:
                         break
             finally:  # whatever happens, the text so far becomes a message

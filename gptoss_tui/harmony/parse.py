@@ -95,6 +95,7 @@ class Parser:
         self._text: list[str] = []
         self._is_fresh = self._is_makeshift = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._plain: dict[int, Text] = {}  # the pieces of ASCII tokens, which most of a text consists of
         self._is_split = False  # whether the decoder holds the beginning of a character
         self._state = _State.HEADER
         self._unsaid: list[Piece] = [] if channel is None else [self._begin(Opened(channel, None, None))]
@@ -119,12 +120,17 @@ class Parser:
         return unsaid
 
     def _feed(self, token: int) -> list[Piece]:
-        is_known = token in self._known
-        if not is_known and self._state is not _State.ENDED:
+        is_in_text = self._state is _State.BODY and not self._header
+        if is_in_text and not self._is_split and (piece := self._plain.get(token)) is not None:
+            return self._add_plain(piece)
+        if token not in self._known and self._state is not _State.ENDED:
             raw = self._meaning(token)
             if raw is None:
                 return [Repair(f"token {token} has no meaning here and was left out")]
-            if self._state is _State.BODY and not self._header:
+            if is_in_text and not self._is_split and raw and raw.isascii():
+                piece = self._plain[token] = Text(raw.decode("ascii"))
+                return self._add_plain(piece)
+            if is_in_text:
                 return self._add(raw)
         match self._state:
             case _State.ENDED:
@@ -262,15 +268,17 @@ class Parser:
             return [Repair(f"a misplaced {raw.decode()} was kept as text"), *self._add(raw)]
         return self._add(raw)
 
+    def _add_plain(self, piece: Text) -> list[Piece]:
+        self._is_fresh = False
+        self._text.append(piece.delta)
+        return [piece]
+
     def _add(self, raw: bytes) -> list[Piece]:
         self._is_fresh = False
-        if raw.isascii() and not self._is_split:
-            delta = raw.decode("ascii")
-        else:
-            delta = self._decoder.decode(raw)
-            if _SURROGATE.match(self._decoder.getstate()[0]):
-                delta += self._decoder.decode(b"", final=True)
-            self._is_split = bool(self._decoder.getstate()[0])
+        delta = self._decoder.decode(raw)
+        if _SURROGATE.match(self._decoder.getstate()[0]):
+            delta += self._decoder.decode(b"", final=True)
+        self._is_split = bool(self._decoder.getstate()[0])
         if not delta:
             return []
         self._text.append(delta)
