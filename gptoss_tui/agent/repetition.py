@@ -93,7 +93,7 @@ class LoopDetector:
         return any(run >= max(limits.run, limits.copies * period) for period, run in self._runs.items())
 
     def _wear(self) -> None:
-        """Mark the tokens of the last n-gram, if it came often; those before a marked one are marked already."""
+        """Mark the tokens of the last n-gram, if it came often; a marked token has marked ones before it."""
         if self._counts[-1] < self._limits.before:
             return
         stale = self._stale
@@ -104,7 +104,7 @@ class LoopDetector:
             self._stale_count += 1
 
     def _follow(self, earlier: int) -> None:
-        """Follow exact repetition: for each period, count the tokens in a row that equal those a period before.
+        """Follow exact repetition: for each period, count the tokens in a row equal to those a period before.
 
         A period is noticed by the nearest earlier places of the last n-gram, and followed from then on.
         """
