@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from gptoss_tui.agent.reasoning import ReasoningPolicy
 from gptoss_tui.agent.session import Session
 from gptoss_tui.assemble.assemble import open_session
-from gptoss_tui.events.events import EngineLacks, Event, TokenSampled
+from gptoss_tui.events.events import Cited, EngineLacks, Event, TokenSampled
 from gptoss_tui.history.archive import Archive
 from gptoss_tui.history.store import Store
 from gptoss_tui.model.engine import Detail
@@ -77,6 +78,27 @@ async def test_what_is_hidden_or_judged_is_not_spelled_in_tokens(
 ) -> None:
     sampled = tokens(await play(stage(THOUGHT, reasoning=policy).session, Detail.ALTERNATIVES))
     assert tokenizer.decode([token.id for token in sampled]) == "ok<|return|>"
+
+
+async def test_citations_are_found_among_the_tokens(stage: Any) -> None:
+    s = stage("<|channel|>final<|message|>as said【6†L9-L11】.<|return|>")
+    events = await play(s.session, Detail.NONE)
+    assert [event.delta for event in events if isinstance(event, Cited)] == ["【6†L9-L11】"]
+
+
+async def test_ids_and_logprobs_fit_wherever_the_turn_is_left(stage: Any, tmp_path: Path) -> None:
+    for count in range(1, 12):
+        file = tmp_path / f"{count}.sqlite3"
+        s = stage(THOUGHT, store=Store(file))
+        async with aclosing(s.session.send("hi", detail=Detail.NONE)) as events:
+            left = count
+            async for event in events:
+                left -= isinstance(event, TokenSampled)
+                if not left:
+                    break
+        await s.session.runtime.recorder.save()
+        (sample,) = Archive(file).read().sampled
+        assert len(sample.ids) == len(sample.logprobs)
 
 
 async def test_ids_and_logprobs_and_the_length_of_the_prompt_are_on_disk(stage: Any, tmp_path: Path) -> None:

@@ -41,6 +41,15 @@ def test_every_exact_loop_is_found_in_time(period: int, before: int, limits: Lim
     assert end > before + period, "not before anything was repeated"
 
 
+@pytest.mark.parametrize("limit", [1_000, None])
+def test_a_loop_of_hardly_any_different_tokens_is_found(limit: int | None) -> None:
+    limits = REASONING.within(limit)
+    passage = [*[0] * 30, 1, *[0] * 40, 1]  # each of its n-grams stands in it twice or more
+    end = ended_at(islice(repeated(passage), 10_000), limits)
+    assert end is not None
+    assert end <= len(passage) + max(limits.run, limits.copies * len(passage))
+
+
 @given(limit=st.integers(1, 10_000), period=st.integers(1, 64))
 def test_a_loop_of_half_a_cut_stream_is_found_before_its_end(limit: int, period: int) -> None:
     limits = REASONING.within(limit)

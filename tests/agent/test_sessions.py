@@ -13,11 +13,22 @@ import tiktoken
 from gptoss_tui.agent.renderer import Renderer
 from gptoss_tui.agent.runtime import AgentError, Runtime
 from gptoss_tui.agent.session import Session
-from gptoss_tui.events.events import Completed, EngineLost, Event, Failed, OutputDelta, ToolOutput
+from gptoss_tui.events.events import (
+    Completed,
+    EngineLoading,
+    EngineLost,
+    EngineReady,
+    Event,
+    Failed,
+    OutputDelta,
+    Resumed,
+    ToolOutput,
+)
 from gptoss_tui.history.store import Store
 from gptoss_tui.model.engine import EngineDied
 from gptoss_tui.model.engine.fake import FakeEngine, Script
 from gptoss_tui.permissions.question import Nobody
+from gptoss_tui.tools import OpenedSource, Source
 
 
 def answer(text: str) -> str:
@@ -40,6 +51,23 @@ class Pair:
 
 async def play(session: Session, text: str) -> list[Event]:
     return [event async for event in session.send(text)]
+
+
+async def begin(session: Session, text: str) -> asyncio.Task[list[Event]]:
+    """A turn that goes on in the background, once it has begun to answer."""
+    answering = asyncio.Event()
+
+    async def run() -> list[Event]:
+        events = []
+        async for event in session.send(text):
+            events.append(event)
+            if isinstance(event, OutputDelta):
+                answering.set()
+        return events
+
+    running = asyncio.create_task(run())
+    await answering.wait()
+    return running
 
 
 def texts(session: Session) -> list[str]:
@@ -98,19 +126,7 @@ async def test_turns_run_at_the_same_time_and_one_is_stopped_alone(pair: Any) ->
     first, second = two.session(), two.session()
     async for _ in first.load():
         pass
-    begun = asyncio.Event()
-
-    async def run() -> list[Event]:
-        events = []
-        async with aclosing(first.send("a")) as stream:
-            async for event in stream:
-                events.append(event)
-                if isinstance(event, OutputDelta):
-                    begun.set()
-        return events
-
-    running = asyncio.create_task(run())
-    await begun.wait()
+    running = await begin(first, "a")
     ending = (await play(second, "b"))[-1]
     assert isinstance(ending, Completed) and ending.output_text == "yes"
     assert first.busy
@@ -152,3 +168,167 @@ async def test_a_successor_has_the_tools_and_none_of_the_words(pair: Any, echo: 
     assert [event.output for event in events if isinstance(event, ToolOutput)] == ['got {"text": "x"}']
     assert texts(second)[0] == "b"
     assert two.runtime.sessions == {second}
+
+
+async def stored(pair: Any, file: Path) -> str:
+    """The ID of a conversation on disk."""
+    one = pair(answer("one"), store=Store(file))
+    session = one.session()
+    await play(session, "a")
+    await one.runtime.close()
+    assert session.id is not None
+    return str(session.id)
+
+
+async def on_disk(file: Path, name: str | None) -> list[str]:
+    store = Store(file)
+    session = await store.read(name)
+    await store.close()
+    assert session is not None
+    return [message.text for message in session.messages]
+
+
+async def test_two_sessions_on_one_stored_conversation_are_saved_each(pair: Any, tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite3"
+    name = await stored(pair, file)
+    two = pair(answer("two"), store=Store(file))
+    first, second = two.session(), two.session()
+    await first.resume(name)
+    await second.resume(name)
+    await second.close()
+    await play(first, "is this saved?")
+    await two.runtime.close()
+    assert (await on_disk(file, name))[-2:] == ["is this saved?", "two"]
+
+
+async def test_a_closed_session_takes_nothing_that_would_be_lost(pair: Any, tmp_path: Path) -> None:
+    two = pair(answer("one"), store=Store(tmp_path / "s.sqlite3"))
+    session = two.session()
+    await play(session, "a")
+    await session.close()
+    await session.close()
+    for call in (lambda: play(session, "b"), session.resume, lambda: anext(session.load())):
+        with pytest.raises(AgentError, match="closed"):
+            await call()
+    await two.runtime.close()
+    with pytest.raises(AgentError, match="closing"):
+        await play(two.session(), "c")
+
+
+async def test_a_successor_is_made_during_a_turn(pair: Any, tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite3"
+    two = pair(answer("x" * 300), answer("two"), store=Store(file), pause=0.001)
+    first = two.session()
+    running = await begin(first, "a")
+    second = await first.successor()
+    assert getattr((await running)[-1], "reason", None) == "interrupted"
+    assert isinstance((await play(second, "b"))[-1], Completed)
+    name = first.id
+    await two.runtime.close()
+    assert await on_disk(file, name) == texts(first)
+
+
+async def test_no_conversation_is_taken_up_during_a_turn(pair: Any, tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite3"
+    name = await stored(pair, file)
+    two = pair(answer("two"), store=Store(file))
+    session = two.session()
+    async with aclosing(session.send("b")) as stream:
+        async for event in stream:
+            if isinstance(event, OutputDelta):
+                with pytest.raises(AgentError, match="still answering"):
+                    await session.resume(name)
+    await two.runtime.close()
+    assert await on_disk(file, session.id) == ["b", "two"]
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+async def test_a_stored_conversation_is_taken_up_by_the_first_message(
+    pair: Any, tmp_path: Path, is_loaded: bool
+) -> None:
+    file = tmp_path / "s.sqlite3"
+    name = await stored(pair, file)
+    two = pair(answer("two"), store=Store(file))
+    if is_loaded:
+        async for _ in two.session().load():
+            pass
+    session = Session(two.runtime, (), Nobody(), resume=name)
+    events = await play(session, "b")
+    assert isinstance(events[0], Resumed) and "one" in two.engine.prompts[-1]
+    await two.runtime.close()
+    assert await on_disk(file, name) == ["a", "one", "b", "two"]
+
+
+async def test_a_turn_begins_though_only_the_engine_was_loaded(pair: Any, checkpoint: Path) -> None:
+    two = pair(answer("one"))
+    async for _ in two.engine.load():
+        pass
+    two.runtime.renderer = Renderer(checkpoint)
+    assert isinstance((await play(two.session(), "a"))[-1], Completed)
+    await two.runtime.close()
+
+
+async def test_closing_a_runtime_in_a_turn_loads_nothing_anew(pair: Any) -> None:
+    two = pair(answer("x" * 300), pause=0.001)
+    session = two.session()
+    running = await begin(session, "a")
+    await two.runtime.close()
+    await running
+    assert two.engine.loads == 1 and two.engine.info() is None
+
+
+async def test_sessions_follow_one_load_each_at_its_own_pace(pair: Any) -> None:
+    hold = asyncio.Event()
+    two = pair(answer("one"), hold=hold)
+    first, second = two.session(), two.session()
+    slow, fast = first.load(), second.load()
+    assert isinstance(await anext(slow), EngineLoading)
+    assert isinstance(await anext(fast), EngineLoading)
+    hold.set()
+    assert isinstance([event async for event in fast][-1], EngineReady), "though nobody reads the other"
+    assert isinstance([event async for event in slow][-1], EngineReady)
+    assert two.engine.loads == 1
+
+
+async def test_whoever_leaves_a_load_does_not_end_it_for_the_other(pair: Any) -> None:
+    hold = asyncio.Event()
+    two = pair(answer("one"), hold=hold)
+    first, second = two.session(), two.session()
+    async with aclosing(first.load()) as leaving, aclosing(second.load()) as staying:
+        await anext(leaving)
+        await anext(staying)
+        await leaving.aclose()
+        hold.set()
+        assert isinstance([event async for event in staying][-1], EngineReady)
+
+
+async def test_a_session_that_is_closed_while_it_loads_opens_nothing(pair: Any, echo: Any) -> None:
+    hold = asyncio.Event()
+    two = pair(answer("one"), hold=hold)
+    source = Counted()
+    session = Session(two.runtime, (), Nobody(), sources=[source])
+    other = two.session()
+    running = asyncio.create_task(play(session, "a"))
+    staying = other.load()
+    await anext(staying)
+    await session.close()
+    hold.set()
+    assert isinstance([event async for event in staying][-1], EngineReady)
+    await running
+    assert source.opened - source.closed == 0
+
+
+class Counted(Source):
+    """Counts how often it was opened and closed."""
+
+    origin = "a source"
+
+    def __init__(self) -> None:
+        self.opened = self.closed = 0
+
+    async def open(self) -> OpenedSource:
+        self.opened += 1
+        return OpenedSource(())
+
+    async def close(self) -> None:
+        self.closed += 1

@@ -72,3 +72,42 @@ async def test_leaving_ends_the_work_in_order(event: Event) -> None:
     async with aclosing(stream(work)) as events:
         await anext(events)
     assert ended
+
+
+async def test_a_cancellation_while_the_work_cleans_up_is_not_lost() -> None:
+    cleaned = False
+
+    async def work(emit: Sink) -> None:
+        nonlocal cleaned
+        try:
+            await emit(OutputDelta("x"))
+        finally:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                cleaned = True
+
+    async def read() -> None:
+        async with aclosing(stream(work)) as events:
+            await anext(events)
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0.01)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert cleaned
+
+
+async def test_an_outer_sink_may_be_written_to_inside_another_stream() -> None:
+    async def outer(emit: Sink) -> None:
+        async def inner(emit_inside: Sink) -> None:
+            await emit(OutputDelta("to the outside"))
+            await emit_inside(OutputDelta("inside"))
+
+        async for event in stream(inner):
+            assert event == OutputDelta("inside")
+            await emit(OutputDelta("passed on"))
+
+    events = [event async for event in stream(outer)]
+    assert events == [OutputDelta("to the outside"), OutputDelta("passed on")]
