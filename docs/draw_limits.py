@@ -27,7 +27,7 @@ from gptoss_tui.tools.browser import bounds, indexer, lines
 from gptoss_tui.tools.browser.network import web
 from gptoss_tui.tools.browser.services import service
 from gptoss_tui.tools.functions import load, process
-from gptoss_tui.tools.mcp import config, listing, server, sieve, stdio
+from gptoss_tui.tools.mcp import listing, server, server_config, sieve, stdio
 from gptoss_tui.tools.python import cell, console, kernel
 from gptoss_tui.tools.python import tool as python
 from gptoss_tui.tools.sandbox import limits as sandbox
@@ -257,7 +257,7 @@ def _own() -> list[Limit]:
         ),
         Limit(
             "the start of a server",
-            f"{config.START_LIMIT:g} s",
+            f"{server_config.START_LIMIT:g} s",
             "you are told, with its log; the other servers go on",
             "`startup_timeout_sec` of its entry",
         ),

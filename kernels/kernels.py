@@ -1,4 +1,4 @@
-"""Kernels: the interface of a backend, which computes a network's layers, and the one place that chooses it.
+"""Kernels: the interface of a backend, which computes the layers of a network.
 
 A backend is one class that takes `NetworkWeights` and implements `Kernels`. The layouts of its weights, keys
 and values are its own; model/transformer.py calls its methods in order and looks into none of them.
@@ -123,10 +123,3 @@ class Kernels(Protocol):
         - how many logits are NaN or infinite: if any, the other two mean nothing.
         """
         ...
-
-
-def choose(weights: NetworkWeights) -> Kernels:
-    """The kernels for a network on the device of its weights. A backend is imported only if it is chosen."""
-    from gptoss_tui.kernels.reference import Reference
-
-    return Reference(weights)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from gptoss_tui.kernels import kernels
 from gptoss_tui.kernels.cache import KVCache
+from gptoss_tui.kernels.choose import choose
 from gptoss_tui.model import weights
 from gptoss_tui.model.config import ModelConfig
 
@@ -25,7 +25,7 @@ class Transformer:
         """The device of the weights."""
         self.dtype = values["lm_head.weight"].dtype
         """The dtype of the dense weights."""
-        self.kernels = kernels.choose(weights.for_kernels(config, values))
+        self.kernels = choose(weights.for_kernels(config, values))
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """An empty cache, with room for `capacity` tokens before it has to grow."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..events import events
 from ..events.stream import Sink
@@ -16,12 +16,19 @@ from .reasoning import ReasoningPolicy
 from .renderer import Renderer
 from .shared_load import Report, SharedLoad
 
-if TYPE_CHECKING:
-    from .session import Session
-
 
 class AgentError(Exception):
     """A failure that a person can mend; the message is one sentence with the mend."""
+
+
+class OpenSession(Protocol):
+    """A session as far as the runtime that it is open on knows it."""
+
+    async def finish(self) -> None:
+        """Begin no other turn, and end the current one."""
+
+    async def release(self) -> None:
+        """Give back what its tools hold."""
 
 
 class Runtime:
@@ -46,7 +53,7 @@ class Runtime:
         self.store = store
         self.recorder = Recorder()
         self.reasoning = reasoning or ReasoningPolicy()
-        self.sessions: set[Session] = set()
+        self.sessions: set[OpenSession] = set()
         self.is_closed = False
         self._load: SharedLoad | None = None
         self._is_complete = False  # tokenizer and filter are loaded as well

@@ -12,7 +12,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,32 +19,13 @@ from urllib.parse import urlsplit
 
 from ..source import OpenedSource, Source, SourceError
 from .server import Server
-
-START_LIMIT = 10.0
-"""Seconds for a server to list its tools, unless its entry has a `startup_timeout_sec`."""
+from .server_config import START_LIMIT, ServerConfig
 
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_]\w*)(?::-([^}]*))?\}")
 
 
 class ConfigError(Exception):
     """An entry cannot be used; the message names the part, and its proper form."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """The way to reach a server: a program to start, or an address. Variables are filled in."""
-
-    command: tuple[str, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
-    cwd: str | None = None
-    url: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    start_limit: float = START_LIMIT
-
-    @property
-    def where(self) -> str:
-        """The place of the server in a few words for the person."""
-        return f"at {urlsplit(self.url).hostname}" if self.url else "in a program on this machine, as you"
 
 
 def read_servers(file: Path | None, table: Mapping[str, Any], folder: Path, logs: Path) -> list[Source]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gptoss_tui.workers.calls import Calls
 from gptoss_tui.workers.child import Child, ChildError
@@ -19,9 +19,7 @@ from gptoss_tui.workers.wire import Wire
 from ..names import carried
 from ..source import OpenedSource, Source, SourceError
 from ..tool import Output, Reach, Risk, Tool
-
-if TYPE_CHECKING:
-    from .config import ServerConfig
+from .server_config import ServerConfig
 
 HOST_LIMIT = 30.0  # seconds for the start of the host, in addition to the server's own
 CHECK_LIMIT = 10.0  # seconds
