@@ -446,9 +446,20 @@ async def test_what_a_client_can_do_without_costs_nothing(
 
 
 async def test_bad_tools_without_end_are_not_told_without_end(tmp_path: Path) -> None:
-    source, _, told = await listed([{"name": f"bad{number}"} for number in range(5_000)], tmp_path)
-    assert len(told.splitlines()) < 300
-    assert "too many tools" in told
+    source, found, told = await listed([{"name": f"bad{number}"} for number in range(5_000)], tmp_path)
+    assert len(told.splitlines()) < 100
+    assert "4,936 more" in told
+    assert set(found) == {"toy_good"}, "they hide no good one"
+    await source.close()
+
+
+@pytest.mark.parametrize("tools", [None, {}, "good", 3])
+async def test_a_listing_that_is_no_list_has_no_tools(tools: Any, tmp_path: Path) -> None:
+    (tmp_path / "tools.json").write_text(json.dumps(tools))
+    source = server(raw("lists", str(tmp_path / "tools.json")), tmp_path)
+    found, notices = await opened(source)
+    assert not found
+    assert "no list" in "\n".join(notices)
     await source.close()
 
 
@@ -477,12 +488,23 @@ TOOL = st.fixed_dictionaries(
 REST = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}  # of which 2026-07-28 wants to hear
 
 
-@given(st.lists(TOOL | JSON, max_size=4), st.sampled_from(["2024-11-05", "2025-11-25", "2026-07-28"]))
-async def test_no_tool_of_a_listing_is_more_than_its_own_trouble(tools: list[Any], version: str) -> None:
+AROUND = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("nextCursor", "_meta", "resultType", "ttlMs", "cacheScope", "x"), JSON)
+)
+
+
+@given(
+    st.lists(TOOL | JSON, max_size=4),
+    AROUND,
+    st.sampled_from(["2024-11-05", "2025-11-25", "2026-07-28"]),
+)
+async def test_no_tool_of_a_listing_is_more_than_its_own_trouble(
+    tools: list[Any], around: dict[str, Any], version: str
+) -> None:
     """Whatever a listing holds, the SDK takes what the sieve lets through, and the good tool is in it."""
     sieve = Sieve(lambda: version)
     sending, receiving = anyio.create_memory_object_stream[SessionMessage | Exception](1)
-    answer = JSONRPCResponse(jsonrpc="2.0", id=1, result={"tools": [*tools, GOOD], **REST})
+    answer = JSONRPCResponse(jsonrpc="2.0", id=1, result={"tools": [*tools, GOOD], **REST, **around})
 
     @asynccontextmanager
     async def transport() -> AsyncIterator[Any]:

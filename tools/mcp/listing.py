@@ -13,6 +13,8 @@ from .sieve import Sieve, left_out
 
 MOST_TOOLS = 256
 MOST_PAGES = 32
+MOST_REFUSED = 64
+"""Tools that are left out and named; of the others only the number is given."""
 LONGEST_NAME = 256
 LONGEST_DESCRIPTION = 4_000
 """Characters, beyond which a description is cut."""
@@ -45,10 +47,12 @@ async def list_tools(client: Client, sieve: Sieve) -> tuple[dict[str, Listed], l
         passed, reasons = sieve.taken()
         given = {tool.name for tool in page.tools}
         reasons += [left_out(name, _HEADERS) for name in passed if name not in given]
-        refused += reasons[: MOST_TOOLS - len(refused)]
+        refused += reasons
         for tool in page.tools:
-            if len(found) + len(refused) >= MOST_TOOLS or room < 0:
-                return found, [*refused, "has too many tools, or too long ones; the rest is left out."]
+            if len(found) >= MOST_TOOLS or room < 0:
+                return found, _bounded(
+                    [*refused, "has too many tools, or too long ones; the rest is left out."]
+                )
             if reason := _objection(tool, found):
                 refused.append(left_out(tool.name, reason))
                 continue
@@ -57,7 +61,13 @@ async def list_tools(client: Client, sieve: Sieve) -> tuple[dict[str, Listed], l
         cursor = page.next_cursor
         if cursor is None:
             break
-    return found, refused
+    return found, _bounded(refused)
+
+
+def _bounded(refused: list[str]) -> list[str]:
+    """The first reasons, and the number of the others: a server may have faulty tools without end."""
+    more = len(refused) - MOST_REFUSED
+    return [*refused[:MOST_REFUSED], f"has {more:,} more that are left out."] if more > 0 else refused
 
 
 _HEADERS = "asks for headers that it must not have"

@@ -29,6 +29,9 @@ DEEPEST_SCHEMA = 64
 
 _WORDS = ("name", "title", "description")
 
+_LISTING: dict[str, Any] = {"tools": [], "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+"""A listing without tools, in the form that every version of the protocol accepts."""
+
 
 class Sieve:
     """Lets the usable tools of a listing through; `version` is the protocol's, once it is agreed on."""
@@ -53,9 +56,24 @@ class Sieve:
     def _sift(self, message: SessionMessage | Exception) -> SessionMessage | Exception:
         if isinstance(message, SessionMessage) and isinstance(message.message, JSONRPCResponse):
             result = message.message.result
-            if isinstance(tools := result.get("tools"), list) and self._version():
-                result["tools"] = [kept for tool in tools if (kept := self._kept(tool)) is not None]
+            if "tools" in result and self._version():
+                self._sift_listing(result)
         return message
+
+    def _sift_listing(self, result: dict[str, Any]) -> None:
+        """Keep the usable tools of a listing, and of its other parts only those that the SDK accepts."""
+        tools = result["tools"]
+        if not isinstance(tools, list):
+            self._refused.append("lists its tools in no list, so it has none.")
+            tools = []
+        result["tools"] = []
+        try:
+            parse_server_result("tools/list", self._version(), result)
+        except ValueError:  # of which ValidationError is one
+            cursor = result.get("nextCursor")
+            result.clear()
+            result.update(_LISTING, **({"nextCursor": cursor} if isinstance(cursor, str) else {}))
+        result["tools"] = [kept for tool in tools if (kept := self._kept(tool)) is not None]
 
     def _kept(self, tool: Any) -> dict[str, Any] | None:
         """The tool in a form that the SDK accepts; None if there is none."""
@@ -78,7 +96,7 @@ class Sieve:
         """The SDK's objection to a tool; empty if it has none."""
         if _depth(tool) > DEEPEST_SCHEMA + 1:
             return f"nests its parameters more than {DEEPEST_SCHEMA} deep"
-        listing = {"tools": [tool], "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+        listing = _LISTING | {"tools": [tool]}
         try:
             parse_server_result("tools/list", self._version(), listing)
         except ValidationError as error:
