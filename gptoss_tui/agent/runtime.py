@@ -14,7 +14,9 @@ from ..model.errors import CheckpointError
 from .filters.filter import FilterError
 from .reasoning import ReasoningPolicy
 from .renderer import Renderer
-from .shared_load import Report, SharedLoad
+from .shared_load import LoadCancelled, Report, SharedLoad
+
+_CLOSING = "The program is closing, so no model is loaded."
 
 
 class AgentError(Exception):
@@ -75,10 +77,13 @@ class Runtime:
         Sessions that ask at the same time follow one load, each at its own pace.
         """
         if self.is_closed:
-            raise AgentError("The program is closing, so no model is loaded.")
+            raise AgentError(_CLOSING)
         if self._load is None or self._load.is_over:
             self._load = SharedLoad(self._load_all)
-        await self._load.follow(emit)
+        try:
+            await self._load.follow(emit)
+        except LoadCancelled:
+            raise AgentError(_CLOSING) from None
         info = self.engine.info()
         if info is None:
             raise AgentError("The engine says that it loaded a model but not which; start again.")

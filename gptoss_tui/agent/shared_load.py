@@ -12,6 +12,10 @@ Report = Callable[[EngineLoading], None]
 """Takes the progress of a load."""
 
 
+class LoadCancelled(Exception):
+    """The load was ended from outside, not by whoever follows it."""
+
+
 class SharedLoad:
     """A load under way, in a task of its own; cancelled when the last session that follows it leaves."""
 
@@ -28,7 +32,7 @@ class SharedLoad:
         return self._task.done()
 
     async def follow(self, emit: Sink) -> None:
-        """Emit the progress from now on until the load is over; raises what it raises."""
+        """Emit the progress from now on until the load is over; raises what it raises, and LoadCancelled."""
         self._followers += 1
         seen = max(len(self._progress) - 1, 0)
         try:
@@ -42,6 +46,8 @@ class SharedLoad:
             self._followers -= 1
             if not self._followers:
                 await self.cancel()
+        if self._task.cancelled():
+            raise LoadCancelled
         self._task.result()
 
     async def cancel(self) -> None:

@@ -302,6 +302,16 @@ async def test_whoever_leaves_a_load_does_not_end_it_for_the_other(pair: Any) ->
         assert isinstance([event async for event in staying][-1], EngineReady)
 
 
+async def test_a_load_ends_with_a_sentence_when_the_runtime_closes(pair: Any) -> None:
+    two = pair(answer("one"), hold=asyncio.Event())
+    loading = two.session().load()
+    await anext(loading)
+    await two.runtime.close()
+    with pytest.raises(AgentError, match="closing"):
+        async for _ in loading:
+            pass
+
+
 async def test_a_session_that_is_closed_while_it_loads_opens_nothing(pair: Any, echo: Any) -> None:
     hold = asyncio.Event()
     two = pair(answer("one"), hold=hold)
