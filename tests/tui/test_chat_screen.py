@@ -303,7 +303,8 @@ def test_every_binding_can_be_rebound() -> None:
 
 async def test_the_view_follows_the_end_until_the_person_scrolls_up(stage: StageMaker) -> None:
     lines = "".join(f"line {number}\n\n" for number in range(5000))  # more than the test can wait for
-    async with stage(f"<|channel|>final<|message|>{lines}<|return|>", pause=0.004, size=(80, 20)) as s:
+    answer = f"<|channel|>final<|message|>{lines}<|return|>"
+    async with stage(answer, pause=0.004, context=10**6, size=(80, 20)) as s:
         await s.ready()
         await s.say("hi")
         await s.until_shown("line 20")
