@@ -81,11 +81,10 @@ class LoopDetector:
         if place >= window:
             self._stale_count -= stale[-window]
         stale.append(False)
-        if earlier < 0 and not self._runs:
-            return self._stale_count >= self._limits.share * window
-        self._wear()
-        self._follow(earlier)
-        return self._stale_count >= self._limits.share * window or self._is_exact
+        if earlier >= 0 or self._runs:
+            self._wear()
+            self._follow(earlier)
+        return self._stale_count >= self._limits.share * window or (bool(self._runs) and self._is_exact)
 
     @property
     def _is_exact(self) -> bool:

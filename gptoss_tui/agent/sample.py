@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -74,8 +74,7 @@ class Sample:
         self._thought = LoopDetector(REASONING.within(bound))
         self._structure = frozenset((control.end, control.start, control.channel, *control.stops))
         self._generation = engine.generate(request)
-        for piece in parser.opened():
-            self._event(piece)
+        self._events(parser.opened())
         async with aclosing(self._generation) as generation:
             try:
                 async for item in generation:
@@ -93,16 +92,13 @@ class Sample:
                     self.logprobs.append(item.logprob)
                     completed = [self._as_sampled(item)] if tells_tokens else []
                     # Nothing is emitted before all of the token is read: the reader may leave at any event.
-                    for piece in parser.feed(item.id):
-                        if (event := self._event(piece)) is not None:
-                            completed.append(event)
+                    completed += self._events(parser.feed(item.id))
                     for event in completed:
                         await emit(event)
                     if parser.ended and item.id not in control.stops:
                         break
             finally:  # whatever happens, the text so far becomes a message
-                for piece in parser.finish():
-                    self._event(piece)
+                self._events(parser.finish())
 
     def cancel(self) -> None:
         """End the sampling soon, if it has not ended; `run` goes on to its end."""
@@ -124,9 +120,8 @@ class Sample:
                 await self._finish(parser, emit)
 
     async def _finish(self, parser: Parser, emit: Sink) -> None:
-        for event in [self._event(piece) for piece in parser.finish()]:
-            if event is not None:
-                await emit(event)
+        for event in self._events(parser.finish()):
+            await emit(event)
 
     def _why_end(self, token: int) -> str:
         """The reason to end the sample before `token`, "" to go on; counts the tokens of the reasoning."""
@@ -140,6 +135,10 @@ class Sample:
             self.reasoning_tokens += not why
         self.reasoning_closed = bool(why)
         return why
+
+    def _events(self, pieces: Iterable[Piece]) -> list[Event]:
+        """Read all of the pieces; returns the events that show them."""
+        return [event for piece in pieces if (event := self._event(piece)) is not None]
 
     def _event(self, piece: Piece) -> Event | None:
         if isinstance(piece, Text):  # by far the most pieces

@@ -1,4 +1,8 @@
-"""Session: one conversation, with its tools, permissions and options. Front ends drive this."""
+"""Session: one conversation, with its tools, permissions and options. Front ends drive this.
+
+The file is long because all that a front end can ask of a conversation is here; what happens inside a turn is
+in turn.py, and what conversations share in runtime.py.
+"""
 
 from __future__ import annotations
 
