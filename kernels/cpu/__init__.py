@@ -1,0 +1,1 @@
+"""Kernels in C for the processor: `build.py` compiles them, `library.py` loads what it made."""
