@@ -214,14 +214,13 @@ def _compilers(target: Target) -> list[Compiler]:
 
 
 def _of_the_system() -> list[Compiler]:
-    # Where Apple's tools are not installed, its stand-in for cc opens a window that offers them.
-    if (
-        sys.platform == "darwin"
-        and subprocess.run(["xcode-select", "-p"], capture_output=True, check=False).returncode
-    ):
-        return []
-    named = shlex.split(os.environ.get("CC", ""))
-    commands = [named, ["cc"], ["gcc"], ["clang"]]
+    commands = [shlex.split(os.environ.get("CC", "")), ["cc"], ["gcc"], ["clang"]]
+    try:
+        if sys.platform == "darwin":
+            # Where Apple's tools are not installed, each of these opens a window that offers them.
+            Compiler(("xcode-select",)).run(Path(), "--print-path")
+    except BuildError:
+        commands = commands[:1]
     return [Compiler(tuple(command)) for command in commands if command and shutil.which(command[0])]
 
 

@@ -46,10 +46,10 @@ def load(folder: Path = HERE) -> ctypes.CDLL:
     return library
 
 
-def describe() -> str:
+def describe(folder: Path = HERE) -> str:
     """What is used, or why plain PyTorch is: one line."""
     try:
-        load()
+        load(folder)
     except LibraryError as error:
         return f"plain PyTorch. {error}"
     return "native"

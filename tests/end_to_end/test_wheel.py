@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
+import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from gptoss_tui.kernels.cpu.build import SOURCE, fingerprint, needs_zig
+
 ROOT = Path(__file__).parents[2]
 ROOMS = {name: f"gptoss_tui/{name}" for name in ("kernels", "model", "tools")} | {"gptoss_tui": "gptoss_tui"}
-SHIPPED = (".py", ".tcss", ".typed", ".json", ".safetensors")
+SHIPPED = (".py", ".tcss", ".typed", ".json", ".safetensors", ".c", ".h")
 
 
 def files_of_the_rooms() -> Iterator[str]:
@@ -27,15 +34,36 @@ def files_of_the_rooms() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of a copy of the repository, built without a network."""
-    source, built = tmp_path_factory.mktemp("source") / "gptoss-chat", tmp_path_factory.mktemp("built")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository, with whatever libraries were built in it."""
+    copy = tmp_path_factory.mktemp("source") / "gptoss-chat"
     unwanted = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "runs", "*.egg-info")
-    shutil.copytree(ROOT, source, symlinks=True, ignore=unwanted)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(built), str(source)]
-    finished = subprocess.run(build, capture_output=True, text=True, timeout=200, check=False)
-    assert finished.returncode == 0, finished.stderr
-    return next(built.glob("*.whl"))
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=unwanted)
+    return copy
+
+
+def build(source: Path, *options: str, **environment: str) -> Path:
+    """The distribution that is built from `source` without a network: a wheel, or what `options` say."""
+    # What the backend asks for is what this environment has, or a compiler, which it does without.
+    command = [sys.executable, "-m", "build", "--no-isolation", "--skip-dependency-check"]
+    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+        finished = subprocess.run(
+            [*command, *(options or ["--wheel"]), "--outdir", folder, str(source)],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        (made,) = Path(folder).iterdir()
+        return made.rename(source.parent / made.name)
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path) -> Path:
+    """A wheel, with the library where this machine can build it."""
+    return build(source)
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +96,35 @@ def test_the_wheel_carries_every_module_stylesheet_and_weight(wheel: Path) -> No
     assert any(name.endswith(".tcss") for name in packed)
     assert {name.partition("/")[0] for name in packed} == {
         "gptoss_tui",
-        f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info",
+        f"{wheel.name.partition('-py3-none-')[0]}.dist-info",
     }
     assert {name for name in packed if name.endswith(".py")} <= expected
+
+
+def test_a_wheel_has_the_library_of_its_own_sources_or_is_for_any_platform(source: Path, wheel: Path) -> None:
+    packed = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
+    if needs_zig() and not find_spec("ziglang"):
+        assert wheel.name.endswith("-py3-none-any.whl")
+        assert packed == []
+    else:
+        (library,) = packed
+        assert library.startswith(f"gptoss_tui/kernels/cpu/native-{fingerprint()}-")
+        assert wheel.name.endswith(f"{platform.machine()}.whl")
+
+    stale = source / "kernels" / "cpu" / "native-00000000-0000000000000000.so"
+    stale.write_bytes(b"of an earlier build")
+    without = build(source, GPTOSS_NATIVE_BUILD="off")
+    assert without.name.endswith("-py3-none-any.whl")
+    assert not [name for name in zipfile.ZipFile(without).namelist() if name.endswith(".so")]
+    assert stale.exists()
+
+
+def test_a_source_distribution_has_what_a_wheel_is_built_with(source: Path) -> None:
+    with tarfile.open(build(source, "--sdist")) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    sources = {path.resolve().relative_to(ROOT).as_posix() for path in SOURCE.rglob("*.[ch]")}
+    assert sources | {"installation/native_backend.py", "kernels/cpu/build.py"} <= names
+    assert not [name for name in names if name.endswith(".so")]
 
 
 def test_it_lives_beside_another_kernels(installed: Path, environment: Mapping[str, str]) -> None:
