@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Literal
+
+import torch
+
+from gptoss_tui.kernels.cpu import library
 from gptoss_tui.kernels.kernels import Kernels, NetworkWeights
 
+Backend = Literal["native", "plain"]
+"""The kernels in C (`cpu/`), or plain PyTorch (`reference.py`)."""
 
-def choose(weights: NetworkWeights) -> Kernels:
-    """The kernels for a network on the device of its weights. A backend is imported only if it is chosen."""
+_LOG = logging.getLogger(__name__)
+
+
+def best_backend(device: torch.device, heads: int, head_dim: int) -> Backend:
+    """The fastest backend on `device` for a network of that many query heads, of that many values each."""
+    if device.type != "cpu":
+        return "plain"
+    from gptoss_tui.kernels.cpu.native import misfit
+
+    try:
+        library.load()
+    except library.LibraryError as error:
+        _LOG.warning("%s Plain PyTorch computes instead, many times slower.", error)
+        return "plain"
+    if why := misfit(heads, head_dim):
+        _LOG.warning("The native kernels cannot run this network: %s. Plain PyTorch computes instead.", why)
+        return "plain"
+    return "native"
+
+
+def make_kernels(weights: NetworkWeights, backend: Backend, dtype: torch.dtype) -> Kernels:
+    """The kernels for a network on the device of its weights. A backend is imported only if it is chosen.
+
+    `dtype` is that of keys, values and activations. The native backend wants dense weights in bfloat16,
+    whatever it is; it raises ValueError for others.
+    """
+    if backend == "native":
+        from gptoss_tui.kernels.cpu.native import Native
+
+        return Native(weights, library.load(), torch.get_num_threads(), dtype=dtype)
     from gptoss_tui.kernels.reference import Reference
 
     return Reference(weights)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import tiktoken
     import torch
 
+    from ..kernels.choose import Backend
     from .load import OnProgress
     from .transformer import Transformer
 
@@ -23,8 +24,11 @@ def load_model(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     on_progress: OnProgress | None = None,
+    backend: Backend | None = None,
 ) -> Transformer:
-    """The network of the checkpoint `path`, dense weights and activations in `dtype` (default: bfloat16).
+    """The network of the checkpoint `path`, activations, keys and values in `dtype` (default: bfloat16).
+
+    `backend` None takes the fastest kernels that run here; "plain" is PyTorch, the reference.
 
     `on_progress(stage, done, total)` counts bytes. On the CPU weights stay mapped to their files, which must
     not change while the network is in use.
@@ -33,7 +37,7 @@ def load_model(
     from .checkpoint import checkpoint_at
     from .load import load_network
 
-    return load_network(checkpoint_at(path), device, dtype, on_progress)
+    return load_network(checkpoint_at(path), device, dtype, on_progress, backend)
 
 
 def load_tokenizer(path: str | Path) -> tiktoken.Encoding:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gptoss_tui.kernels import mxfp4
+from gptoss_tui.kernels.choose import Backend, best_backend
 from gptoss_tui.model.checkpoint import Checkpoint, StoredTensor, memory
 from gptoss_tui.model.errors import CheckpointError
 from gptoss_tui.model.transformer import Transformer
@@ -21,8 +22,11 @@ def load_network(
     device: str | torch.device,
     dtype: torch.dtype | None = None,
     on_progress: OnProgress | None = None,
+    backend: Backend | None = None,
 ) -> Transformer:
     """Load `checkpoint` in `dtype`, bfloat16 unless given; `on_progress(stage, done, total)` counts bytes.
+
+    `backend` None takes the fastest; the native one computes with the bfloat16 weights that are stored.
 
     Files, shapes, dtypes and memory are checked before any weight is read; dense weights and scales are
     checked for NaN while they are read. Experts stay MXFP4; on the CPU they, and dense weights already in
@@ -38,17 +42,24 @@ def load_network(
             f"{checkpoint.path}: cannot be loaded on {device}: PyTorch finds no CUDA GPU. Use the CPU."
         )
     config = checkpoint.config
-    stored = checkpoint.tensors(layout(config))
+    network = layout(config)
+    stored = checkpoint.tensors(network)
     memory.require(str(checkpoint.path), config, device, dtype)
+    dense = {stored[name].dtype for name, weight in network.items() if weight.is_floating_point()}
+    if backend is None:
+        backend = best_backend(device, config.num_attention_heads, config.head_dim)
+        if dtype == torch.float32 and dense != {"BF16"}:
+            backend = "plain"
+    kept = torch.bfloat16 if backend == "native" else dtype
     weights: dict[str, Tensor] = {}
     done, total = 0, sum(tensor.nbytes for tensor in stored.values())
     for name, weight in checkpoint.read(stored):
         _check_values(stored[name], weight)
-        weights[name] = weight.to(device, _kept_dtype(name, weight, dtype))
+        weights[name] = weight.to(device, _kept_dtype(name, weight, kept))
         done += stored[name].nbytes
         if on_progress is not None:
             on_progress("Loading weights", done, total)
-    return Transformer(config, weights)
+    return Transformer(config, weights, backend, dtype)
 
 
 def _kept_dtype(name: str, weight: Tensor, dtype: torch.dtype) -> torch.dtype:

@@ -4,28 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from gptoss_tui.kernels.cache import KVCache
-from gptoss_tui.kernels.choose import choose
+from gptoss_tui.kernels.choose import Backend, make_kernels
 from gptoss_tui.model import weights
 from gptoss_tui.model.config import ModelConfig
 
 
 class Transformer:
-    """Token ids in, logits out. Dense weights float32 or bfloat16, experts MXFP4.
+    """Token ids in, logits out. Activations float32 or bfloat16, experts MXFP4.
 
     Not float16: the residual stream of the 120b passes 65,504, the largest float16.
     """
 
-    def __init__(self, config: ModelConfig, values: dict[str, Tensor]) -> None:
-        """Move the weights that `weights.layout` names out of `values`, which is empty afterwards."""
+    def __init__(
+        self,
+        config: ModelConfig,
+        values: dict[str, Tensor],
+        backend: Backend = "plain",
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Move the weights that `weights.layout` names out of `values`, which is empty afterwards.
+
+        `dtype` is that of keys, values and activations; None takes that of the dense weights.
+        """
         self.config = config
         self.device = values["lm_head.weight"].device
         """The device of the weights."""
-        self.dtype = values["lm_head.weight"].dtype
-        """The dtype of the dense weights."""
-        self.kernels = choose(weights.for_kernels(config, values))
+        self.dtype = dtype or values["lm_head.weight"].dtype
+        """The dtype of keys, values and activations."""
+        self.backend = backend
+        self.kernels = make_kernels(weights.for_kernels(config, values), backend, self.dtype)
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """An empty cache, with room for `capacity` tokens before it has to grow."""

@@ -33,7 +33,10 @@ SUFFIX = ".so"  # ctypes asks for none, and macOS loads it too
 SWITCH = "GPTOSS_NATIVE_BUILD"
 """The environment variable that says whether and with what to build: auto, zig (where it is there) or off."""
 
-_FLAGS = "-O3 -std=gnu11 -fPIC -fvisibility=hidden -fno-math-errno -ffp-contract=fast -pthread -Wall -Wextra"
+_FLAGS = (
+    "-O3 -std=gnu11 -fPIC -fvisibility=hidden -fno-math-errno -ffp-contract=fast -pthread "
+    "-Wall -Wextra -Wno-psabi"
+)
 _AVX2 = "-mavx2 -mfma -mf16c -mbmi2"
 _AVX512 = f"{_AVX2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni"
 _LEVELS = {
@@ -47,7 +50,6 @@ _LEVELS = {
     "aarch64": {
         "base": ("-march=armv8-a", "-mcpu=generic"),
         "dotprod": ("-march=armv8.2-a+dotprod", "-mcpu=generic+v8_2a+dotprod"),
-        "i8mm": ("-march=armv8.2-a+dotprod+i8mm", "-mcpu=generic+v8_2a+dotprod+i8mm"),
     },
 }
 _ANY = {"base": ("", "-mcpu=baseline")}

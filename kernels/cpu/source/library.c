@@ -1,7 +1,84 @@
-// What the library says of itself.
+// The version of the interface, and the choice of a level by what the processor and the system support.
 
-#define EXPORT __attribute__((visibility("default")))
+#include "gptoss.h"
 
-// The version of the interface: ABI in library.py. A change of any exported function's meaning or arguments
-// changes both.
-EXPORT int gptoss_abi(void) { return 1; }
+#include <string.h>
+
+EXPORT int gptoss_abi(void) { return GPTOSS_ABI; }
+
+#define DECLARE(name) void fill_##name(struct level *level);
+
+#if defined(__x86_64__)
+
+#include <cpuid.h>
+
+// Not __builtin_cpu_supports: compiled by clang without its run-time library, it always answers no.
+struct processor {
+    int avx2, avx512, avx512bf16;
+};
+
+static struct processor look(void) {
+    struct processor found = {0};
+    unsigned a, b, c, d, low, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX)) return found;
+    int fma = (c & bit_FMA) && (c & bit_F16C);
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    if ((low & 6) != 6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
+    found.avx2 = fma && (b & bit_AVX2) && (b & bit_BMI2);
+    unsigned wide = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    found.avx512 = found.avx2 && (low & 0xe0) == 0xe0 && (b & wide) == wide && (c & 1 << 11);  // VNNI
+    if (found.avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) found.avx512bf16 = a >> 5 & 1;
+    return found;
+}
+
+DECLARE(base)
+DECLARE(avx2)
+DECLARE(avx512)
+DECLARE(avx512bf16)
+
+const struct level *best_level(const char *most) {
+    static struct level levels[4];
+    struct processor found = look();
+    int limit = !most || !strcmp(most, "avx512bf16") ? 3
+        : !strcmp(most, "avx512")                    ? 2
+        : !strcmp(most, "avx2")                      ? 1
+                                                     : 0;
+    int best = found.avx512bf16 ? 3 : found.avx512 ? 2 : found.avx2;
+    best = best < limit ? best : limit;
+    void (*const fill[])(struct level *) = {fill_base, fill_avx2, fill_avx512, fill_avx512bf16};
+    fill[best](&levels[best]);
+    return &levels[best];
+}
+
+#elif defined(__aarch64__)
+
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+DECLARE(base)
+DECLARE(dotprod)
+
+const struct level *best_level(const char *most) {
+    static struct level levels[2];
+    int dotprod = 1;  // every Mac with an Arm processor has it
+#if defined(__linux__)
+    dotprod = getauxval(AT_HWCAP) >> 20 & 1;
+#endif
+    int best = dotprod && (!most || !strcmp(most, "dotprod"));
+    (best ? fill_dotprod : fill_base)(&levels[best]);
+    return &levels[best];
+}
+
+#else
+
+DECLARE(base)
+
+const struct level *best_level(const char *most) {
+    static struct level level;
+    (void)most;
+    fill_base(&level);
+    return &level;
+}
+
+#endif

@@ -1,0 +1,164 @@
+"""Native: the kernels in C, behind the protocol of kernels.py.
+
+The stream is float32, and the dense weights bfloat16, as they are stored. Nothing is copied: the library
+reads the tensors' own memory, mapped from the checkpoint where it is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gptoss_tui.kernels import reference
+from gptoss_tui.kernels.cache import KVCache
+from gptoss_tui.kernels.cpu.interface import CpuEngine, Dense, Experts, Layer, Network
+from gptoss_tui.kernels.kernels import LayerWeights, Linear, NetworkWeights
+
+_FIRST_CAPACITY = 256  # tokens
+_TILE = 16  # positions whose keys lie together
+
+
+class Native:
+    """`Kernels` on the CPU.
+
+    Buffer i of a cache is layer i's: keys, then values [2, kv_heads, slots / 16, 16 * head_dim]. Keys are
+    turned within each tile of 16 positions: see `struct memory` in source/gptoss.h.
+    """
+
+    def __init__(
+        self,
+        weights: NetworkWeights,
+        library: ctypes.CDLL,
+        threads: int,
+        level: str | None = None,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        """Run on `threads` threads, with no instructions beyond those of `level`.
+
+        `dtype` is that of keys and values; in float32, the activations of many tokens are not rounded to
+        bfloat16 either.
+
+        Raises ValueError for weights that the library cannot read.
+        """
+        self._weights = weights
+        self._dtype = dtype
+        self._kept: list[Tensor] = []
+        layers = list(weights.layers)
+        heads = len(layers[0].sinks)
+        if why := misfit(heads, weights.head_dim):
+            raise ValueError(why)
+        if weights.unembedding.dtype != torch.bfloat16:
+            raise ValueError(f"the dense weights are {weights.unembedding.dtype}, not bfloat16")
+        self._windows = [layer.window for layer in layers]
+        self._kv_heads = len(layers[0].k.bias) // weights.head_dim
+        network = Network(
+            hidden=weights.embedding.shape[1],
+            heads=heads,
+            kv_heads=self._kv_heads,
+            head_dim=weights.head_dim,
+            experts=len(layers[0].router.bias),
+            experts_per_token=weights.experts_per_token,
+            wide=dtype == torch.float32,
+            norm_eps=weights.norm_eps,
+            swiglu_alpha=weights.swiglu_alpha,
+            swiglu_limit=weights.swiglu_limit,
+            concentration=weights.concentration,
+            frequencies=self._keep(weights.frequencies),
+            norm=self._keep(weights.norm),
+            unembedding=self._dense(weights.unembedding, None),
+        )
+        table = (Layer * len(layers))(*map(self._layer, layers))
+        if dtype == torch.float32 and level in (None, "avx512bf16"):
+            level = "avx512"
+        self.engine = CpuEngine(library, network, table, threads, level)
+
+    def _keep(self, tensor: Tensor) -> int:
+        """The address of the tensor's values, which stay where they are as long as this object lives."""
+        tensor = tensor.contiguous()
+        self._kept.append(tensor)
+        return tensor.data_ptr()
+
+    def _dense(self, weight: Tensor, bias: Tensor | None) -> Dense:
+        rows, columns = weight.shape
+        return Dense(self._keep(weight), None if bias is None else self._keep(bias), rows, columns)
+
+    def _layer(self, layer: LayerWeights) -> Layer:
+        def dense(linear: Linear) -> Dense:
+            return self._dense(linear.weight, linear.bias)
+
+        def experts(blocks: Tensor, scales: Tensor, bias: Tensor) -> Experts:
+            _, rows, columns = scales.shape
+            return Experts(self._keep(blocks), self._keep(scales), self._keep(bias), rows, columns * 32)
+
+        parts = layer.experts
+        return Layer(
+            window=layer.window or 0,
+            attention_norm=self._keep(layer.attention_norm),
+            sinks=self._keep(layer.sinks),
+            experts_norm=self._keep(layer.experts_norm),
+            q=dense(layer.q),
+            k=dense(layer.k),
+            v=dense(layer.v),
+            o=dense(layer.o),
+            router=dense(layer.router),
+            gate_up=experts(parts.gate_up_blocks, parts.gate_up_scales, parts.gate_up_bias),
+            down=experts(parts.down_blocks, parts.down_scales, parts.down_bias),
+        )
+
+    def new_cache(self, capacity: int | None = None) -> KVCache:
+        """A cache that can grow beyond `capacity`."""
+        rings = [index for index, window in enumerate(self._windows) if window is not None]
+        slots = [window or capacity or _FIRST_CAPACITY for window in self._windows]
+        return KVCache([self._buffer(count) for count in slots], rings)
+
+    def _buffer(self, slots: int) -> Tensor:
+        shape = (2, self._kv_heads, -(-slots // _TILE), _TILE * self._weights.head_dim)
+        return torch.empty(shape, dtype=self._dtype)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Look up the embeddings; float32."""
+        return F.embedding(ids, self._weights.embedding).float()
+
+    def attend(self, layer: int, x: Tensor, cache: KVCache) -> Tensor:
+        """Add grouped-query attention with sinks, in the memory of x."""
+        buffer, end = cache.buffers[layer], cache.length + len(x)
+        if self._windows[layer] is None and end > buffer.shape[2] * _TILE:
+            grown = self._buffer(max(end, 2 * buffer.shape[2] * _TILE))
+            grown[:, :, : buffer.shape[2]] = buffer
+            buffer = cache.buffers[layer] = grown
+        slots = buffer.shape[2] * _TILE
+        self._run(self.engine.attend, layer, x.data_ptr(), len(x), buffer.data_ptr(), slots, cache.length)
+        return x
+
+    def mix(self, layer: int, x: Tensor, fired: Tensor | None = None) -> Tensor:
+        """Add a mixture of experts, in the memory of x."""
+        where = None if fired is None else fired.data_ptr()
+        self._run(self.engine.mix, layer, x.data_ptr(), len(x), where)
+        return x
+
+    def unembed(self, x: Tensor) -> Tensor:
+        """Normalise and multiply with the unembedding."""
+        logits = torch.empty(len(x), len(self._weights.unembedding))
+        self._run(self.engine.unembed, x.data_ptr(), len(x), logits.data_ptr())
+        return logits
+
+    def sample(
+        self, x: Tensor, temperature: float, top_p: float, uniform: float, allowed: Tensor | None = None
+    ) -> Tensor:
+        """Draw from the logits."""
+        return reference.sample(self.unembed(x)[0], temperature, top_p, uniform, allowed)
+
+    def _run(self, step: Callable[..., int], *arguments: int | None) -> None:
+        if not step(self.engine.handle, *arguments):
+            raise MemoryError("no memory for the activations of this prompt")
+
+
+def misfit(heads: int, head_dim: int) -> str | None:
+    """Why the library cannot run a network of `heads` query heads of `head_dim` values; None if it can."""
+    if head_dim % 32 or head_dim > 256:
+        return f"its heads have {head_dim} values, not 32, 64 or another multiple of 32 up to 256"
+    return None

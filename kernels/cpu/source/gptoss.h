@@ -1,0 +1,131 @@
+// What the files of this library share: the network, the thread pool, and the functions that each level has.
+//
+// A level is a set of processor instructions. Every file in levels/ is compiled once for each of them, and
+// library.c takes the best one that the processor has.
+
+#ifndef GPTOSS_H
+#define GPTOSS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GPTOSS_ABI 1
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+enum { MXFP4_BLOCK = 32, KEY_TILE = 16 };
+
+// A projection x -> weight x + bias. Weights and biases are bfloat16.
+struct dense {
+    const uint16_t *weight;  // [rows][columns]
+    const uint16_t *bias;    // [rows], or none
+    int64_t rows, columns;
+};
+
+// The matrices of a layer's experts, in MXFP4 (kernels/mxfp4.py).
+struct experts {
+    const uint8_t *blocks;  // [experts][rows][columns / 32][16]
+    const uint8_t *scales;  // [experts][rows][columns / 32]
+    const uint16_t *bias;   // [experts][rows]
+    int64_t rows, columns;
+};
+
+struct layer {
+    int64_t window;  // 0: none
+    const float *attention_norm, *sinks, *experts_norm;
+    struct dense q, k, v, o, router;
+    struct experts gate_up, down;
+};
+
+struct network {
+    int64_t hidden, heads, kv_heads, head_dim, experts, experts_per_token;
+    int64_t wide;  // keys and values in float32, not bfloat16
+    float norm_eps, swiglu_alpha, swiglu_limit, concentration;
+    const float *frequencies;  // [head_dim / 2]
+    const float *norm;         // [hidden]
+    struct dense unembedding;
+};
+
+// One call's activations of one token as 16-bit integers, in two planes of 8 bits: see levels/planes.c.
+struct planes {
+    float scale;  // of one unit
+    const int8_t *values;
+};
+
+// Keys and values of one kv head, float32 if `wide`, else bfloat16. Values are [position][head_dim]. Keys lie in
+// tiles of 16 positions, so that positions are lanes: [tile][head_dim / 2][16][2], or, wide, [tile][head_dim][16].
+struct memory {
+    const void *keys, *values;
+    int wide;
+};
+
+struct level {
+    const char *name;
+    int64_t panel;          // rows of a panel
+    int64_t panel_bytes;    // of one column of a panel
+    int64_t packed_bytes;   // of one packed activation
+    int64_t tile;           // tokens that `multiply` likes best
+
+    // Elementwise.
+    void (*norm)(const float *x, const float *weight, int64_t n, float eps, float *out);
+    void (*swiglu)(const float *gate_up, int64_t n, float alpha, float limit, float *out);
+    void (*rotate)(float *x, const float *cos_sin, int64_t head_dim);
+
+    // Activations: for dense rows, for MXFP4 rows, for panels.
+    void (*split)(const float *x, int64_t n, float *out);
+    int64_t (*planes_bytes)(int64_t n);
+    struct planes (*to_planes)(const float *x, int64_t n, int8_t *out);
+    void (*pack)(const float *x, int64_t n, void *out);
+
+    // Rows first to last of a matrix times few tokens: y[token * stride + row - first].
+    void (*dense_rows)(const struct dense *matrix, int64_t first, int64_t last, const float *const *x,
+                       int64_t tokens, float *y, int64_t stride);
+    void (*expert_rows)(const struct experts *matrix, int64_t expert, int64_t first, int64_t last,
+                        const struct planes *x, int64_t tokens, float *y, int64_t stride);
+
+    // A panel of rows, decoded, times many tokens: out [tokens][panel].
+    void (*dense_panel)(const struct dense *matrix, int64_t first, void *panel);
+    void (*expert_panel)(const struct experts *matrix, int64_t expert, int64_t first, void *panel);
+    void (*multiply)(const void *panel, int64_t columns, const void *const *x, int64_t tokens, float *out,
+                     const char *soon, int64_t bytes);
+
+    // Attention of `heads` queries [heads][head_dim], scaled, over the positions first to last. Leaves the
+    // softmax open: out [heads][head_dim] is not divided by sum, and both are relative to exp(peak).
+    void (*attend)(struct memory memory, int64_t first, int64_t last, int64_t head_dim, const float *q,
+                   int64_t heads, float *out, float *peak, float *sum);
+};
+
+// A team of threads that do one piece of work together. The caller is thread 0.
+struct pool;
+typedef void work(void *of, int thread, int threads);
+struct pool *pool_new(int threads);
+void pool_free(struct pool *pool);
+int pool_threads(const struct pool *pool);
+void pool_run(struct pool *pool, work *function, void *of);
+void pool_wait(struct pool *pool);  // a barrier, inside of pool_run
+
+const struct level *best_level(const char *most);
+
+static inline float from_bf16(uint16_t bits) {
+    union {
+        uint32_t bits;
+        float value;
+    } as = {(uint32_t)bits << 16};
+    return as.value;
+}
+
+static inline uint16_t to_bf16(float value) {  // nearest, ties to even
+    union {
+        float value;
+        uint32_t bits;
+    } as = {value};
+    if ((as.bits & 0x7fffffff) > 0x7f800000) return 0x7fc0;
+    return (uint16_t)((as.bits + 0x7fff + (as.bits >> 16 & 1)) >> 16);
+}
+
+#endif

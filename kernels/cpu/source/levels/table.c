@@ -1,0 +1,45 @@
+// The level's functions, in one table.
+
+#include "vector.h"
+
+void LEVELLED(norm)(const float *, const float *, int64_t, float, float *);
+void LEVELLED(swiglu)(const float *, int64_t, float, float, float *);
+void LEVELLED(rotate)(float *, const float *, int64_t);
+void LEVELLED(split)(const float *, int64_t, float *);
+int64_t LEVELLED(planes_bytes)(int64_t);
+struct planes LEVELLED(to_planes)(const float *, int64_t, int8_t *);
+void LEVELLED(pack)(const float *, int64_t, void *);
+void LEVELLED(dense_rows)(const struct dense *, int64_t, int64_t, const float *const *, int64_t, float *, int64_t);
+void LEVELLED(expert_rows)(const struct experts *, int64_t, int64_t, int64_t, const struct planes *, int64_t,
+                           float *, int64_t);
+void LEVELLED(dense_panel)(const struct dense *, int64_t, void *);
+void LEVELLED(expert_panel)(const struct experts *, int64_t, int64_t, void *);
+void LEVELLED(multiply)(const void *, int64_t, const void *const *, int64_t, float *, const char *,
+                        int64_t);
+void LEVELLED(attend)(struct memory, int64_t, int64_t, int64_t, const float *, int64_t, float *, float *, float *);
+extern const int64_t LEVELLED(panel_rows), LEVELLED(tile_tokens), LEVELLED(packed_bytes);
+
+#define TEXT(level) #level
+#define NAMED(level) TEXT(level)
+
+void LEVELLED(fill)(struct level *level) {
+    *level = (struct level){
+        .name = NAMED(LEVEL),
+        .panel = LEVELLED(panel_rows),
+        .tile = LEVELLED(tile_tokens),
+        .packed_bytes = LEVELLED(packed_bytes),
+        .norm = LEVELLED(norm),
+        .swiglu = LEVELLED(swiglu),
+        .rotate = LEVELLED(rotate),
+        .split = LEVELLED(split),
+        .planes_bytes = LEVELLED(planes_bytes),
+        .to_planes = LEVELLED(to_planes),
+        .pack = LEVELLED(pack),
+        .dense_rows = LEVELLED(dense_rows),
+        .expert_rows = LEVELLED(expert_rows),
+        .dense_panel = LEVELLED(dense_panel),
+        .expert_panel = LEVELLED(expert_panel),
+        .multiply = LEVELLED(multiply),
+        .attend = LEVELLED(attend),
+    };
+}

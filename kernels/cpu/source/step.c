@@ -1,0 +1,728 @@
+// The steps of the network: what Kernels (kernels/kernels.py) asks for, each one piece of work of all threads.
+//
+// Few tokens read every matrix row by row, each thread a contiguous share: memory decides. Many tokens take it in
+// panels, each thread the next one that is free: arithmetic decides.
+
+#include "gptoss.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MANY = 8,         // tokens from which a matrix is read in panels
+    GRAIN = 32,       // rows; shares of threads are multiples of it
+    ROWS = 256,       // at most at a time, so that their results stay in the first-level cache
+    TOKENS = 64,      // at most at a time through a panel
+    TOKEN_GROUP = 8,  // tokens of one piece of attention
+};
+
+// Activations of one call, for all threads.
+struct room {
+    int64_t tokens;  // for which there is room
+    char *start;
+    float *normed, *split, *q, *k, *v, *mixed, *turns, *logits, *shares, *inner, *partial;
+    int8_t *planes;
+    char *packed;
+    struct planes *plane_of;
+    int32_t *chosen, *token_of, *slot_of, *active;
+    int64_t *slots_from;
+    void *seen;
+};
+
+// What one thread alone uses.
+struct desk {
+    char *panel;
+    float *tile;
+};
+
+struct engine {
+    struct network network;
+    struct layer *layers;
+    int64_t layer_count, widest, inner;
+    const struct level *level;
+    struct pool *pool;
+    struct desk *desks;
+    struct room room;
+    int64_t turned_length, turned_tokens;
+    _Alignas(64) atomic_llong next;
+};
+
+struct call {
+    struct engine *engine;
+    const struct layer *layer;
+    int64_t tokens;
+    float *x;
+    void *memory;  // of attend: [2][kv_heads][slots][head_dim]
+    int64_t slots, length, splits;
+    int64_t *fired;  // of mix
+    int64_t active;
+    float *out;  // of unembed
+};
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t over(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static void share(int64_t n, int64_t grain, int thread, int threads, int64_t *first, int64_t *last) {
+    int64_t grains = over(n, grain);
+    *first = least(n, grains * thread / threads * grain);
+    *last = least(n, grains * (thread + 1) / threads * grain);
+}
+
+// A barrier, after which `take` counts the pieces from 0.
+static void begin_pieces(struct engine *engine, int thread) {
+    pool_wait(engine->pool);
+    if (thread == 0) atomic_store(&engine->next, 0);
+    pool_wait(engine->pool);
+}
+
+static int64_t take(struct engine *engine) {
+    return atomic_fetch_add_explicit(&engine->next, 1, memory_order_relaxed);
+}
+
+static int64_t element(const struct network *net) { return net->wide ? 4 : 2; }
+
+static void *carve(char **at, int64_t bytes) {
+    char *part = *at;
+    *at += over(bytes, 64) * 64;
+    return part;
+}
+
+static int64_t lay_out(const struct engine *engine, struct room *room, int64_t tokens, char *start) {
+    const struct network *net = &engine->network;
+    const struct level *level = engine->level;
+    int64_t q = net->heads * net->head_dim, kv = net->kv_heads * net->head_dim, window = 0;
+    int64_t slots = tokens * net->experts_per_token, widest = most(engine->widest, engine->inner);
+    for (int64_t i = 0; i < engine->layer_count; i++) window = most(window, engine->layers[i].window);
+    char *at = start;
+    *room = (struct room){.tokens = tokens, .start = start};
+    room->normed = carve(&at, tokens * net->hidden * 4);
+    room->split = carve(&at, tokens * engine->widest * 4);
+    room->q = carve(&at, tokens * q * 4);
+    room->k = carve(&at, tokens * kv * 4);
+    room->v = carve(&at, tokens * kv * 4);
+    room->mixed = carve(&at, tokens * q * 4);
+    room->turns = carve(&at, tokens * net->head_dim * 4);
+    room->logits = carve(&at, tokens * net->experts * 4);
+    room->shares = carve(&at, slots * 4);
+    room->inner = carve(&at, slots * engine->inner * 4);
+    room->partial = carve(&at, (int64_t)pool_threads(engine->pool) * 2 * net->heads * (net->head_dim + 2) * 4);
+    room->planes = carve(&at, slots * level->planes_bytes(widest));
+    room->packed = carve(&at, slots * widest * level->packed_bytes);
+    room->plane_of = carve(&at, slots * (int64_t)sizeof *room->plane_of);
+    room->chosen = carve(&at, slots * 4);
+    room->token_of = carve(&at, slots * 4);
+    room->slot_of = carve(&at, slots * 4);
+    room->active = carve(&at, net->experts * 4);
+    room->slots_from = carve(&at, (net->experts + 1) * 8);
+    room->seen = carve(&at, 2 * kv * over(window + tokens, KEY_TILE) * KEY_TILE * element(net));
+    return at - start;
+}
+
+static int make_room(struct engine *engine, int64_t tokens) {
+    if (tokens <= engine->room.tokens) return 1;
+    struct room room;
+    int64_t bytes = lay_out(engine, &room, tokens, NULL);
+    char *start = aligned_alloc(64, (size_t)bytes);
+    if (!start) return 0;
+    free(engine->room.start);
+    lay_out(engine, &engine->room, tokens, start);
+    return 1;
+}
+
+// Activations in the forms that matrices take: few tokens as float32 or planes, many tokens packed.
+
+static void prepare_dense(struct call *call, const float *x, int64_t width, int thread, int threads) {
+    struct engine *engine = call->engine;
+    const struct level *level = engine->level;
+    for (int64_t token = thread; token < call->tokens; token += threads) {
+        if (call->tokens < MANY)
+            level->split(x + token * width, width, engine->room.split + token * width);
+        else
+            level->pack(x + token * width, width, engine->room.packed + token * width * level->packed_bytes);
+    }
+}
+
+static void finish(const float *y, int64_t y_stride, const uint16_t *bias, int64_t tokens, int64_t first, int64_t rows,
+                   float *out, int64_t width, int adding) {
+    for (int64_t token = 0; token < tokens; token++) {
+        const float *from = y + token * y_stride;
+        float *to = out + token * width + first;
+        for (int64_t row = 0; row < rows; row++)
+            to[row] = (adding ? to[row] : 0) + from[row] + (bias ? from_bf16(bias[first + row]) : 0);
+    }
+}
+
+// Matrices that share their input, which `prepare_dense` has made: out[i] [tokens][rows of matrix i].
+static void multiply_dense(struct call *call, const struct dense *const *matrices, float *const *out, int count,
+                           int adding, int thread, int threads) {
+    struct engine *engine = call->engine;
+    const struct level *level = engine->level;
+    struct desk *desk = &engine->desks[thread];
+    int64_t tokens = call->tokens, width = matrices[0]->columns;
+    const void *x[TOKENS];
+    if (tokens < MANY) {
+        for (int64_t token = 0; token < tokens; token++) x[token] = engine->room.split + token * width;
+        int64_t total = 0, first, last, start = 0;
+        for (int i = 0; i < count; i++) total += over(matrices[i]->rows, GRAIN) * GRAIN;
+        share(total, GRAIN, thread, threads, &first, &last);
+        for (int i = 0; i < count; start += over(matrices[i++]->rows, GRAIN) * GRAIN) {
+            int64_t from = most(first - start, 0), to = least(last - start, matrices[i]->rows);
+            for (int64_t row = from; row < to; row += ROWS) {
+                int64_t rows = least(ROWS, to - row);
+                level->dense_rows(matrices[i], row, row + rows, (const float *const *)x, tokens, desk->tile, ROWS);
+                finish(desk->tile, ROWS, matrices[i]->bias, tokens, row, rows, out[i], matrices[i]->rows, adding);
+            }
+        }
+        return;
+    }
+    int64_t panels = 0;
+    for (int i = 0; i < count; i++) panels += over(matrices[i]->rows, level->panel);
+    begin_pieces(engine, thread);
+    for (int64_t piece = take(engine), soon; piece < panels; piece = soon) {
+        soon = take(engine);
+        int i = 0;
+        int64_t panel = piece, ahead = soon;
+        for (; panel >= over(matrices[i]->rows, level->panel); i++) panel -= over(matrices[i]->rows, level->panel);
+        const struct dense *matrix = matrices[i], *later = matrices[0];
+        for (int j = 0; j < count && ahead >= over(later->rows, level->panel);)
+            ahead -= over(later->rows, level->panel), later = matrices[++j < count ? j : count - 1];
+        int64_t first = panel * level->panel, rows = least(level->panel, matrix->rows - first);
+        int64_t bytes = soon < panels ? level->panel * width * 2 : 0;
+        const char *next = (const char *)(later->weight + (bytes ? ahead * level->panel * width : 0));
+        level->dense_panel(matrix, first, desk->panel);
+        for (int64_t done = 0; done < tokens; done += TOKENS) {
+            int64_t some = least(TOKENS, tokens - done);
+            for (int64_t token = 0; token < some; token++)
+                x[token] = engine->room.packed + (done + token) * width * level->packed_bytes;
+            level->multiply(desk->panel, width, x, some, desk->tile, next, bytes);
+            next += over(some, level->tile) * width * 16, bytes -= over(some, level->tile) * width * 16;
+            finish(desk->tile, level->panel, matrix->bias, some, first, rows, out[i] + done * matrix->rows,
+                   matrix->rows, adding);
+        }
+    }
+}
+
+// attend
+
+// The place of a key's value i among the values of its kv head.
+static int64_t key_place(const struct network *net, int64_t slot, int64_t i) {
+    int64_t tile = slot / KEY_TILE * KEY_TILE * net->head_dim + i / 2 * 2 * KEY_TILE, lane = slot % KEY_TILE;
+    return tile + (net->wide ? i % 2 * KEY_TILE + lane : lane * 2 + i % 2);
+}
+
+static void put(const struct network *net, void *memory, int64_t place, float value) {
+    if (net->wide)
+        ((float *)memory)[place] = value;
+    else
+        ((uint16_t *)memory)[place] = to_bf16(value);
+}
+
+static void write_slot(const struct network *net, void *keys, void *values, int64_t slot, const float *k,
+                       const float *v) {
+    for (int64_t i = 0; i < net->head_dim; i++) {
+        put(net, keys, key_place(net, slot, i), k[i]);
+        put(net, values, slot * net->head_dim + i, v[i]);
+    }
+}
+
+static void copy_slot(const struct network *net, void *keys, void *values, int64_t slot, const void *from_keys,
+                      const void *from_values, int64_t from) {
+    int64_t bytes = element(net), row = net->head_dim * bytes;
+    for (int64_t i = 0; i < net->head_dim; i++)
+        memcpy((char *)keys + key_place(net, slot, i) * bytes, (const char *)from_keys + key_place(net, from, i) * bytes,
+               (size_t)bytes);
+    memcpy((char *)values + slot * row, (const char *)from_values + from * row, (size_t)row);
+}
+
+// Where the queries of this call find the keys and values of a kv head: in the cache, or, where a ring would lose
+// keys that the first of several tokens still see, in a copy.
+static int copies(const struct call *call) { return call->layer->window && call->tokens > 1; }
+
+static void *part_of(void *memory, int64_t part, int64_t slots, const struct network *net) {
+    return (char *)memory + part * slots * net->head_dim * element(net);
+}
+
+static int64_t seen_slots(const struct call *call) {
+    return over(call->layer->window + call->tokens, KEY_TILE) * KEY_TILE;
+}
+
+static struct memory memory_of(const struct call *call, int64_t head) {
+    const struct network *net = &call->engine->network;
+    void *memory = copies(call) ? call->engine->room.seen : call->memory;
+    int64_t slots = copies(call) ? seen_slots(call) : call->slots;
+    return (struct memory){part_of(memory, head, slots, net), part_of(memory, net->kv_heads + head, slots, net),
+                           net->wide != 0};
+}
+
+static void remember(struct call *call, int64_t head) {
+    struct engine *engine = call->engine;
+    const struct network *net = &engine->network;
+    int64_t head_dim = net->head_dim, group = net->heads / net->kv_heads, window = call->layer->window;
+    float scale = 1 / sqrtf((float)head_dim);
+    void *keys = part_of(call->memory, head, call->slots, net);
+    void *values = part_of(call->memory, net->kv_heads + head, call->slots, net);
+    for (int64_t token = 0; token < call->tokens; token++) {
+        const float *turn = engine->room.turns + token * head_dim;
+        engine->level->rotate(engine->room.k + (token * net->kv_heads + head) * head_dim, turn, head_dim);
+        for (int64_t i = head * group; i < (head + 1) * group; i++) {
+            float *q = engine->room.q + (token * net->heads + i) * head_dim;
+            engine->level->rotate(q, turn, head_dim);
+            for (int64_t j = 0; j < head_dim; j++) q[j] *= scale;
+        }
+    }
+    void *seen_keys = NULL, *seen_values = NULL;
+    int64_t kept = least(call->length, window);
+    if (copies(call)) {
+        seen_keys = part_of(engine->room.seen, head, seen_slots(call), net);
+        seen_values = part_of(engine->room.seen, net->kv_heads + head, seen_slots(call), net);
+        for (int64_t i = 0; i < kept; i++)
+            copy_slot(net, seen_keys, seen_values, i, keys, values, (call->length - kept + i) % window);
+    }
+    for (int64_t token = 0; token < call->tokens; token++) {
+        const float *k = engine->room.k + (token * net->kv_heads + head) * head_dim;
+        const float *v = engine->room.v + (token * net->kv_heads + head) * head_dim;
+        int64_t position = call->length + token;
+        if (seen_keys) write_slot(net, seen_keys, seen_values, kept + token, k, v);
+        if (!window || token >= call->tokens - window)
+            write_slot(net, keys, values, window ? position % window : position, k, v);
+    }
+}
+
+// The positions that a token sees, of `parts` equal parts the given one.
+static void seen_by(const struct call *call, int64_t token, int64_t part, int64_t parts, int64_t *first,
+                    int64_t *last) {
+    int64_t window = call->layer->window;
+    *first = 0;
+    *last = call->length + token + 1;
+    if (copies(call)) {
+        *last = least(call->length, window) + token + 1;
+        *first = most(0, *last - window);
+    } else if (window) {
+        *last = least(*last, window);
+    }
+    int64_t size = over(over(*last - *first, parts), KEY_TILE) * KEY_TILE;
+    *first = least(*last, *first + part * size);
+    *last = least(*last, *first + size);
+}
+
+// Adds the sink to the softmax and divides by its sum.
+static void close_softmax(const struct call *call, int64_t head, float *out, float peak, float sum) {
+    float sink = call->layer->sinks[head], top = sink > peak ? sink : peak;
+    float shrink = expf(peak - top), factor = shrink / (sum * shrink + expf(sink - top));
+    for (int64_t i = 0; i < call->engine->network.head_dim; i++) out[i] *= factor;
+}
+
+static void attend_token(struct call *call, int64_t head, int64_t token, int64_t part) {
+    struct engine *engine = call->engine;
+    const struct network *net = &engine->network;
+    int64_t head_dim = net->head_dim, group = net->heads / net->kv_heads, first, last;
+    seen_by(call, token, part, call->splits, &first, &last);
+    const float *q = engine->room.q + (token * net->heads + head * group) * head_dim;
+    if (call->splits > 1) {
+        float *out = engine->room.partial + (part * net->heads + head * group) * (head_dim + 2);
+        float *ends = out + group * head_dim;
+        for (int64_t i = 0; i < group; i++) ends[i] = -INFINITY, ends[group + i] = 0;
+        if (first < last)
+            engine->level->attend(memory_of(call, head), first, last, head_dim, q, group, out, ends, ends + group);
+        return;
+    }
+    float *out = engine->room.mixed + (token * net->heads + head * group) * head_dim, peak[group], sum[group];
+    engine->level->attend(memory_of(call, head), first, last, head_dim, q, group, out, peak, sum);
+    for (int64_t i = 0; i < group; i++)
+        close_softmax(call, head * group + i, out + i * head_dim, peak[i], sum[i]);
+}
+
+// Brings the parts of one kv head's softmax together.
+static void join_parts(struct call *call, int64_t head) {
+    struct engine *engine = call->engine;
+    const struct network *net = &engine->network;
+    int64_t head_dim = net->head_dim, group = net->heads / net->kv_heads;
+    for (int64_t i = 0; i < group; i++) {
+        float *out = engine->room.mixed + (head * group + i) * head_dim, peak = -INFINITY, sum = 0;
+        memset(out, 0, (size_t)head_dim * sizeof *out);
+        for (int pass = 0; pass < 2; pass++)
+            for (int64_t part = 0; part < call->splits; part++) {
+                const float *from = engine->room.partial + (part * net->heads + head * group) * (head_dim + 2);
+                const float *ends = from + group * head_dim;
+                if (ends[group + i] == 0) continue;
+                if (pass == 0) {
+                    peak = ends[i] > peak ? ends[i] : peak;
+                    continue;
+                }
+                float factor = expf(ends[i] - peak);
+                sum += ends[group + i] * factor;
+                for (int64_t j = 0; j < head_dim; j++) out[j] += from[i * head_dim + j] * factor;
+            }
+        close_softmax(call, head * group + i, out, peak, sum);
+    }
+}
+
+static void norm_tokens(struct call *call, const float *weight, int thread, int threads) {
+    const struct network *net = &call->engine->network;
+    for (int64_t token = thread; token < call->tokens; token += threads)
+        call->engine->level->norm(call->x + token * net->hidden, weight, net->hidden, net->norm_eps,
+                                  call->engine->room.normed + token * net->hidden);
+}
+
+static void attend_work(void *of, int thread, int threads) {
+    struct call *call = of;
+    struct engine *engine = call->engine;
+    const struct network *net = &engine->network;
+    const struct layer *layer = call->layer;
+    norm_tokens(call, layer->attention_norm, thread, threads);
+    prepare_dense(call, engine->room.normed, net->hidden, thread, threads);
+    pool_wait(engine->pool);
+    multiply_dense(call, (const struct dense *[]){&layer->q, &layer->k, &layer->v},
+                   (float *[]){engine->room.q, engine->room.k, engine->room.v}, 3, 0, thread, threads);
+    pool_wait(engine->pool);
+    for (int64_t head = thread; head < net->kv_heads; head += threads) remember(call, head);
+    begin_pieces(engine, thread);
+    int64_t groups = over(call->tokens, TOKEN_GROUP), pieces = net->kv_heads * groups * call->splits;
+    for (int64_t piece = take(engine); piece < pieces; piece = take(engine)) {
+        int64_t head = piece % net->kv_heads, group = piece / net->kv_heads % groups;
+        int64_t part = piece / net->kv_heads / groups;
+        for (int64_t token = group * TOKEN_GROUP; token < least(call->tokens, (group + 1) * TOKEN_GROUP); token++)
+            attend_token(call, head, token, part);
+    }
+    pool_wait(engine->pool);
+    if (call->splits > 1) {
+        for (int64_t head = thread; head < net->kv_heads; head += threads) join_parts(call, head);
+        pool_wait(engine->pool);
+    }
+    prepare_dense(call, engine->room.mixed, net->heads * net->head_dim, thread, threads);
+    pool_wait(engine->pool);
+    multiply_dense(call, (const struct dense *[]){&layer->o}, (float *[]){call->x}, 1, 1, thread, threads);
+}
+
+EXPORT int gptoss_attend(struct engine *engine, int64_t layer, float *x, int64_t tokens, void *memory,
+                         int64_t slots, int64_t length) {
+    if (!make_room(engine, tokens)) return 0;
+    const struct network *net = &engine->network;
+    struct call call = {.engine = engine, .layer = &engine->layers[layer], .tokens = tokens, .x = x};
+    call.memory = memory, call.slots = slots, call.length = length;
+    // Threads beyond the kv heads share the positions of one.
+    int threads = pool_threads(engine->pool);
+    call.splits = tokens == 1 && length >= 512 && !call.layer->window ? over(threads, net->kv_heads) : 1;
+    if (engine->turned_length != length || engine->turned_tokens != tokens) {
+        int64_t half = net->head_dim / 2;
+        for (int64_t token = 0; token < tokens; token++)
+            for (int64_t i = 0; i < half; i++) {
+                float angle = (float)(length + token) * net->frequencies[i];
+                engine->room.turns[token * net->head_dim + i] = cosf(angle) * net->concentration;
+                engine->room.turns[token * net->head_dim + half + i] = sinf(angle) * net->concentration;
+            }
+        engine->turned_length = length;
+        engine->turned_tokens = tokens;
+    }
+    pool_run(engine->pool, attend_work, &call);
+    return 1;
+}
+
+// mix
+
+static void route(struct call *call, int64_t token) {
+    struct engine *engine = call->engine;
+    const struct network *net = &engine->network;
+    int64_t k = net->experts_per_token;
+    const float *logits = engine->room.logits + token * net->experts;
+    int32_t *chosen = engine->room.chosen + token * k;
+    float *shares = engine->room.shares + token * k, sum = 0;
+    for (int64_t place = 0; place < k; place++) {
+        int32_t best = -1;
+        for (int32_t expert = 0; expert < net->experts; expert++) {
+            int taken = 0;
+            for (int64_t i = 0; i < place; i++) taken |= chosen[i] == expert;
+            if (!taken && (best < 0 || logits[expert] > logits[best])) best = expert;
+        }
+        chosen[place] = best;
+        shares[place] = expf(logits[best] - logits[chosen[0]]);
+        sum += shares[place];
+    }
+    for (int64_t place = 0; place < k; place++) {
+        shares[place] /= sum;
+        if (call->fired) call->fired[token * k + place] = chosen[place];
+    }
+}
+
+// A slot is one token at one of its experts; the slots of an expert are neighbours.
+static void sort_slots(struct call *call) {
+    struct engine *engine = call->engine;
+    struct room *room = &engine->room;
+    int64_t k = engine->network.experts_per_token, experts = engine->network.experts, *from = room->slots_from;
+    memset(from, 0, (size_t)(experts + 1) * sizeof *from);
+    for (int64_t i = 0; i < call->tokens * k; i++) from[room->chosen[i] + 1]++;
+    call->active = 0;
+    for (int32_t expert = 0; expert < experts; expert++) {
+        if (from[expert + 1]) room->active[call->active++] = expert;
+        from[expert + 1] += from[expert];
+    }
+    for (int64_t i = call->tokens * k - 1; i >= 0; i--) {
+        int64_t slot = --from[room->chosen[i] + 1];
+        room->token_of[slot] = (int32_t)(i / k);
+        room->slot_of[slot] = (int32_t)i;
+    }
+    // Each count went down to where its expert begins: one place too far to the right.
+    for (int64_t expert = 0; expert < experts; expert++) from[expert] = from[expert + 1];
+    from[experts] = call->tokens * k;
+}
+
+// Activations in the forms that the experts of the places from `place` take, which depend on how many tokens each has.
+static void prepare_expert(struct call *call, const float *x, int64_t width, int64_t index, int64_t place,
+                           int64_t places) {
+    const struct engine *engine = call->engine;
+    const struct room *room = &engine->room;
+    const struct level *level = engine->level;
+    int few = 0, many = 0;
+    for (int64_t i = place; i < place + places; i++) {
+        const int64_t *from = room->slots_from + room->chosen[i];
+        if (from[1] - from[0] < MANY)
+            few = 1;
+        else
+            many = 1;
+    }
+    if (few) room->plane_of[index] = level->to_planes(x, width, room->planes + index * level->planes_bytes(width));
+    if (many) level->pack(x, width, room->packed + index * width * level->packed_bytes);
+}
+
+static int64_t slots_at(const struct call *call, int64_t active, int64_t *first) {
+    const struct room *room = &call->engine->room;
+    int32_t expert = room->active[active];
+    *first = room->slots_from[expert];
+    return room->slots_from[expert + 1] - *first;
+}
+
+// Rows of one expert's matrix times some of its slots, in whichever way is faster: y [slots][stride].
+static void multiply_expert(struct call *call, const struct experts *matrix, int64_t active, int64_t first,
+                            int64_t rows, int64_t slot, int64_t slots, int by_token, int panelled, float *y,
+                            int64_t stride, struct desk *desk, const char *soon, int64_t bytes) {
+    struct engine *engine = call->engine;
+    const struct level *level = engine->level;
+    const struct room *room = &engine->room;
+    if (panelled) {
+        const void *x[TOKENS];
+        for (int64_t i = 0; i < slots; i++)
+            x[i] = room->packed
+                + (by_token ? room->token_of[slot + i] : slot + i) * matrix->columns * level->packed_bytes;
+        level->multiply(desk->panel, matrix->columns, x, slots, y, soon, bytes);
+        return;
+    }
+    struct planes x[MANY];
+    for (int64_t i = 0; i < slots; i++) x[i] = room->plane_of[by_token ? room->token_of[slot + i] : slot + i];
+    level->expert_rows(matrix, room->active[active], first, first + rows, x, slots, y, stride);
+}
+
+static void add_bias(const uint16_t *bias, int64_t rows, float *y) {
+    for (int64_t row = 0; row < rows; row++) y[row] += from_bf16(bias[row]);
+}
+
+static void gate_up(struct call *call, int64_t active, int64_t first, int64_t rows, struct desk *desk,
+                    const char *soon, int64_t bytes) {
+    struct engine *engine = call->engine;
+    const struct network *net = &engine->network;
+    const struct experts *matrix = &call->layer->gate_up;
+    int64_t begin, count = slots_at(call, active, &begin), panel = engine->level->panel;
+    int panelled = count >= MANY;
+    int64_t at_once = panelled ? TOKENS : MANY, stride = panelled ? panel : rows;
+    const uint16_t *bias = matrix->bias + engine->room.active[active] * matrix->rows + first;
+    if (panelled) engine->level->expert_panel(matrix, engine->room.active[active], first, desk->panel);
+    for (int64_t done = 0; done < count; done += at_once) {
+        int64_t slots = least(at_once, count - done);
+        multiply_expert(call, matrix, active, first, rows, begin + done, slots, 1, panelled, desk->tile, stride, desk,
+                        soon, done ? 0 : bytes);
+        for (int64_t i = 0; i < slots; i++) {
+            add_bias(bias, rows, desk->tile + i * stride);
+            engine->level->swiglu(desk->tile + i * stride, rows / 2, net->swiglu_alpha, net->swiglu_limit,
+                                  engine->room.inner + (begin + done + i) * engine->inner + first / 2);
+        }
+    }
+}
+
+static void down(struct call *call, int64_t active, int64_t first, int64_t rows, struct desk *desk, const char *soon,
+                 int64_t bytes) {
+    struct engine *engine = call->engine;
+    const struct room *room = &engine->room;
+    const struct experts *matrix = &call->layer->down;
+    int64_t begin, count = slots_at(call, active, &begin), panel = engine->level->panel;
+    int panelled = count >= MANY;
+    int64_t at_once = panelled ? TOKENS : MANY, stride = panelled ? panel : rows;
+    const uint16_t *bias = matrix->bias + room->active[active] * matrix->rows + first;
+    if (panelled) engine->level->expert_panel(matrix, room->active[active], first, desk->panel);
+    for (int64_t done = 0; done < count; done += at_once) {
+        int64_t slots = least(at_once, count - done);
+        multiply_expert(call, matrix, active, first, rows, begin + done, slots, 0, panelled, desk->tile, stride, desk,
+                        soon, done ? 0 : bytes);
+        for (int64_t i = 0; i < slots; i++) {
+            const float *y = desk->tile + i * stride;
+            float weight = room->shares[room->slot_of[begin + done + i]];
+            float *x = call->x + room->token_of[begin + done + i] * engine->network.hidden + first;
+            for (int64_t row = 0; row < rows; row++) x[row] += weight * (y[row] + from_bf16(bias[row]));
+        }
+    }
+}
+
+static const char *stored(const struct experts *matrix, int64_t expert, int64_t row) {
+    return (const char *)matrix->blocks + (expert * matrix->rows + row) * matrix->columns / 2;
+}
+
+static void gate_up_many(struct call *call, int thread) {
+    struct engine *engine = call->engine;
+    const struct experts *matrix = &call->layer->gate_up;
+    int64_t panel = engine->level->panel, panels = over(matrix->rows, panel), bytes = panel * matrix->columns / 2;
+    int64_t pieces = call->active * panels;
+    for (int64_t piece = take(engine), soon; piece < pieces; piece = soon) {
+        soon = take(engine);
+        int64_t first = piece % panels * panel, later = least(soon, pieces - 1);
+        gate_up(call, piece / panels, first, least(panel, matrix->rows - first), &engine->desks[thread],
+                stored(matrix, engine->room.active[later / panels], later % panels * panel), bytes);
+    }
+}
+
+static void down_many(struct call *call, int thread) {
+    struct engine *engine = call->engine;
+    const struct experts *matrix = &call->layer->down;
+    int64_t panel = engine->level->panel, panels = over(matrix->rows, panel), bytes = panel * matrix->columns / 2;
+    // A piece is one panel of all experts, because they add to the same values of the stream.
+    for (int64_t piece = take(engine), soon; piece < panels; piece = soon) {
+        soon = take(engine);
+        int64_t first = piece * panel;
+        for (int64_t active = 0; active < call->active; active++) {
+            int over_here = active + 1 < call->active;
+            int64_t row = over_here ? first : least(soon, panels - 1) * panel;
+            down(call, active, first, least(panel, matrix->rows - first), &engine->desks[thread],
+                 stored(matrix, engine->room.active[over_here ? active + 1 : 0], row), bytes);
+        }
+    }
+}
+
+static void mix_work(void *of, int thread, int threads) {
+    struct call *call = of;
+    struct engine *engine = call->engine;
+    const struct network *net = &engine->network;
+    const struct layer *layer = call->layer;
+    struct room *room = &engine->room;
+    struct desk *desk = &engine->desks[thread];
+    int64_t tokens = call->tokens, first, last;
+    norm_tokens(call, layer->experts_norm, thread, threads);
+    for (int64_t token = thread; token < tokens; token += threads)
+        engine->level->split(room->normed + token * net->hidden, net->hidden, room->split + token * net->hidden);
+    pool_wait(engine->pool);
+    // The router reads few rows: they are shared out for few tokens, the tokens for many.
+    int64_t group = tokens < MANY ? tokens : 4, row_shares = tokens < MANY ? threads : 1;
+    share(layer->router.rows, 1, row_shares > 1 ? thread : 0, (int)row_shares, &first, &last);
+    for (int64_t token = row_shares > 1 ? 0 : thread * group; token < tokens;
+         token += row_shares > 1 ? tokens : threads * group) {
+        const float *x[MANY];
+        int64_t some = least(group, tokens - token);
+        for (int64_t i = 0; i < some; i++) x[i] = room->split + (token + i) * net->hidden;
+        float *logits = room->logits + token * net->experts;
+        engine->level->dense_rows(&layer->router, first, last, x, some, logits + first, net->experts);
+        for (int64_t i = 0; i < some; i++) add_bias(layer->router.bias + first, last - first, logits + i * net->experts + first);
+    }
+    pool_wait(engine->pool);
+    for (int64_t token = thread; token < tokens; token += threads) route(call, token);
+    pool_wait(engine->pool);
+    if (thread == 0) sort_slots(call);
+    pool_wait(engine->pool);
+    for (int64_t token = thread; token < tokens; token += threads)
+        prepare_expert(call, room->normed + token * net->hidden, net->hidden, token, token * net->experts_per_token,
+                       net->experts_per_token);
+    begin_pieces(engine, thread);
+    if (tokens < MANY) {
+        share(call->active * layer->gate_up.rows, GRAIN, thread, threads, &first, &last);
+        for (int64_t row = first, rows; row < last; row += rows) {
+            int64_t within = row % layer->gate_up.rows;
+            rows = least(least(ROWS, last - row), layer->gate_up.rows - within);
+            gate_up(call, row / layer->gate_up.rows, within, rows, desk, desk->panel, 0);
+        }
+    } else {
+        gate_up_many(call, thread);
+    }
+    pool_wait(engine->pool);
+    for (int64_t slot = thread; slot < tokens * net->experts_per_token; slot += threads)
+        prepare_expert(call, room->inner + slot * engine->inner, engine->inner, slot, room->slot_of[slot], 1);
+    begin_pieces(engine, thread);
+    if (tokens < MANY) {
+        share(layer->down.rows, GRAIN, thread, threads, &first, &last);
+        for (int64_t active = 0; active < call->active; active++)
+            for (int64_t row = first; row < last; row += ROWS)
+                down(call, active, row, least(ROWS, last - row), desk, desk->panel, 0);
+    } else {
+        down_many(call, thread);
+    }
+}
+
+EXPORT int gptoss_mix(struct engine *engine, int64_t layer, float *x, int64_t tokens, int64_t *fired) {
+    if (!make_room(engine, tokens)) return 0;
+    struct call call = {
+        .engine = engine, .layer = &engine->layers[layer], .tokens = tokens, .x = x, .fired = fired};
+    pool_run(engine->pool, mix_work, &call);
+    return 1;
+}
+
+// unembed
+
+static void unembed_work(void *of, int thread, int threads) {
+    struct call *call = of;
+    struct engine *engine = call->engine;
+    norm_tokens(call, engine->network.norm, thread, threads);
+    prepare_dense(call, engine->room.normed, engine->network.hidden, thread, threads);
+    pool_wait(engine->pool);
+    multiply_dense(call, (const struct dense *[]){&engine->network.unembedding}, (float *[]){call->out}, 1, 0, thread,
+                   threads);
+}
+
+EXPORT int gptoss_unembed(struct engine *engine, float *x, int64_t tokens, float *logits) {
+    if (!make_room(engine, tokens)) return 0;
+    struct call call = {.engine = engine, .tokens = tokens, .x = x, .out = logits};
+    pool_run(engine->pool, unembed_work, &call);
+    return 1;
+}
+
+// The engine
+
+EXPORT void gptoss_free(struct engine *engine) {
+    if (!engine) return;
+    for (int thread = 0; engine->desks && thread < pool_threads(engine->pool); thread++) {
+        free(engine->desks[thread].panel);
+        free(engine->desks[thread].tile);
+    }
+    pool_free(engine->pool);
+    free(engine->desks);
+    free(engine->room.start);
+    free(engine->layers);
+    free(engine);
+}
+
+// A network ready to run on `threads` threads, with no instruction beyond the level called `most`, if that is given.
+// The weights stay the caller's and must outlive it. Returns NULL if there is no memory.
+EXPORT struct engine *gptoss_new(const struct network *network, const struct layer *layers, int64_t count, int threads,
+                                 const char *most_level) {
+    struct engine *engine = aligned_alloc(64, (size_t)over(sizeof *engine, 64) * 64);
+    if (!engine) return NULL;
+    *engine = (struct engine){.network = *network, .layer_count = count, .turned_length = -1};
+    engine->level = best_level(most_level);
+    engine->inner = layers[0].down.columns;
+    engine->widest = most(network->hidden, network->heads * network->head_dim);
+    engine->layers = calloc((size_t)count, sizeof *layers);
+    engine->pool = pool_new(threads);
+    if (engine->pool) engine->desks = calloc((size_t)pool_threads(engine->pool), sizeof *engine->desks);
+    int complete = engine->layers && engine->desks;
+    int64_t panel = most(engine->widest, engine->inner) * engine->level->panel * 4;
+    for (int thread = 0; complete && thread < pool_threads(engine->pool); thread++) {
+        struct desk *desk = &engine->desks[thread];
+        desk->panel = aligned_alloc(64, (size_t)over(panel, 64) * 64);
+        desk->tile = aligned_alloc(64, MANY * ROWS * sizeof(float) + TOKENS * 64 * sizeof(float));
+        complete = desk->panel && desk->tile;
+    }
+    if (!complete) {
+        gptoss_free(engine);
+        return NULL;
+    }
+    memcpy(engine->layers, layers, (size_t)count * sizeof *layers);
+    return engine;
+}
+
+EXPORT const char *gptoss_level(const struct engine *engine) { return engine->level->name; }
+EXPORT int gptoss_threads(const struct engine *engine) { return pool_threads(engine->pool); }
