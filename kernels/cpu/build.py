@@ -163,8 +163,8 @@ def content(library: bytes) -> str:
 
 
 def needs_zig() -> bool:
-    """Whether a build here wants the package `ziglang`: on request, or as no compiler of the system works."""
-    if (wanted := _wanted()) == "off" or Target.here().machine not in _LEVELS:
+    """Whether a build here lacks the package `ziglang`: on request, or as no compiler of the system works."""
+    if (wanted := _wanted()) == "off" or Target.here().machine not in _LEVELS or find_spec("ziglang"):
         return False
     return wanted == "zig" or not any(_works(compiler, Target.here()) for compiler in _of_the_system())
 
@@ -275,7 +275,12 @@ def _main() -> int:
     parser.add_argument(
         "--target", metavar="MACHINE-SYSTEM", help="for another kind: aarch64-linux, aarch64-macos"
     )
+    parser.add_argument(
+        "--needs-zig", action="store_true", help="only tell whether ziglang is needed: status 0"
+    )
     options = parser.parse_args()
+    if options.needs_zig:
+        return 0 if needs_zig() else 1
     machine, _, system = (options.target or "").partition("-")
     if options.target and (machine not in _LEVELS or system not in ("linux", "macos")):
         parser.error(
