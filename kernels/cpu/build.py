@@ -185,17 +185,26 @@ def build(into: Path = HERE, target: Target | None = None) -> Built:
             except BuildError as error:
                 faults.append(f"{compiler}: {error}")
                 continue
-            into.mkdir(parents=True, exist_ok=True)
-            name = f"native-{fingerprint()}-{content(made.read_bytes())}{SUFFIX}"
-            # Under its own name only when it is whole, whoever else builds at the same time.
-            shutil.copyfile(made, beside := into / f".{name}.{os.getpid()}")
-            beside.replace(into / name)
-            for older in into.glob(f"native-*{SUFFIX}"):
-                if older.name != name:
-                    older.unlink(missing_ok=True)
-            return Built(into / name, compiler, where)
-    what = "No C compiler works here." if faults else "No C compiler is here, and no package ziglang."
+            try:
+                return Built(_put(made, into), compiler, where)
+            except OSError as error:
+                raise BuildError(f"{into} cannot be written: {error.strerror}.") from error
+    what = (
+        "No C compiler works here." if faults else "No C compiler is here; `pip install ziglang` brings one."
+    )
     raise BuildError("\n".join([what, *faults]))
+
+
+def _put(made: Path, folder: Path) -> Path:
+    """The library in its place: whole as soon as it is there, whoever else builds at the same time."""
+    name = f"native-{fingerprint()}-{content(made.read_bytes())}{SUFFIX}"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(made, beside := folder / f".{name}.{os.getpid()}")
+    beside.replace(folder / name)
+    for older in folder.glob(f"native-*{SUFFIX}"):
+        if older.name != name:
+            older.unlink(missing_ok=True)
+    return folder / name
 
 
 def _wanted() -> str:

@@ -130,7 +130,7 @@ def test_builds_at_the_same_time_do_not_meet(small: Path) -> None:
 def test_without_any_compiler_the_reason_is_one_sentence(tmp_path: Path, no_compilers: None) -> None:
     if find_spec("ziglang"):
         pytest.skip("the package ziglang is installed")
-    with pytest.raises(BuildError, match=r"^No C compiler is here, and no package ziglang\.$"):
+    with pytest.raises(BuildError, match=r"^No C compiler is here; `pip install ziglang` brings one\.$"):
         build(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -153,6 +153,15 @@ def test_the_switch_is_obeyed_and_checked(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(SWITCH, "yes")
     with pytest.raises(BuildError, match=f"^{SWITCH} is 'yes', and can be auto, zig or off"):
         build(tmp_path)
+
+
+@needs_compiler
+def test_a_folder_that_cannot_be_written_is_told(small: Path) -> None:
+    (small / "file").touch()
+    finished = run(small, f"--into={small / 'file' / 'folder'}")
+    assert finished.returncode == 1
+    assert "cannot be written: " in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("target", ["nonsense", "x86_64-windows", "-linux", "aarch64"])
