@@ -5,11 +5,14 @@ BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell grep '^torch==' constraints.txt)
 ZIG   := $(VENV)/zig
+BUILD := PYTHONPATH=$(ZIG) $(BIN)/python kernels/cpu/build.py
+TARGETS := x86_64-linux aarch64-linux aarch64-macos
+PROCESSORS := x86_64:max x86_64:Nehalem aarch64:max aarch64:neoverse-n1 aarch64:cortex-a53
 UV    := $(VENV)/uv
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: chat install dev native cross test test-fast test-slow check lint format screenshot token-streams \
+.PHONY: chat install dev native cross emulate test test-fast test-slow check lint format screenshot token-streams \
 	limits demo-model demo-eval wheel clean
 
 chat: install
@@ -23,11 +26,25 @@ dev: $(VENV)/.dev $(VENV)/.native
 native: $(VENV)/.torch
 	@$(build_native)
 
-# They compile for other machines too, with a compiler that is fetched for it.
+# The kernels compile for other machines, with a compiler that is fetched for it.
 cross: $(ZIG)
-	@for target in x86_64-linux aarch64-linux aarch64-macos; do \
-		GPTOSS_NATIVE_BUILD=zig PYTHONPATH=$(ZIG) $(BIN)/python kernels/cpu/build.py --target $$target --into build/$$target || exit 1; \
+	@for target in $(TARGETS); do \
+		GPTOSS_NATIVE_BUILD=zig $(BUILD) --target $$target --into build/$$target || exit 1; \
 	done
+
+# And run on them: on processors with more and with fewer instructions, emulated. The last of each kind has but
+# what all have. Debian: apt-get install qemu-user libc6-arm64-cross
+emulate: cross
+	@for processor in $(PROCESSORS); do \
+		machine=$${processor%%:*}; folder=build/$$machine-linux; \
+		PYTHONPATH=$(ZIG) $(BIN)/python -m ziglang cc -O2 -pthread -target $$machine-linux-gnu.2.17 \
+			tests/kernels/native.c $$folder/native-*.so -o $$folder/native || exit 1; \
+		echo "On $$processor:"; \
+		qemu-$$machine -L /usr/$$machine-linux-gnu -cpu $${processor#*:} $$folder/native || exit 1; \
+	done
+
+cross emulate: export ZIG_GLOBAL_CACHE_DIR = $(CURDIR)/$(ZIG)/cache
+cross emulate: export ZIG_LOCAL_CACHE_DIR = $(CURDIR)/$(ZIG)/cache
 
 # A sandbox that this machine does not give is left out by name; with CI set, that is a failure. TESTS are
 # arguments for pytest.
@@ -101,17 +118,16 @@ $(VENV)/.native: kernels/cpu/build.py $(wildcard kernels/cpu/source/*.[ch] kerne
 	@touch $@
 
 define build_native
-if $(BIN)/python kernels/cpu/build.py --needs-zig; then \
+if $(BUILD) --needs-zig; then \
 	echo "No C compiler works here: fetching one for the moment (the package ziglang, 0.1 GB) ..."; \
-	$(PIP) install -qq --retries 1 --target $(ZIG) --constraint constraints.txt ziglang; \
+	$(MAKE) --no-print-directory $(ZIG); \
 fi; \
-PYTHONPATH=$(ZIG) $(BIN)/python kernels/cpu/build.py \
-	|| echo "So the model runs on plain PyTorch, which is slower; \`make native\` tries again." >&2; \
+$(BUILD) || echo "So the model runs on plain PyTorch, which is slower; \`make native\` tries again." >&2; \
 rm -rf $(ZIG)
 endef
 
 $(ZIG): constraints.txt | $(VENV)/.torch
-	@$(PIP) install -qq --upgrade --target $@ --constraint constraints.txt ziglang
+	@$(PIP) install -qq --retries 1 --upgrade --target $@ --constraint constraints.txt ziglang
 	@touch $@
 
 $(VENV)/.torch: constraints.txt

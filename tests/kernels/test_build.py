@@ -181,20 +181,3 @@ def test_without_a_compiler_ziglang_makes_a_library_for_any_linux(tmp_path: Path
         assert built.compiler.platform_tag(built.target).startswith("manylinux2014_")
         versions = re.findall(rb"GLIBC_2\.(\d+)", built.path.read_bytes())
         assert all(int(version) <= 17 for version in versions)
-
-
-@pytest.mark.slow
-@needs_ziglang
-@pytest.mark.parametrize(
-    ("target", "magic"),
-    [
-        ("x86_64-linux", b"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x03\x00\x3e\x00"),
-        ("aarch64-linux", b"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x03\x00\xb7\x00"),
-        ("aarch64-macos", b"\xcf\xfa\xed\xfe\x0c\x00\x00\x01"),
-    ],
-)
-def test_it_is_built_for_other_machines_from_here(target: str, magic: bytes, tmp_path: Path) -> None:
-    finished = run(HERE, f"--target={target}", f"--into={tmp_path}")
-    assert finished.returncode == 0, finished.stderr
-    (library,) = tmp_path.iterdir()
-    assert library.read_bytes().startswith(magic)
