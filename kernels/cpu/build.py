@@ -165,8 +165,8 @@ def content(library: bytes) -> str:
 
 
 def needs_zig() -> bool:
-    """Whether a build here wants the package `ziglang`: on request, or as no compiler of the system works."""
-    if (wanted := _wanted()) == "off" or Target.here().machine not in _LEVELS:
+    """Whether a build here lacks the package `ziglang`: on request, or as no compiler of the system works."""
+    if (wanted := _wanted()) == "off" or Target.here().machine not in _LEVELS or find_spec("ziglang"):
         return False
     return wanted == "zig" or not any(_works(compiler, Target.here()) for compiler in _of_the_system())
 
@@ -187,17 +187,26 @@ def build(into: Path = HERE, target: Target | None = None) -> Built:
             except BuildError as error:
                 faults.append(f"{compiler}: {error}")
                 continue
-            into.mkdir(parents=True, exist_ok=True)
-            name = f"native-{fingerprint()}-{content(made.read_bytes())}{SUFFIX}"
-            # Under its own name only when it is whole, whoever else builds at the same time.
-            shutil.copyfile(made, beside := into / f".{name}.{os.getpid()}")
-            beside.replace(into / name)
-            for older in into.glob(f"native-*{SUFFIX}"):
-                if older.name != name:
-                    older.unlink(missing_ok=True)
-            return Built(into / name, compiler, where)
-    what = "No C compiler works here." if faults else "No C compiler is here, and no package ziglang."
+            try:
+                return Built(_put(made, into), compiler, where)
+            except OSError as error:
+                raise BuildError(f"{into} cannot be written: {error.strerror}.") from error
+    what = (
+        "No C compiler works here." if faults else "No C compiler is here; `pip install ziglang` brings one."
+    )
     raise BuildError("\n".join([what, *faults]))
+
+
+def _put(made: Path, folder: Path) -> Path:
+    """The library in its place: whole as soon as it is there, whoever else builds at the same time."""
+    name = f"native-{fingerprint()}-{content(made.read_bytes())}{SUFFIX}"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(made, beside := folder / f".{name}.{os.getpid()}")
+    beside.replace(folder / name)
+    for older in folder.glob(f"native-*{SUFFIX}"):
+        if older.name != name:
+            older.unlink(missing_ok=True)
+    return folder / name
 
 
 def _wanted() -> str:
@@ -277,7 +286,12 @@ def _main() -> int:
     parser.add_argument(
         "--target", metavar="MACHINE-SYSTEM", help="for another kind: aarch64-linux, aarch64-macos"
     )
+    parser.add_argument(
+        "--needs-zig", action="store_true", help="only tell whether ziglang is needed: status 0"
+    )
     options = parser.parse_args()
+    if options.needs_zig:
+        return 0 if needs_zig() else 1
     machine, _, system = (options.target or "").partition("-")
     if options.target and (machine not in _LEVELS or system not in ("linux", "macos")):
         parser.error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from gptoss_tui.kernels.cpu.build import HERE, SUFFIX, content, fingerprint
 ABI = 1
 """The version of the interface that this program speaks; source/library.c has that of the library."""
 
-_MEND = "`python -m gptoss_tui.kernels.cpu.build` builds it"
+_MEND = f"`{sys.executable} -m gptoss_tui.kernels.cpu.build` builds it"
 
 
 class LibraryError(Exception):
@@ -52,4 +53,4 @@ def describe(folder: Path = HERE) -> str:
         load(folder)
     except LibraryError as error:
         return f"plain PyTorch. {error}"
-    return "native"
+    return "native library in place"

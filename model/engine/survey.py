@@ -24,10 +24,14 @@ _LONGEST_ANSWER = 1 << 20  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The result; sizes in bytes, None where unknown. `failure` says why nothing can run, or is empty."""
+    """The result; sizes in bytes, None where unknown. `failure` says why nothing can run, or is empty.
+
+    `kernels` says what computes on the CPU, or why it is plain PyTorch.
+    """
 
     torch: str = ""
     device: str = ""
+    kernels: str = ""
     parameters: int | None = None
     needed: int | None = None
     free: int | None = None
@@ -61,6 +65,7 @@ def _find(checkpoint: str | None, device: str) -> Survey:
         import torch
     except (ImportError, OSError) as error:
         return Survey(failure=f"PyTorch cannot be imported: {error}. Install gptoss-chat again.")
+    from gptoss_tui.kernels.cpu import library
     from gptoss_tui.model.checkpoint.memory import available, estimate, require
     from gptoss_tui.model.engine.device import choose_device, choose_dtype, describe
 
@@ -70,17 +75,20 @@ def _find(checkpoint: str | None, device: str) -> Survey:
         place = choose_device(device)
     except EngineError as error:
         return Survey(build, failure=str(error))
+    kernels = library.describe() if place.type == "cpu" else ""
     free = available(place)
     if checkpoint is None:
-        return Survey(build, str(place), free=free)
+        return Survey(build, str(place), kernels, free=free)
     try:
         folder = Path(checkpoint).absolute()
         config = checkpoint_at(folder).config
         dtype = choose_dtype("auto", config)
-        found = Survey(build, describe(place, dtype), config.total_parameters, estimate(config, dtype), free)
+        found = Survey(
+            build, describe(place, dtype), kernels, config.total_parameters, estimate(config, dtype), free
+        )
         require(folder.name, config, place, dtype)
     except CheckpointError as error:
-        return Survey(build, str(place), free=free, failure=str(error))
+        return Survey(build, str(place), kernels, free=free, failure=str(error))
     return found
 
 

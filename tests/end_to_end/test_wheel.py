@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from gptoss_tui.kernels.cpu.build import SOURCE, fingerprint, needs_zig
 
 ROOT = Path(__file__).parents[2]
 ROOMS = {name: f"gptoss_tui/{name}" for name in ("kernels", "model", "tools")} | {"gptoss_tui": "gptoss_tui"}
+QUIET = {"GPTOSS_CHAT_TOOLS": "none"}
 SHIPPED = (".py", ".tcss", ".typed", ".json", ".safetensors", ".c", ".h")
 
 
@@ -67,9 +68,17 @@ def wheel(source: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The executables of an environment with the wheel, our dependencies and a foreign `kernels`."""
-    environment = tmp_path_factory.mktemp("environment")
+def wheel_without(source: Path) -> Path:
+    """A wheel as a machine makes it that cannot build the library, from a copy where an earlier one lies."""
+    stale = source / "kernels" / "cpu" / "native-00000000-0000000000000000.so"
+    stale.write_bytes(b"of an earlier build")
+    made = build(source, GPTOSS_NATIVE_BUILD="off")
+    assert stale.exists()
+    return made
+
+
+def install(wheel: Path, environment: Path) -> Path:
+    """The executables of a new environment with the wheel, our dependencies and a foreign `kernels`."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=60)
     packages = next(environment.glob("lib/python*/site-packages"))
     # The dependencies, but not the editable install beside them: a .pth file there is not followed.
@@ -79,6 +88,28 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "install"]
     subprocess.run([*pip, "--quiet", "--no-deps", "--no-index", wheel], check=True, timeout=60)
     return environment / "bin"
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The executables of an environment with the wheel."""
+    return install(wheel, tmp_path_factory.mktemp("environment"))
+
+
+def answer(program: Path, *arguments: str, environment: Mapping[str, str]) -> str:
+    """What the installed command prints, which succeeds."""
+    finished = subprocess.run(
+        [program / "gptoss-chat", *arguments],
+        cwd=environment["HOME"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
 
 
 def test_the_list_of_packages_is_the_folders_on_disk() -> None:
@@ -101,22 +132,19 @@ def test_the_wheel_carries_every_module_stylesheet_and_weight(wheel: Path) -> No
     assert {name for name in packed if name.endswith(".py")} <= expected
 
 
-def test_a_wheel_has_the_library_of_its_own_sources_or_is_for_any_platform(source: Path, wheel: Path) -> None:
+def test_a_wheel_has_the_library_of_its_own_sources_or_is_for_any_platform(
+    wheel: Path, wheel_without: Path
+) -> None:
     packed = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
-    if needs_zig() and not find_spec("ziglang"):
+    if needs_zig():
         assert wheel.name.endswith("-py3-none-any.whl")
         assert packed == []
     else:
         (library,) = packed
         assert library.startswith(f"gptoss_tui/kernels/cpu/native-{fingerprint()}-")
         assert wheel.name.endswith(f"{platform.machine()}.whl")
-
-    stale = source / "kernels" / "cpu" / "native-00000000-0000000000000000.so"
-    stale.write_bytes(b"of an earlier build")
-    without = build(source, GPTOSS_NATIVE_BUILD="off")
-    assert without.name.endswith("-py3-none-any.whl")
-    assert not [name for name in zipfile.ZipFile(without).namelist() if name.endswith(".so")]
-    assert stale.exists()
+    assert wheel_without.name.endswith("-py3-none-any.whl")
+    assert not [name for name in zipfile.ZipFile(wheel_without).namelist() if name.endswith(".so")]
 
 
 def test_a_source_distribution_has_what_a_wheel_is_built_with(source: Path) -> None:
@@ -139,17 +167,21 @@ def test_it_lives_beside_another_kernels(installed: Path, environment: Mapping[s
 
 
 def test_the_installed_command_answers(installed: Path, environment: Mapping[str, str]) -> None:
-    for arguments, told in ((["--version"], "gptoss-chat 0"), (["-p", "Hello!", "--seed", "1"], "")):
-        finished = subprocess.run(
-            [installed / "gptoss-chat", *arguments],
-            cwd=environment["HOME"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert finished.returncode == 0, finished.stderr
-        assert finished.stdout.startswith(told)
-        assert finished.stdout.strip()
+    assert answer(installed, "--version", environment=environment).startswith("gptoss-chat 0")
+    assert answer(installed, "-p", "Hello!", "--seed", "1", environment=environment).strip()
+
+
+def test_the_doctor_tells_the_kernels(installed: Path, environment: Mapping[str, str]) -> None:
+    said = answer(installed, "doctor", "--device", "cpu", environment={**environment, **QUIET})
+    expected = "plain PyTorch. The native library is not there;" if needs_zig() else "native"
+    assert re.search(rf"^  kernels +{expected}", said, re.MULTILINE)
+
+
+def test_without_the_library_plain_pytorch_answers_and_the_doctor_tells_why(
+    wheel_without: Path, tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    program = install(wheel_without, tmp_path)
+    assert answer(program, "-p", "Hello!", "--seed", "1", environment=environment).strip()
+    said = answer(program, "doctor", "--device", "cpu", environment={**environment, **QUIET})
+    assert re.search(r"^  kernels +plain PyTorch\. The native library is not there; ", said, re.MULTILINE)
+    assert f"`{program / 'python'} -m gptoss_tui.kernels.cpu.build` builds it" in said

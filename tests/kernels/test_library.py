@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def why_not(folder: Path) -> str:
     with pytest.raises(LibraryError) as error:
         load(folder)
     assert "\n" not in str(error.value)
-    assert "`python -m gptoss_tui.kernels.cpu.build` builds it" in str(error.value)
+    assert f"`{sys.executable} -m gptoss_tui.kernels.cpu.build` builds it" in str(error.value)
     assert describe(folder) == f"plain PyTorch. {error.value}"
     return str(error.value)
 

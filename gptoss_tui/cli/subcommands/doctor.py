@@ -112,6 +112,8 @@ def _runtime(settings: Settings, complaints: list[str]) -> Lines:
         yield "torch", found.torch
     if found.device:
         yield "device", found.device
+    if found.kernels:
+        yield "kernels", found.kernels
     if found.free is not None:
         yield "memory", f"{_size(found.free)} free there"
     yield "model", f"{settings.model} ({checkpoint})" if checkpoint else f"{settings.model}: not found"
