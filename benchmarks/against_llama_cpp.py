@@ -67,8 +67,7 @@ class Match:
     def play(self, players: Sequence[Player], rounds: int) -> None:
         """Measure every workload in so many rounds; the players begin a round in turns."""
         for player in players:
-            if player.name not in self.dense_bytes:
-                self._meet(player)
+            self._meet(player)
         for workload in self._workloads:
             ids = self._ids(workload.tokens)
             for player in players:
@@ -84,7 +83,7 @@ class Match:
                     self.samples[workload][player.name].append(seconds)
 
     def _meet(self, player: Player) -> None:
-        """Note what it is, and once both are known compare their logits for one prompt."""
+        """Have it compute logits for one prompt, which wakes every expert; compare those of the first two."""
         self.dense_bytes[player.name] = player.dense_bytes
         ids = random.Random(0).sample(range(self._config.vocab_size), COMPARED)
         with NamedTemporaryFile(suffix=".npy") as file:
