@@ -154,10 +154,14 @@ class ModelConfig:
         return (self.hidden_size + 1) * qkv + self.num_attention_heads + (q + 1) * self.hidden_size
 
     @property
+    def expert_matrices(self) -> int:
+        """The number of weights in the gate, up and down matrices of one expert."""
+        return 3 * self.hidden_size * self.intermediate_size
+
+    @property
     def expert_parameters(self) -> int:
         """The number in one expert: gate, up and down matrices with biases."""
-        hidden, inner = self.hidden_size, self.intermediate_size
-        return (hidden + 1) * 2 * inner + (inner + 1) * hidden
+        return self.expert_matrices + 2 * self.intermediate_size + self.hidden_size
 
     @property
     def total_parameters(self) -> int:
@@ -165,6 +169,31 @@ class ModelConfig:
         experts = self.num_local_experts * (self.hidden_size + 1 + self.expert_parameters)
         layer = self.attention_parameters + experts + 2 * self.hidden_size
         return self.num_hidden_layers * layer + self.hidden_size + 2 * self.vocab_size * self.hidden_size
+
+    def cached_values(self, context: int) -> int:
+        """The numbers in the keys and values of `context` tokens, of which sliding layers keep the last."""
+        full = self.layer_types.count("full_attention") * context
+        sliding = self.layer_types.count("sliding_attention") * min(context, self.sliding_window)
+        return 2 * self.num_key_value_heads * self.head_dim * (full + sliding)
+
+    def read_for_token(self, dense: float) -> int:
+        """The bytes of weights that are read to compute one token, a dense weight taking `dense` bytes.
+
+        Of the experts those that a token chooses, in MXFP4; of the embedding next to nothing. Its keys and
+        values come on top: `cached_values`.
+        """
+        chosen = self.num_experts_per_tok
+        biases = chosen * (self.expert_parameters - self.expert_matrices)
+        router = self.num_local_experts * (self.hidden_size + 1)
+        layer = self.attention_parameters + router + biases + 2 * self.hidden_size
+        ends = self.hidden_size * (1 + self.vocab_size)
+        experts = self.num_hidden_layers * chosen * mxfp4_bytes(self.expert_matrices)
+        return round((self.num_hidden_layers * layer + ends) * dense) + experts
+
+
+def mxfp4_bytes(weights: int) -> int:
+    """The size of so many weights in MXFP4: half a byte each, and one for each 32 (OCP MX 1.0, 5.3.1)."""
+    return weights * 17 // 32
 
 
 def yarn_concentration(factor: float, scale: float = 1.0) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from gptoss_tui.model.config import ModelConfig
+from gptoss_tui.model.config import ModelConfig, mxfp4_bytes
 from gptoss_tui.model.errors import CheckpointError
 
 _CONTEXT = 8192  # tokens that must fit beside the weights to make a conversation worthwhile
@@ -18,19 +18,15 @@ def estimate(config: ModelConfig, dtype: torch.dtype) -> int:
 
     Memory-mapped experts count as well: reading them from disk again for every token would be too slow.
     """
-    experts = config.num_hidden_layers * config.num_local_experts
-    matrices = experts * 3 * config.hidden_size * config.intermediate_size
-    dense = config.total_parameters - matrices
-    full = config.layer_types.count("full_attention") * min(_CONTEXT, config.max_position_embeddings)
-    rings = config.layer_types.count("sliding_attention") * config.sliding_window
-    kv = 2 * config.num_key_value_heads * config.head_dim * (full + rings)
-    return matrices * 17 // 32 + (dense + kv) * dtype.itemsize + _workspace(config, dtype)
+    experts = config.num_hidden_layers * config.num_local_experts * config.expert_matrices
+    dense = config.total_parameters - experts
+    kv = config.cached_values(min(_CONTEXT, config.max_position_embeddings))
+    return mxfp4_bytes(experts) + (dense + kv) * dtype.itemsize + _workspace(config, dtype)
 
 
 def _workspace(config: ModelConfig, dtype: torch.dtype) -> int:
     """The decoded experts of one token, but at least what the process needs anyway."""
-    decoded = config.num_experts_per_tok * 3 * config.hidden_size * config.intermediate_size
-    return max(_WORKSPACE, decoded * dtype.itemsize)
+    return max(_WORKSPACE, config.num_experts_per_tok * config.expert_matrices * dtype.itemsize)
 
 
 def available(device: torch.device) -> int | None:

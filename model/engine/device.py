@@ -42,6 +42,11 @@ def choose_dtype(name: str, config: ModelConfig) -> torch.dtype:
     return DTYPES[name]
 
 
+def read_for_token(device: torch.device, dtype: torch.dtype, config: ModelConfig) -> int | None:
+    """Bytes of weights in main memory that are read to compute one token; None for a GPU's own memory."""
+    return config.read_for_token(dtype.itemsize) if device.type == "cpu" else None
+
+
 def describe(device: torch.device, dtype: torch.dtype) -> str:
     """The device in words, for the person: "CPU, 8 threads, bfloat16"."""
     precision = str(dtype).removeprefix("torch.")

@@ -133,6 +133,8 @@ class EngineInfo:
     """The loaded model: `model` by name, `device` in words, `context` in tokens, `parameters` in all.
 
     `longest_answer` bounds a sample whose Sampling does not; None where the checkpoint states no bound.
+    `read_for_token` are the bytes of weights in main memory that computing a token reads; None where they lie
+    elsewhere.
     """
 
     model: str
@@ -143,6 +145,7 @@ class EngineInfo:
     load_s: float
     abilities: Abilities
     longest_answer: int | None = None
+    read_for_token: int | None = None
 
 
 class EngineDied(EngineError):

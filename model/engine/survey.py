@@ -1,7 +1,8 @@
 """The hardware that a checkpoint would run on, found by `python -m gptoss_tui.model.engine.survey SPEC`.
 
 Nothing is loaded. It is a process of its own, because it imports torch. SPEC is JSON with `checkpoint` (a
-folder, or null) and `device`; the answer is one JSON line, a `Survey`.
+folder, or null) and `device`; the answer is one JSON line, a `Survey`. The speed of memory is measured in
+a process, too, for the application knows no kernels.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LONGEST_ANSWER = 1 << 20  # bytes
 class Survey:
     """The result; sizes in bytes, None where unknown. `failure` says why nothing can run, or is empty.
 
-    `kernels` says what computes on the CPU, or why it is plain PyTorch.
+    `kernels` says what computes on the CPU, or why it is plain PyTorch; `read_for_token` as in EngineInfo.
     """
 
     torch: str = ""
@@ -35,6 +36,7 @@ class Survey:
     parameters: int | None = None
     needed: int | None = None
     free: int | None = None
+    read_for_token: int | None = None
     failure: str = ""
 
 
@@ -56,6 +58,17 @@ async def survey(checkpoint: Path | None, device: str) -> Survey:
             return Survey(failure=f"PyTorch does not start here: {_last_line(log)}")
 
 
+async def bandwidth(threads: int) -> float | None:
+    """Bytes per second at which so many threads read main memory now; None if that cannot be measured."""
+    module = "gptoss_tui.kernels.bandwidth"
+    try:
+        return float(
+            await result_of("the reader", module, str(threads), most=_LONGEST_ANSWER, seconds=PATIENCE)
+        )
+    except (TimeoutError, ChildError, ValueError):
+        return None
+
+
 def _last_line(log: Path) -> str:
     return (log.read_text(errors="replace").strip().splitlines() or ["its process ended"])[-1]
 
@@ -67,7 +80,7 @@ def _find(checkpoint: str | None, device: str) -> Survey:
         return Survey(failure=f"PyTorch cannot be imported: {error}. Install gptoss-chat again.")
     from gptoss_tui.kernels.cpu import library
     from gptoss_tui.model.checkpoint.memory import available, estimate, require
-    from gptoss_tui.model.engine.device import choose_device, choose_dtype, describe
+    from gptoss_tui.model.engine.device import choose_device, choose_dtype, describe, read_for_token
 
     # "2.13.0+cpu" names its build; for a bare number, torch's own build information does.
     build = torch.__version__ if "+" in torch.__version__ else f"{torch.__version__} ({_built_for()})"
@@ -84,7 +97,13 @@ def _find(checkpoint: str | None, device: str) -> Survey:
         config = checkpoint_at(folder).config
         dtype = choose_dtype("auto", config)
         found = Survey(
-            build, describe(place, dtype), kernels, config.total_parameters, estimate(config, dtype), free
+            build,
+            describe(place, dtype),
+            kernels,
+            config.total_parameters,
+            estimate(config, dtype),
+            free,
+            read_for_token(place, dtype, config),
         )
         require(folder.name, config, place, dtype)
     except CheckpointError as error:

@@ -113,6 +113,7 @@ class Worker:
                 load_s=monotonic() - started,
                 abilities=ABILITIES,
                 longest_answer=checkpoint.longest_answer,
+                read_for_token=device.read_for_token(place, dtype, config),
             ),
         )
 

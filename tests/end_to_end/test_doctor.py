@@ -31,6 +31,7 @@ def test_it_tells_what_works(run: Any, sandbox: Confinement) -> None:
         "workspace-write",
         f"{parameters():,} parameters",
         "fits",
+        "tokens/s, from",
         "torch ",
         "CPU",
         "config.toml (not there",
@@ -41,6 +42,10 @@ def test_it_tells_what_works(run: Any, sandbox: Confinement) -> None:
     ):
         assert said in finished.stdout
     assert "\x1b" not in finished.stdout
+
+
+def test_what_cannot_run_has_no_speed(run: Any) -> None:
+    assert "tokens/s" not in run("doctor", "--device", "cuda:99", GPTOSS_CHAT_TOOLS="none").stdout
 
 
 @pytest.mark.usefixtures("with_landlock")

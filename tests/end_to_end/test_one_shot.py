@@ -149,6 +149,16 @@ def test_ctrl_c_keeps_what_was_said(command: str, environment: Mapping[str, str]
     assert_nothing_is_left(environment)
 
 
+def test_ctrl_c_ends_a_measurement(command: str, environment: Mapping[str, str], endless: Path) -> None:
+    arguments = ("bench", "-m", str(endless), "--prompt", "4", "--steps", "100000")
+    with start([command, *arguments], environment) as process:
+        wait_for("prompt", process)
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate(timeout=120)
+    assert (process.returncode, complaint) == (130, "")
+    assert_nothing_is_left(environment)
+
+
 def test_a_reader_that_leaves_is_no_crash(
     command: str, environment: Mapping[str, str], endless: Path
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from gptoss_tui.model.checkpoint.config_json import read_config
 from gptoss_tui.model.config import GPT_OSS_20B, GPT_OSS_120B, ModelConfig
@@ -218,3 +219,21 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         read_config(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize("config", [GPT_OSS_20B, GPT_OSS_120B])
+def test_a_token_reads_every_weight_but_the_experts_that_it_does_not_choose(config: ModelConfig) -> None:
+    share = config.num_experts_per_tok / config.num_local_experts
+    read = 0.0
+    for name, tensor in layout(config).items():
+        size = tensor.numel() * (1 if tensor.dtype == torch.uint8 else 2)
+        read += 0 if name.startswith("embed_tokens") else size * share if ".experts." in name else size
+    assert config.read_for_token(dense=2) == read
+    assert config.read_for_token(dense=1) < read / 1.4
+
+
+def test_sliding_layers_keep_their_window() -> None:
+    one = GPT_OSS_20B.cached_values(1)
+    assert one == 24 * 2 * 8 * 64
+    assert GPT_OSS_20B.cached_values(128) == 128 * one
+    assert GPT_OSS_20B.cached_values(1000) - GPT_OSS_20B.cached_values(999) == one // 2

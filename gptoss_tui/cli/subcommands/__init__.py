@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "export": "print a conversation as Markdown or JSON",
     "doctor": "say what works here, what does not, and what would help",
     "tokens": "show a conversation as the model sees it, token by token",
+    "bench": "measure how fast a model runs here",
 }
 
 

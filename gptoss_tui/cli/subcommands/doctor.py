@@ -20,7 +20,8 @@ from ... import __version__
 from ...events.printable import printable
 from ...history.store import default_file, files_folder
 from ...model.checkpoint import open_checkpoint
-from ...model.engine.survey import survey
+from ...model.engine.cores import default_threads
+from ...model.engine.survey import bandwidth, survey
 from ...model.errors import CheckpointError
 from ...plain.show import complain
 from ...settings import Settings, config_file, read_settings
@@ -121,9 +122,20 @@ def _runtime(settings: Settings, complaints: list[str]) -> Lines:
         yield "size", f"{found.parameters:,} parameters"
         fits = "unknown whether it fits" if found.free is None else "fits"
         yield "needs", f"{_size(found.needed)}: {fits if not found.failure else 'does not fit'}"
+    if found.read_for_token and not found.failure:
+        yield "speed", asyncio.run(_speed(found.read_for_token, settings.threads or default_threads()))
     if reason := fault or found.failure:
         yield "", " ".join(reason.split())
         complaints.append(f"the model cannot run: {reason}")
+
+
+async def _speed(read: int, threads: int) -> str:
+    """The tokens per second that memory allows a model that reads so many bytes for each."""
+    given = await bandwidth(threads)
+    if given is None:
+        return "unknown: the speed of memory cannot be measured here"
+    tokens = f"{given / read:,.0f}" if given > 100 * read else f"{given / read:.2g}"
+    return f"at most about {tokens} tokens/s, from {read / 1e9:.3g} GB a token at {given / 1e9:.0f} GB/s"
 
 
 def _files() -> Lines:
