@@ -37,7 +37,13 @@ Piece = str | int | asyncio.Event | Exception
 Script = str | Sequence[Piece]
 
 ABLE = Abilities(
-    constrains=False, token_ids=True, logprobs=True, alternatives=True, experts=True, parallel=True
+    constrains=False,
+    token_ids=True,
+    logprobs=True,
+    alternatives=True,
+    experts=True,
+    parallel=True,
+    reads_ahead=True,
 )
 _LOGPROB = -0.1
 _ALTERNATIVES = 5
@@ -57,8 +63,8 @@ class FakeEngine:
     `pause` seconds pass before each token; `context` and `longest_answer` are those of a checkpoint, in
     tokens; a load ends when `hold` is set, and fails while there is a `load_failure`; `abilities` are what it
     claims to be able to do, and it never does more. All of this may be
-    changed at any time, and scripts added. `requests` keeps what was asked for, `loads` how often it was
-    loaded. One event loop only, as with any Engine.
+    changed at any time, and scripts added. `requests` keeps what was asked for, `ahead` the prompts that were
+    read ahead, `loads` how often it was loaded. One event loop only, as with any Engine.
     """
 
     def __init__(
@@ -81,6 +87,7 @@ class FakeEngine:
         self.load_failure = load_failure
         self.abilities = abilities
         self.requests: list[Request] = []
+        self.ahead: list[tuple[int, ...]] = []
         self.loads = 0
         self._loading = asyncio.Lock()
         self._death: asyncio.Future[str] | None = None
@@ -109,6 +116,11 @@ class FakeEngine:
         Reading it raises IndexError when there is no script left: that is a mistake of whoever wrote them.
         """
         return Generation(partial(self._play, request))
+
+    async def read_ahead(self, prompt_ids: Sequence[int], opening: int = 0) -> None:
+        """Pretend to read `prompt_ids`, which takes no time: `Engine.read_ahead`."""
+        if self._lives and self.abilities.reads_ahead:
+            self.ahead.append(tuple(prompt_ids))
 
     def info(self) -> EngineInfo | None:
         """What is loaded, or None before the first load, after a death and once closed."""
