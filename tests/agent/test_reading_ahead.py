@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,22 +39,6 @@ from gptoss_tui.permissions.question import Nobody
 THOUGHT = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>4<|return|>"
 CALL = '<|channel|>commentary to=functions.echo <|constrain|>json<|message|>{"text": "x"}<|call|>'
 FINAL = "<|channel|>final<|message|>4<|return|>"
-
-
-class Patient(FakeEngine):
-    """Reads ahead until it is stopped."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.begun, self.ended = asyncio.Event(), asyncio.Event()
-
-    async def read_ahead(self, prompt_ids: Sequence[int], opening: int = 0) -> None:
-        await super().read_ahead(prompt_ids, opening)
-        self.begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.ended.set()
 
 
 async def play(session: Session, text: str) -> list[Event]:
@@ -124,14 +108,13 @@ async def test_it_can_be_off(renderer: Renderer, tokenizer: tiktoken.Encoding, h
 
 @pytest.mark.parametrize("how", ["stop", "close", "runtime", "resume", "send"])
 async def test_it_ends_at_once(
-    renderer: Renderer, tokenizer: tiktoken.Encoding, tmp_path: Path, how: str
+    renderer: Renderer, tokenizer: tiktoken.Encoding, tmp_path: Path, until: Any, how: str
 ) -> None:
-    engine = Patient(tokenizer, FINAL, THOUGHT)
+    engine = FakeEngine(tokenizer, FINAL, THOUGHT, hold_ahead=asyncio.Event())
     runtime = Runtime(engine, renderer, model="scripted", store=Store(tmp_path / "s.sqlite3"))
     session = Session(runtime, (), Nobody())
     await play(session, "2+2?")
-    await engine.begun.wait()
-    assert not session.busy
+    assert not session.busy and engine.reading_ahead == 1
     match how:
         case "stop":
             await session.stop()
@@ -143,7 +126,9 @@ async def test_it_ends_at_once(
             await session.resume()
         case "send":
             assert isinstance((await play(session, "again"))[-1], Completed), "the next turn does not wait"
-    await engine.ended.wait()
+            assert engine.reading_ahead == 1, "the next one took its place"
+            await session.stop()
+    await until(lambda: not engine.reading_ahead)
     await runtime.close()
 
 
