@@ -76,9 +76,8 @@ class KVCache:
     def used(self, length: int) -> list[Tensor]:
         """Views of the buffers as far as `length` tokens fill them, rings whole.
 
-        Whoever writes the `state` of another cache into those of an empty one, and then calls `advance`, has
-        it continue like the other. Raises ValueError unless `length` is a multiple of `block`, RuntimeError
-        if there is no room for so many.
+        Raises ValueError unless `length` is a multiple of `block`, RuntimeError if there is no room for so
+        many.
         """
         if length % self.block:
             raise ValueError(f"{length} tokens do not fill blocks of {self.block}")
@@ -96,3 +95,10 @@ class KVCache:
         for ring, kept in zip(self._rings, snapshot.rings, strict=True):
             state[ring] = kept
         return state
+
+    def take_over(self, length: int, state: Sequence[Tensor]) -> None:
+        """Go on, in this cache, after the first `length` tokens of another, whose `state` there this is."""
+        for view, part in zip(self.used(length), state, strict=True):
+            view.copy_(part)
+        self.length = length
+        self.position.fill_(length)

@@ -72,9 +72,7 @@ class SnapshotFolder:
             with suppress(OSError):
                 file.unlink()
             return False
-        for view, stored in zip(views, state, strict=True):
-            view.copy_(stored)
-        cache.advance(len(ids))
+        cache.take_over(len(ids), state)
         with suppress(OSError):
             os.utime(file)
         return True

@@ -27,11 +27,8 @@ def test_the_state_of_a_place_is_all_that_another_cache_needs(blocks: tuple[int,
     cache.buffers[1].zero_()  # later tokens
     cache.advance(3)
     state = cache.state(place)
-    views = other.used(length)
-    assert [part.shape for part in state] == [view.shape for view in views]
-    for view, part in zip(views, state, strict=True):
-        view.copy_(part)
-    other.advance(length)
+    assert [part.shape for part in state] == [view.shape for view in other.used(length)]
+    other.take_over(length, state)
     assert (other.length, int(other.position)) == (length, length)
     assert torch.equal(other.buffers[1], ring)
     for full, block in ((0, blocks[0]), (2, blocks[1])):
