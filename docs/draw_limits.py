@@ -21,6 +21,7 @@ from gptoss_tui.model.checkpoint import checkpoint_at
 from gptoss_tui.model.config import GPT_OSS_20B
 from gptoss_tui.model.constraint import schema as enforced_schema
 from gptoss_tui.model.demo import checkpoint_path
+from gptoss_tui.model.engine import worker
 from gptoss_tui.settings import Settings
 from gptoss_tui.tools import excerpt
 from gptoss_tui.tools.browser import bounds, indexer, lines
@@ -125,6 +126,12 @@ def _conversation() -> list[Limit]:
             "earlier turns on the screen, in a conversation taken up again",
             _count(player._PAST_TURNS, "turns"),
             "older ones are not shown; the model has them, and `gptoss-chat export` shows all",
+        ),
+        Limit(
+            "what is read ahead between turns",
+            _count(worker.MOST_AHEAD, "tokens"),
+            "the rest is read with your message",
+            "`read_ahead`, to read nothing",
         ),
         Limit(
             "the time of a reasoning filter for one passage",
@@ -294,6 +301,12 @@ def _files() -> list[Limit]:
             "all outputs that are kept whole",
             _size(collected.OutputFolder(Path()).limit),
             "the oldest are deleted",
+        ),
+        Limit(
+            "what is kept of the beginnings of prompts",
+            _size(Settings().snapshots * 10**6),
+            "what was used longest ago is deleted",
+            "`snapshots`",
         ),
         Limit(
             "`screen.log`, and any other log",

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import lcm
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Positions(NamedTuple):
+    """The order of the tokens in a full buffer: along `axis`, `block` of them at each index."""
+
+    axis: int
+    block: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +29,25 @@ class Snapshot:
 class KVCache:
     """The memory of one conversation."""
 
-    def __init__(self, buffers: list[Tensor], rings: Sequence[int]) -> None:
-        """Start empty. `rings` are the indices of those `buffers` in which new tokens overwrite old ones."""
+    def __init__(self, buffers: list[Tensor], positions: Sequence[Positions | None], kind: str) -> None:
+        """Start empty.
+
+        `positions` has for each of the `buffers` the order of its tokens, None for a ring, in which new
+        tokens overwrite old ones. A ring must be zero at first, so that nothing else of the machine's memory
+        is ever part of a state. `kind` names the backend, and in it whatever changes the numbers or their
+        places: caches of one kind and shape, of one network, may take over each other's state.
+        """
         self.buffers = buffers
         """The backend's buffers; it may replace a full buffer that is no ring by a larger one."""
         self.length = 0
         """Tokens read so far."""
         self.position = torch.zeros((), dtype=torch.int64, device=buffers[0].device)
         """The length as a tensor on the device, always in one place, for steps that are captured there."""
-        self._rings = rings
+        self.kind = kind
+        self.block = lcm(*(place.block for place in positions if place is not None))
+        """The state of the cache can be told for lengths that are multiples of this."""
+        self._positions = positions
+        self._rings = [index for index, place in enumerate(positions) if place is None]
 
     def advance(self, tokens: int) -> None:
         """Add `tokens` to the length, once every layer has written their keys and values."""
@@ -53,3 +72,33 @@ class KVCache:
         self.position.fill_(snapshot.length)
         for ring, kept in zip(self._rings, snapshot.rings, strict=True):
             self.buffers[ring].copy_(kept)
+
+    def used(self, length: int) -> list[Tensor]:
+        """Views of the buffers as far as `length` tokens fill them, rings whole.
+
+        Raises ValueError unless `length` is a multiple of `block`, RuntimeError if there is no room for so
+        many.
+        """
+        if length % self.block:
+            raise ValueError(f"{length} tokens do not fill blocks of {self.block}")
+        return [
+            buffer if place is None else buffer.narrow(place.axis, 0, length // place.block)
+            for buffer, place in zip(self.buffers, self._positions, strict=True)
+        ]
+
+    def state(self, snapshot: Snapshot) -> list[Tensor]:
+        """All that this cache held at `snapshot`, in the shapes of `used(snapshot.length)`.
+
+        The first tokens must be the same as then, as for `restore`.
+        """
+        state = self.used(snapshot.length)
+        for ring, kept in zip(self._rings, snapshot.rings, strict=True):
+            state[ring] = kept
+        return state
+
+    def take_over(self, length: int, state: Sequence[Tensor]) -> None:
+        """Go on, in this cache, after the first `length` tokens of another, whose `state` there this is."""
+        for view, part in zip(self.used(length), state, strict=True):
+            view.copy_(part)
+        self.length = length
+        self.position.fill_(length)

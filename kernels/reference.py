@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gptoss_tui.kernels import mxfp4
-from gptoss_tui.kernels.cache import KVCache
+from gptoss_tui.kernels.cache import KVCache, Positions
 from gptoss_tui.kernels.kernels import ExpertWeights, NetworkWeights
 
 _FIRST_CAPACITY = 256  # tokens
@@ -33,13 +33,14 @@ class Reference:
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """A cache that can grow beyond `capacity`; in all else this class does as `Kernels` says."""
-        rings = [index for index, layer in enumerate(self.layers) if layer.window is not None]
-        buffers = []
+        buffers: list[Tensor] = []
+        positions: list[Positions | None] = []
         for layer in self.layers:
             slots, head_dim = layer.window or capacity or _FIRST_CAPACITY, self._weights.head_dim
             heads = len(layer.k.bias) // head_dim
-            buffers.append(layer.k.bias.new_empty(2, heads, slots, head_dim))
-        return KVCache(buffers, rings)
+            buffers.append(layer.k.bias.new_zeros(2, heads, slots, head_dim))
+            positions.append(Positions(axis=2) if layer.window is None else None)
+        return KVCache(buffers, positions, kind="reference")
 
     def embed(self, ids: Tensor) -> Tensor:
         """Look up the embeddings."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+
 from ..calls.toolbox import Toolbox
-from ..harmony.message import Channel, Conversation, DeveloperPrompt, Effort, SystemPrompt
+from ..harmony.message import Channel, Conversation, DeveloperPrompt, Effort, Message, Role, SystemPrompt
+from ..harmony.vocabulary import ControlTokens
 from ..model.engine import EngineInfo
 from .options import Options
 from .renderer import Renderer
@@ -38,3 +43,19 @@ async def prompt_ids(
             "Start a new chat, or give it more room with --context."
         )
     return ids
+
+
+async def known_ids(renderer: Renderer, conversation: Conversation) -> list[int]:
+    """The tokens with which the next prompt begins, whatever the person says next."""
+    next_turn = replace(conversation, messages=[*conversation.messages, Message(Role.USER, "")])
+    ids = await renderer.render(next_turn)
+    return ids[: len(ids) - ids[::-1].index(renderer.control.message)]
+
+
+def opening(ids: Sequence[int], conversation: Conversation, control: ControlTokens) -> int:
+    """The number of tokens before the first message: other conversations begin with them, too.
+
+    `ids` are those of a prompt, and hold no word of anybody before that place but the instructions.
+    """
+    starts = (place for place, token in enumerate(ids) if token == control.start)
+    return next(islice(starts, 1 + bool(conversation.developer), None))

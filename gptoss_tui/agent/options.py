@@ -15,6 +15,7 @@ class Options:
     Every answer is JSON in the shape of `response_format`, if there is one. `constrain_headers` confines the
     model to channels and recipients that exist. `max_reasoning_tokens` bounds the reasoning of one turn, in
     tokens of its text, and after every `max_tool_calls` calls the person is asked whether the turn goes on.
+    `read_ahead` has the engine read between turns what the next prompt is known to begin with.
     """
 
     instructions: str = ""
@@ -23,3 +24,4 @@ class Options:
     constrain_headers: bool = True
     max_reasoning_tokens: int | None = None
     max_tool_calls: int = 32
+    read_ahead: bool = True

@@ -24,7 +24,7 @@ from ..events import events
 from ..events.events import Error, Event, Events
 from ..events.replay import replay
 from ..events.stream import Sink, stream
-from ..harmony.message import Conversation, Effort, Message, Role
+from ..harmony.message import Conversation, DeveloperPrompt, Effort, Message, Role, SystemPrompt
 from ..history.record import Record
 from ..history.store import StoredSession, StoreError
 from ..model.engine import Detail, EngineDied
@@ -34,6 +34,7 @@ from ..tools import Source, Tool
 from .citations import Citable, cited, citing
 from .context import prompts
 from .options import Options
+from .reading_ahead import ReadingAhead
 from .reasoning import ReasoningPolicy
 from .runtime import AgentError, Runtime
 from .turn import Turn
@@ -93,6 +94,7 @@ class Session:
         self._last_turn: Turn | None = None  # the last in which the model wrote something
         self._idle = asyncio.Event()
         self._idle.set()
+        self._ahead = ReadingAhead(runtime)
         self._tools_ready: asyncio.Task[None] | None = None
         self._noticed: set[str] = set()
         self._is_closed = False
@@ -160,9 +162,10 @@ class Session:
     def equip(self) -> Events:
         """Wait until every file and server has listed its tools.
 
-        A turn does so itself; a front end that shows notices at once does so before.
+        A turn does so itself; a front end that shows notices at once does so before. What the first prompt is
+        known to begin with is read from then on.
         """
-        return stream(partial(self._equip, asyncio.Event()))
+        return stream(self._equip_early)
 
     def send(self, text: str, *, detail: Detail | None = None) -> Events:
         """The events of one turn that answers the person's `text`; the last event is the outcome.
@@ -174,8 +177,16 @@ class Session:
         """
         return stream(partial(self._send, text, detail))
 
+    async def settle(self) -> None:
+        """Wait until the engine has been asked for what it does between turns.
+
+        Only a front end must do so whose event loop stands still then.
+        """
+        await self._ahead.asked()
+
     async def stop(self) -> None:
-        """End the turn soon; its messages so far stay. Does nothing when no turn is under way."""
+        """End the turn soon; its messages so far stay. Between turns, end what goes on unseen."""
+        self._ahead.stop()
         if self._turn is not None:
             self._turn.cancel()
 
@@ -245,6 +256,7 @@ class Session:
         if stored is None:
             which = f"no conversation named {name}" if name else "no conversation to continue yet"
             raise AgentError(f"There is {which}. Start one with `gptoss-chat`.")
+        self._ahead.stop()
         self.runtime.recorder.leave(self._record)
         self._take_up(self._new_record(stored))
         self._toolbox.recall(self.conversation.messages)
@@ -291,6 +303,11 @@ class Session:
         if not self._is_closed:
             self._sources.open()
 
+    async def _equip_early(self, emit: Sink) -> None:
+        await self._equip(asyncio.Event(), emit)
+        if self._idle.is_set():
+            self._read_ahead()
+
     async def _equip(self, stop: asyncio.Event, emit: Sink) -> None:
         self._open_sources()
         await self._sources.settle(stop, emit)
@@ -317,14 +334,23 @@ class Session:
         self._idle.clear()
         try:
             await self._take_up_stored(emit)
-            await self._take_turn(text, detail, self._saving(emit))
+            turn = await self._take_turn(text, detail, self._saving(emit))
         finally:
             self._idle.set()
             await self.runtime.recorder.save()
             if self._is_left:
                 self.runtime.recorder.leave(self._record)
+        if not turn.stop.is_set():
+            self._read_ahead()
 
-    async def _take_turn(self, text: str, detail: Detail | None, emit: Sink) -> None:
+    def _read_ahead(self) -> None:
+        """Have the engine read what the next prompt is known to begin with."""
+        if self.options.read_ahead and not self._is_closed:
+            system, developer = self._first_messages(self.effort)
+            messages = [*self.conversation.messages]
+            self._ahead.begin(Conversation(system, developer, messages))
+
+    async def _take_turn(self, text: str, detail: Detail | None, emit: Sink) -> Turn:
         turn = self._turn = self._new_turn(detail)
         try:
             self._prompt(self.effort)
@@ -339,6 +365,7 @@ class Session:
             if detail:
                 turn.detail = await self._possible(detail, emit)
             await self._answer(turn, self._shown(turn, emit))
+            return turn
         finally:
             self._turn = None
             self._last_turn = turn if turn.samples else self._last_turn
@@ -409,11 +436,11 @@ class Session:
 
     def _prompt(self, effort: Effort) -> None:
         """Bring the first two messages of the conversation up to date."""
-        conversation = self.conversation
-        day, instructions = conversation.system.date, conversation.developer.instructions
-        conversation.system, conversation.developer = prompts(
-            self.options, self._toolbox, effort, day, instructions
-        )
+        self.conversation.system, self.conversation.developer = self._first_messages(effort)
+
+    def _first_messages(self, effort: Effort) -> tuple[SystemPrompt, DeveloperPrompt]:
+        day, instructions = self.conversation.system.date, self.conversation.developer.instructions
+        return prompts(self.options, self._toolbox, effort, day, instructions)
 
     def _new_turn(self, detail: Detail | None) -> Turn:
         return Turn(

@@ -22,7 +22,7 @@ from ..harmony.parse import Parser
 from ..history.sampled import Sampled
 from ..model.engine import Detail, Engine, EngineDied, EngineError, Request
 from ..permissions.question import GoOn, Pause
-from .context import ContextFull, prompt_ids
+from .context import ContextFull, opening, prompt_ids
 from .grammar import grammar
 from .options import Options
 from .renderer import Renderer
@@ -142,6 +142,7 @@ class Turn:
             control.stops,
             constraint,
             self.detail or Detail.NONE,
+            opening(prompt, self.conversation, control),
         )
         self.samples.append(sample)
         if self.stop.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..agent.filters.filter import FilterError
 from ..agent.options import Options
@@ -40,6 +41,8 @@ def open_runtime(settings: Settings) -> Runtime:
         device=settings.device,
         context=settings.context,
         threads=settings.threads,
+        snapshots=snapshots_folder() if settings.snapshots else None,
+        snapshots_bytes=settings.snapshots * 10**6,
     )
     return Runtime(
         engine,
@@ -48,6 +51,13 @@ def open_runtime(settings: Settings) -> Runtime:
         store=Store(default_file()),
         reasoning=ReasoningPolicy(hidden=settings.reasoning == "hidden", judge=judge),
     )
+
+
+def snapshots_folder() -> Path:
+    """The folder for what the model remembers of the openings of prompts."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("gptoss-chat") / "snapshots"
 
 
 def open_session(
@@ -82,6 +92,7 @@ def open_session(
             settings.constrain_headers,
             settings.max_reasoning_tokens,
             settings.max_tool_calls,
+            settings.read_ahead,
         ),
         permissions=Permissions(
             settings.ask_for_approval,

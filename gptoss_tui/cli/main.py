@@ -101,7 +101,8 @@ def _talk(settings: Settings, options: dict[str, str | bool]) -> int:
             "" if question is not None else " (stdin is no terminal, and nothing came from it); ask with -p"
         )
         return _wrong(f"the prompt is empty{where}")
-    opener = _opener(_hiding(settings, json or reasoning), resume)
+    # There is no second message to read ahead for.
+    opener = _opener(replace(_hiding(settings, json or reasoning), read_ahead=False), resume)
     return _answer(opener, prompt, json=json, reasoning=reasoning)
 
 

@@ -47,6 +47,7 @@ async def _open(open_session: Open, show: AsText) -> Session:
         await load(session, show)
         async for event in session.equip():  # now: nothing runs in the background while a line is read
             show(event)
+        await session.settle()
     except BaseException:
         await close(session)
         raise
@@ -63,6 +64,7 @@ async def _say(session: Session, text: str, show: AsText) -> None:
     """Run one turn; a failure is reported, and the conversation goes on."""
     try:
         await ask(session, text, show)
+        await session.settle()
     except AgentError as error:
         complain(str(error))
 

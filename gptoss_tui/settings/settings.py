@@ -45,7 +45,9 @@ class Settings:
     `reasoning_filter` judges it before the person sees it: FILE.py:FUNCTION, or the folder of a checkpoint,
     which judges by `reasoning_policy`. `sandbox` is what the model's code may write, `container` an image to
     run it in, `ask_for_approval` the policy for approvals, `permissions` the person's rules. After
-    `max_tool_calls` calls in one turn the person is asked whether it goes on. `bypass` runs code without a
+    `max_tool_calls` calls in one turn the person is asked whether it goes on. `snapshots` are the megabytes
+    that openings of prompts may take on disk, 0 keeps none; `read_ahead` has the model read between turns
+    what the next prompt is known to begin with. `bypass` runs code without a
     sandbox and without asking; only its flag sets it, so that no file can.
     """
 
@@ -74,6 +76,8 @@ class Settings:
     context: int | None = None
     device: str = "auto"
     threads: int | None = None
+    snapshots: int = 1000
+    read_ahead: bool = True
     sandbox: Sandbox = "workspace-write"
     container: str = ""
     ask_for_approval: Policy = "on-request"

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gptoss_tui.kernels import reference
-from gptoss_tui.kernels.cache import KVCache
+from gptoss_tui.kernels.cache import KVCache, Positions
 from gptoss_tui.kernels.cpu.interface import CpuEngine, Dense, Experts, Layer, Network
 from gptoss_tui.kernels.kernels import LayerWeights, Linear, NetworkWeights
 
@@ -111,9 +111,14 @@ class Native:
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """A cache that can grow beyond `capacity`."""
-        rings = [index for index, window in enumerate(self._windows) if window is not None]
         slots = [window or capacity or _FIRST_CAPACITY for window in self._windows]
-        return KVCache([self._buffer(count) for count in slots], rings)
+        buffers = [self._buffer(count) for count in slots]
+        places = []
+        for buffer, window in zip(buffers, self._windows, strict=True):
+            places.append(Positions(2, _TILE) if window is None else None)
+            if window is not None:
+                buffer.zero_()
+        return KVCache(buffers, places, f"native {self.engine.level}")
 
     def _buffer(self, slots: int) -> Tensor:
         shape = (2, self._kv_heads, -(-slots // _TILE), _TILE * self._weights.head_dim)

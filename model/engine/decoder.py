@@ -13,6 +13,7 @@ from torch import Tensor
 from gptoss_tui.model.constraint.automaton import Automaton
 from gptoss_tui.model.engine.engine import Detail, Finished, Item, PrefillProgress, Request, Token
 from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
+from gptoss_tui.model.engine.snapshots import SnapshotFolder
 from gptoss_tui.model.errors import EngineError
 from gptoss_tui.model.sampling import Sampler
 from gptoss_tui.model.transformer import Transformer
@@ -35,14 +36,21 @@ class Cancelled(Exception):
 class Decoder:
     """One network, with the cache of its last prompt.
 
-    `context` bounds prompt and answer together, `longest` an answer whose sampling states no bound.
+    `context` bounds prompt and answer together, `longest` an answer whose sampling states no bound. `disk`
+    has the openings of earlier prompts.
     """
 
-    def __init__(self, model: Transformer, context: int, longest: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Transformer,
+        context: int,
+        longest: int | None = None,
+        disk: SnapshotFolder | None = None,
+    ) -> None:
         self._model = model
         self._context = context
         self._longest = longest
-        self._prefix = Prefix(model)
+        self._prefix = Prefix(model, disk)
 
     def generate(
         self, request: Request, cancelled: Callable[[], bool], constraint: Automaton | None = None
@@ -60,7 +68,7 @@ class Decoder:
         fired = self._fired() if Detail.EXPERTS in request.detail else None
         try:
             started = monotonic()
-            stream = yield from self._read(prompt, cancelled, fired)
+            stream = yield from self._read(prompt, request.opening, cancelled, fired)
             read = monotonic()
             reason: Reason = "cancelled"
             if stream is not None:
@@ -74,6 +82,25 @@ class Decoder:
         except Exception:
             self._prefix.forget()
             raise
+
+    def read_ahead(
+        self, prompt: Sequence[int], opening: int, cancelled: Callable[[], bool]
+    ) -> Iterator[PrefillProgress]:
+        """Read `prompt`, with which a later one begins; may be left at any time. Raises what `generate` does.
+
+        The first `opening` tokens begin other prompts too.
+        """
+        self._check(prompt)
+        try:
+            if (yield from self._read(prompt, opening, cancelled, None)) is not None:
+                self._prefix.mark()
+        except Exception:
+            self._prefix.forget()
+            raise
+
+    def rest(self, is_interrupted: Callable[[], bool]) -> None:
+        """Do what can be done while nobody waits, until `is_interrupted()`: write the opening to disk."""
+        self._prefix.save(is_interrupted)
 
     def _check(self, prompt: Sequence[int]) -> None:
         rows = self._model.config.vocab_size
@@ -90,7 +117,7 @@ class Decoder:
             )
 
     def _read(
-        self, prompt: Sequence[int], cancelled: Callable[[], bool], fired: Tensor | None
+        self, prompt: Sequence[int], opening: int, cancelled: Callable[[], bool], fired: Tensor | None
     ) -> Generator[PrefillProgress, None, Tensor | None]:
         """Read the new part of `prompt`; returns the stream [1, hidden] after it, or None if cancelled.
 
@@ -104,11 +131,11 @@ class Decoder:
                 raise Cancelled
 
         total = len(prompt)
-        done = cached = self._prefix.rewind(prompt)
+        done = cached = self._prefix.rewind(prompt, opening)
         yield PrefillProgress(done, total, cached)
         try:
             while done < total - 1:
-                end = min(_chunk_end(done), total - 1)
+                end = min(_chunk_end(done, self._prefix.opening), total - 1)
                 self._prefix.read(prompt[done:end], leave_if_cancelled)
                 done = end
                 yield PrefillProgress(done, total, cached)
@@ -179,11 +206,12 @@ def _by_layer(fired: Tensor | None) -> tuple[tuple[int, ...], ...]:
     return () if fired is None else tuple(map(tuple, fired[:, 0].tolist()))
 
 
-def _chunk_end(start: int) -> int:
-    """The end of the chunk from `start`.
+def _chunk_end(start: int, opening: int) -> int:
+    """The end of the chunk from `start`, in a prompt whose opening ends at `opening`.
 
     Chunks end at multiples of their size, so that none steps over a milestone. The first ones are small, for
     the short prefixes that all conversations share.
     """
     size = min(LARGEST_CHUNK, max(FIRST_MILESTONE, 1 << (start.bit_length() - 1) if start else 0))
-    return start // size * size + size
+    end = start // size * size + size
+    return opening if start < opening < end else end

@@ -6,7 +6,7 @@ Plain data and a protocol, free of torch, so that the process that draws the scr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Literal, Protocol
@@ -35,13 +35,17 @@ class Detail(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A generation to run: `prompt_ids` continued within `constraint`, until one of `stop_ids`."""
+    """A generation to run: `prompt_ids` continued within `constraint`, until one of `stop_ids`.
+
+    The first `opening` ids begin other prompts too: an engine may keep what it made of them, on disk as well.
+    """
 
     prompt_ids: tuple[int, ...]
     sampling: Sampling
     stop_ids: tuple[int, ...] = ()
     constraint: Constraint | None = None
     detail: Detail = Detail.NONE
+    opening: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,8 @@ class Abilities:
 
     `constrains`: it enforces a request's constraint. `token_ids`: prompts and answers are exact ids.
     `logprobs`, `alternatives`, `experts`: its tokens have them. `parallel`: generations that are open at once
-    run at once, and do not wait for each other.
+    run at once, and do not wait for each other. `reads_ahead`: it can read a prompt before it is asked to
+    continue it.
     """
 
     constrains: bool
@@ -120,6 +125,7 @@ class Abilities:
     alternatives: bool
     experts: bool
     parallel: bool
+    reads_ahead: bool = False
 
     @property
     def detail(self) -> Detail:
@@ -168,6 +174,14 @@ class Engine(Protocol):
 
         Reading it raises EngineError, or EngineDied if the process ends, as reading every other open one
         does.
+        """
+
+    async def read_ahead(self, prompt_ids: Sequence[int], opening: int = 0) -> None:
+        """Read `prompt_ids`, with which the next prompt begins, while there is nothing else to do.
+
+        Returns once they are read, or given up: at once where the abilities say no, nothing is loaded, or a
+        generation is open, and soon after one begins, which does not wait. Cancelling the task that awaits
+        this gives them up. `opening` is that of a Request. Raises EngineError and EngineDied.
         """
 
     def info(self) -> EngineInfo | None:

@@ -37,7 +37,13 @@ Piece = str | int | asyncio.Event | Exception
 Script = str | Sequence[Piece]
 
 ABLE = Abilities(
-    constrains=False, token_ids=True, logprobs=True, alternatives=True, experts=True, parallel=True
+    constrains=False,
+    token_ids=True,
+    logprobs=True,
+    alternatives=True,
+    experts=True,
+    parallel=True,
+    reads_ahead=True,
 )
 _LOGPROB = -0.1
 _ALTERNATIVES = 5
@@ -55,10 +61,11 @@ class FakeEngine:
     time.
 
     `pause` seconds pass before each token; `context` and `longest_answer` are those of a checkpoint, in
-    tokens; a load ends when `hold` is set, and fails while there is a `load_failure`; `abilities` are what it
-    claims to be able to do, and it never does more. All of this may be
-    changed at any time, and scripts added. `requests` keeps what was asked for, `loads` how often it was
-    loaded. One event loop only, as with any Engine.
+    tokens; a load ends when `hold` is set, and fails while there is a `load_failure`; reading ahead ends when
+    `hold_ahead` is set; `abilities` are what it claims to be able to do, and it never does more. All of this
+    may be changed at any time, and scripts added. `requests` keeps what was asked for, `ahead` the prompts
+    that were read ahead (`reading_ahead` of them now), `loads` how often it was loaded. One event loop only,
+    as with any Engine.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class FakeEngine:
         context: int = 4096,
         longest_answer: int | None = None,
         hold: asyncio.Event | None = None,
+        hold_ahead: asyncio.Event | None = None,
         load_failure: EngineError | None = None,
         abilities: Abilities = ABLE,
     ) -> None:
@@ -78,9 +86,12 @@ class FakeEngine:
         self.context = context
         self.longest_answer = longest_answer
         self.hold = hold
+        self.hold_ahead = hold_ahead
         self.load_failure = load_failure
         self.abilities = abilities
         self.requests: list[Request] = []
+        self.ahead: list[tuple[int, ...]] = []
+        self.reading_ahead = 0
         self.loads = 0
         self._loading = asyncio.Lock()
         self._death: asyncio.Future[str] | None = None
@@ -109,6 +120,18 @@ class FakeEngine:
         Reading it raises IndexError when there is no script left: that is a mistake of whoever wrote them.
         """
         return Generation(partial(self._play, request))
+
+    async def read_ahead(self, prompt_ids: Sequence[int], opening: int = 0) -> None:
+        """Pretend to read `prompt_ids`, until `hold_ahead` is set: `Engine.read_ahead`."""
+        if not (self._lives and self.abilities.reads_ahead):
+            return
+        self.ahead.append(tuple(prompt_ids))
+        self.reading_ahead += 1
+        try:
+            if self.hold_ahead is not None:
+                await self.hold_ahead.wait()
+        finally:
+            self.reading_ahead -= 1
 
     def info(self) -> EngineInfo | None:
         """What is loaded, or None before the first load, after a death and once closed."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from gptoss_tui.model.engine.engine import (
     Loading,
     Request,
 )
-from gptoss_tui.model.engine.wire import WIRE, CallFailed, Cancel, Load
+from gptoss_tui.model.engine.wire import WIRE, CallFailed, Cancel, Load, ReadAhead, Rest
 from gptoss_tui.model.errors import EngineError
 from gptoss_tui.model.sampling import check
 from gptoss_tui.workers.calls import Calls, OpenCall
@@ -31,6 +32,9 @@ from gptoss_tui.workers.child import Child, ChildError
 from gptoss_tui.workers.log import log_path
 
 _WORKER = "gptoss_tui.model.engine.worker"
+
+_LAST_REST_S = 1.0
+"""How long closing waits for a snapshot to be written; reading its tokens again may take far longer."""
 
 
 class LocalEngine:
@@ -40,8 +44,9 @@ class LocalEngine:
 
     `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto", "float32" or "bfloat16"; `context` bounds
     prompt and answer in tokens (default: the model's own context); `threads` are the CPU threads (default:
-    one for each physical core); `log` is the file for the worker's prints. Only one event loop may use it,
-    and the worker does not outlive its thread.
+    one for each physical core); `log` is the file for the worker's prints. The openings of requests are kept
+    in the folder `snapshots`, if one is given, `snapshots_bytes` together at most. Only one event loop may
+    use it, and the worker does not outlive its thread.
     """
 
     def __init__(
@@ -54,8 +59,13 @@ class LocalEngine:
         context: int | None = None,
         threads: int | None = None,
         log: Path | None = None,
+        snapshots: Path | None = None,
+        snapshots_bytes: int = 1_000_000_000,
     ) -> None:
-        self._load_command = Load(str(checkpoint.absolute()), name, device, dtype, context)
+        folder = None if snapshots is None else str(snapshots.absolute())
+        self._load_command = Load(
+            str(checkpoint.absolute()), name, device, dtype, context, folder, snapshots_bytes
+        )
         self._threads = threads or default_threads()
         self._log = log or log_path("engine")
         self._worker: Child | None = None
@@ -64,6 +74,7 @@ class LocalEngine:
         self._loaded = False
         self._load_call: OpenCall | None = None
         self._loading = asyncio.Lock()
+        self._open = 0  # generations
 
     @property
     def pid(self) -> int | None:
@@ -95,23 +106,47 @@ class LocalEngine:
         call = self._call(request)
         stop.add_done_callback(lambda _: call.send(Cancel()))  # without effect on a call that has ended
         answer = None
+        self._open += 1
         try:
             while not isinstance(answer, Finished):
                 answer = await self._answer(call)
                 yield answer
         finally:
+            self._open -= 1
             if not isinstance(answer, Finished):
                 call.send(Cancel())
             call.leave()
+
+    async def read_ahead(self, prompt_ids: Sequence[int], opening: int = 0) -> None:
+        """Read `prompt_ids` while there is nothing else to do: `Engine.read_ahead`."""
+        if not self._is_idle:
+            return
+        call = self._call(ReadAhead(tuple(prompt_ids), opening))
+        answer = None
+        try:
+            answer = await self._answer(call)
+        finally:
+            if answer is None:
+                call.send(Cancel())
+            call.leave()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether the weights are loaded and no generation is open."""
+        return self._loaded and self.pid is not None and not self._open
 
     def info(self) -> EngineInfo | None:
         """The model that was loaded last, or None before the first load."""
         return self._info
 
     async def close(self) -> None:
-        """End the worker. Open generations end with EngineDied."""
-        if self._worker:
-            await self._worker.end()
+        """End the worker. Open generations end with EngineDied; without any, a snapshot is written first."""
+        if self._worker is None:
+            return
+        if self._load_command.snapshots is not None and self._is_idle:
+            with suppress(TimeoutError, EngineError):
+                await asyncio.wait_for(self._answer(self._call(Rest())), _LAST_REST_S)
+        await self._worker.end()
 
     async def _is_loaded_before(self, stop: asyncio.Future[None]) -> bool:
         """Load if need be; false if `stop` is done first."""
@@ -161,7 +196,7 @@ class LocalEngine:
         self._calls = Calls(self._worker, WIRE)
         self._loaded, self._load_call = False, None
 
-    def _call(self, command: Load | Request) -> OpenCall:
+    def _call(self, command: Load | Request | ReadAhead | Rest) -> OpenCall:
         """Send a command. Raises EngineDied if the worker has ended."""
         assert self._calls is not None
         try:

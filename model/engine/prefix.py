@@ -2,8 +2,9 @@
 
 The next prompt mostly begins like the last one, and their common prefix need not be read again. Full layers
 can be cut anywhere, but sliding layers are rings without the older tokens, so rewinding needs snapshots: one
-at the end of each prompt, where the next turn usually differs first, and one at every power of two, so that
-at least half of a common prefix is always reused.
+at the end of each prompt, where the next turn usually differs first, one at every power of two, so that at
+least half of a common prefix is always reused, and one at the end of the opening, where other conversations
+begin. That one is kept on disk as well, for the next start.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gptoss_tui.kernels.cache import Snapshot
+from gptoss_tui.model.engine.snapshots import SnapshotFolder
 from gptoss_tui.model.transformer import Transformer
 
 SNAPSHOTS = 32
@@ -23,10 +25,13 @@ FIRST_MILESTONE = 128
 
 
 class Prefix:
-    """A cache that follows one prompt after another."""
+    """A cache that follows one prompt after another. Openings are on `disk` as well, if that is given."""
 
-    def __init__(self, model: Transformer) -> None:
+    def __init__(self, model: Transformer, disk: SnapshotFolder | None = None) -> None:
         self._model = model
+        self._disk = disk
+        self.opening = 0
+        """The number of the prompt's tokens at which its opening ends; this place is marked."""
         self.forget()
 
     def forget(self) -> None:
@@ -36,17 +41,28 @@ class Prefix:
         self._snapshots: dict[int, Snapshot] = {}
         self.mark()
 
-    def rewind(self, prompt: Sequence[int]) -> int:
+    def rewind(self, prompt: Sequence[int], opening: int = 0) -> int:
         """Go back to where `prompt` continues; returns how many of its tokens are read already.
 
-        These are never all: the last token must be read to draw the one after it.
+        These are never all: the last token must be read to draw the one after it. The first `opening` tokens
+        are taken from disk, where they are not read yet.
         """
         shared = _shared(self._ids, prompt[:-1])
         if shared < len(self._ids):
             # The tokens behind later marks are about to be overwritten.
             self._snapshots = {length: s for length, s in self._snapshots.items() if length <= shared}
             self._return_to(self._deepest)
+        opening = min(opening, len(prompt) - 1)
+        self.opening = opening - opening % self._cache.block
+        if self._disk is not None and len(self._ids) < self.opening:
+            self._load(self._disk, prompt[: self.opening])
         return len(self._ids)
+
+    def save(self, is_interrupted: Callable[[], bool]) -> None:
+        """Write the opening to disk, unless it is there, or until `is_interrupted()`."""
+        place = self._snapshots.get(self.opening)
+        if self._disk is not None and place is not None:
+            self._disk.save(self._ids[: self.opening], self._cache, place, is_interrupted)
 
     def read(
         self,
@@ -67,15 +83,27 @@ class Prefix:
             self._return_to(place)
             raise
         self._ids += ids
-        if is_milestone(len(self._ids)):
+        if is_milestone(len(self._ids)) or len(self._ids) == self.opening:
             self.mark()
         return stream[-1:]
 
     def mark(self) -> None:
-        """Mark this place to return to it; beyond `SNAPSHOTS`, the first mark but a milestone is dropped."""
+        """Mark this place to return to it.
+
+        Beyond `SNAPSHOTS` the first mark is dropped that is neither a milestone nor the end of the opening.
+        """
         self._snapshots[len(self._ids)] = self._cache.snapshot()
         if len(self._snapshots) > SNAPSHOTS:
-            del self._snapshots[min(n for n in self._snapshots if n and not is_milestone(n))]
+            lasting = {0, self.opening}
+            del self._snapshots[min(n for n in self._snapshots if n not in lasting and not is_milestone(n))]
+
+    def _load(self, disk: SnapshotFolder, ids: Sequence[int]) -> None:
+        """Take `ids` from disk, if they are there; otherwise all stays as it is."""
+        cache = self._model.new_cache(2 * len(ids))
+        start = cache.snapshot()
+        if disk.load(ids, cache):
+            self._cache, self._ids, self._snapshots = cache, list(ids), {0: start}
+            self.mark()
 
     @property
     def _deepest(self) -> Snapshot:

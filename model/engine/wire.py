@@ -20,13 +20,31 @@ from gptoss_tui.workers.wire import Wire
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load a checkpoint: Loading items, then EngineInfo or CallFailed."""
+    """Load a checkpoint: Loading items, then EngineInfo or CallFailed.
+
+    Openings are kept in the folder `snapshots`, at most `snapshots_bytes` together; None keeps none.
+    """
 
     checkpoint: str
     name: str
     device: str
     dtype: str
     context: int | None
+    snapshots: str | None
+    snapshots_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """Read `prompt_ids` unless something else is to be done; see `Engine.read_ahead`."""
+
+    prompt_ids: tuple[int, ...]
+    opening: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Do what is left to be done while nobody waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +59,15 @@ class CallFailed:
     message: str
 
 
-EngineCommand = Load | Request | Cancel
-"""A Request is answered with PrefillProgress and Token items, then Finished or CallFailed."""
+EngineCommand = Load | Request | ReadAhead | Rest | Cancel
+"""A Request is answered with PrefillProgress and Token items, then Finished or CallFailed.
+
+ReadAhead and Rest are answered with Finished or CallFailed alone.
+"""
 
 EngineAnswer = Loading | EngineInfo | PrefillProgress | Token | Finished | CallFailed
 
 WIRE = Wire(
-    *(Load, Request, Cancel, Sampling, Constraint, State, Edge),
+    *(Load, Request, ReadAhead, Rest, Cancel, Sampling, Constraint, State, Edge),
     *(Loading, EngineInfo, Abilities, PrefillProgress, Token, Finished, CallFailed),
 )

@@ -1,7 +1,7 @@
 """The process that imports torch and holds the weights: `python -m gptoss_tui.model.engine.worker`.
 
 Commands and answers are those of `wire.py`. The commands wait for each other, but a cancellation is noticed
-while the main thread works.
+while the main thread works, and reading ahead ends when another command comes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -16,7 +17,16 @@ from typing import TYPE_CHECKING
 from gptoss_tui.model.checkpoint import Checkpoint, checkpoint_at
 from gptoss_tui.model.constraint import Constraint
 from gptoss_tui.model.engine.engine import Abilities, EngineInfo, Finished, Loading, Request
-from gptoss_tui.model.engine.wire import WIRE, CallFailed, Cancel, EngineAnswer, EngineCommand, Load
+from gptoss_tui.model.engine.wire import (
+    WIRE,
+    CallFailed,
+    Cancel,
+    EngineAnswer,
+    EngineCommand,
+    Load,
+    ReadAhead,
+    Rest,
+)
 from gptoss_tui.model.errors import CheckpointError, EngineError
 from gptoss_tui.workers.parent import Parent
 
@@ -27,9 +37,20 @@ if TYPE_CHECKING:
 
 PROGRESS_INTERVAL_S = 0.05
 
+MOST_AHEAD = 8192
+"""Tokens that are read ahead at most; a longer rest is read with the request."""
+
 ABILITIES = Abilities(
-    constrains=True, token_ids=True, logprobs=True, alternatives=True, experts=True, parallel=False
+    constrains=True,
+    token_ids=True,
+    logprobs=True,
+    alternatives=True,
+    experts=True,
+    parallel=False,
+    reads_ahead=True,
 )
+
+Command = Load | Request | ReadAhead | Rest
 
 
 class Worker:
@@ -37,7 +58,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._order: SimpleQueue[int] = SimpleQueue()
-        self._waiting: dict[int, Load | Request] = {}
+        self._waiting: dict[int, Command] = {}
         self._running = self._cancelled = 0
         self._device = "cpu"
         self._decoder: Decoder | None = None
@@ -47,6 +68,8 @@ class Worker:
     def run(self) -> None:
         """Serve until the application ends."""
         while True:
+            if self._order.empty():
+                self._rest()
             # A command counts as running before it leaves the queue, so that a cancellation always finds it.
             self._running = self._order.get()
             if command := self._waiting.pop(self._running, None):
@@ -64,13 +87,30 @@ class Worker:
     def _answer(self, call: int, answer: EngineAnswer) -> None:
         self._parent.answer(call, answer)
 
-    def _serve(self, call: int, command: Load | Request) -> None:
+    def _rest(self) -> None:
+        """Do what is left to be done, until the next command comes."""
+        try:
+            if self._decoder is not None:
+                self._decoder.rest(lambda: bool(self._waiting))
+        except Exception as error:
+            from gptoss_tui.model.engine.faults import is_fatal
+
+            if is_fatal(error):
+                raise
+            traceback.print_exc()
+
+    def _serve(self, call: int, command: Command) -> None:
         try:
             match command:
                 case Load():
                     self._load(call, command)
                 case Request():
                     self._generate(call, command)
+                case ReadAhead():
+                    self._read_ahead(call, command)
+                case Rest():
+                    self._rest()
+                    self._answer(call, Finished("length", 0.0, 0.0))
         except (CheckpointError, EngineError) as error:
             self._answer(call, CallFailed(str(error)))
         except Exception as error:
@@ -93,6 +133,7 @@ class Worker:
             raise EngineError(f"PyTorch cannot be imported: {error}.\nInstall gptoss-chat again.") from error
         from gptoss_tui.model.engine import device
         from gptoss_tui.model.engine.decoder import Decoder
+        from gptoss_tui.model.engine.snapshots import SnapshotFolder
         from gptoss_tui.model.load import load_network
 
         place = device.choose_device(command.device)
@@ -101,7 +142,10 @@ class Worker:
         # Loaded beside the weights, so that the first answer need not wait for it.
         self._schemas = ThreadPoolExecutor(1).submit(_read_vocabulary, checkpoint)
         model = load_network(checkpoint, place, dtype, self._progress(call))
-        self._decoder = Decoder(model, context, checkpoint.longest_answer)
+        disk = None
+        if command.snapshots is not None:
+            disk = SnapshotFolder(Path(command.snapshots), command.snapshots_bytes, checkpoint.identity)
+        self._decoder = Decoder(model, context, checkpoint.longest_answer, disk)
         self._answer(
             call,
             EngineInfo(
@@ -134,6 +178,25 @@ class Worker:
         constraint = self._automaton(request.constraint)
         for item in self._decoder.generate(request, lambda: self._cancelled == call, constraint):
             self._answer(call, item)
+
+    def _read_ahead(self, call: int, command: ReadAhead) -> None:
+        """Read ahead until another command waits: at once, or up to the next chunk if that needs the same."""
+        if self._decoder is not None:
+            ids = command.prompt_ids
+            reading = self._decoder.read_ahead(
+                ids, command.opening, lambda: self._cancelled == call or self._is_overtaken(ids)
+            )
+            for progress in reading:
+                if self._waiting or progress.done - progress.cached >= MOST_AHEAD:
+                    break
+        self._answer(call, Finished("length", 0.0, 0.0))
+
+    def _is_overtaken(self, ids: tuple[int, ...]) -> bool:
+        """Whether a command waits, other than a request that continues `ids`."""
+        return any(
+            not isinstance(command, Request) or command.prompt_ids[: len(ids)] != ids
+            for command in list(self._waiting.values())
+        )
 
     def _automaton(self, constraint: Constraint | None) -> Automaton | None:
         if constraint is None or self._schemas is None:

@@ -36,6 +36,7 @@ def test_it_tells_what_works(run: Any, sandbox: Confinement) -> None:
         "CPU",
         "config.toml (not there",
         "sessions.sqlite3",
+        "snapshots      at most 1,000 MB; ",
         "engine.log",
         "screen.log",
         "stdout is no terminal",

@@ -144,7 +144,13 @@ async def test_what_it_can_do_is_told_and_done(engine: LocalEngine) -> None:
     info = engine.info()
     assert info is not None
     assert info.abilities == Abilities(
-        constrains=True, token_ids=True, logprobs=True, alternatives=True, experts=True, parallel=False
+        constrains=True,
+        token_ids=True,
+        logprobs=True,
+        alternatives=True,
+        experts=True,
+        parallel=False,
+        reads_ahead=True,
     )
     everything = replace(SHORT[0], detail=Detail.ALTERNATIVES | Detail.EXPERTS)
     tokens = [item for item in await items_of(engine.generate(everything)) if isinstance(item, Token)]

@@ -31,6 +31,8 @@ VALUES = {
     "context": ("2048", "2048", 2048),
     "device": ('"cpu"', "cpu", "cpu"),
     "threads": ("2", "2", 2),
+    "snapshots": ("0", "0", 0),
+    "read_ahead": ("false", "false", False),
     "theme": ('"nord"', "nord", "nord"),
     "pictures": ('"sixel"', "sixel", "sixel"),
     "max_reasoning_tokens": ("64", "64", 64),

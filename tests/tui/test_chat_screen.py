@@ -188,6 +188,18 @@ async def test_text_that_looks_like_html_is_kept(stage: StageMaker) -> None:
             assert text in s.screen
 
 
+async def test_escape_between_turns_stops_reading_ahead(stage: StageMaker) -> None:
+    async with stage(ANSWER, hold_ahead=asyncio.Event()) as s:
+        await s.ready()
+        await s.until(lambda: s.engine.reading_ahead)
+        await s.say("hi")
+        await s.until(lambda: len(s.engine.ahead) == 2 and s.engine.reading_ahead)
+        await s.ready()
+        assert "● ready" in s.screen
+        await s.pilot.press("escape")
+        await s.until(lambda: not s.engine.reading_ahead)
+
+
 async def test_no_escape_sequence_reaches_the_terminal(stage: StageMaker) -> None:
     evil = "\x1b]0;owned\x07\x1b[31mred\x9b2J\u202etxt"
     thought = f"<|channel|>analysis<|message|>{evil}<|end|><|start|>assistant"

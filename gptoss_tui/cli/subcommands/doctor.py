@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ... import __version__
+from ...assemble.assemble import snapshots_folder
 from ...events.printable import printable
 from ...history.store import default_file, files_folder
 from ...model.checkpoint import open_checkpoint
@@ -47,7 +48,7 @@ def run(options: Namespace) -> int:
     topics = {
         "The model's Python": _python(settings, complaints),
         "The runtime": _runtime(settings, complaints),
-        "Files": _files(),
+        "Files": _files(settings),
         "The terminal": _terminal(),
     }
     for heading, lines in topics.items():
@@ -138,7 +139,7 @@ async def _speed(read: int, threads: int) -> str:
     return f"at most about {tokens} tokens/s, from {read / 1e9:.3g} GB a token at {given / 1e9:.0f} GB/s"
 
 
-def _files() -> Lines:
+def _files(settings: Settings) -> Lines:
     from platformdirs import user_cache_path
 
     yield "settings", _state(config_file(os.environ), "not there, so the defaults hold")
@@ -147,6 +148,8 @@ def _files() -> Lines:
     yield "log", _state(log_path("engine"), "none yet")
     yield "", _state(log_path("screen"), "none yet")
     yield "cache", _state(user_cache_path("gptoss-chat"), "none yet")
+    kept = f"at most {settings.snapshots:,} MB" if settings.snapshots else "off (snapshots)"
+    yield "snapshots", f"{kept}; {_state(snapshots_folder(), 'none yet')}"
 
 
 def _terminal() -> Lines:

@@ -121,9 +121,10 @@ class Player:
                     await self._start_over()
 
     async def stop(self) -> None:
-        """Stop the running turn; its text so far stays."""
-        if self.session is not None and self.turn is not None:
+        """Stop the running turn; its text so far stays. Between turns, stop what goes on unseen."""
+        if self.turn is not None:
             self._progress.report(activity="stopping")
+        if self.session is not None:
             await self.session.stop()
 
     async def close(self) -> None:

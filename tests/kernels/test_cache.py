@@ -1,0 +1,45 @@
+"""The state of a cache, told to another one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gptoss_tui.kernels.cache import KVCache, Positions
+
+
+def cache_of(slots: int, blocks: tuple[int, int], *, filled: bool = False) -> KVCache:
+    """A full buffer with its tokens last, a ring, and one with its tokens first."""
+    shapes = (3, slots // blocks[0]), (5, 7), (slots // blocks[1], 2, blocks[1])
+    buffers = [torch.randn(shape) if filled else torch.zeros(shape) for shape in shapes]
+    return KVCache(buffers, [Positions(1, blocks[0]), None, Positions(0, blocks[1])], kind="test")
+
+
+@given(blocks=st.tuples(st.sampled_from([1, 2, 4]), st.sampled_from([1, 3])), times=st.integers(0, 4))
+def test_the_state_of_a_place_is_all_that_another_cache_needs(blocks: tuple[int, int], times: int) -> None:
+    cache, other = cache_of(48, blocks, filled=True), cache_of(96, blocks)
+    length = times * cache.block
+    assert cache.block == blocks[0] * blocks[1]
+    cache.advance(length)
+    place, ring = cache.snapshot(), cache.buffers[1].clone()
+    cache.buffers[1].zero_()  # later tokens
+    cache.advance(3)
+    state = cache.state(place)
+    assert [part.shape for part in state] == [view.shape for view in other.used(length)]
+    other.take_over(length, state)
+    assert (other.length, int(other.position)) == (length, length)
+    assert torch.equal(other.buffers[1], ring)
+    for full, block in ((0, blocks[0]), (2, blocks[1])):
+        axis, taken = (1, 0)[full > 0], length // block
+        ours, theirs = cache.buffers[full], other.buffers[full]
+        assert torch.equal(theirs.narrow(axis, 0, taken), ours.narrow(axis, 0, taken))
+        assert not theirs.narrow(axis, taken, theirs.shape[axis] - taken).any(), "nothing beyond it"
+
+
+def test_a_state_ends_at_a_block() -> None:
+    with pytest.raises(ValueError, match="5 tokens do not fill blocks of 4"):
+        cache_of(48, (4, 1)).used(5)
+    with pytest.raises(RuntimeError):
+        cache_of(48, (4, 1)).used(52)
