@@ -42,7 +42,7 @@ def make_kernels(weights: NetworkWeights, backend: Backend, dtype: torch.dtype) 
     if backend == "native":
         from gptoss_tui.kernels.cpu.native import Native
 
-        return Native(weights, library.load(), torch.get_num_threads(), dtype=dtype)
+        return Native(weights, library.load(), torch.get_num_threads(), dtype=dtype, packed=True)
     from gptoss_tui.kernels.reference import Reference
 
     return Reference(weights)

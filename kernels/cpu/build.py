@@ -39,13 +39,14 @@ _FLAGS = (
 )
 _AVX2 = "-mavx2 -mfma -mf16c -mbmi2"
 _AVX512 = f"{_AVX2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni"
+_BF16 = "-mavx512bf16 -mavx512vbmi"
 _LEVELS = {
     # For each level, least first: the flags of gcc and clang, and of zig, which names processors instead.
     "x86_64": {
         "base": ("-march=x86-64", "-mcpu=x86_64"),
         "avx2": (f"-march=x86-64 {_AVX2}", f"-mcpu=x86_64 {_AVX2}"),
         "avx512": (f"-march=x86-64 {_AVX512}", f"-mcpu=x86_64 {_AVX512}"),
-        "avx512bf16": (f"-march=x86-64 {_AVX512} -mavx512bf16", f"-mcpu=x86_64 {_AVX512} -mavx512bf16"),
+        "avx512bf16": (f"-march=x86-64 {_AVX512} {_BF16}", f"-mcpu=x86_64 {_AVX512} {_BF16}"),
     },
     "aarch64": {
         "base": ("-march=armv8-a", "-mcpu=generic"),

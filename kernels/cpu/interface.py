@@ -5,13 +5,20 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable
-from ctypes import c_char_p, c_float, c_int, c_int64, c_void_p
+from ctypes import c_char_p, c_double, c_float, c_int, c_int64, c_void_p
+from functools import partial
 
 
 class Dense(ctypes.Structure):
     """`struct dense`: a projection in bfloat16."""
 
-    _fields_ = (("weight", c_void_p), ("bias", c_void_p), ("rows", c_int64), ("columns", c_int64))
+    _fields_ = (
+        ("weight", c_void_p),
+        ("bias", c_void_p),
+        ("rows", c_int64),
+        ("columns", c_int64),
+        ("packed", c_void_p * 4),
+    )
 
 
 class Experts(ctypes.Structure):
@@ -99,6 +106,8 @@ class CpuEngine:
             "attend", c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_int64
         )
         self.mix = function("mix", c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p)
+        self.pack = partial(function("pack", None, c_void_p), handle)
+        self.dense_bytes = partial(function("dense_bytes", c_double, c_void_p), handle)
         self.unembed = function("unembed", c_int, c_void_p, c_void_p, c_int64, c_void_p)
         self.level: str = function("level", c_char_p, c_void_p)(handle).decode()  # type: ignore[attr-defined]
         self.threads: int = function("threads", c_int, c_void_p)(handle)

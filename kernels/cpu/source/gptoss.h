@@ -20,11 +20,22 @@
 
 enum { MXFP4_BLOCK = 32, KEY_TILE = 16 };
 
+// bfloat16 weights in 12 bits, without loss: see pack.c.
+struct packed {
+    const uint8_t *bytes;  // [rows][columns / 64][96], or none
+    const uint8_t *tops;   // [rows]
+    const int64_t *escapes_from;  // [rows + 1]
+    const struct escape {
+        uint16_t column, weight;
+    } *escapes;
+};
+
 // A projection x -> weight x + bias. Weights and biases are bfloat16.
 struct dense {
     const uint16_t *weight;  // [rows][columns]
     const uint16_t *bias;    // [rows], or none
     int64_t rows, columns;
+    struct packed packed;
 };
 
 // The matrices of a layer's experts, in MXFP4 (kernels/mxfp4.py).
@@ -70,6 +81,7 @@ struct level {
     int64_t panel_bytes;    // of one column of a panel
     int64_t packed_bytes;   // of one packed activation
     int64_t tile;           // tokens that `multiply` likes best
+    int reads_packed;       // whether `dense_rows` does
 
     // Elementwise.
     void (*norm)(const float *x, const float *weight, int64_t n, float eps, float *out);
@@ -108,6 +120,10 @@ void pool_free(struct pool *pool);
 int pool_threads(const struct pool *pool);
 void pool_run(struct pool *pool, work *function, void *of);
 void pool_wait(struct pool *pool);  // a barrier, inside of pool_run
+
+void *large_memory(int64_t bytes);
+void pack_dense(struct dense *matrix, struct pool *pool);
+void unpack_dense(struct dense *matrix, struct pool *pool);
 
 const struct level *best_level(const char *most);
 

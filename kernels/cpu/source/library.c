@@ -27,7 +27,8 @@ static struct processor look(void) {
     found.avx2 = fma && (b & bit_AVX2) && (b & bit_BMI2);
     unsigned wide = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     found.avx512 = found.avx2 && (low & 0xe0) == 0xe0 && (b & wide) == wide && (c & 1 << 11);  // VNNI
-    if (found.avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) found.avx512bf16 = a >> 5 & 1;
+    int permutes = c >> 1 & 1;  // VBMI
+    if (found.avx512 && permutes && __get_cpuid_count(7, 1, &a, &b, &c, &d)) found.avx512bf16 = a >> 5 & 1;
     return found;
 }
 

@@ -524,7 +524,7 @@ static void gate_up(struct call *call, int64_t active, int64_t first, int64_t ro
     const struct experts *matrix = &call->layer->gate_up;
     int64_t begin, count = slots_at(call, active, &begin), panel = engine->level->panel;
     int panelled = count >= MANY;
-    int64_t at_once = panelled ? TOKENS : MANY, stride = panelled ? panel : rows;
+    int64_t at_once = panelled ? over(count, over(count, TOKENS)) : MANY, stride = panelled ? panel : rows;
     const uint16_t *bias = matrix->bias + engine->room.active[active] * matrix->rows + first;
     if (panelled) engine->level->expert_panel(matrix, engine->room.active[active], first, desk->panel);
     for (int64_t done = 0; done < count; done += at_once) {
@@ -546,7 +546,7 @@ static void down(struct call *call, int64_t active, int64_t first, int64_t rows,
     const struct experts *matrix = &call->layer->down;
     int64_t begin, count = slots_at(call, active, &begin), panel = engine->level->panel;
     int panelled = count >= MANY;
-    int64_t at_once = panelled ? TOKENS : MANY, stride = panelled ? panel : rows;
+    int64_t at_once = panelled ? over(count, over(count, TOKENS)) : MANY, stride = panelled ? panel : rows;
     const uint16_t *bias = matrix->bias + room->active[active] * matrix->rows + first;
     if (panelled) engine->level->expert_panel(matrix, room->active[active], first, desk->panel);
     for (int64_t done = 0; done < count; done += at_once) {
@@ -682,8 +682,28 @@ EXPORT int gptoss_unembed(struct engine *engine, float *x, int64_t tokens, float
 
 // The engine
 
+static void each_large(struct engine *engine, void (*visit)(struct dense *matrix, struct pool *pool)) {
+    for (int64_t i = 0; i < engine->layer_count; i++) {
+        struct layer *layer = &engine->layers[i];
+        struct dense *const matrices[] = {&layer->q, &layer->k, &layer->v, &layer->o};
+        for (int j = 0; j < 4; j++) visit(matrices[j], engine->pool);
+    }
+    visit(&engine->network.unembedding, engine->pool);
+}
+
+// Pack the dense weights into copies of 12 bits a weight, where the level reads them.
+EXPORT void gptoss_pack(struct engine *engine) {
+    if (engine->level->reads_packed) each_large(engine, pack_dense);
+}
+
+// The bytes that a weight of the dense matrices takes in the reading of one token.
+EXPORT double gptoss_dense_bytes(const struct engine *engine) {
+    return engine->network.unembedding.packed.bytes ? 1.5 : 2;
+}
+
 EXPORT void gptoss_free(struct engine *engine) {
     if (!engine) return;
+    if (engine->layers) each_large(engine, unpack_dense);
     for (int thread = 0; engine->desks && thread < pool_threads(engine->pool); thread++) {
         free(engine->desks[thread].panel);
         free(engine->desks[thread].tile);
@@ -716,11 +736,11 @@ EXPORT struct engine *gptoss_new(const struct network *network, const struct lay
         desk->tile = aligned_alloc(64, MANY * ROWS * sizeof(float) + TOKENS * 64 * sizeof(float));
         complete = desk->panel && desk->tile;
     }
+    if (engine->layers) memcpy(engine->layers, layers, (size_t)count * sizeof *layers);
     if (!complete) {
         gptoss_free(engine);
         return NULL;
     }
-    memcpy(engine->layers, layers, (size_t)count * sizeof *layers);
     return engine;
 }
 

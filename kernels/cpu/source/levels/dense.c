@@ -1,8 +1,46 @@
-// bfloat16 rows times few tokens, in float32. A row is one sequential stream: several rows at a time read slower.
+// Dense rows times few tokens, in float32 or better: weights in bfloat16, or packed into 12 bits (pack.c).
+//
+// Four rows at a time share the loads of the activations. Memory is still read as one sequential stream: what is
+// called in early, into the second-level cache, is the next lines of the four rows as they lie, not each row's own.
 
 #include "vector.h"
 
-enum { AHEAD = 4096 };  // bytes
+enum {
+    AHEAD = 8192,  // bytes
+    STEP = 32,     // columns
+    PAIRS = STEP / 2 / LANES,
+};
+
+// Products of one step of a row with one token: sums has two vectors.
+
+#if defined(__AVX512BF16__)
+
+// Each 32 activations as 32 bfloat16, then what these leave of them, as bfloat16 too: 16 bits of precision.
+void LEVELLED(split)(const float *x, int64_t n, float *out) {
+    for (int64_t i = 0; i < n; i += STEP) {
+        __m512 first = _mm512_loadu_ps(x + i), second = _mm512_loadu_ps(x + i + 16);
+        __m512i near = (__m512i)_mm512_cvtne2ps_pbh(second, first);
+        __m512i lower = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(near));
+        __m512i upper = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(near, 1));
+        first = _mm512_sub_ps(first, (__m512)_mm512_slli_epi32(lower, 16));
+        second = _mm512_sub_ps(second, (__m512)_mm512_slli_epi32(upper, 16));
+        _mm512_storeu_si512(out + i, near);
+        _mm512_storeu_si512(out + i + 16, (__m512i)_mm512_cvtne2ps_pbh(second, first));
+    }
+}
+
+static float activation(const float *x, int64_t column) {
+    const uint16_t *step = (const uint16_t *)(x + column / STEP * STEP) + column % STEP;
+    return from_bf16(step[0]) + from_bf16(step[STEP]);
+}
+
+INLINE void multiply_step(const vu weights[PAIRS], const float *x, vf sums[2]) {
+    __m512bh pairs = (__m512bh)weights[0];
+    sums[0] = (vf)_mm512_dpbf16_ps((__m512)sums[0], pairs, (__m512bh)_mm512_loadu_ps(x));
+    sums[1] = (vf)_mm512_dpbf16_ps((__m512)sums[1], pairs, (__m512bh)_mm512_loadu_ps(x + 16));
+}
+
+#else
 
 // Even values of 2 * LANES neighbours first, as `low` and `high` give them.
 void LEVELLED(split)(const float *x, int64_t n, float *out) {
@@ -13,39 +51,139 @@ void LEVELLED(split)(const float *x, int64_t n, float *out) {
         }
 }
 
-INLINE void rows(const uint16_t *weight, int64_t columns, int64_t count, const float *const *x, int tokens,
-                 float *y, int64_t stride) {
-    for (int64_t row = 0; row < count; row++, weight += columns) {
-        vf even[4] = {{0}}, odd[4] = {{0}};
-        for (int64_t i = 0; i < columns; i += 2 * LANES) {
-            if (4 * LANES == 64 || i % 32 == 0) __builtin_prefetch((const char *)(weight + i) + AHEAD);
-            vu pair = load_bits(weight + i);
-            for (int token = 0; token < tokens; token++) {
-                even[token] += low(pair) * load(x[token] + i);
-                odd[token] += high(pair) * load(x[token] + i + LANES);
-            }
-        }
-        for (int token = 0; token < tokens; token++)
-            y[token * stride + row] = sum_of(even[token] + odd[token]);
+static float activation(const float *x, int64_t column) {
+    int64_t within = column % (2 * LANES);
+    return x[column - within + within % 2 * LANES + within / 2];
+}
+
+INLINE void multiply_step(const vu weights[PAIRS], const float *x, vf sums[2]) {
+    for (int i = 0; i < PAIRS; i++) {
+        sums[0] += low(weights[i]) * load(x + 2 * i * LANES);
+        sums[1] += high(weights[i]) * load(x + (2 * i + 1) * LANES);
     }
 }
 
-// One row for four tokens at a time: the row then comes from the first-level cache.
-void LEVELLED(dense_rows)(const struct dense *matrix, int64_t first, int64_t last, const float *const *x,
-                          int64_t tokens, float *y, int64_t stride) {
-    const uint16_t *weight = matrix->weight + first * matrix->columns;
-    int64_t columns = matrix->columns, count = last - first;
-    if (tokens <= 4) {
-        switch (tokens) {
-        case 1: rows(weight, columns, count, x, 1, y, stride); break;
-        case 2: rows(weight, columns, count, x, 2, y, stride); break;
-        case 3: rows(weight, columns, count, x, 3, y, stride); break;
-        case 4: rows(weight, columns, count, x, 4, y, stride); break;
+#endif
+
+INLINE void prefetch(const char **soon, int64_t bytes) {
+    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(*soon + line, 0, 2);
+    *soon += bytes;
+}
+
+INLINE void rows_of_bf16(const uint16_t *weight, int64_t columns, int rows, const float *const *x, int tokens, float *y,
+                         int64_t stride) {
+    vf sums[4][4][2] = {{{{0}}}};
+    const char *soon = (const char *)weight + AHEAD;
+    for (int64_t i = 0; i < columns; i += STEP) {
+        prefetch(&soon, rows * STEP * 2);
+        for (int row = 0; row < rows; row++) {
+            vu weights[PAIRS];
+            for (int pair = 0; pair < PAIRS; pair++)
+                weights[pair] = load_bits(weight + row * columns + i + 2 * pair * LANES);
+            for (int token = 0; token < tokens; token++) multiply_step(weights, x[token] + i, sums[row][token]);
         }
+    }
+    for (int row = 0; row < rows; row++)
+        for (int token = 0; token < tokens; token++)
+            y[token * stride + row] = sum_of(sums[row][token][0] + sums[row][token][1]);
+}
+
+#if defined(__AVX512BW__)
+
+// The high bytes of a row's weights, for each code: see pack.c.
+INLINE __m512i high_bytes(uint8_t top) {
+    const __m128i codes = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7);
+    const __m128i signs = _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, -128, -128, -128, -128, -128, -128, -128, -128);
+    return _mm512_broadcast_i32x4(_mm_or_si128(_mm_sub_epi8(_mm_set1_epi8((char)top), codes), signs));
+}
+
+// The bfloat16 of 64 columns, from their 64 low bytes and 32 bytes of codes.
+INLINE void unpack(const uint8_t *from, __m512i table, vu out[2]) {
+    __m512i bytes = _mm512_loadu_si512(from);
+    __m512i codes = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(from + 64)));
+    codes = _mm512_srlv_epi64(codes, _mm512_setr_epi64(0, 0, 0, 0, 4, 4, 4, 4));
+#if defined(__AVX512VBMI__)
+    __m512i high = _mm512_permutexvar_epi8(codes, table);  // four times the same 16: other bits do not matter
+#else
+    __m512i high = _mm512_shuffle_epi8(table, _mm512_and_si512(codes, _mm512_set1_epi8(15)));
+#endif
+    out[0] = (vu)_mm512_unpacklo_epi8(bytes, high);
+    out[1] = (vu)_mm512_unpackhi_epi8(bytes, high);
+}
+
+INLINE void rows_of_packed(const struct packed *packed, int64_t first, int64_t columns, int rows, const float *const *x,
+                           int tokens, float *y, int64_t stride) {
+    vf sums[4][4][2] = {{{{0}}}};
+    int64_t bytes = columns / 64 * 96;
+    const uint8_t *from = packed->bytes + first * bytes;
+    const char *soon = (const char *)from + AHEAD;
+    __m512i tables[4];
+    for (int row = 0; row < rows; row++) tables[row] = high_bytes(packed->tops[first + row]);
+    for (int64_t i = 0; i < columns; i += 64) {
+        prefetch(&soon, rows * 96);
+        for (int row = 0; row < rows; row++) {
+            vu weights[2];
+            unpack(from + row * bytes + i / 64 * 96, tables[row], weights);
+            for (int token = 0; token < tokens; token++) {
+                multiply_step(weights, x[token] + i, sums[row][token]);
+                multiply_step(weights + 1, x[token] + i + STEP, sums[row][token]);
+            }
+        }
+    }
+    for (int row = 0; row < rows; row++) {
+        float stand_in = from_bf16((uint16_t)((packed->tops[first + row] - 7) << 8));
+        for (int token = 0; token < tokens; token++) {
+            float sum = sum_of(sums[row][token][0] + sums[row][token][1]);
+            for (int64_t i = packed->escapes_from[first + row]; i < packed->escapes_from[first + row + 1]; i++)
+                sum += (from_bf16(packed->escapes[i].weight) - stand_in) * activation(x[token], packed->escapes[i].column);
+            y[token * stride + row] = sum;
+        }
+    }
+}
+
+const int LEVELLED(reads_packed) = 1;
+
+#else
+
+const int LEVELLED(reads_packed) = 0;
+
+#endif
+
+INLINE void some_rows(const struct dense *matrix, int64_t first, int rows, const float *const *x, int tokens, float *y,
+                      int64_t stride) {
+#if defined(__AVX512BW__)
+    if (matrix->packed.bytes) {
+        rows_of_packed(&matrix->packed, first, matrix->columns, rows, x, tokens, y, stride);
         return;
     }
-    for (int64_t row = 0; row < count; row++)
-        for (int64_t token = 0; token < tokens; token += 4)
-            LEVELLED(dense_rows)(matrix, first + row, first + row + 1, x + token,
-                                 tokens - token < 4 ? tokens - token : 4, y + token * stride + row, stride);
+#endif
+    rows_of_bf16(matrix->weight + first * matrix->columns, matrix->columns, rows, x, tokens, y, stride);
+}
+
+// As many rows at a time as there are registers for their sums.
+void LEVELLED(dense_rows)(const struct dense *matrix, int64_t first, int64_t last, const float *const *x,
+                          int64_t tokens, float *y, int64_t stride) {
+    enum { BOTH = LANES == 8 ? 4 : 8 };
+    for (int64_t row = first, rows; row < last; row += rows) {
+        float *to = y + row - first;
+        rows = tokens == 1 ? 4 : tokens == 2 && BOTH == 8 ? 4 : tokens <= 2 ? 2 : BOTH == 8 ? 2 : 1;
+        if (last - row < rows) rows = 1;
+        for (int64_t token = 0; token < tokens; token += 4) {
+            const float *const *some = x + token;
+            float *out = to + token * stride;
+            int64_t left = tokens - token < 4 ? tokens - token : 4;
+            switch (left * 8 + rows) {
+            case 8 + 4: some_rows(matrix, row, 4, some, 1, out, stride); break;
+            case 8 + 2: some_rows(matrix, row, 2, some, 1, out, stride); break;
+            case 8 + 1: some_rows(matrix, row, 1, some, 1, out, stride); break;
+            case 16 + 4: some_rows(matrix, row, 4, some, 2, out, stride); break;
+            case 16 + 2: some_rows(matrix, row, 2, some, 2, out, stride); break;
+            case 16 + 1: some_rows(matrix, row, 1, some, 2, out, stride); break;
+            case 24 + 2: some_rows(matrix, row, 2, some, 3, out, stride); break;
+            case 24 + 1: some_rows(matrix, row, 1, some, 3, out, stride); break;
+            case 32 + 2: some_rows(matrix, row, 2, some, 4, out, stride); break;
+            case 32 + 1: some_rows(matrix, row, 1, some, 4, out, stride); break;
+            }
+        }
+    }
 }

@@ -20,7 +20,7 @@ enum {
     SUMS = WIDTH / 4,
     STEP = 4 * WIDTH + 4 * SUMS,  // bytes of the planes
     BLOCKS = WIDTH / 16,
-    AHEAD = 4096,
+    AHEAD = 8192,
     LARGEST = 32512,  // 127 * 256
 };
 
@@ -58,53 +58,69 @@ struct planes LEVELLED(to_planes)(const float *x, int64_t n, int8_t *out) {
 
 #if defined(__AVX512VNNI__)
 
-INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int64_t count, const struct planes *x,
-                 int tokens, float *y, int64_t stride) {
-    const __m512i nibble = _mm512_set1_epi8(15);
+// The weights of the low nibbles, and those of the high ones.
+#if defined(__AVX512VBMI__)
+// Only six bits of a byte choose among 64, of which each 16 are the same: so no other bits need to go.
+INLINE __m512i even_of(__m512i codes, __m512i table) { return _mm512_permutexvar_epi8(codes, table); }
+INLINE __m512i odd_of(__m512i codes, __m512i table) {
+    return _mm512_permutexvar_epi8(_mm512_srli_epi16(codes, 4), table);
+}
+#else
+INLINE __m512i even_of(__m512i codes, __m512i table) {
+    return _mm512_shuffle_epi8(table, _mm512_and_si512(codes, _mm512_set1_epi8(15)));
+}
+INLINE __m512i odd_of(__m512i codes, __m512i table) { return even_of(_mm512_srli_epi16(codes, 4), table); }
+#endif
+
+INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int count, const struct planes *x, int tokens,
+                 float *y, int64_t stride) {
     const __m512i table = _mm512_broadcast_i32x4(
         _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
     const __m512i fourth = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-    for (int64_t row = 0; row < count; row++, blocks += 16 * n, scales += n) {
-        __m512 sums[4];
-        for (int token = 0; token < tokens; token++) sums[token] = _mm512_setzero_ps();
-        for (int64_t block = 0; block < n; block += 16) {
-            // A scale's byte is the exponent of a float32; 0 is 2^-127, which has no exponent of its own.
-            __mmask16 there = n - block < 16 ? (__mmask16)((1u << (n - block)) - 1) : 0xffff;
-            __m512i exponents = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(there, scales + block));
-            exponents = _mm512_max_epu32(_mm512_slli_epi32(exponents, 23), _mm512_set1_epi32(0x400000));
-            __m512i which = fourth;
-            for (int64_t at = block; at < n && at < block + 16; at += BLOCKS) {
-                __m512i codes;
-                if (n - at >= BLOCKS)
-                    codes = _mm512_loadu_si512(blocks + 16 * at);
-                else
-                    codes = _mm512_maskz_loadu_epi8((1ull << 16 * (n - at)) - 1, blocks + 16 * at);
-                _mm_prefetch((const char *)blocks + 16 * at + AHEAD, _MM_HINT_T0);
-                __m512i even = _mm512_shuffle_epi8(table, _mm512_and_si512(codes, nibble));
-                __m512i odd = _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
-                __m512 scale = _mm512_castsi512_ps(_mm512_permutexvar_epi32(which, exponents));
-                which = _mm512_add_epi32(which, _mm512_set1_epi32(4));
+    const char *soon = (const char *)blocks + AHEAD;
+    __m512 sums[4][4];
+    for (int row = 0; row < count; row++)
+        for (int token = 0; token < tokens; token++) sums[row][token] = _mm512_setzero_ps();
+    for (int64_t block = 0; block < n; block += 16) {
+        // A scale's byte is the exponent of a float32; 0 is 2^-127, which has no exponent of its own.
+        __mmask16 there = n - block < 16 ? (__mmask16)((1u << (n - block)) - 1) : 0xffff;
+        __m512i exponents[4], which = fourth;
+        for (int row = 0; row < count; row++) {
+            exponents[row] = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(there, scales + row * n + block));
+            exponents[row] =
+                _mm512_max_epu32(_mm512_slli_epi32(exponents[row], 23), _mm512_set1_epi32(0x400000));
+        }
+        for (int64_t at = block; at < n && at < block + 16; at += BLOCKS) {
+            __mmask64 bytes = n - at < BLOCKS ? (1ull << 16 * (n - at)) - 1 : ~0ull;
+            for (int row = 0; row < count; row++) {
+                _mm_prefetch(soon, _MM_HINT_T1);
+                soon += 64;
+                __m512i codes = _mm512_maskz_loadu_epi8(bytes, blocks + 16 * (row * n + at));
+                __m512i even = even_of(codes, table), odd = odd_of(codes, table);
+                __m512 scale = _mm512_castsi512_ps(_mm512_permutexvar_epi32(which, exponents[row]));
                 for (int token = 0; token < tokens; token++) {
                     const int8_t *planes = x[token].values + at / BLOCKS * STEP;
                     __m512i most = _mm512_setzero_si512();
                     __m512i least = _mm512_loadu_si512(planes + 4 * WIDTH);
                     most = _mm512_dpbusd_epi32(most, even, _mm512_loadu_si512(planes));
-                    most = _mm512_dpbusd_epi32(most, odd, _mm512_loadu_si512(planes + WIDTH));
                     least = _mm512_dpbusd_epi32(least, even, _mm512_loadu_si512(planes + 2 * WIDTH));
+                    most = _mm512_dpbusd_epi32(most, odd, _mm512_loadu_si512(planes + WIDTH));
                     least = _mm512_dpbusd_epi32(least, odd, _mm512_loadu_si512(planes + 3 * WIDTH));
                     __m512i whole = _mm512_add_epi32(_mm512_slli_epi32(most, 8), least);
-                    sums[token] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), scale, sums[token]);
+                    sums[row][token] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), scale, sums[row][token]);
                 }
             }
+            which = _mm512_add_epi32(which, _mm512_set1_epi32(4));
         }
-        for (int token = 0; token < tokens; token++)
-            y[token * stride + row] = _mm512_reduce_add_ps(sums[token]) * x[token].scale * 0.5f;
     }
+    for (int row = 0; row < count; row++)
+        for (int token = 0; token < tokens; token++)
+            y[token * stride + row] = _mm512_reduce_add_ps(sums[row][token]) * x[token].scale * 0.5f;
 }
 
 #elif defined(__AVX2__)
 
-INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int64_t count, const struct planes *x,
+INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int count, const struct planes *x,
                  int tokens, float *y, int64_t stride) {
     const __m256i nibble = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1), bytes = _mm256_set1_epi16(256);
     const __m256i table = _mm256_broadcastsi128_si256(
@@ -121,7 +137,7 @@ INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int64_
             } else {
                 codes = _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)(blocks + 16 * at)));
             }
-            if (at % 4 == 0) _mm_prefetch((const char *)blocks + 16 * at + AHEAD, _MM_HINT_T0);
+            if (at % 4 == 0) _mm_prefetch((const char *)blocks + 16 * at + AHEAD, _MM_HINT_T1);
             __m256i even = _mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibble));
             __m256i odd = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
             __m256i exponents = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi32(scales[at])),
@@ -156,7 +172,7 @@ INLINE float power_of_two(uint8_t scale) {
 
 #if defined(__ARM_FEATURE_DOTPROD)
 
-INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int64_t count, const struct planes *x,
+INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int count, const struct planes *x,
                  int tokens, float *y, int64_t stride) {
     static const int8_t doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
     const int8x16_t table = vld1q_s8(doubled);
@@ -166,7 +182,7 @@ INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int64_
         for (int token = 0; token < tokens; token++) sums[token] = vdupq_n_f32(0);
         for (int64_t at = 0; at < n; at++) {
             uint8x16_t codes = vld1q_u8(blocks + 16 * at);
-            if (at % 4 == 0) __builtin_prefetch(blocks + 16 * at + AHEAD);
+            if (at % 4 == 0) __builtin_prefetch(blocks + 16 * at + AHEAD, 0, 2);
             int8x16_t even = vqtbl1q_s8(table, vandq_u8(codes, nibble));
             int8x16_t odd = vqtbl1q_s8(table, vshrq_n_u8(codes, 4));
             float scale = power_of_two(scales[at]);
@@ -187,7 +203,7 @@ INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int64_
 
 #else
 
-INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int64_t count, const struct planes *x,
+INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int count, const struct planes *x,
                  int tokens, float *y, int64_t stride) {
     static const int8_t doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
     for (int64_t row = 0; row < count; row++, blocks += 16 * n, scales += n) {
@@ -217,23 +233,31 @@ INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int64_
 #endif
 #endif
 
+// As many rows at a time as there are registers: they share the loads of the activations. What is called in early is the
+// next lines of the rows as they lie, so that memory is still read as one stream.
 void LEVELLED(expert_rows)(const struct experts *matrix, int64_t expert, int64_t first, int64_t last,
                            const struct planes *x, int64_t tokens, float *y, int64_t stride) {
-    int64_t n = matrix->columns / MXFP4_BLOCK, count = last - first;
-    const uint8_t *blocks = matrix->blocks + (expert * matrix->rows + first) * n * 16;
-    const uint8_t *scales = matrix->scales + (expert * matrix->rows + first) * n;
-    if (tokens <= 4) {
-        switch (tokens) {
-        case 1: rows(blocks, scales, n, count, x, 1, y, stride); break;
-        case 2: rows(blocks, scales, n, count, x, 2, y, stride); break;
-        case 3: rows(blocks, scales, n, count, x, 3, y, stride); break;
-        case 4: rows(blocks, scales, n, count, x, 4, y, stride); break;
+    int64_t n = matrix->columns / MXFP4_BLOCK;
+    for (int64_t row = first, count; row < last; row += count) {
+        const uint8_t *blocks = matrix->blocks + (expert * matrix->rows + row) * n * 16;
+        const uint8_t *scales = matrix->scales + (expert * matrix->rows + row) * n;
+        count = tokens == 1 ? 4 : 2;
+        if (last - row < count) count = 1;
+        for (int64_t token = 0; token < tokens; token += 4) {
+            float *to = y + token * stride + row - first;
+            const struct planes *some = x + token;
+            int64_t left = tokens - token < 4 ? tokens - token : 4;
+            switch (left * 8 + count) {
+            case 8 + 4: rows(blocks, scales, n, 4, some, 1, to, stride); break;
+            case 8 + 2: rows(blocks, scales, n, 2, some, 1, to, stride); break;
+            case 8 + 1: rows(blocks, scales, n, 1, some, 1, to, stride); break;
+            case 16 + 2: rows(blocks, scales, n, 2, some, 2, to, stride); break;
+            case 16 + 1: rows(blocks, scales, n, 1, some, 2, to, stride); break;
+            case 24 + 2: rows(blocks, scales, n, 2, some, 3, to, stride); break;
+            case 24 + 1: rows(blocks, scales, n, 1, some, 3, to, stride); break;
+            case 32 + 2: rows(blocks, scales, n, 2, some, 4, to, stride); break;
+            case 32 + 1: rows(blocks, scales, n, 1, some, 4, to, stride); break;
+            }
         }
-        return;
     }
-    // The row then comes from the first-level cache for all tokens but the first four.
-    for (int64_t row = 0; row < count; row++)
-        for (int64_t token = 0; token < tokens; token += 4)
-            LEVELLED(expert_rows)(matrix, expert, first + row, first + row + 1, x + token,
-                                  tokens - token < 4 ? tokens - token : 4, y + token * stride + row, stride);
 }

@@ -8,7 +8,7 @@
 
 #if defined(__AVX512BF16__)
 
-enum { ROWS = 32, TILE = 8, HALF = 16 };
+enum { ROWS = 32, TILE = 12, HALF = 16 };
 
 void LEVELLED(pack)(const float *x, int64_t n, void *out) {
     uint16_t *packed = out;
@@ -121,7 +121,7 @@ INLINE void tile(const uint32_t *panel, int64_t pairs, const void *const *x, int
         for (int64_t i = pair; i < pair + 2; i++) {
             __m512bh first = (__m512bh)_mm512_loadu_si512(panel + i * ROWS);
             __m512bh second = (__m512bh)_mm512_loadu_si512(panel + i * ROWS + HALF);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
             for (int token = 0; token < tokens; token++) {
                 __m512bh both = (__m512bh)_mm512_set1_epi32(value[token][i]);
                 sums[token][0] = _mm512_dpbf16_ps(sums[token][0], first, both);
@@ -215,25 +215,22 @@ INLINE void tile_of(const void *panel, int64_t columns, const void *const *x, in
 
 #endif
 
-// Meanwhile the `bytes` from `soon`, where the next panel is stored, come into the second-level cache: that hides
-// the memory's delay completely.
+// Tiles of nearly one size, since small ones wait for each sum before the next product. Meanwhile the `bytes` from
+// `soon`, where the next panel is stored, come into the second-level cache: that hides the memory's delay completely.
 void LEVELLED(multiply)(const void *panel, int64_t columns, const void *const *x, int64_t tokens, float *out,
                         const char *soon, int64_t bytes) {
-    for (int64_t done = 0; done < tokens; done += TILE, soon += columns * 16, bytes -= columns * 16) {
-        int64_t line = bytes > 0 ? 64 : 0;
-        const void *const *some = x + done;
-        float *to = out + done * ROWS;
-        switch (tokens - done) {
-        case 1: tile_of(panel, columns, some, 1, to, soon, line); break;
-        case 2: tile_of(panel, columns, some, 2, to, soon, line); break;
-        case 3: tile_of(panel, columns, some, 3, to, soon, line); break;
-        case 4: tile_of(panel, columns, some, 4, to, soon, line); break;
-        case 5: tile_of(panel, columns, some, 5, to, soon, line); break;
+    int64_t tiles = (tokens + TILE - 1) / TILE;
+    for (int64_t i = 0; i < tiles; i++, soon += columns * 16, bytes -= columns * 16) {
+        int64_t first = tokens * i / tiles, line = bytes > 0 ? 64 : 0;
+        const void *const *some = x + first;
+        float *to = out + first * ROWS;
+        switch (tokens * (i + 1) / tiles - first) {
+#define CASE(size) \
+    case size: tile_of(panel, columns, some, size < TILE ? size : TILE, to, soon, line); break;
+            CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #if defined(__AVX512F__)
-        case 6: tile_of(panel, columns, some, 6, to, soon, line); break;
-        case 7: tile_of(panel, columns, some, 7, to, soon, line); break;
+            CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
 #endif
-        default: tile_of(panel, columns, some, TILE, to, soon, line);
         }
     }
 }

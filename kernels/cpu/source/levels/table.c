@@ -17,6 +17,7 @@ void LEVELLED(expert_panel)(const struct experts *, int64_t, int64_t, void *);
 void LEVELLED(multiply)(const void *, int64_t, const void *const *, int64_t, float *, const char *,
                         int64_t);
 void LEVELLED(attend)(struct memory, int64_t, int64_t, int64_t, const float *, int64_t, float *, float *, float *);
+extern const int LEVELLED(reads_packed);
 extern const int64_t LEVELLED(panel_rows), LEVELLED(tile_tokens), LEVELLED(packed_bytes);
 
 #define TEXT(level) #level
@@ -27,6 +28,7 @@ void LEVELLED(fill)(struct level *level) {
         .name = NAMED(LEVEL),
         .panel = LEVELLED(panel_rows),
         .tile = LEVELLED(tile_tokens),
+        .reads_packed = LEVELLED(reads_packed),
         .packed_bytes = LEVELLED(packed_bytes),
         .norm = LEVELLED(norm),
         .swiglu = LEVELLED(swiglu),

@@ -1,0 +1,114 @@
+// bfloat16 weights in 12 bits, without loss: trained weights use few of the 256 exponents.
+//
+// The low byte of a weight (the last bit of its exponent, and its mantissa) stays as it is. The high byte (its sign, and
+// the other bits of its exponent) becomes 4 bits: the sign, and how far those bits are below the top of the row, its
+// largest. Weights further below, and zeros, stand in a list beside: in the row 2^(2 top - 141) stands for each of them.
+//
+// 64 columns are 64 low bytes, then 32 bytes of codes, ordered as levels/dense.c unpacks them.
+
+#include "gptoss.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { GROUP = 64, CODES = 8, MOST_ESCAPES = 256 };  // one in so many weights, at most
+
+// Where a column of a group stands: in bytes 0 to 7 of each 16 the first half, in the others the second.
+static int place(int column) { return column % 32 / 8 * 16 + column / 32 * 8 + column % 8; }
+
+static uint8_t top_of(const uint16_t *row, int64_t columns) {
+    uint16_t most = 0;
+    for (int64_t i = 0; i < columns; i++) most = (row[i] & 0x7fff) > most ? row[i] & 0x7fff : most;
+    return most >> 8 < CODES ? CODES : (uint8_t)(most >> 8);
+}
+
+static int escapes(uint16_t weight, uint8_t top) {
+    return (weight >> 8 & 127) <= top - CODES || !(weight & 0x7fff);
+}
+
+static void pack_row(const uint16_t *row, int64_t columns, uint8_t top, uint8_t *out, struct escape *list) {
+    for (int64_t start = 0; start < columns; start += GROUP, out += GROUP + GROUP / 2) {
+        memset(out + GROUP, 0, GROUP / 2);
+        for (int i = 0; i < GROUP; i++) {
+            uint16_t weight = row[start + i];
+            int code = (weight >> 15) * CODES + top - (weight >> 8 & 127), at = place(i);
+            out[at] = (uint8_t)weight;
+            if (escapes(weight, top)) {
+                *list++ = (struct escape){(uint16_t)(start + i), weight};
+                code = CODES - 1;
+                out[at] = 0;
+            }
+            out[GROUP + at % 32] |= (uint8_t)(code << (at < 32 ? 0 : 4));
+        }
+    }
+}
+
+struct packing {
+    const struct dense *matrix;
+    struct pool *pool;
+    uint8_t *bytes, *tops;
+    int64_t *from;
+    struct escape *list;
+};
+
+static void share_rows(const struct packing *packing, int thread, int threads, int64_t *first, int64_t *last) {
+    *first = packing->matrix->rows * thread / threads;
+    *last = packing->matrix->rows * (thread + 1) / threads;
+}
+
+static void count_work(void *of, int thread, int threads) {
+    struct packing *packing = of;
+    int64_t columns = packing->matrix->columns, first, last;
+    share_rows(packing, thread, threads, &first, &last);
+    for (int64_t row = first; row < last; row++) {
+        const uint16_t *weights = packing->matrix->weight + row * columns;
+        uint8_t top = packing->tops[row] = top_of(weights, columns);
+        int64_t count = 0;
+        for (int64_t i = 0; i < columns; i++) count += escapes(weights[i], top);
+        packing->from[row + 1] = count;
+    }
+}
+
+static void pack_work(void *of, int thread, int threads) {
+    struct packing *packing = of;
+    int64_t columns = packing->matrix->columns, first, last;
+    share_rows(packing, thread, threads, &first, &last);
+    for (int64_t row = first; row < last; row++)
+        pack_row(packing->matrix->weight + row * columns, columns, packing->tops[row],
+                 packing->bytes + row * (columns / GROUP * 96), packing->list + packing->from[row]);
+}
+
+// Pack `matrix` into memory of its own. It stays as it is where that does not pay, or where there is no memory.
+void pack_dense(struct dense *matrix, struct pool *pool) {
+    int64_t rows = matrix->rows, columns = matrix->columns;
+    if (columns % GROUP || columns > UINT16_MAX) return;
+    struct packing packing = {.matrix = matrix, .pool = pool};
+    packing.tops = malloc((size_t)rows);
+    packing.from = calloc((size_t)rows + 1, sizeof *packing.from);
+    if (packing.tops && packing.from) {
+        pool_run(pool, count_work, &packing);
+        for (int64_t row = 0; row < rows; row++) packing.from[row + 1] += packing.from[row];
+        if (packing.from[rows] <= rows * columns / MOST_ESCAPES) {
+            packing.list = malloc((size_t)(packing.from[rows] + 1) * sizeof *packing.list);
+            packing.bytes = large_memory(rows * (columns / GROUP * 96));
+        }
+    }
+    if (!packing.list || !packing.bytes) {
+        free(packing.tops);
+        free(packing.from);
+        free(packing.list);
+        free(packing.bytes);
+        return;
+    }
+    pool_run(pool, pack_work, &packing);
+    matrix->packed = (struct packed){packing.bytes, packing.tops, packing.from, packing.list};
+}
+
+void unpack_dense(struct dense *matrix, struct pool *pool) {
+    (void)pool;
+    free((void *)matrix->packed.bytes);
+    free((void *)matrix->packed.tops);
+    free((void *)matrix->packed.escapes_from);
+    free((void *)matrix->packed.escapes);
+    matrix->packed = (struct packed){0};
+}
