@@ -93,6 +93,7 @@ struct level {
     int64_t (*planes_bytes)(int64_t n);
     struct planes (*to_planes)(const float *x, int64_t n, int8_t *out);
     void (*pack)(const float *x, int64_t n, void *out);
+    void (*pack_expert)(const float *x, int64_t n, void *out);
 
     // Rows first to last of a matrix times few tokens: y[token * stride + row - first].
     void (*dense_rows)(const struct dense *matrix, int64_t first, int64_t last, const float *const *x,
@@ -105,6 +106,8 @@ struct level {
     void (*expert_panel)(const struct experts *matrix, int64_t expert, int64_t first, void *panel);
     void (*multiply)(const void *panel, int64_t columns, const void *const *x, int64_t tokens, float *out,
                      const char *soon, int64_t bytes);
+    void (*multiply_expert)(const void *panel, int64_t columns, const void *const *x, int64_t tokens, float *out,
+                            const char *soon, int64_t bytes);
 
     // Attention of `heads` queries [heads][head_dim], scaled, over the positions first to last. Leaves the
     // softmax open: out [heads][head_dim] is not divided by sum, and both are relative to exp(peak).

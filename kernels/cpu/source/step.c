@@ -483,7 +483,7 @@ static void prepare_expert(struct call *call, const float *x, int64_t width, int
             many = 1;
     }
     if (few) room->plane_of[index] = level->to_planes(x, width, room->planes + index * level->planes_bytes(width));
-    if (many) level->pack(x, width, room->packed + index * width * level->packed_bytes);
+    if (many) level->pack_expert(x, width, room->packed + index * width * level->packed_bytes);
 }
 
 static int64_t slots_at(const struct call *call, int64_t active, int64_t *first) {
@@ -505,7 +505,7 @@ static void multiply_expert(struct call *call, const struct experts *matrix, int
         for (int64_t i = 0; i < slots; i++)
             x[i] = room->packed
                 + (by_token ? room->token_of[slot + i] : slot + i) * matrix->columns * level->packed_bytes;
-        level->multiply(desk->panel, matrix->columns, x, slots, y, soon, bytes);
+        level->multiply_expert(desk->panel, matrix->columns, x, slots, y, soon, bytes);
         return;
     }
     struct planes x[MANY];

@@ -27,19 +27,13 @@ enum {
 int64_t LEVELLED(planes_bytes)(int64_t n) { return (n + 2 * WIDTH - 1) / (2 * WIDTH) * STEP; }
 
 struct planes LEVELLED(to_planes)(const float *x, int64_t n, int8_t *out) {
-    vf most = {0};
-    for (int64_t i = 0; i < n; i += LANES) {
-        vf value = load(x + i);
-        most = larger(smaller(value, -value) * -1.0f, most);
-    }
-    float scale = peak_of(most) / LARGEST, inverse = scale > 0 ? 1 / scale : 0;
+    float scale = magnitude(x, n) / LARGEST, inverse = scale > 0 ? 1 / scale : 0;
     struct planes planes = {scale, out};
     for (int64_t start = 0; start < n; start += 2 * WIDTH, out += STEP) {
         _Alignas(64) int32_t whole[2 * WIDTH];
         for (int64_t i = 0; i < 2 * WIDTH; i += LANES) {
             vf value = start + i < n ? load(x + start + i) * inverse : (vf){0};
-            const vf magic = broadcast(12582912.0f);
-            *(vi *)(whole + i) = __builtin_convertvector((value + magic) - magic, vi);
+            *(vi *)(whole + i) = rounded(value);
         }
         int32_t *correction = (int32_t *)(out + 4 * WIDTH);
         for (int sum = 0; sum < SUMS; sum++) correction[sum] = 0;
@@ -161,14 +155,6 @@ INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int co
 }
 
 #else
-
-INLINE float power_of_two(uint8_t scale) {
-    union {
-        uint32_t bits;
-        float value;
-    } as = {scale ? (uint32_t)scale << 23 : 0x400000};
-    return as.value;
-}
 
 #if defined(__ARM_FEATURE_DOTPROD)
 

@@ -1,20 +1,8 @@
-// Many tokens: a panel of rows is decoded once, turned so that neighbouring rows are neighbouring lanes, and
-// multiplied with tile after tile of tokens while it stays in the second-level cache.
-//
-// With bfloat16 products a panel is [columns / 2][ROWS][2] bfloat16, the scales of MXFP4 multiplied in (exactly,
-// for scales from 2^-125 to 2^100), and activations are rounded to bfloat16; without, [columns][ROWS] float32.
+// Decoding a panel, for many tokens: once for all of them.
 
-#include "vector.h"
+#include "panel.h"
 
 #if defined(__AVX512BF16__)
-
-enum { ROWS = 32, TILE = 12, HALF = 16 };
-
-void LEVELLED(pack)(const float *x, int64_t n, void *out) {
-    uint16_t *packed = out;
-    for (int64_t i = 0; i < n; i += 16)
-        _mm256_storeu_si256((__m256i *)(packed + i), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i)));
-}
 
 // Lane i of vector j becomes lane j of vector i.
 INLINE void transpose(__m512i v[16]) {
@@ -32,6 +20,9 @@ INLINE void transpose(__m512i v[16]) {
         v[8 + i] = _mm512_shuffle_i32x4(b, d, 0x88), v[12 + i] = _mm512_shuffle_i32x4(b, d, 0xdd);
     }
 }
+
+// Two bfloat16 stay as they are. The scales of MXFP4 are multiplied in: exactly, for scales from 2^-125 to 2^100.
+enum { HALF = 16 };
 
 void LEVELLED(dense_panel)(const struct dense *matrix, int64_t first, void *panel) {
     int64_t columns = matrix->columns;
@@ -106,138 +97,59 @@ void LEVELLED(expert_panel)(const struct experts *matrix, int64_t expert, int64_
     }
 }
 
-INLINE void tile(const uint32_t *panel, int64_t pairs, const void *const *x, int tokens, float *out,
-                 const char *soon, int64_t line) {
-    __m512 sums[TILE][2];
-    const int32_t *value[TILE];
-    for (int token = 0; token < tokens; token++) {
-        sums[token][0] = sums[token][1] = _mm512_setzero_ps();
-        value[token] = x[token];
-    }
-    for (int64_t pair = 0; pair < pairs; pair += 2) {
-        _mm_prefetch(soon, _MM_HINT_T1);
-        soon += line;
-#pragma GCC unroll 2
-        for (int64_t i = pair; i < pair + 2; i++) {
-            __m512bh first = (__m512bh)_mm512_loadu_si512(panel + i * ROWS);
-            __m512bh second = (__m512bh)_mm512_loadu_si512(panel + i * ROWS + HALF);
-#pragma GCC unroll 12
-            for (int token = 0; token < tokens; token++) {
-                __m512bh both = (__m512bh)_mm512_set1_epi32(value[token][i]);
-                sums[token][0] = _mm512_dpbf16_ps(sums[token][0], first, both);
-                sums[token][1] = _mm512_dpbf16_ps(sums[token][1], second, both);
-            }
-        }
-    }
-    for (int token = 0; token < tokens; token++) {
-        _mm512_storeu_ps(out + token * ROWS, sums[token][0]);
-        _mm512_storeu_ps(out + token * ROWS + HALF, sums[token][1]);
-    }
-}
-
-INLINE void tile_of(const void *panel, int64_t columns, const void *const *x, int tokens, float *out,
-                    const char *soon, int64_t line) {
-    tile(panel, columns / 2, x, tokens, out, soon, line);
-}
-
 #else
 
-#if defined(__AVX512F__)
-enum { ROWS = 32, TILE = 8 };
-#elif defined(__AVX2__)
-enum { ROWS = 16, TILE = 6 };
-#else
-enum { ROWS = 16, TILE = 6 };
-#endif
-
-enum { PARTS = ROWS / LANES };
-
-void LEVELLED(pack)(const float *x, int64_t n, void *out) { memcpy(out, x, (size_t)n * sizeof *x); }
+// Where each row of a panel begins in a matrix of `rows`; those beyond its end are its last one again.
+INLINE void find_rows(const void *matrix, int64_t rows, int64_t bytes, int64_t first, const char *row[ROWS]) {
+    for (int64_t i = 0; i < ROWS; i++)
+        row[i] = (const char *)matrix + (first + i < rows ? first + i : rows - 1) * bytes;
+}
 
 void LEVELLED(dense_panel)(const struct dense *matrix, int64_t first, void *panel) {
+    const char *row[ROWS];
+    find_rows(matrix->weight, matrix->rows, matrix->columns * 2, first, row);
     float *out = panel;
-    for (int64_t column = 0; column < matrix->columns; column += 32)
-        for (int row = 0; row < ROWS; row++) {
-            const uint16_t *from = matrix->weight + (first + row) * matrix->columns + column;
-            int there = first + row < matrix->rows;
-            for (int i = 0; i < 32; i++) out[(column + i) * ROWS + row] = there ? from_bf16(from[i]) : 0;
+    for (int64_t column = 0; column < matrix->columns; column += 8, out += 8 * ROWS)
+        for (int part = 0; part < PARTS; part++) {
+            vu pair[4];
+            turn(row + part * LANES, column * 2, pair);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                store(out + 2 * i * ROWS + part * LANES, low(pair[i]));
+                store(out + (2 * i + 1) * ROWS + part * LANES, high(pair[i]));
+            }
         }
 }
 
 void LEVELLED(expert_panel)(const struct experts *matrix, int64_t expert, int64_t first, void *panel) {
-    static const float e2m1[16] = {0, .5f, 1, 1.5f, 2, 3, 4, 6, -0.f, -.5f, -1, -1.5f, -2, -3, -4, -6};
-    float *out = panel;
+    const char *row[ROWS], *scales[ROWS];
     int64_t n = matrix->columns / MXFP4_BLOCK;
-    for (int64_t block = 0; block < n; block++)
-        for (int row = 0; row < ROWS; row++) {
-            float *to = out + block * MXFP4_BLOCK * ROWS + row;
-            if (first + row >= matrix->rows) {
-                for (int i = 0; i < MXFP4_BLOCK; i++) to[i * ROWS] = 0;
-                continue;
-            }
-            int64_t at = (expert * matrix->rows + first + row) * n + block;
-            union {
-                uint32_t bits;
-                float value;
-            } scale = {matrix->scales[at] ? (uint32_t)matrix->scales[at] << 23 : 0x400000};
-            for (int i = 0; i < 16; i++) {
-                uint8_t byte = matrix->blocks[16 * at + i];
-                to[2 * i * ROWS] = e2m1[byte & 15] * scale.value;
-                to[(2 * i + 1) * ROWS] = e2m1[byte >> 4] * scale.value;
-            }
-        }
-}
-
-INLINE void tile_of(const void *panel, int64_t columns, const void *const *x, int tokens, float *out,
-                    const char *soon, int64_t line) {
-    const float *weights = panel;
-    vf sums[TILE][PARTS];
-    for (int token = 0; token < tokens; token++)
-        for (int part = 0; part < PARTS; part++) sums[token][part] = (vf){0};
-    for (int64_t column = 0; column < columns; column++) {
-        if (column % 4 == 0) {
-            __builtin_prefetch(soon, 0, 2);
-            soon += line;
-        }
-        vf row[PARTS];
+    find_rows(matrix->blocks + expert * matrix->rows * n * 16, matrix->rows, n * 16, first, row);
+    find_rows(matrix->scales + expert * matrix->rows * n, matrix->rows, n, first, scales);
+    uint32_t *out = panel;
+    for (int64_t block = 0; block < n; block++, out += ROWS) {
+        for (int part = 0; part < PARTS; part++) {
+            vu codes[4];
+            turn(row + part * LANES, block * 16, codes);
 #pragma GCC unroll 4
-        for (int part = 0; part < PARTS; part++) row[part] = load(weights + column * ROWS + part * LANES);
-#pragma GCC unroll 8
-        for (int token = 0; token < tokens; token++) {
-            float value = ((const float *)x[token])[column];
+            for (int i = 0; i < 4; i++) {
+                uint32_t *to = out + part * LANES;
+                if (EXPERT == BYTES) {
+                    store_bits(to + i * ROWS, doubled(codes[i] & 0x0f0f0f0f));
+                    store_bits(to + (4 + i) * ROWS, doubled(codes[i] >> 4 & 0x0f0f0f0f));
+                    continue;
+                }
 #pragma GCC unroll 4
-            for (int part = 0; part < PARTS; part++) sums[token][part] += row[part] * value;
+                for (int byte = 0; byte < 4; byte++) {  // its nibbles to the upper bytes of both halves
+                    vu even = (byte == 0 ? codes[i] << 8 : codes[i] >> (8 * byte - 8)) & 0xf00;
+                    vu odd = (byte == 3 ? codes[i] >> 4 : codes[i] << (20 - 8 * byte)) & 0xf000000;
+                    store_bits(to + (4 * i + byte) * ROWS, (vu)((vs)doubled(even | odd) >> 8));
+                }
+            }
         }
-    }
-    for (int token = 0; token < tokens; token++)
-        for (int part = 0; part < PARTS; part++) store(out + token * ROWS + part * LANES, sums[token][part]);
-}
-
-#endif
-
-// Tiles of nearly one size, since small ones wait for each sum before the next product. Meanwhile the `bytes` from
-// `soon`, where the next panel is stored, come into the second-level cache: that hides the memory's delay completely.
-void LEVELLED(multiply)(const void *panel, int64_t columns, const void *const *x, int64_t tokens, float *out,
-                        const char *soon, int64_t bytes) {
-    int64_t tiles = (tokens + TILE - 1) / TILE;
-    for (int64_t i = 0; i < tiles; i++, soon += columns * 16, bytes -= columns * 16) {
-        int64_t first = tokens * i / tiles, line = bytes > 0 ? 64 : 0;
-        const void *const *some = x + first;
-        float *to = out + first * ROWS;
-        switch (tokens * (i + 1) / tiles - first) {
-#define CASE(size) \
-    case size: tile_of(panel, columns, some, size < TILE ? size : TILE, to, soon, line); break;
-            CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
-#if defined(__AVX512F__)
-            CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
-#endif
-        }
+        out += MXFP4_BLOCK / columns_of(EXPERT) * ROWS;
+        for (int i = 0; i < ROWS; i++) out[i] = bits_of_scale((uint8_t)scales[i][block]);
     }
 }
 
-const int64_t LEVELLED(panel_rows) = ROWS, LEVELLED(tile_tokens) = TILE;
-#if defined(__AVX512BF16__)
-const int64_t LEVELLED(packed_bytes) = 2;
-#else
-const int64_t LEVELLED(packed_bytes) = 4;
 #endif

@@ -9,6 +9,7 @@ void LEVELLED(split)(const float *, int64_t, float *);
 int64_t LEVELLED(planes_bytes)(int64_t);
 struct planes LEVELLED(to_planes)(const float *, int64_t, int8_t *);
 void LEVELLED(pack)(const float *, int64_t, void *);
+void LEVELLED(pack_expert)(const float *, int64_t, void *);
 void LEVELLED(dense_rows)(const struct dense *, int64_t, int64_t, const float *const *, int64_t, float *, int64_t);
 void LEVELLED(expert_rows)(const struct experts *, int64_t, int64_t, int64_t, const struct planes *, int64_t,
                            float *, int64_t);
@@ -16,6 +17,7 @@ void LEVELLED(dense_panel)(const struct dense *, int64_t, void *);
 void LEVELLED(expert_panel)(const struct experts *, int64_t, int64_t, void *);
 void LEVELLED(multiply)(const void *, int64_t, const void *const *, int64_t, float *, const char *,
                         int64_t);
+void LEVELLED(multiply_expert)(const void *, int64_t, const void *const *, int64_t, float *, const char *, int64_t);
 void LEVELLED(attend)(struct memory, int64_t, int64_t, int64_t, const float *, int64_t, float *, float *, float *);
 extern const int LEVELLED(reads_packed);
 extern const int64_t LEVELLED(panel_rows), LEVELLED(tile_tokens), LEVELLED(packed_bytes);
@@ -37,11 +39,13 @@ void LEVELLED(fill)(struct level *level) {
         .planes_bytes = LEVELLED(planes_bytes),
         .to_planes = LEVELLED(to_planes),
         .pack = LEVELLED(pack),
+        .pack_expert = LEVELLED(pack_expert),
         .dense_rows = LEVELLED(dense_rows),
         .expert_rows = LEVELLED(expert_rows),
         .dense_panel = LEVELLED(dense_panel),
         .expert_panel = LEVELLED(expert_panel),
         .multiply = LEVELLED(multiply),
+        .multiply_expert = LEVELLED(multiply_expert),
         .attend = LEVELLED(attend),
     };
 }

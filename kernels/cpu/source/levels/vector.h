@@ -29,14 +29,34 @@ enum { LANES = 4 };
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
 typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
+typedef int16_t vs __attribute__((vector_size(4 * LANES)));
+typedef int16_t vh __attribute__((vector_size(2 * LANES)));
 typedef vf vf_unaligned __attribute__((aligned(4), may_alias));
+typedef vh vh_unaligned __attribute__((aligned(2), may_alias));
 typedef vu vu_unaligned __attribute__((aligned(2), may_alias));
+
+// From each four lanes of two vectors the same four, as numbered in the first four; those of the second from LANES on.
+#if defined(__AVX512F__)
+#define EACH(a, b, c, d) \
+    a, b, c, d, a + 4, b + 4, c + 4, d + 4, a + 8, b + 8, c + 8, d + 8, a + 12, b + 12, c + 12, d + 12
+#elif defined(__AVX2__)
+#define EACH(a, b, c, d) a, b, c, d, a + 4, b + 4, c + 4, d + 4
+#else
+#define EACH(a, b, c, d) a, b, c, d
+#endif
+#if defined(__clang__)
+#define PICK(x, y, a, b, c, d) __builtin_shufflevector(x, y, EACH(a, b, c, d))
+#else
+#define PICK(x, y, a, b, c, d) __builtin_shuffle(x, y, (vi){EACH(a, b, c, d)})
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vf load(const float *at) { return *(const vf_unaligned *)at; }
 INLINE void store(float *at, vf value) { *(vf_unaligned *)at = value; }
 INLINE vu load_bits(const void *at) { return *(const vu_unaligned *)at; }
+INLINE void store_bits(void *at, vu value) { *(vu_unaligned *)at = value; }
+INLINE void store_whole(int16_t *at, vi value) { *(vh_unaligned *)at = __builtin_convertvector(value, vh); }
 INLINE vf broadcast(float value) { return value - (vf){0}; }
 
 // Two neighbouring bfloat16 in each lane.
@@ -47,6 +67,12 @@ INLINE vf choose(vi where, vf yes, vf no) { return (vf)(((vi)yes & where) | ((vi
 // The first if it is NaN, so that a clamp hides none.
 INLINE vf larger(vf a, vf b) { return choose(a < b, b, a); }
 INLINE vf smaller(vf a, vf b) { return choose(a > b, b, a); }
+
+INLINE vf nearest(vf value) {  // whole number, for magnitudes under 2^22
+    const vf magic = broadcast(12582912.0f);  // adding 1.5 * 2^23 rounds
+    return (value + magic) - magic;
+}
+INLINE vi rounded(vf value) { return __builtin_convertvector(nearest(value), vi); }
 
 INLINE float sum_of(vf value) {
 #if defined(__AVX512F__)
@@ -68,12 +94,78 @@ INLINE float peak_of(vf value) {
     return peak;
 }
 
+// 16 bytes, `at` bytes from where each of LANES rows begins: word i of row j becomes lane j of out[i].
+INLINE void turn(const char *const *row, int64_t at, vu out[4]) {
+    vu v[4];
+    for (int i = 0; i < 4; i++) {
+        const char *const *from = row + i;
+#if defined(__AVX512F__)
+        __m512i four = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(from[0] + at)));
+        four = _mm512_inserti32x4(four, _mm_loadu_si128((const __m128i *)(from[4] + at)), 1);
+        four = _mm512_inserti32x4(four, _mm_loadu_si128((const __m128i *)(from[8] + at)), 2);
+        v[i] = (vu)_mm512_inserti32x4(four, _mm_loadu_si128((const __m128i *)(from[12] + at)), 3);
+#elif defined(__AVX2__)
+        v[i] = (vu)_mm256_loadu2_m128i((const __m128i *)(from[4] + at), (const __m128i *)(from[0] + at));
+#else
+        v[i] = load_bits(from[0] + at);
+#endif
+    }
+    vu a = PICK(v[0], v[1], 0, LANES, 1, LANES + 1), b = PICK(v[0], v[1], 2, LANES + 2, 3, LANES + 3);
+    vu c = PICK(v[2], v[3], 0, LANES, 1, LANES + 1), d = PICK(v[2], v[3], 2, LANES + 2, 3, LANES + 3);
+    out[0] = PICK(a, c, 0, 1, LANES, LANES + 1), out[1] = PICK(a, c, 2, 3, LANES + 2, LANES + 3);
+    out[2] = PICK(b, d, 0, 1, LANES, LANES + 1), out[3] = PICK(b, d, 2, 3, LANES + 2, LANES + 3);
+}
+
+// Twice the values of MXFP4's codes, a code in each byte.
+static const int8_t E2M1_DOUBLED[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+INLINE vu doubled(vu codes) {
+#if defined(__AVX512F__)
+    const __m128i table = _mm_loadu_si128((const __m128i *)E2M1_DOUBLED);
+    return (vu)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), (__m512i)codes);
+#elif defined(__AVX2__)
+    const __m128i table = _mm_loadu_si128((const __m128i *)E2M1_DOUBLED);
+    return (vu)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), (__m256i)codes);
+#elif defined(__aarch64__)
+    return (vu)vqtbl1q_s8(vld1q_s8(E2M1_DOUBLED), (uint8x16_t)codes);
+#else
+    uint8_t bytes[sizeof codes];
+    memcpy(bytes, &codes, sizeof codes);
+    for (size_t i = 0; i < sizeof codes; i++) bytes[i] = (uint8_t)E2M1_DOUBLED[bytes[i]];
+    memcpy(&codes, bytes, sizeof codes);
+    return codes;
+#endif
+}
+
+// A scale's byte is the exponent of a float32; 0 is 2^-127, which has no exponent of its own.
+INLINE uint32_t bits_of_scale(uint8_t scale) { return scale ? (uint32_t)scale << 23 : 0x400000; }
+
+INLINE float power_of_two(uint8_t scale) {
+    uint32_t bits = bits_of_scale(scale);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// The largest magnitude; not a number if one is none.
+INLINE float magnitude(const float *x, int64_t n) {
+    vi most = {0};
+    for (int64_t i = 0; i < n; i += LANES) {
+        vi bits = (vi)load(x + i) & 0x7fffffff;
+        most = (vi)choose(bits > most, (vf)bits, (vf)most);
+    }
+    int32_t peak = 0;
+    for (int lane = 0; lane < LANES; lane++) peak = most[lane] > peak ? most[lane] : peak;
+    float value;
+    memcpy(&value, &peak, 4);
+    return value;
+}
+
 // exp with a relative error under 2e-7; 0 below -87. The steps of Cephes' expf (Moshier): 2^n times a polynomial.
 INLINE vf exponential(vf x) {
     vi vanishes = x < broadcast(-87.0f);
     x = smaller(larger(x, broadcast(-87.0f)), broadcast(88.0f));
-    const vf magic = broadcast(12582912.0f);  // adding 1.5 * 2^23 rounds to a whole number
-    vf n = (x * 1.44269504088896341f + magic) - magic;
+    vf n = nearest(x * 1.44269504088896341f);
     vf r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
     vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
