@@ -93,7 +93,8 @@ class CpuEngine:
         handle = new(network, layers, len(layers), threads, level.encode() if level else None)
         if not handle:
             raise MemoryError("no memory for the threads of the native kernels")
-        weakref.finalize(self, function("free", None, c_void_p), handle)
+        # Not when the program ends: a thread of it may compute to the last.
+        weakref.finalize(self, function("free", None, c_void_p), handle).atexit = False
         self.handle: int = handle
         self.attend = function(
             "attend", c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_int64
