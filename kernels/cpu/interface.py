@@ -21,7 +21,7 @@ class Dense(ctypes.Structure):
     )
 
 
-class Experts(ctypes.Structure):
+class ExpertMatrices(ctypes.Structure):
     """`struct experts`: one matrix of each of a layer's experts, in MXFP4."""
 
     _fields_ = (
@@ -46,8 +46,8 @@ class Layer(ctypes.Structure):
         ("v", Dense),
         ("o", Dense),
         ("router", Dense),
-        ("gate_up", Experts),
-        ("down", Experts),
+        ("gate_up", ExpertMatrices),
+        ("down", ExpertMatrices),
     )
 
 
@@ -100,7 +100,8 @@ class CpuEngine:
         handle = new(network, layers, len(layers), threads, level.encode() if level else None)
         if not handle:
             raise MemoryError("no memory for the threads of the native kernels")
-        weakref.finalize(self, function("free", None, c_void_p), handle)
+        # Not when the program ends: a thread of it may compute to the last.
+        weakref.finalize(self, function("free", None, c_void_p), handle).atexit = False
         self.handle: int = handle
         self.attend = function(
             "attend", c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_int64

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from gptoss_tui.kernels import reference
 from gptoss_tui.kernels.cache import KVCache, Positions
-from gptoss_tui.kernels.cpu.interface import CpuEngine, Dense, Experts, Layer, Network
+from gptoss_tui.kernels.cpu.build import Target
+from gptoss_tui.kernels.cpu.interface import CpuEngine, Dense, ExpertMatrices, Layer, Network
 from gptoss_tui.kernels.kernels import LayerWeights, Linear, NetworkWeights
 
 _FIRST_CAPACITY = 256  # tokens
@@ -45,8 +46,14 @@ class Native:
         bfloat16 either. With `packed` dense weights are kept in 12 bits each, without loss, in a copy, of
         which a token reads a quarter less.
 
-        Raises ValueError for weights that the library cannot read.
+        Raises ValueError for weights that the library cannot read, for other dtypes, and for a level that no
+        processor of this kind has.
         """
+        if dtype not in (torch.bfloat16, torch.float32):
+            raise ValueError(f"keys and values can be bfloat16 or float32, not {dtype}")
+        levels = list(Target.here().levels)
+        if level not in (None, *levels):
+            raise ValueError(f"the level is {level!r}, and can be {', '.join(levels)}")
         self._weights = weights
         self._dtype = dtype
         self._kept: list[Tensor] = []
@@ -54,8 +61,6 @@ class Native:
         heads = len(layers[0].sinks)
         if why := misfit(heads, weights.head_dim):
             raise ValueError(why)
-        if weights.unembedding.dtype != torch.bfloat16:
-            raise ValueError(f"the dense weights are {weights.unembedding.dtype}, not bfloat16")
         self._windows = [layer.window for layer in layers]
         self._kv_heads = len(layers[0].k.bias) // weights.head_dim
         network = Network(
@@ -70,19 +75,21 @@ class Native:
             swiglu_alpha=weights.swiglu_alpha,
             swiglu_limit=weights.swiglu_limit,
             concentration=weights.concentration,
-            frequencies=self._keep(weights.frequencies),
-            norm=self._keep(weights.norm),
+            frequencies=self._keep(weights.frequencies, torch.float32),
+            norm=self._keep(weights.norm, torch.float32),
             unembedding=self._dense(weights.unembedding, None),
         )
         table = (Layer * len(layers))(*map(self._layer, layers))
-        if dtype == torch.float32 and level in (None, "avx512bf16"):
-            level = "avx512"
+        if dtype == torch.float32 and "bf16" in (level or levels[-1]):
+            level = [name for name in levels if "bf16" not in name][-1]
         self.engine = CpuEngine(library, network, table, threads, level)
         if packed:
             self.engine.pack()
 
-    def _keep(self, tensor: Tensor) -> int:
+    def _keep(self, tensor: Tensor, dtype: torch.dtype = torch.bfloat16) -> int:
         """The address of the tensor's values, which stay where they are as long as this object lives."""
+        if (tensor.dtype, tensor.device.type) != (dtype, "cpu"):
+            raise ValueError(f"a weight is {tensor.dtype} on {tensor.device}, not {dtype} on the CPU")
         tensor = tensor.contiguous()
         self._kept.append(tensor)
         return tensor.data_ptr()
@@ -95,16 +102,17 @@ class Native:
         def dense(linear: Linear) -> Dense:
             return self._dense(linear.weight, linear.bias)
 
-        def experts(blocks: Tensor, scales: Tensor, bias: Tensor) -> Experts:
+        def experts(blocks: Tensor, scales: Tensor, bias: Tensor) -> ExpertMatrices:
             _, rows, columns = scales.shape
-            return Experts(self._keep(blocks), self._keep(scales), self._keep(bias), rows, columns * 32)
+            codes, powers = self._keep(blocks, torch.uint8), self._keep(scales, torch.uint8)
+            return ExpertMatrices(codes, powers, self._keep(bias), rows, columns * 32)
 
         parts = layer.experts
         return Layer(
             window=layer.window or 0,
-            attention_norm=self._keep(layer.attention_norm),
-            sinks=self._keep(layer.sinks),
-            experts_norm=self._keep(layer.experts_norm),
+            attention_norm=self._keep(layer.attention_norm, torch.float32),
+            sinks=self._keep(layer.sinks, torch.float32),
+            experts_norm=self._keep(layer.experts_norm, torch.float32),
             q=dense(layer.q),
             k=dense(layer.k),
             v=dense(layer.v),
@@ -134,8 +142,12 @@ class Native:
         return F.embedding(ids, self._weights.embedding).float()
 
     def attend(self, layer: int, x: Tensor, cache: KVCache) -> Tensor:
-        """Add grouped-query attention with sinks, in the memory of x."""
+        """Add grouped-query attention with sinks, in the memory of x if it is float32 in one piece."""
+        x, layer = self._stream(x), self._place(layer)
+        if not len(x):
+            return x
         buffer, end = cache.buffers[layer], cache.length + len(x)
+        self._check(buffer, self._windows[layer] or 0)
         if self._windows[layer] is None and end > buffer.shape[2] * _TILE:
             grown = self._buffer(max(end, 2 * buffer.shape[2] * _TILE))
             grown[:, :, : buffer.shape[2]] = buffer
@@ -145,15 +157,21 @@ class Native:
         return x
 
     def mix(self, layer: int, x: Tensor, fired: Tensor | None = None) -> Tensor:
-        """Add a mixture of experts, in the memory of x."""
-        where = None if fired is None else fired.data_ptr()
-        self._run(self.engine.mix, layer, x.data_ptr(), len(x), where)
+        """Add a mixture of experts, in the memory of x if it is float32 in one piece."""
+        x = self._stream(x)
+        ids = torch.empty(len(x), self._weights.experts_per_token, dtype=torch.int64)
+        if len(x):
+            self._run(self.engine.mix, self._place(layer), x.data_ptr(), len(x), ids.data_ptr())
+        if fired is not None:
+            fired.copy_(ids)
         return x
 
     def unembed(self, x: Tensor) -> Tensor:
         """Normalise and multiply with the unembedding."""
+        x = self._stream(x)
         logits = torch.empty(len(x), len(self._weights.unembedding))
-        self._run(self.engine.unembed, x.data_ptr(), len(x), logits.data_ptr())
+        if len(x):
+            self._run(self.engine.unembed, x.data_ptr(), len(x), logits.data_ptr())
         return logits
 
     def sample(
@@ -161,6 +179,24 @@ class Native:
     ) -> Tensor:
         """Draw from the logits."""
         return reference.sample(self.unembed(x)[0], temperature, top_p, uniform, allowed)
+
+    def _stream(self, x: Tensor) -> Tensor:
+        """x itself, or a copy that the library can read."""
+        hidden = self._weights.embedding.shape[1]
+        if x.dim() != 2 or x.shape[1] != hidden:
+            raise ValueError(f"the stream is of shape {list(x.shape)}, not [tokens, {hidden}]")
+        return x.to("cpu", torch.float32).contiguous()
+
+    def _place(self, layer: int) -> int:
+        """The index of a layer, counted from the first. Raises IndexError if there is none."""
+        return range(len(self._windows))[layer]
+
+    def _check(self, buffer: Tensor, slots: int) -> None:
+        """Raise ValueError unless `buffer` is one of `_buffer`, with that many slots or more."""
+        shape = buffer.shape
+        fits = (*shape[:2], *shape[3:]) == (2, self._kv_heads, _TILE * self._weights.head_dim)
+        if not fits or buffer.dtype != self._dtype or shape[2] * _TILE < slots or not buffer.is_contiguous():
+            raise ValueError("the cache is of another network")
 
     def _run(self, step: Callable[..., int], *arguments: int | None) -> None:
         if not step(self.engine.handle, *arguments):

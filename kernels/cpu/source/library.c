@@ -2,11 +2,21 @@
 
 #include "gptoss.h"
 
+#include <pthread.h>
 #include <string.h>
 
 EXPORT int gptoss_abi(void) { return GPTOSS_ABI; }
 
 #define DECLARE(name) void fill_##name(struct level *level);
+
+// Once: engines that run already call through this table.
+static const struct level *filled(struct level *level, void (*fill)(struct level *)) {
+    static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&one);
+    if (!level->name) fill(level);
+    pthread_mutex_unlock(&one);
+    return level;
+}
 
 #if defined(__x86_64__)
 
@@ -47,8 +57,7 @@ const struct level *best_level(const char *most) {
     int best = found.avx512bf16 ? 3 : found.avx512 ? 2 : found.avx2;
     best = best < limit ? best : limit;
     void (*const fill[])(struct level *) = {fill_base, fill_avx2, fill_avx512, fill_avx512bf16};
-    fill[best](&levels[best]);
-    return &levels[best];
+    return filled(&levels[best], fill[best]);
 }
 
 #elif defined(__aarch64__)
@@ -67,8 +76,7 @@ const struct level *best_level(const char *most) {
     dotprod = getauxval(AT_HWCAP) >> 20 & 1;
 #endif
     int best = dotprod && (!most || !strcmp(most, "dotprod"));
-    (best ? fill_dotprod : fill_base)(&levels[best]);
-    return &levels[best];
+    return filled(&levels[best], best ? fill_dotprod : fill_base);
 }
 
 #else
@@ -78,8 +86,7 @@ DECLARE(base)
 const struct level *best_level(const char *most) {
     static struct level level;
     (void)most;
-    fill_base(&level);
-    return &level;
+    return filled(&level, fill_base);
 }
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -30,6 +31,7 @@ struct pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     pthread_t *ids;
+    pid_t process;
 };
 
 struct seat {
@@ -84,7 +86,11 @@ static void launch(struct pool *pool) {
     }
 }
 
+// The threads are not in the child of a fork: what is left there works alone.
+static int is_forked(const struct pool *pool) { return pool->process != getpid(); }
+
 void pool_run(struct pool *pool, work *function, void *of) {
+    if (is_forked(pool)) pool->threads = 1;
     if (pool->threads > 1) {
         pool->function = function;
         pool->of = of;
@@ -97,7 +103,7 @@ void pool_run(struct pool *pool, work *function, void *of) {
 struct pool *pool_new(int threads) {
     struct pool *pool = aligned_alloc(64, (sizeof *pool + 63) / 64 * 64);
     if (!pool) return NULL;
-    *pool = (struct pool){.threads = 1};
+    *pool = (struct pool){.threads = 1, .process = getpid()};
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
     pool->ids = calloc((size_t)threads, sizeof *pool->ids);
@@ -117,11 +123,13 @@ struct pool *pool_new(int threads) {
 
 void pool_free(struct pool *pool) {
     if (!pool) return;
-    atomic_store(&pool->leaving, 1);
-    launch(pool);
-    for (int thread = 1; thread < pool->threads; thread++) pthread_join(pool->ids[thread], NULL);
-    pthread_cond_destroy(&pool->wake);
-    pthread_mutex_destroy(&pool->mutex);
+    if (!is_forked(pool)) {
+        atomic_store(&pool->leaving, 1);
+        launch(pool);
+        for (int thread = 1; thread < pool->threads; thread++) pthread_join(pool->ids[thread], NULL);
+        pthread_cond_destroy(&pool->wake);
+        pthread_mutex_destroy(&pool->mutex);
+    }
     free(pool->ids);
     free(pool);
 }

@@ -128,6 +128,7 @@ static int make_room(struct engine *engine, int64_t tokens) {
     if (!start) return 0;
     free(engine->room.start);
     lay_out(engine, &engine->room, tokens, start);
+    engine->turned_length = -1;
     return 1;
 }
 
@@ -434,7 +435,8 @@ static void route(struct call *call, int64_t token) {
         for (int32_t expert = 0; expert < net->experts; expert++) {
             int taken = 0;
             for (int64_t i = 0; i < place; i++) taken |= chosen[i] == expert;
-            if (!taken && (best < 0 || logits[expert] > logits[best])) best = expert;
+            if (taken || (best >= 0 && isnan(logits[best]))) continue;
+            if (best < 0 || !(logits[expert] <= logits[best])) best = expert;  // NaN is chosen, so that it shows
         }
         chosen[place] = best;
         shares[place] = expf(logits[best] - logits[chosen[0]]);

@@ -10,7 +10,8 @@ void LEVELLED(norm)(const float *x, const float *weight, int64_t n, float eps, f
         for (int64_t j = i; j < end; j += LANES) piece += load(x + j) * load(x + j);
         sum += sum_of(piece);
     }
-    float factor = (float)(1 / sqrt(sum / (double)n + eps));
+    // Squares that overflow would make all values 0.
+    float factor = isfinite(sum) ? (float)(1 / sqrt(sum / (double)n + eps)) : NAN;
     for (int64_t i = 0; i < n; i += LANES) store(out + i, load(x + i) * factor * load(weight + i));
 }
 

@@ -2,6 +2,8 @@
 
 #include "panel.h"
 
+#include <float.h>
+
 enum {
     LARGEST = 32512,  // 127 * 256: in two planes of 8 bits
     HEADER = 64,
@@ -44,7 +46,7 @@ void LEVELLED(pack_expert)(const float *x, int64_t n, void *out) {
         LEVELLED(pack)(x, n, out);
         return;
     }
-    float scale = magnitude(x, n) / LARGEST, inverse = scale > 0 ? 1 / scale : 0;
+    float scale = magnitude(x, n) / LARGEST, inverse = scale >= FLT_MIN ? 1 / scale : 0;
     memcpy(out, &scale, sizeof scale);
     int16_t *whole = (int16_t *)((char *)out + HEADER);
     for (int64_t i = 0; i < n; i += LANES) store_whole(whole + i, rounded(load(x + i) * inverse));

@@ -8,6 +8,8 @@
 
 #include "vector.h"
 
+#include <float.h>
+
 #if defined(__AVX512VNNI__)
 enum { WIDTH = 64, OFFSET = 12 };
 #elif defined(__AVX2__)
@@ -27,8 +29,12 @@ enum {
 int64_t LEVELLED(planes_bytes)(int64_t n) { return (n + 2 * WIDTH - 1) / (2 * WIDTH) * STEP; }
 
 struct planes LEVELLED(to_planes)(const float *x, int64_t n, int8_t *out) {
-    float scale = magnitude(x, n) / LARGEST, inverse = scale > 0 ? 1 / scale : 0;
+    float scale = magnitude(x, n) / LARGEST, inverse = 1 / scale;
     struct planes planes = {scale, out};
+    if (!(scale >= FLT_MIN)) {  // nothing, or so little that 1 / scale may overflow, or NaN, which scales all
+        memset(out, 0, (size_t)LEVELLED(planes_bytes)(n));
+        return planes;
+    }
     for (int64_t start = 0; start < n; start += 2 * WIDTH, out += STEP) {
         _Alignas(64) int32_t whole[2 * WIDTH];
         for (int64_t i = 0; i < 2 * WIDTH; i += LANES) {
