@@ -29,13 +29,17 @@ class Snapshot:
 class KVCache:
     """The memory of one conversation."""
 
-    def __init__(self, buffers: list[Tensor], positions: Sequence[Positions | None], kind: str) -> None:
+    def __init__(
+        self, buffers: list[Tensor], positions: Sequence[Positions | None], kind: str, slack: int = 0
+    ) -> None:
         """Start empty.
 
         `positions` has for each of the `buffers` the order of its tokens, None for a ring, in which new
         tokens overwrite old ones. A ring must be zero at first, so that nothing else of the machine's memory
         is ever part of a state. `kind` names the backend, and in it whatever changes the numbers or their
-        places: caches of one kind and shape, of one network, may take over each other's state.
+        places: caches of one kind and shape, of one network, may take over each other's state. Each ring has
+        room for `slack` tokens more than its layer looks back, so that these are still there when the last
+        `slack` tokens turn out to be wrong.
         """
         self.buffers = buffers
         """The backend's buffers; it may replace a full buffer that is no ring by a larger one."""
@@ -48,11 +52,27 @@ class KVCache:
         """The state of the cache can be told for lengths that are multiples of this."""
         self._positions = positions
         self._rings = [index for index, place in enumerate(positions) if place is None]
+        self.slack = slack
+        """Tokens that `cut` can forget. Where a pass over one more fails, nothing read before is lost."""
+        self._least = 0
 
     def advance(self, tokens: int) -> None:
         """Add `tokens` to the length, once every layer has written their keys and values."""
         self.length += tokens
         self.position += tokens
+        self._least = max(self._least, self.length - self.slack)
+
+    def cut(self, length: int) -> None:
+        """Forget the tokens from `length` on. Costs nothing: what they overwrote is not looked at again.
+
+        Raises ValueError if these are more than `slack`, counted from the greatest length since a `restore`.
+        """
+        if not self._least <= length <= self.length:
+            raise ValueError(
+                f"a cache of {self.length} tokens can be cut to {self._least} at least, not {length}"
+            )
+        self.length = length
+        self.position.fill_(length)
 
     def snapshot(self) -> Snapshot:
         """Remember this place. Costs one copy of the rings, whatever the length."""
@@ -68,7 +88,7 @@ class KVCache:
             raise ValueError(
                 f"a snapshot of {snapshot.length} tokens cannot restore a cache of {self.length}"
             )
-        self.length = snapshot.length
+        self.length = self._least = snapshot.length
         self.position.fill_(snapshot.length)
         for ring, kept in zip(self._rings, snapshot.rings, strict=True):
             self.buffers[ring].copy_(kept)
@@ -100,5 +120,5 @@ class KVCache:
         """Go on, in this cache, after the first `length` tokens of another, whose `state` there this is."""
         for view, part in zip(self.used(length), state, strict=True):
             view.copy_(part)
-        self.length = length
+        self.length = self._least = length
         self.position.fill_(length)

@@ -16,14 +16,15 @@ from gptoss_tui.kernels.cache import KVCache, Positions
 from gptoss_tui.kernels.kernels import ExpertWeights, NetworkWeights
 
 _FIRST_CAPACITY = 256  # tokens
+_SLACK = 16  # tokens
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32: bounds the memory of a long prompt
 
 
 class Reference:
     """`Kernels` that keeps the weights in their given layout.
 
-    Buffer i of a cache is layer i's: keys and values [2, kv_heads, slots, head_dim], in a ring of `window`
-    slots, or in a buffer that doubles when it is full.
+    Buffer i of a cache is layer i's: keys and values [2, kv_heads, slots, head_dim], in a ring with slack
+    beyond its window, or in a buffer that doubles when it is full.
     """
 
     def __init__(self, weights: NetworkWeights) -> None:
@@ -36,11 +37,12 @@ class Reference:
         buffers: list[Tensor] = []
         positions: list[Positions | None] = []
         for layer in self.layers:
-            slots, head_dim = layer.window or capacity or _FIRST_CAPACITY, self._weights.head_dim
+            slots = (capacity or _FIRST_CAPACITY) if layer.window is None else layer.window + _SLACK
+            head_dim = self._weights.head_dim
             heads = len(layer.k.bias) // head_dim
             buffers.append(layer.k.bias.new_zeros(2, heads, slots, head_dim))
             positions.append(Positions(axis=2) if layer.window is None else None)
-        return KVCache(buffers, positions, kind="reference")
+        return KVCache(buffers, positions, kind="reference", slack=_SLACK)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Look up the embeddings."""
@@ -54,7 +56,10 @@ class Reference:
         q = rotate(self._heads(F.linear(normed, *weights.q)), *turn)
         k = rotate(self._heads(F.linear(normed, *weights.k)), *turn)
         kv = torch.stack([k, self._heads(F.linear(normed, *weights.v))])
-        keys, values = (_append if weights.window is None else _append_to_ring)(cache, layer, kv)
+        if weights.window is None:
+            keys, values = _append(cache, layer, kv)
+        else:
+            keys, values = _append_to_ring(cache, layer, kv, weights.window)
         mixed = attention(q, keys, values, weights.sinks, weights.window)
         return x + F.linear(mixed.transpose(0, 1).flatten(1), *weights.o)
 
@@ -110,23 +115,25 @@ def _append(cache: KVCache, layer: int, kv: Tensor) -> Tensor:
     return buffer[:, :, :end]
 
 
-def _append_to_ring(cache: KVCache, layer: int, kv: Tensor) -> Tensor:
-    """Write kv [2, kv_heads, tokens, head_dim], token t to slot t % window; returns all that they may see.
+def _append_to_ring(cache: KVCache, layer: int, kv: Tensor, window: int) -> Tensor:
+    """Write kv [2, kv_heads, tokens, head_dim], token t to slot t % slots; returns all that they may see.
 
-    For several tokens the oldest comes first. A single token may see the ring in any order: each key is
-    rotated by its position.
+    The oldest comes first.
     """
     ring, length = cache.buffers[layer], cache.length
-    window, tokens = ring.shape[2], kv.shape[2]
+    slots, tokens = ring.shape[2], kv.shape[2]
     if tokens == 1:
-        ring[:, :, length % window] = kv[:, :, 0]
-        return ring[:, :, : min(length + 1, window)]
-    kept = min(length, window)
-    order = torch.arange(length - kept, length, device=kv.device) % window
-    seen = torch.cat([ring[:, :, order], kv], dim=2)
-    last = min(tokens, window)
-    slots = torch.arange(length + tokens - last, length + tokens, device=kv.device) % window
-    ring[:, :, slots] = kv[:, :, -last:]
+        ring[:, :, length % slots] = kv[:, :, 0]
+        end = length % slots + 1
+        start = end - min(length + 1, window)
+        return (
+            ring[:, :, start:end] if start >= 0 else torch.cat([ring[:, :, start:], ring[:, :, :end]], dim=2)
+        )
+    older = torch.arange(length - min(length, window), length, device=kv.device) % slots
+    seen = torch.cat([ring[:, :, older], kv], dim=2)
+    last = min(tokens, slots)
+    newest = torch.arange(length + tokens - last, length + tokens, device=kv.device) % slots
+    ring[:, :, newest] = kv[:, :, -last:]
     return seen
 
 

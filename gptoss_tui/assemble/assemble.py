@@ -41,6 +41,7 @@ def open_runtime(settings: Settings) -> Runtime:
         device=settings.device,
         context=settings.context,
         threads=settings.threads,
+        speculate=settings.speculate,
         snapshots=snapshots_folder() if settings.snapshots else None,
         snapshots_bytes=settings.snapshots * 10**6,
     )

@@ -24,7 +24,13 @@ def open_filter(settings: Settings) -> ReasoningFilter | None:
         check_function(*function)
         return FunctionFilter(*function)
     checkpoint = _judging(setting).path
-    engine = LocalEngine(checkpoint, name=setting, device=settings.device, threads=settings.threads)
+    engine = LocalEngine(
+        checkpoint,
+        name=setting,
+        device=settings.device,
+        threads=settings.threads,
+        speculate=settings.speculate,
+    )
     return Judge(engine, Renderer(checkpoint), settings.reasoning_policy)
 
 

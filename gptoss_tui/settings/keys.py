@@ -199,6 +199,7 @@ KEYS: dict[str, Key] = {
     "context": Key("a whole number of at least 1", int, _integer(1)),
     "device": Key('"auto", "cpu", "cuda" or "cuda:N"', str, _device),
     "threads": Key("a whole number of at least 1", int, _integer(1)),
+    "speculate": Key("true or false", _parse_boolean, _boolean),
     "snapshots": Key("a whole number of megabytes of at least 0", int, _integer(0)),
     "read_ahead": Key("true or false", _parse_boolean, _boolean),
     "theme": Key("the name of a theme", str, _text),

@@ -43,8 +43,9 @@ class Settings:
     is a file with the JSON Schema that answers must fit. `constrain_headers` lets the model write only
     channels and recipients that exist. `reasoning` is the way in which the raw chain of thought is shown;
     `reasoning_filter` judges it before the person sees it: FILE.py:FUNCTION, or the folder of a checkpoint,
-    which judges by `reasoning_policy`. `sandbox` is what the model's code may write, `container` an image to
-    run it in, `ask_for_approval` the policy for approvals, `permissions` the person's rules. After
+    which judges by `reasoning_policy`. `speculate` lets the model read several tokens at once where the text
+    so far suggests them and that saves time. `sandbox` is what the model's code may write, `container` an
+    image to run it in, `ask_for_approval` the policy for approvals, `permissions` the person's rules. After
     `max_tool_calls` calls in one turn the person is asked whether it goes on. `snapshots` are the megabytes
     that openings of prompts may take on disk, 0 keeps none; `read_ahead` has the model read between turns
     what the next prompt is known to begin with. `bypass` runs code without a
@@ -76,6 +77,7 @@ class Settings:
     context: int | None = None
     device: str = "auto"
     threads: int | None = None
+    speculate: bool = True
     snapshots: int = 1000
     read_ahead: bool = True
     sandbox: Sandbox = "workspace-write"

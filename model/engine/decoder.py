@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Literal
 
 import torch
@@ -14,6 +14,7 @@ from gptoss_tui.model.constraint.automaton import Automaton
 from gptoss_tui.model.engine.engine import Detail, Finished, Item, PrefillProgress, Request, Token
 from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
 from gptoss_tui.model.engine.snapshots import SnapshotFolder
+from gptoss_tui.model.engine.speculation import PASSES, Speculation
 from gptoss_tui.model.errors import EngineError
 from gptoss_tui.model.sampling import Sampler
 from gptoss_tui.model.transformer import Transformer
@@ -37,7 +38,10 @@ class Decoder:
     """One network, with the cache of its last prompt.
 
     `context` bounds prompt and answer together, `longest` an answer whose sampling states no bound. `disk`
-    has the openings of earlier prompts.
+    has the openings of earlier prompts. With `speculate`, tokens that the text so far suggests are read
+    together with the last one, where that is found to save time on the `clock`. Which tokens are drawn does
+    not depend on it: each is drawn as it would be without, from the same logits, up to the rounding of a pass
+    over several tokens.
     """
 
     def __init__(
@@ -46,11 +50,17 @@ class Decoder:
         context: int,
         longest: int | None = None,
         disk: SnapshotFolder | None = None,
+        *,
+        speculate: bool = True,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._model = model
         self._context = context
         self._longest = longest
         self._prefix = Prefix(model, disk)
+        self._speculation = Speculation()
+        self._speculate = speculate
+        self._clock = clock
 
     def generate(
         self, request: Request, cancelled: Callable[[], bool], constraint: Automaton | None = None
@@ -68,6 +78,7 @@ class Decoder:
         fired = self._fired() if Detail.EXPERTS in request.detail else None
         try:
             started = monotonic()
+            self._speculation.begin(prompt)
             stream = yield from self._read(prompt, request.opening, cancelled, fired)
             read = monotonic()
             reason: Reason = "cancelled"
@@ -78,7 +89,8 @@ class Decoder:
                 reason = yield from self._write(stream, draw, most, request, cancelled, fired=fired)
                 if reason == "length" and most != limit:
                     reason = "context"
-            yield Finished(reason, read - started, monotonic() - read)
+            drafts = self._speculation
+            yield Finished(reason, read - started, monotonic() - read, drafts.drafted, drafts.accepted)
         except Exception:
             self._prefix.forget()
             raise
@@ -121,15 +133,10 @@ class Decoder:
     ) -> Generator[PrefillProgress, None, Tensor | None]:
         """Read the new part of `prompt`; returns the stream [1, hidden] after it, or None if cancelled.
 
-        Reading can be cancelled between two layers: a chunk of a long prompt may take many seconds on a CPU,
-        one layer of it does not. The last token is read alone, so that the place before it is marked and the
-        same prompt costs a single step the next time.
+        The last token is read alone, so that the place before it is marked and the same prompt costs a single
+        step the next time.
         """
-
-        def leave_if_cancelled() -> None:
-            if cancelled():
-                raise Cancelled
-
+        leave_if_cancelled = _leaving(cancelled)
         total = len(prompt)
         done = cached = self._prefix.rewind(prompt, opening)
         yield PrefillProgress(done, total, cached)
@@ -140,7 +147,7 @@ class Decoder:
                 done = end
                 yield PrefillProgress(done, total, cached)
             self._prefix.mark()
-            stream = self._prefix.read(prompt[-1:], leave_if_cancelled, fired)
+            stream = self._prefix.read(prompt[-1:], leave_if_cancelled, _rows(fired, 1))
         except Cancelled:
             return None
         yield PrefillProgress(total, total, cached)
@@ -156,20 +163,50 @@ class Decoder:
         *,
         fired: Tensor | None,
     ) -> Generator[Token, None, Reason]:
-        """Draw and read at most `most` tokens."""
+        """Draw and read at most `most` tokens.
+
+        The stream has a row after the last token and one after each token of the draft that was read with it.
+        They are drawn from one after another. The first token that the draft did not guess stands, and what
+        was read of the draft from there on is taken back.
+        """
         tell = Detail.ALTERNATIVES in request.detail
-        while True:
-            token, logprob = draw(stream, most)
-            alternatives = self._alternatives(stream, request.sampling.temperature) if tell else ()
-            yield Token(token, logprob, alternatives, _by_layer(fired))
-            if token in request.stop_ids:
-                return "stop"
-            most -= 1
-            if most == 0:
-                return "length"
-            if cancelled():
-                return "cancelled"
-            stream = self._prefix.read([token], fired=fired)
+        speculation, prefix, clock = self._speculation, self._prefix, self._clock
+        read, draft, reading = len(request.prompt_ids), list[int](), 0.0
+        try:
+            while True:
+                seconds = []
+                for place, guess in enumerate([*draft, None]):
+                    row = stream[place : place + 1]
+                    began = clock()
+                    token, logprob = draw(row, most)
+                    seconds.append(clock() - began)
+                    alternatives = self._alternatives(row, request.sampling.temperature) if tell else ()
+                    yield Token(token, logprob, alternatives, _by_layer(fired, place))
+                    if token in request.stop_ids:
+                        return "stop"
+                    most -= 1
+                    if most == 0:
+                        return "length"
+                    if cancelled():
+                        return "cancelled"
+                    speculation.follow(token)
+                    if token != guess:
+                        break
+                    read += 1
+                if reading:  # The prompt's last token was not read here.
+                    speculation.measured(len(draft) + 1, [reading + seconds[0], *seconds[1:]])
+                prefix.cut(read)
+                room = min(most - 1, prefix.draftable) if self._speculate else 0
+                draft = speculation.draft(room, request.stop_ids)
+                began = clock()
+                before_layer = _leaving(cancelled) if draft else _stay
+                stream = prefix.read([token, *draft], before_layer, _rows(fired, len(draft) + 1))
+                reading = clock() - began
+                read += 1
+        except Cancelled:
+            return "cancelled"
+        finally:
+            prefix.cut(read)
 
     def _alternatives(self, stream: Tensor, temperature: float) -> tuple[Token, ...]:
         """The most likely tokens after the stream [1, hidden], by the softmax of `Kernels.sample`."""
@@ -179,9 +216,9 @@ class Decoder:
         return tuple(map(Token, top.indices.tolist(), top.values.tolist()))
 
     def _fired(self) -> Tensor:
-        """The tensor into which a step of one token writes its experts."""
+        """The tensor into which a pass writes its experts."""
         config = self._model.config
-        shape = config.num_hidden_layers, 1, config.num_experts_per_tok
+        shape = config.num_hidden_layers, PASSES[-1], config.num_experts_per_tok
         return torch.zeros(shape, dtype=torch.int64, device=self._model.device)
 
     def _drawing(self, sampler: Sampler, constraint: Automaton | None) -> Drawing:
@@ -201,9 +238,28 @@ class Decoder:
         return draw
 
 
-def _by_layer(fired: Tensor | None) -> tuple[tuple[int, ...], ...]:
-    """The experts of the last step; none if they are not asked for."""
-    return () if fired is None else tuple(map(tuple, fired[:, 0].tolist()))
+def _leaving(cancelled: Callable[[], bool]) -> Callable[[], None]:
+    """Leaves the network before a layer: a pass may take many seconds on a CPU, one layer of it does not."""
+
+    def leave_if_cancelled() -> None:
+        if cancelled():
+            raise Cancelled
+
+    return leave_if_cancelled
+
+
+def _stay() -> None:
+    """Leaves no pass: a plain step is over soon."""
+
+
+def _rows(fired: Tensor | None, tokens: int) -> Tensor | None:
+    """The part of `fired` for a pass over `tokens`."""
+    return None if fired is None else fired[:, :tokens]
+
+
+def _by_layer(fired: Tensor | None, place: int) -> tuple[tuple[int, ...], ...]:
+    """The experts of a token of the last pass; none if they are not asked for."""
+    return () if fired is None else tuple(map(tuple, fired[:, place].tolist()))
 
 
 def _chunk_end(start: int, opening: int) -> int:

@@ -73,11 +73,16 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last item of a generation: why it ended, and seconds spent reading and writing."""
+    """The last item of a generation: why it ended, and seconds spent reading and writing.
+
+    Of the tokens, `drafted` were read on a guess at them, and `accepted` of these guesses were right.
+    """
 
     reason: Literal["stop", "length", "context", "cancelled"]
     prefill_s: float
     decode_s: float
+    drafted: int = 0
+    accepted: int = 0
 
 
 Item = PrefillProgress | Token | Finished

@@ -44,9 +44,10 @@ class LocalEngine:
 
     `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto", "float32" or "bfloat16"; `context` bounds
     prompt and answer in tokens (default: the model's own context); `threads` are the CPU threads (default:
-    one for each physical core); `log` is the file for the worker's prints. The openings of requests are kept
-    in the folder `snapshots`, if one is given, `snapshots_bytes` together at most. Only one event loop may
-    use it, and the worker does not outlive its thread.
+    one for each physical core); `speculate` lets it read several tokens at once where the text so far
+    suggests them and that saves time; `log` is the file for the worker's prints. The openings of requests are
+    kept in the folder `snapshots`, if one is given, `snapshots_bytes` together at most. Only one event loop
+    may use it, and the worker does not outlive its thread.
     """
 
     def __init__(
@@ -58,13 +59,14 @@ class LocalEngine:
         dtype: str = "auto",
         context: int | None = None,
         threads: int | None = None,
+        speculate: bool = True,
         log: Path | None = None,
         snapshots: Path | None = None,
         snapshots_bytes: int = 1_000_000_000,
     ) -> None:
         folder = None if snapshots is None else str(snapshots.absolute())
         self._load_command = Load(
-            str(checkpoint.absolute()), name, device, dtype, context, folder, snapshots_bytes
+            str(checkpoint.absolute()), name, device, dtype, context, speculate, folder, snapshots_bytes
         )
         self._threads = threads or default_threads()
         self._log = log or log_path("engine")

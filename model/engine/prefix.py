@@ -70,22 +70,34 @@ class Prefix:
         before_layer: Callable[[], None] = lambda: None,
         fired: Tensor | None = None,
     ) -> Tensor:
-        """Read `ids`, too, as `Transformer.read` does; returns the stream [1, hidden] of the last one.
+        """Read `ids`, too, as `Transformer.read` does; returns their stream [tokens, hidden].
 
-        If this or `before_layer` raises, the tokens read before remain, or if `ids` is a single one, at least
-        those up to the last mark.
+        If this or `before_layer` raises, the tokens read before remain.
         """
-        place = self._cache.snapshot() if len(ids) > 1 else self._deepest
+        place = self._cache.snapshot() if len(ids) > self._cache.slack + 1 else None
         try:
             tokens = torch.tensor(ids, device=self._model.device)
             stream = self._model.read(tokens, self._cache, before_layer, fired)
         except BaseException:
-            self._return_to(place)
+            if place:
+                self._return_to(place)
             raise
         self._ids += ids
         if is_milestone(len(self._ids)) or len(self._ids) == self.opening:
             self.mark()
-        return stream[-1:]
+        return stream
+
+    @property
+    def draftable(self) -> int:
+        """The most tokens that may be read after the next one and `cut` again: none beyond a milestone."""
+        place = len(self._ids)
+        milestone = max(FIRST_MILESTONE, 1 << place.bit_length())
+        return max(0, min(self._cache.slack, milestone - place - 2))
+
+    def cut(self, length: int) -> None:
+        """Forget the tokens from `length` on, which were read after the last mark; at most `draftable`."""
+        self._cache.cut(length)
+        del self._ids[length:]
 
     def mark(self) -> None:
         """Mark this place to return to it.

@@ -30,6 +30,7 @@ class Load:
     device: str
     dtype: str
     context: int | None
+    speculate: bool
     snapshots: str | None
     snapshots_bytes: int
 

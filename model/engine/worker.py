@@ -145,7 +145,7 @@ class Worker:
         disk = None
         if command.snapshots is not None:
             disk = SnapshotFolder(Path(command.snapshots), command.snapshots_bytes, checkpoint.identity)
-        self._decoder = Decoder(model, context, checkpoint.longest_answer, disk)
+        self._decoder = Decoder(model, context, checkpoint.longest_answer, disk, speculate=command.speculate)
         self._answer(
             call,
             EngineInfo(

@@ -63,6 +63,45 @@ def test_restoring_forgets_all_that_came_after(model: Transformer, moves: list[t
         assert_close(logits, model(held)[-tokens:])
 
 
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20), st.booleans()), min_size=1, max_size=14))
+@settings(max_examples=25)
+def test_cutting_forgets_the_last_tokens(model: Transformer, moves: list[tuple[int, int, bool]]) -> None:
+    """Walk: read some tokens, and take some back or leave the next pass half-way."""
+    cache = model.new_cache()
+    assert cache.slack >= 15
+    held = prompt(3)
+    model(held, cache)
+    for step, (tokens, back, fails) in enumerate(moves):
+        more = prompt(tokens, seed=step + 1)
+        logits = model(more, cache)
+        held = torch.cat([held, more])
+        assert_close(logits, model(held)[-tokens:])
+        if fails:
+            layers = iter([None] * (step % 4))
+            with pytest.raises(StopIteration):
+                model.read(prompt(cache.slack + 1, seed=99), cache, layers.__next__)
+        else:
+            held = held[: len(held) - min(back, tokens, cache.slack)]
+            cache.cut(len(held))
+        assert (cache.length, int(cache.position)) == (len(held), len(held))
+    assert_close(model(prompt(2, seed=98), cache), model(torch.cat([held, prompt(2, seed=98)]))[-2:])
+
+
+def test_what_is_overwritten_cannot_be_cut(model: Transformer) -> None:
+    cache = model.new_cache()
+    model(prompt(100), cache)
+    cache.cut(99)
+    with pytest.raises(ValueError, match="a cache of 99 tokens can be cut to 84 at least, not 83"):
+        cache.cut(83)
+    with pytest.raises(ValueError, match="not 100"):
+        cache.cut(100)
+    snapshot = cache.snapshot()
+    model(prompt(1), cache)
+    cache.restore(snapshot)
+    with pytest.raises(ValueError, match="99 at least"):
+        cache.cut(98)
+
+
 def test_a_snapshot_is_not_touched_by_what_follows_and_serves_twice(model: Transformer) -> None:
     cache = model.new_cache()
     model(prompt(30), cache)

@@ -31,6 +31,7 @@ VALUES = {
     "context": ("2048", "2048", 2048),
     "device": ('"cpu"', "cpu", "cpu"),
     "threads": ("2", "2", 2),
+    "speculate": ("false", "false", False),
     "snapshots": ("0", "0", 0),
     "read_ahead": ("false", "false", False),
     "theme": ('"nord"', "nord", "nord"),
