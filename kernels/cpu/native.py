@@ -21,6 +21,7 @@ from gptoss_tui.kernels.kernels import LayerWeights, Linear, NetworkWeights
 
 _FIRST_CAPACITY = 256  # tokens
 _TILE = 16  # positions whose keys lie together
+_SLACK = 8  # tokens, at least, that can be taken back from a ring
 
 
 class Native:
@@ -124,14 +125,14 @@ class Native:
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """A cache that can grow beyond `capacity`."""
-        slots = [window or capacity or _FIRST_CAPACITY for window in self._windows]
-        buffers = [self._buffer(count) for count in slots]
+        wanted = [(window and window + _SLACK) or capacity or _FIRST_CAPACITY for window in self._windows]
+        buffers = [self._buffer(slots) for slots in wanted]
         places = []
         for buffer, window in zip(buffers, self._windows, strict=True):
             places.append(Positions(2, _TILE) if window is None else None)
             if window is not None:
                 buffer.zero_()
-        return KVCache(buffers, places, f"native {self.engine.level}")
+        return KVCache(buffers, places, f"native {self.engine.level}", _SLACK)
 
     def _buffer(self, slots: int) -> Tensor:
         shape = (2, self._kv_heads, -(-slots // _TILE), _TILE * self._weights.head_dim)

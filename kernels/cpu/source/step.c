@@ -238,7 +238,8 @@ static void copy_slot(const struct network *net, void *keys, void *values, int64
 }
 
 // Where the queries of this call find the keys and values of a kv head: in the cache, or, where a ring would lose
-// keys that the first of several tokens still see, in a copy.
+// keys that the first of several tokens still see, in a copy. A ring has more slots than its window, so that the last
+// tokens can be taken back: token t is in slot t % slots.
 static int copies(const struct call *call) { return call->layer->window && call->tokens > 1; }
 
 static void *part_of(void *memory, int64_t part, int64_t slots, const struct network *net) {
@@ -253,8 +254,14 @@ static struct memory memory_of(const struct call *call, int64_t head) {
     const struct network *net = &call->engine->network;
     void *memory = copies(call) ? call->engine->room.seen : call->memory;
     int64_t slots = copies(call) ? seen_slots(call) : call->slots;
-    return (struct memory){part_of(memory, head, slots, net), part_of(memory, net->kv_heads + head, slots, net),
-                           net->wide != 0};
+    struct memory found = {part_of(memory, head, slots, net), part_of(memory, net->kv_heads + head, slots, net),
+                           net->wide != 0, slots, 0, 0};
+    if (call->layer->window && !copies(call)) {
+        int64_t end = call->length + 1;
+        found.holes = most(0, least(end, slots) - call->layer->window);
+        found.hole = end < slots ? 0 : end % slots;
+    }
+    return found;
 }
 
 static void remember(struct call *call, int64_t head) {
@@ -279,15 +286,15 @@ static void remember(struct call *call, int64_t head) {
         seen_keys = part_of(engine->room.seen, head, seen_slots(call), net);
         seen_values = part_of(engine->room.seen, net->kv_heads + head, seen_slots(call), net);
         for (int64_t i = 0; i < kept; i++)
-            copy_slot(net, seen_keys, seen_values, i, keys, values, (call->length - kept + i) % window);
+            copy_slot(net, seen_keys, seen_values, i, keys, values, (call->length - kept + i) % call->slots);
     }
     for (int64_t token = 0; token < call->tokens; token++) {
         const float *k = engine->room.k + (token * net->kv_heads + head) * head_dim;
         const float *v = engine->room.v + (token * net->kv_heads + head) * head_dim;
         int64_t position = call->length + token;
         if (seen_keys) write_slot(net, seen_keys, seen_values, kept + token, k, v);
-        if (!window || token >= call->tokens - window)
-            write_slot(net, keys, values, window ? position % window : position, k, v);
+        if (!window || token >= call->tokens - call->slots)
+            write_slot(net, keys, values, position % call->slots, k, v);
     }
 }
 
@@ -301,7 +308,7 @@ static void seen_by(const struct call *call, int64_t token, int64_t part, int64_
         *last = least(call->length, window) + token + 1;
         *first = most(0, *last - window);
     } else if (window) {
-        *last = least(*last, window);
+        *last = least(*last, call->slots);
     }
     int64_t size = over(over(*last - *first, parts), KEY_TILE) * KEY_TILE;
     *first = least(*last, *first + part * size);

@@ -90,6 +90,10 @@ INLINE void attend_heads(struct memory memory, int64_t first, int64_t last, int6
             float *row = score[head];
             for (int64_t i = 0; i < from - start; i++) row[i] = -INFINITY;
             for (int64_t i = to - start; i < BLOCK; i++) row[i] = -INFINITY;
+            for (int64_t i = 0; i < memory.holes; i++) {
+                int64_t at = (memory.hole + i) % memory.ring - start;
+                if (at >= 0 && at < BLOCK) row[at] = -INFINITY;
+            }
             vf most = load(row);
             for (int i = LANES; i < BLOCK; i += LANES) most = larger(load(row + i), most);
             float peak = peak_of(most);
