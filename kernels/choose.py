@@ -33,16 +33,19 @@ def best_backend(device: torch.device, heads: int, head_dim: int) -> Backend:
     return "native"
 
 
-def make_kernels(weights: NetworkWeights, backend: Backend, dtype: torch.dtype) -> Kernels:
+def make_kernels(
+    weights: NetworkWeights, backend: Backend, dtype: torch.dtype, packed: bool = False
+) -> Kernels:
     """The kernels for a network on the device of its weights. A backend is imported only if it is chosen.
 
     `dtype` is that of keys, values and activations. The native backend wants dense weights in bfloat16,
-    whatever it is; it raises ValueError for others.
+    whatever it is; it raises ValueError for others. `packed` lets it keep a copy of these in 12 bits each,
+    without loss, so that it reads less for a token.
     """
     if backend == "native":
         from gptoss_tui.kernels.cpu.native import Native
 
-        return Native(weights, library.load(), torch.get_num_threads(), dtype=dtype, packed=True)
+        return Native(weights, library.load(), torch.get_num_threads(), dtype=dtype, packed=packed)
     from gptoss_tui.kernels.reference import Reference
 
     return Reference(weights)

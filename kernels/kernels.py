@@ -82,6 +82,9 @@ class Kernels(Protocol):
     (`KVCache.position`), so that a step of one token can be captured and replayed.
     """
 
+    dense_bytes: float
+    """The bytes of a dense weight as it is read for a token."""
+
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """An empty memory with room for `capacity` tokens; None lets the backend choose."""
         ...

@@ -30,6 +30,7 @@ class Reference:
     def __init__(self, weights: NetworkWeights) -> None:
         self.layers = list(weights.layers)
         self._weights = weights
+        self.dense_bytes: float = weights.unembedding.dtype.itemsize
         self._rotation_at: tuple[int, int] | None = None
 
     def new_cache(self, capacity: int | None = None) -> KVCache:

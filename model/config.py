@@ -170,6 +170,11 @@ class ModelConfig:
         layer = self.attention_parameters + experts + 2 * self.hidden_size
         return self.num_hidden_layers * layer + self.hidden_size + 2 * self.vocab_size * self.hidden_size
 
+    @property
+    def dense_parameters(self) -> int:
+        """The number of weights that are not in the matrices of experts."""
+        return self.total_parameters - self.num_hidden_layers * self.num_local_experts * self.expert_matrices
+
     def cached_values(self, context: int) -> int:
         """The numbers in the keys and values of `context` tokens, of which sliding layers keep the last."""
         full = self.layer_types.count("full_attention") * context

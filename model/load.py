@@ -10,6 +10,7 @@ from torch import Tensor
 from gptoss_tui.kernels import mxfp4
 from gptoss_tui.kernels.choose import Backend, best_backend
 from gptoss_tui.model.checkpoint import Checkpoint, StoredTensor, memory
+from gptoss_tui.model.config import ModelConfig
 from gptoss_tui.model.errors import CheckpointError
 from gptoss_tui.model.transformer import Transformer
 from gptoss_tui.model.weights import layout
@@ -50,6 +51,7 @@ def load_network(
         backend = best_backend(device, config.num_attention_heads, config.head_dim)
         if dtype == torch.float32 and dense != {"BF16"}:
             backend = "plain"
+    packed = backend == "native" and can_pack(config, device, dtype)
     kept = torch.bfloat16 if backend == "native" else dtype
     weights: dict[str, Tensor] = {}
     done, total = 0, sum(tensor.nbytes for tensor in stored.values())
@@ -59,7 +61,12 @@ def load_network(
         done += stored[name].nbytes
         if on_progress is not None:
             on_progress("Loading weights", done, total)
-    return Transformer(config, weights, backend, dtype)
+    return Transformer(config, weights, backend, dtype, packed)
+
+
+def can_pack(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether memory has room for a copy of the dense weights in 12 bits each."""
+    return memory.has_room(config, device, dtype, config.dense_parameters * 3 // 2)
 
 
 def _kept_dtype(name: str, weight: Tensor, dtype: torch.dtype) -> torch.dtype:

@@ -25,10 +25,12 @@ class Transformer:
         values: dict[str, Tensor],
         backend: Backend = "plain",
         dtype: torch.dtype | None = None,
+        packed: bool = False,
     ) -> None:
         """Move the weights that `weights.layout` names out of `values`, which is empty afterwards.
 
-        `dtype` is that of keys, values and activations; None takes that of the dense weights.
+        `dtype` is that of keys, values and activations; None takes that of the dense weights. `packed` spends
+        memory on speed: see `make_kernels`.
         """
         self.config = config
         self.device = values["lm_head.weight"].device
@@ -36,7 +38,7 @@ class Transformer:
         self.dtype = dtype or values["lm_head.weight"].dtype
         """The dtype of keys, values and activations."""
         self.backend = backend
-        self.kernels = make_kernels(weights.for_kernels(config, values), backend, self.dtype)
+        self.kernels = make_kernels(weights.for_kernels(config, values), backend, self.dtype, packed)
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """An empty cache, with room for `capacity` tokens before it has to grow."""

@@ -108,7 +108,7 @@ class CpuEngine:
         )
         self.mix = function("mix", c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p)
         self.pack = partial(function("pack", None, c_void_p), handle)
-        self.dense_bytes = partial(function("dense_bytes", c_double, c_void_p), handle)
+        self.dense_bytes: Callable[[], float] = partial(function("dense_bytes", c_double, c_void_p), handle)
         self.unembed = function("unembed", c_int, c_void_p, c_void_p, c_int64, c_void_p)
         self.level: str = function("level", c_char_p, c_void_p)(handle).decode()  # type: ignore[attr-defined]
         self.threads: int = function("threads", c_int, c_void_p)(handle)

@@ -86,6 +86,7 @@ class Native:
         self.engine = CpuEngine(library, network, table, threads, level)
         if packed:
             self.engine.pack()
+        self.dense_bytes = self.engine.dense_bytes()
 
     def _keep(self, tensor: Tensor, dtype: torch.dtype = torch.bfloat16) -> int:
         """The address of the tensor's values, which stay where they are as long as this object lives."""

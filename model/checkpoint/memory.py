@@ -19,9 +19,8 @@ def estimate(config: ModelConfig, dtype: torch.dtype) -> int:
     Memory-mapped experts count as well: reading them from disk again for every token would be too slow.
     """
     experts = config.num_hidden_layers * config.num_local_experts * config.expert_matrices
-    dense = config.total_parameters - experts
     kv = config.cached_values(min(_CONTEXT, config.max_position_embeddings))
-    return mxfp4_bytes(experts) + (dense + kv) * dtype.itemsize + _workspace(config, dtype)
+    return mxfp4_bytes(experts) + (config.dense_parameters + kv) * dtype.itemsize + _workspace(config, dtype)
 
 
 def _workspace(config: ModelConfig, dtype: torch.dtype) -> int:
@@ -46,6 +45,12 @@ def require(name: str, config: ModelConfig, device: torch.device, dtype: torch.d
             mend = "Use bfloat16, close other programs, or choose a smaller model."
         numbers = f"needs about {needed / 2**30:.1f} GiB on {device}, {free / 2**30:.1f} GiB are free"
         raise CheckpointError(f"{name}: {numbers}.\n{mend}")
+
+
+def has_room(config: ModelConfig, device: torch.device, dtype: torch.dtype, more: int) -> bool:
+    """Whether `more` bytes fit beside what the checkpoint needs anyway; false if that is unknown."""
+    free = available(device)
+    return free is not None and estimate(config, dtype) + more <= free
 
 
 def _main_memory() -> int | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from gptoss_tui.kernels.choose import best_backend
 from gptoss_tui.model.config import ModelConfig
 from gptoss_tui.model.errors import EngineError
+from gptoss_tui.model.load import can_pack
 
 SMALL = 1 << 30
 """Bytes of dense weights up to which float32 costs little; beyond, reading them dominates decoding."""
@@ -43,8 +45,13 @@ def choose_dtype(name: str, config: ModelConfig) -> torch.dtype:
 
 
 def read_for_token(device: torch.device, dtype: torch.dtype, config: ModelConfig) -> int | None:
-    """Bytes of weights in main memory that are read to compute one token; None for a GPU's own memory."""
-    return config.read_for_token(dtype.itemsize) if device.type == "cpu" else None
+    """Bytes of weights in main memory that a token will read; None for a GPU's own memory."""
+    if device.type != "cpu":
+        return None
+    width: float = dtype.itemsize
+    if best_backend(device, config.num_attention_heads, config.head_dim) == "native":
+        width = 1.5 if can_pack(config, device, dtype) else 2
+    return config.read_for_token(width)
 
 
 def describe(device: torch.device, dtype: torch.dtype) -> str:

@@ -21,7 +21,8 @@ from gptoss_tui.model.transformer import Transformer
 SNAPSHOTS = 32
 """Snapshots at most: about 3 MB each on gpt-oss-20b and 5 MB on 120b, in bfloat16."""
 
-FIRST_MILESTONE = 128
+FIRST_MILESTONE = 512
+"""A prompt is read in chunks up to it: smaller ones would read each expert for few tokens."""
 
 
 class Prefix:

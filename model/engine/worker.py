@@ -157,7 +157,9 @@ class Worker:
                 load_s=monotonic() - started,
                 abilities=ABILITIES,
                 longest_answer=checkpoint.longest_answer,
-                read_for_token=device.read_for_token(place, dtype, config),
+                read_for_token=config.read_for_token(model.kernels.dense_bytes)
+                if place.type == "cpu"
+                else None,
             ),
         )
 
