@@ -179,7 +179,11 @@ class Native:
     def sample(
         self, x: Tensor, temperature: float, top_p: float, uniform: float, allowed: Tensor | None = None
     ) -> Tensor:
-        """Draw from the logits."""
+        """Draw from the logits; in the library, without torch's threads, where nothing is to be cut off."""
+        if top_p == 1 and allowed is None and len(x) == 1:
+            x, drawn = self._stream(x), torch.empty(3, dtype=torch.float64)
+            self._run(self.engine.draw, x.data_ptr(), temperature, uniform, drawn.data_ptr())
+            return drawn
         return reference.sample(self.unembed(x)[0], temperature, top_p, uniform, allowed)
 
     def _stream(self, x: Tensor) -> Tensor:
@@ -200,7 +204,7 @@ class Native:
         if not fits or buffer.dtype != self._dtype or shape[2] * _TILE < slots or not buffer.is_contiguous():
             raise ValueError("the cache is of another network")
 
-    def _run(self, step: Callable[..., int], *arguments: int | None) -> None:
+    def _run(self, step: Callable[..., int], *arguments: float | None) -> None:
         if not step(self.engine.handle, *arguments):
             raise MemoryError("no memory for the activations of this prompt")
 

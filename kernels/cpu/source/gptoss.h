@@ -88,6 +88,7 @@ struct level {
     // Elementwise.
     void (*norm)(const float *x, const float *weight, int64_t n, float eps, float *out);
     void (*swiglu)(const float *gate_up, int64_t n, float alpha, float limit, float *out);
+    double (*weigh)(const float *logits, int64_t n, float peak, float sharpness, float *weights);
     void (*rotate)(float *x, const float *cos_sin, int64_t head_dim);
 
     // Activations: for dense rows, for MXFP4 rows, for panels.

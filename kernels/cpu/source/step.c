@@ -45,6 +45,7 @@ struct engine {
     struct desk *desks;
     struct room room;
     int64_t turned_length, turned_tokens;
+    struct draw *drawing;
     _Alignas(64) atomic_llong next;
 };
 
@@ -689,6 +690,93 @@ EXPORT int gptoss_unembed(struct engine *engine, float *x, int64_t tokens, float
     return 1;
 }
 
+// Drawing a token: what one thread finds in its share of the logits.
+struct tally {
+    _Alignas(64) int64_t first, last, best;  // best: of the largest logit, the first
+    double sum;
+    int64_t bad;
+};
+
+struct draw {
+    struct call call;
+    float temperature, *logits, *weights;
+    double uniform, token, logprob, bad;
+    struct tally tallies[];
+};
+
+// The number of the draw lies between the sums of the weights before and after a token, in the order of their ids.
+static int64_t find(const struct draw *draw, int threads, double total) {
+    double number = draw->uniform * total;
+    int64_t last = 0;
+    for (int thread = 0; thread < threads; thread++) {
+        const struct tally *tally = &draw->tallies[thread];
+        if (number >= tally->sum && thread + 1 < threads) {
+            number -= tally->sum;
+            continue;
+        }
+        for (int64_t i = tally->first; i < tally->last; i++) {
+            if (draw->weights[i] > 0) last = i;
+            number -= draw->weights[i];
+            if (number < 0) return i;
+        }
+    }
+    return last;
+}
+
+static void draw_work(void *of, int thread, int threads) {
+    struct draw *draw = of;
+    struct engine *engine = draw->call.engine;
+    unembed_work(&draw->call, thread, threads);
+    pool_wait(engine->pool);
+    struct tally *tally = &draw->tallies[thread];
+    *tally = (struct tally){0};
+    share(engine->network.unembedding.rows, GRAIN, thread, threads, &tally->first, &tally->last);
+    tally->best = tally->first;
+    for (int64_t i = tally->first; i < tally->last; i++) {
+        tally->bad += !isfinite(draw->logits[i]);
+        if (draw->logits[i] > draw->logits[tally->best]) tally->best = i;
+    }
+    pool_wait(engine->pool);
+    int64_t best = 0;
+    for (int i = 0; i < threads; i++) {
+        const struct tally *other = &draw->tallies[i];
+        if (other->first < other->last && draw->logits[other->best] > draw->logits[best]) best = other->best;
+    }
+    float peak = draw->logits[best], sharpness = draw->temperature == 0 ? 1 : fminf(1 / draw->temperature, 1e30f);
+    tally->sum = engine->level->weigh(draw->logits + tally->first, tally->last - tally->first, peak, sharpness,
+                                      draw->weights + tally->first);
+    pool_wait(engine->pool);
+    if (thread) return;
+    double total = 0;
+    for (int i = 0; i < threads; i++) {
+        total += draw->tallies[i].sum;
+        draw->bad += (double)draw->tallies[i].bad;
+    }
+    int64_t token = draw->temperature == 0 ? best : find(draw, threads, total);
+    draw->token = (double)token;
+    draw->logprob = ((double)draw->logits[token] - peak) * sharpness - log(total);
+}
+
+// `Kernels.sample` for one token of the stream, with nothing cut off: drawn is its id, its logarithmic probability, and
+// the number of logits that are no numbers.
+EXPORT int gptoss_draw(struct engine *engine, float *x, float temperature, double uniform, double *drawn) {
+    int64_t vocabulary = engine->network.unembedding.rows;
+    int threads = pool_threads(engine->pool);
+    int64_t tallies = (int64_t)(sizeof(struct draw) + (size_t)threads * sizeof(struct tally));
+    if (!engine->drawing) engine->drawing = aligned_alloc(64, (size_t)(over(tallies, 64) + over(vocabulary, 16) * 2) * 64);
+    if (!make_room(engine, 1) || !engine->drawing) return 0;
+    struct draw *draw = engine->drawing;
+    float *logits = (float *)((char *)draw + over(tallies, 64) * 64);
+    *draw = (struct draw){.call = {.engine = engine, .tokens = 1, .x = x, .out = logits},
+                          .temperature = temperature,
+                          .logits = logits,
+                          .weights = logits + over(vocabulary, 16) * 16,
+                          .uniform = uniform};
+    pool_run(engine->pool, draw_work, draw);
+    drawn[0] = draw->token, drawn[1] = draw->logprob, drawn[2] = draw->bad;
+    return 1;
+}
+
 // The engine
 
 static void each_large(struct engine *engine, void (*visit)(struct dense *matrix, struct pool *pool)) {
@@ -719,6 +807,7 @@ EXPORT void gptoss_free(struct engine *engine) {
     }
     pool_free(engine->pool);
     free(engine->desks);
+    free(engine->drawing);
     free(engine->room.start);
     free(engine->layers);
     free(engine);

@@ -4,6 +4,7 @@
 
 void LEVELLED(norm)(const float *, const float *, int64_t, float, float *);
 void LEVELLED(swiglu)(const float *, int64_t, float, float, float *);
+double LEVELLED(weigh)(const float *, int64_t, float, float, float *);
 void LEVELLED(rotate)(float *, const float *, int64_t);
 void LEVELLED(split)(const float *, int64_t, float *);
 int64_t LEVELLED(planes_bytes)(int64_t);
@@ -34,6 +35,7 @@ void LEVELLED(fill)(struct level *level) {
         .packed_bytes = LEVELLED(packed_bytes),
         .norm = LEVELLED(norm),
         .swiglu = LEVELLED(swiglu),
+        .weigh = LEVELLED(weigh),
         .rotate = LEVELLED(rotate),
         .split = LEVELLED(split),
         .planes_bytes = LEVELLED(planes_bytes),
