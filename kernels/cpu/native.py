@@ -21,7 +21,7 @@ from gptoss_tui.kernels.kernels import LayerWeights, Linear, NetworkWeights
 
 _FIRST_CAPACITY = 256  # tokens
 _TILE = 16  # positions whose keys lie together
-_SLACK = 8  # tokens, at least, that can be taken back from a ring
+_SLACK = 16  # tokens, at least, that can be taken back from a ring
 
 
 class Native:

@@ -2,9 +2,9 @@
 
 The next prompt mostly begins like the last one, and their common prefix need not be read again. Full layers
 can be cut anywhere, but sliding layers are rings without the older tokens, so rewinding needs snapshots: one
-at the end of each prompt, where the next turn usually differs first, one at every power of two, so that at
-least half of a common prefix is always reused, and one at the end of the opening, where other conversations
-begin. That one is kept on disk as well, for the next start.
+at the end of each prompt, where the next turn usually differs first, one at every power of two from
+FIRST_MILESTONE on, so that at least half of a longer common prefix is reused, and one at the end of the
+opening, where other conversations begin. That one is kept on disk as well, for the next start.
 """
 
 from __future__ import annotations

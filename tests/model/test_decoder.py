@@ -10,20 +10,26 @@ from pathlib import Path
 import pytest
 import torch
 
+from gptoss_tui.kernels.choose import Backend
 from gptoss_tui.kernels.reference import Reference
 from gptoss_tui.model import load_model
 from gptoss_tui.model.engine import Detail, EngineError, Finished, PrefillProgress, Request, Sampling, Token
 from gptoss_tui.model.engine.decoder import Decoder
-from gptoss_tui.model.engine.prefix import SNAPSHOTS, Prefix
+from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, SNAPSHOTS, Prefix
 from gptoss_tui.model.transformer import Transformer
 
 GREEDY = Sampling(temperature=0, max_tokens=4)
 
 
 @pytest.fixture(scope="module")
-def network(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Transformer:
+def checkpoint(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = {"num_hidden_layers": 2, "num_local_experts": 4, "num_experts_per_tok": 2}
-    return load_model(tiny_checkpoint(tmp_path_factory.mktemp("tiny"), **shape), dtype=torch.float32)
+    return tiny_checkpoint(tmp_path_factory.mktemp("tiny"), **shape)
+
+
+@pytest.fixture(scope="module")
+def network(checkpoint: Path, backend: Backend) -> Transformer:
+    return load_model(checkpoint, dtype=torch.float32, backend=backend)
 
 
 def ids(count: int, seed: int) -> list[int]:
@@ -96,15 +102,16 @@ def test_alternatives_are_the_top_of_the_softmax(network: Transformer, temperatu
         context.append(token.id)
 
 
-def test_experts_are_those_of_the_token_that_was_read(network: Transformer) -> None:
-    """By the router's own scores, for each token of the whole text read at once."""
+def test_experts_are_those_of_the_token_that_was_read(network: Transformer, checkpoint: Path) -> None:
+    """By the router's own scores in plain PyTorch, for each token of the whole text read at once."""
     prompt = tuple(ids(150, 0))
     request = Request(prompt, Sampling(0, max_tokens=6), detail=Detail.EXPERTS)
     told = list(Decoder(network, 4096).generate(request, lambda: False))
     tokens = [item for item in told if isinstance(item, Token)]
-    kernels, text = network.kernels, [*prompt, *(token.id for token in tokens[:-1])]
+    plain = load_model(checkpoint, dtype=torch.float32, backend="plain")
+    kernels, text = plain.kernels, [*prompt, *(token.id for token in tokens[:-1])]
     assert isinstance(kernels, Reference)
-    x, cache, expected = kernels.embed(torch.tensor(text)), network.new_cache(len(text)), []
+    x, cache, expected = kernels.embed(torch.tensor(text)), plain.new_cache(len(text)), []
     for layer, weights in enumerate(kernels.layers):
         x = kernels.attend(layer, x, cache)
         normed = x / (x.square().mean(-1, keepdim=True) + network.config.rms_norm_eps).sqrt()
@@ -141,12 +148,16 @@ def test_the_same_prompt_again_costs_one_token(network: Transformer) -> None:
 
 
 def test_at_least_half_of_what_is_shared_is_kept(network: Transformer) -> None:
-    decoder, prompt = Decoder(network, 4096), ids(1100, 4)
+    first = FIRST_MILESTONE
+    decoder, prompt = Decoder(network, 4096), ids(2 * first + 80, 4)
     run(decoder, prompt)
-    assert check_against_fresh(network, decoder, prompt[:1050] + ids(30, 5)) == 1024
-    assert check_against_fresh(network, decoder, prompt[:900] + ids(30, 6)) == 512
-    assert check_against_fresh(network, decoder, prompt[:130] + ids(30, 7)) == 128
-    assert check_against_fresh(network, decoder, prompt[:5] + ids(30, 8)) == 0
+    for shared, kept in (
+        (2 * first + 30, 2 * first),
+        (2 * first - 90, first),
+        (first + 2, first),
+        (first - 1, 0),
+    ):
+        assert check_against_fresh(network, decoder, prompt[:shared] + ids(30, shared)) == kept
 
 
 def test_any_walk_through_prompts_equals_fresh_caches(network: Transformer) -> None:
@@ -160,16 +171,16 @@ def test_any_walk_through_prompts_equals_fresh_caches(network: Transformer) -> N
 def test_the_number_of_snapshots_is_bounded(network: Transformer) -> None:
     prefix = Prefix(network)
     for _ in range(50):
-        prefix.read(ids(8, 0))
+        prefix.read(ids(FIRST_MILESTONE // 16, 0))
         prefix.mark()
     assert len(prefix._snapshots) == SNAPSHOTS
-    assert {0, 128, 256, 400} <= set(prefix._snapshots)
+    assert {0, FIRST_MILESTONE, 2 * FIRST_MILESTONE, len(prefix._ids)} <= set(prefix._snapshots)
 
 
 @pytest.mark.parametrize("checks", [0, 1, 2, 5, 6, 8, 10])
 def test_a_cancelled_generation_leaves_a_usable_memory(network: Transformer, checks: int) -> None:
     """Cancelled before each of two layers in three chunks and the last token, then after each token."""
-    decoder, prompt = Decoder(network, 4096), ids(300, 10)
+    decoder, prompt = Decoder(network, 4096), ids(2 * FIRST_MILESTONE + 40, 10)
     asked = iter(range(1000))
     tokens, _, end = run(decoder, prompt, GREEDY, lambda: next(asked) >= checks)
     assert (end.reason, len(tokens)) == ("cancelled", max(0, checks - 2 * 4 + 1))

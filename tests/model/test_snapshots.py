@@ -21,7 +21,7 @@ from gptoss_tui.model.engine.decoder import Decoder
 from gptoss_tui.model.engine.snapshots import SHORTEST, SnapshotFolder
 from gptoss_tui.model.transformer import Transformer
 
-OPENING = 200
+OPENING = 200  # tokens, of which whole blocks are kept
 ROOMY = 1 << 30
 Heard = tuple[list[tuple[int, float]], int]
 
