@@ -1,7 +1,236 @@
-// A program that uses the library as it ships, on processors that this machine is not: `make emulate`.
+// Every function of every level of the library as it ships, against plain loops in float64: on processors that this
+// machine is not by `make emulate`. Prints a line for each level that the processor has; fails if a result is wrong.
 
+#include "gptoss.h"
+
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-int gptoss_abi(void);
+static const double E2M1[16] = {0, .5, 1, 1.5, 2, 3, 4, 6, 0, -.5, -1, -1.5, -2, -3, -4, -6};
+static const double UNIT = 1.0 / 32512;  // of activations in whole numbers, relative to their largest magnitude
 
-int main(void) { return printf("version %d\n", gptoss_abi()) < 0; }
+static uint64_t state = 88172645463325252;
+static uint32_t bits(void) { return (uint32_t)((state = state * 6364136223846793005u + 1442695040888963407u) >> 32); }
+static float normal(void) {
+    float sum = 0;
+    for (int i = 0; i < 12; i++) sum += (float)bits() / 4294967296.0f;
+    return sum - 6;
+}
+
+static void *room(int64_t bytes) {
+    void *memory = aligned_alloc(64, (size_t)(bytes + 8192) / 64 * 64);
+    if (!memory) abort();
+    memset(memory, 0, (size_t)bytes);
+    return memory;
+}
+
+static float *normals(int64_t n) {
+    float *x = room(n * 4);
+    for (int64_t i = 0; i < n; i++) x[i] = normal() * (i % 97 ? 1 : 8);
+    return x;
+}
+
+static uint16_t *halves(int64_t n) {
+    uint16_t *x = room(n * 2);
+    for (int64_t i = 0; i < n; i++) x[i] = to_bf16(normal());
+    return x;
+}
+
+static const struct level *level;
+static const char *what;
+static int wrong;
+
+static void compare(double got, double expected, double bound) {
+    if (fabs(got - expected) <= bound) return;
+    if (!wrong++) printf("%s, %s: %.9g, not %.9g, and at most %.2g beside it\n", level->name, what, got, expected, bound);
+}
+
+static double largest(const float *x, int64_t n) {
+    double most = 0;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs((double)x[i]));
+    return most;
+}
+
+// A row of a matrix, in float64.
+typedef double weight(const void *matrix, int64_t expert, int64_t row, int64_t column);
+
+static double of_dense(const void *of, int64_t expert, int64_t row, int64_t column) {
+    (void)expert;
+    const struct dense *matrix = of;
+    return from_bf16(matrix->weight[row * matrix->columns + column]);
+}
+
+static double of_experts(const void *of, int64_t expert, int64_t row, int64_t column) {
+    const struct experts *matrix = of;
+    int64_t n = matrix->columns / MXFP4_BLOCK, block = (expert * matrix->rows + row) * n + column / MXFP4_BLOCK;
+    uint8_t byte = matrix->blocks[block * 16 + column % MXFP4_BLOCK / 2];
+    return ldexp(E2M1[column % 2 ? byte >> 4 : byte & 15], matrix->scales[block] - 127);
+}
+
+// y [tokens][stride], the rows from `first`, against the product in float64. `relative` is the bound in relation to
+// the magnitudes of the products, `absolute` to the magnitudes of the weights and the largest activation.
+static void compare_product(weight *weight, const void *matrix, int64_t columns, int64_t expert, int64_t first,
+                            int64_t rows, const float *x, int64_t tokens, const float *y, int64_t stride,
+                            double relative, double absolute) {
+    for (int64_t token = 0; token < tokens; token++) {
+        const float *from = x + token * columns;
+        double most = largest(from, columns);
+        for (int64_t row = 0; row < rows; row++) {
+            double sum = 0, products = 0, weights = 0;
+            for (int64_t i = 0; i < columns; i++) {
+                double factor = weight(matrix, expert, first + row, i);
+                sum += factor * from[i], products += fabs(factor * from[i]), weights += fabs(factor);
+            }
+            compare(y[token * stride + row], sum, relative * products + absolute * most * weights);
+        }
+    }
+}
+
+static void check_dense(int64_t rows, int64_t columns, int64_t tokens) {
+    struct dense matrix = {.weight = halves(rows * columns), .rows = rows, .columns = columns};
+    float *x = normals(tokens * columns), *apart = room(tokens * columns * 4), *y = room(tokens * 512 * 4);
+    char *panel = room(columns * level->panel * 4), *packed = room(tokens * columns * level->packed_bytes);
+    const void *from[tokens];
+    what = "dense rows";
+    for (int64_t token = 0; token < tokens; token++) {
+        level->split(x + token * columns, columns, apart + token * columns);
+        from[token] = apart + token * columns;
+    }
+    level->dense_rows(&matrix, 1, rows, (const float *const *)from, tokens, y, 512);
+    compare_product(of_dense, &matrix, columns, 0, 1, rows - 1, x, tokens, y, 512, 1e-6, 0);
+    what = "a panel of dense rows";
+    for (int64_t token = 0; token < tokens; token++) {
+        from[token] = packed + token * columns * level->packed_bytes;
+        level->pack(x + token * columns, columns, (void *)from[token]);
+    }
+    int64_t last = (rows - 1) / level->panel * level->panel;
+    level->dense_panel(&matrix, last, panel);
+    level->multiply(panel, columns, from, tokens, y, (const char *)matrix.weight, tokens % 2 ? columns : 0);
+    compare_product(of_dense, &matrix, columns, 0, last, rows - last, x, tokens, y, level->panel,
+                    level->packed_bytes == 2 ? 1.0 / 256 : 1e-6, 0);
+    free((void *)matrix.weight), free(x), free(apart), free(y), free(panel), free(packed);
+}
+
+static void check_experts(int64_t rows, int64_t columns, int64_t tokens) {
+    int64_t n = columns / MXFP4_BLOCK, slot = level->planes_bytes(columns);
+    uint8_t *blocks = room(2 * rows * n * 16), *scales = room(2 * rows * n);
+    for (int64_t i = 0; i < 2 * rows * n * 16; i++) blocks[i] = (uint8_t)bits();
+    for (int64_t i = 0; i < 2 * rows * n; i++) scales[i] = (uint8_t)(100 + bits() % 40);
+    struct experts matrix = {.blocks = blocks, .scales = scales, .rows = rows, .columns = columns};
+    float *x = normals(tokens * columns), *y = room(tokens * 512 * 4);
+    int8_t *memory = room(tokens * slot);
+    struct planes planes[tokens];
+    what = "rows of an expert";
+    for (int64_t token = 0; token < tokens; token++)
+        planes[token] = level->to_planes(x + token * columns, columns, memory + token * slot);
+    level->expert_rows(&matrix, 1, 1, rows, planes, tokens, y, 512);
+    compare_product(of_experts, &matrix, columns, 1, 1, rows - 1, x, tokens, y, 512, 1e-6, UNIT);
+    what = "a panel of an expert";
+    char *panel = room(columns * level->panel * 4), *packed = room(tokens * columns * level->packed_bytes);
+    const void *from[tokens];
+    for (int64_t token = 0; token < tokens; token++) {
+        from[token] = packed + token * columns * level->packed_bytes;
+        level->pack_expert(x + token * columns, columns, (void *)from[token]);
+    }
+    int64_t last = (rows - 1) / level->panel * level->panel;
+    level->expert_panel(&matrix, 1, last, panel);
+    level->multiply_expert(panel, columns, from, tokens, y, (const char *)blocks, tokens % 2 ? columns : 0);
+    int rounded = level->packed_bytes == 2;
+    compare_product(of_experts, &matrix, columns, 1, last, rows - last, x, tokens, y, level->panel,
+                    rounded ? 1.0 / 256 : 1e-6, rounded ? 0 : UNIT);
+    free(blocks), free(scales), free(x), free(y), free(memory), free(panel), free(packed);
+}
+
+static void check_elementwise(int64_t n) {
+    float *x = normals(2 * n), *weight = normals(n), *y = room(n * 4), *turned = room(2 * n * 4);
+    double squares = 0;
+    what = "norm";
+    for (int64_t i = 0; i < n; i++) squares += (double)x[i] * x[i];
+    level->norm(x, weight, n, 1e-5f, y);
+    for (int64_t i = 0; i < n; i++) {
+        double expected = x[i] / sqrt(squares / (double)n + 1e-5) * weight[i];
+        compare(y[i], expected, 1e-6 * fabs(expected));
+    }
+    what = "swiglu";
+    level->swiglu(x, n, 1.702f, 7, y);
+    for (int64_t i = 0; i < n; i++) {
+        double gate = fmin(x[2 * i], 7), up = fmax(fmin(x[2 * i + 1], 7), -7);
+        double expected = gate / (1 + exp(-1.702f * gate)) * (up + 1);
+        compare(y[i], expected, 2e-6 * fabs(expected) + 1e-30);
+    }
+    what = "rotate";
+    memcpy(turned, x, (size_t)n * 4);
+    level->rotate(turned, weight, n);
+    for (int64_t i = 0; i < n / 2; i++) {
+        double a = x[i], b = x[n / 2 + i], cos = weight[i], sin = weight[n / 2 + i];
+        compare(turned[i], a * cos - b * sin, 1e-6 * (fabs(a * cos) + fabs(b * sin)));
+        compare(turned[n / 2 + i], b * cos + a * sin, 1e-6 * (fabs(b * cos) + fabs(a * sin)));
+    }
+    free(x), free(weight), free(y), free(turned);
+}
+
+static void check_attention(int64_t first, int64_t last, int64_t head_dim, int64_t heads, int wide) {
+    int64_t slots = (last + KEY_TILE - 1) / KEY_TILE * KEY_TILE, size = slots * head_dim;
+    float *keys = normals(size), *values = normals(size), *q = normals(heads * head_dim);
+    float *out = room(heads * head_dim * 4), peak[heads], sum[heads];
+    char *stored_keys = room(size * 4), *stored_values = room(size * 4);
+    for (int64_t i = 0; i < size; i++) {
+        int64_t slot = i / head_dim, column = i % head_dim, lane = slot % KEY_TILE;
+        int64_t tile = slot / KEY_TILE * KEY_TILE * head_dim + column / 2 * 2 * KEY_TILE;
+        keys[i] = from_bf16(to_bf16(keys[i] / 8)), values[i] = from_bf16(to_bf16(values[i]));
+        if (wide) {
+            ((float *)stored_keys)[tile + column % 2 * KEY_TILE + lane] = keys[i];
+            ((float *)stored_values)[i] = values[i];
+        } else {
+            ((uint16_t *)stored_keys)[tile + lane * 2 + column % 2] = to_bf16(keys[i]);
+            ((uint16_t *)stored_values)[i] = to_bf16(values[i]);
+        }
+    }
+    what = wide ? "attention in float32" : "attention";
+    level->attend((struct memory){stored_keys, stored_values, wide}, first, last, head_dim, q, heads, out, peak, sum);
+    double *score = room(last * 8);
+    for (int64_t head = 0; head < heads; head++) {
+        double total = 0;
+        for (int64_t at = first; at < last; at++) {
+            score[at] = 0;
+            for (int64_t i = 0; i < head_dim; i++) score[at] += (double)q[head * head_dim + i] * keys[at * head_dim + i];
+            total += exp(score[at]);
+        }
+        compare(log(sum[head]) + peak[head], log(total), 2e-5);
+        for (int64_t i = 0; i < head_dim; i++) {
+            double mean = 0, magnitude = 0;
+            for (int64_t at = first; at < last; at++) {
+                double part = exp(score[at]) / total * values[at * head_dim + i];
+                mean += part, magnitude += fabs(part);
+            }
+            compare(out[head * head_dim + i] / sum[head], mean, 4e-5 * magnitude);
+        }
+    }
+    free(keys), free(values), free(q), free(out), free(stored_keys), free(stored_values), free(score);
+}
+
+int main(void) {
+    const char *const names[] = {"base", "dotprod", "avx2", "avx512", "avx512bf16"};
+    int failed = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        level = best_level(names[i]);
+        if (strcmp(level->name, names[i])) continue;
+        wrong = 0;
+        for (int64_t tokens = 1; tokens <= 20; tokens++) {
+            check_dense(70, 544, tokens);
+            check_experts(70, 32 * (tokens + 3), tokens);
+        }
+        check_dense(33, 2880, 64), check_experts(33, 2880, 64);
+        check_dense(3, 32, 9), check_experts(3, 32, 9);
+        for (int64_t n = 32; n <= 2880; n += 32) check_elementwise(n);
+        for (int wide = 0; wide < 2; wide++) {
+            check_attention(0, 1, 64, 8, wide), check_attention(0, 300, 64, 8, wide);
+            check_attention(5, 133, 64, 4, wide), check_attention(129, 1029, 32, 5, wide);
+        }
+        printf("%s: %s\n", level->name, wrong ? "wrong" : "right");
+        failed |= wrong;
+    }
+    return failed != 0;
+}

@@ -47,7 +47,7 @@ DECLARE(avx2)
 DECLARE(avx512)
 DECLARE(avx512bf16)
 
-const struct level *best_level(const char *most) {
+EXPORT const struct level *best_level(const char *most) {
     static struct level levels[4];
     struct processor found = look();
     int limit = !most || !strcmp(most, "avx512bf16") ? 3
@@ -69,7 +69,7 @@ const struct level *best_level(const char *most) {
 DECLARE(base)
 DECLARE(dotprod)
 
-const struct level *best_level(const char *most) {
+EXPORT const struct level *best_level(const char *most) {
     static struct level levels[2];
     int dotprod = 1;  // every Mac with an Arm processor has it
 #if defined(__linux__)
@@ -83,7 +83,7 @@ const struct level *best_level(const char *most) {
 
 DECLARE(base)
 
-const struct level *best_level(const char *most) {
+EXPORT const struct level *best_level(const char *most) {
     static struct level level;
     (void)most;
     return filled(&level, fill_base);

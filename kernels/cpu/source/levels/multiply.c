@@ -5,7 +5,6 @@
 #include <float.h>
 
 enum {
-    LARGEST = 32512,  // 127 * 256: in two planes of 8 bits
     HEADER = 64,
     SPAN = 512,  // columns in float32 that stay in the first-level cache for all tiles
 };
@@ -15,20 +14,6 @@ INLINE vf dot(vf sum, vu a, vu b) {  // of FLOATS or HALVES
     return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
 #else
     return sum + (vf)a * (vf)b;
-#endif
-}
-
-INLINE vi whole_dot(vi sum, vu a, vu b) {  // of PAIRS or BYTES
-#if defined(__AVX512VNNI__)
-    return (vi)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
-#elif defined(__AVX2__)
-    return sum + (vi)_mm256_madd_epi16((__m256i)a, (__m256i)b);
-#elif defined(__SSE2__)
-    return sum + (vi)_mm_madd_epi16((__m128i)a, (__m128i)b);
-#elif defined(__ARM_FEATURE_DOTPROD)
-    return (vi)vdotq_s32((int32x4_t)sum, (int8x16_t)a, (int8x16_t)b);
-#else
-    return sum + ((vi)(a << 16) >> 16) * ((vi)(b << 16) >> 16) + ((vi)a >> 16) * ((vi)b >> 16);
 #endif
 }
 

@@ -1,29 +1,25 @@
-// MXFP4 rows times few tokens, in whole numbers: the weights straight from the stored blocks, the activations as
-// 16-bit integers in two planes of 8 bits, whose dot products the processor has instructions for.
+// MXFP4 rows times few tokens, in whole numbers: the weights straight from the stored blocks, as twice their value,
+// the activations as 16-bit integers.
 //
 // A step takes WIDTH bytes of codes, that is 2 * WIDTH weights: low nibbles are its even elements, high nibbles its
-// odd ones. The planes lie in the same order, for each step: high plane even, high odd, low even, low odd (WIDTH
-// bytes each), then WIDTH / 4 int32 that `correct` the offset of the weights. Weights are twice their value, plus
-// OFFSET where an instruction wants one factor unsigned.
+// odd ones. Where the processor has dot products of bytes, the activations are two planes of 8 bits, in the order of
+// the codes: for each step the high plane's even ones, its odd ones, the low plane's even, its odd (WIDTH bytes
+// each). Where such a product wants one factor unsigned, the weights are raised by OFFSET, and WIDTH / 4 int32 follow
+// that correct it. Else a step has its elements 4 i, then 4 i + 1, 4 i + 2, 4 i + 3, in 16 bits.
 
 #include "vector.h"
 
 #include <float.h>
 
 #if defined(__AVX512VNNI__)
-enum { WIDTH = 64, OFFSET = 12 };
-#elif defined(__AVX2__)
-enum { WIDTH = 32, OFFSET = 12 };
+enum { WIDTH = 64, OFFSET = 12, STEP = 5 * WIDTH };
 #else
-enum { WIDTH = 16, OFFSET = 0 };
+enum { WIDTH = 4 * LANES, OFFSET = 0, STEP = 4 * WIDTH };
 #endif
 
 enum {
-    SUMS = WIDTH / 4,
-    STEP = 4 * WIDTH + 4 * SUMS,  // bytes of the planes
     BLOCKS = WIDTH / 16,
     AHEAD = 8192,
-    LARGEST = 32512,  // 127 * 256
 };
 
 int64_t LEVELLED(planes_bytes)(int64_t n) { return (n + 2 * WIDTH - 1) / (2 * WIDTH) * STEP; }
@@ -36,22 +32,25 @@ struct planes LEVELLED(to_planes)(const float *x, int64_t n, int8_t *out) {
         return planes;
     }
     for (int64_t start = 0; start < n; start += 2 * WIDTH, out += STEP) {
-        _Alignas(64) int32_t whole[2 * WIDTH];
-        for (int64_t i = 0; i < 2 * WIDTH; i += LANES) {
-            vf value = start + i < n ? load(x + start + i) * inverse : (vf){0};
-            *(vi *)(whole + i) = rounded(value);
+        int16_t whole[2 * WIDTH];
+        for (int64_t i = 0; i < 2 * WIDTH; i += LANES)
+            store_whole(whole + i, start + i < n ? rounded(load(x + start + i) * inverse) : (vi){0});
+#if defined(__AVX512VNNI__) || defined(__ARM_FEATURE_DOTPROD)
+        for (int odd = 0; odd < 2; odd++)
+            for (int i = 0; i < WIDTH; i++) {
+                int16_t value = whole[2 * i + odd];
+                out[odd * WIDTH + i] = (int8_t)((value + 128) >> 8);
+                out[(2 + odd) * WIDTH + i] = (int8_t)value;
+            }
+        for (int i = 0; OFFSET && i < WIDTH / 4; i++) {
+            int32_t sum = 0;
+            for (int j = 0; j < 8; j++) sum += whole[8 * i + j];
+            ((int32_t *)(out + 4 * WIDTH))[i] = -OFFSET * sum;
         }
-        int32_t *correction = (int32_t *)(out + 4 * WIDTH);
-        for (int sum = 0; sum < SUMS; sum++) correction[sum] = 0;
-        for (int i = 0; i < 2 * WIDTH; i++) {
-            // -128 has no opposite in 8 bits, and some instructions need one: half a unit of 16 bits is lost.
-            int32_t least = (int8_t)whole[i], value = least == -128 ? whole[i] + 1 : whole[i];
-            least = (int8_t)value;
-            int side = i % 2 * WIDTH;
-            out[side + i / 2] = (int8_t)((value - least) >> 8);
-            out[2 * WIDTH + side + i / 2] = (int8_t)least;
-            correction[i / 8] -= OFFSET * value;
-        }
+#else
+        for (int i = 0; i < WIDTH / 2; i++)
+            for (int j = 0; j < 4; j++) ((int16_t *)out)[j * WIDTH / 2 + i] = whole[4 * i + j];
+#endif
     }
     return planes;
 }
@@ -118,111 +117,79 @@ INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int co
             y[token * stride + row] = _mm512_reduce_add_ps(sums[row][token]) * x[token].scale * 0.5f;
 }
 
-#elif defined(__AVX2__)
+#elif defined(__ARM_FEATURE_DOTPROD)
 
 INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int count, const struct planes *x,
                  int tokens, float *y, int64_t stride) {
-    const __m256i nibble = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1), bytes = _mm256_set1_epi16(256);
-    const __m256i table = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
     for (int64_t row = 0; row < count; row++, blocks += 16 * n, scales += n) {
-        __m256 sums[4];
-        for (int token = 0; token < tokens; token++) sums[token] = _mm256_setzero_ps();
-        for (int64_t at = 0; at < n; at += BLOCKS) {
-            __m256i codes;
-            uint32_t second = 0;
-            if (n - at >= BLOCKS) {
-                codes = _mm256_loadu_si256((const __m256i *)(blocks + 16 * at));
-                second = scales[at + 1];
-            } else {
-                codes = _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)(blocks + 16 * at)));
-            }
-            if (at % 4 == 0) _mm_prefetch((const char *)blocks + 16 * at + AHEAD, _MM_HINT_T1);
-            __m256i even = _mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibble));
-            __m256i odd = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
-            __m256i exponents = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi32(scales[at])),
-                                                        _mm_set1_epi32((int)second), 1);
-            exponents = _mm256_max_epu32(_mm256_slli_epi32(exponents, 23), _mm256_set1_epi32(0x400000));
-            for (int token = 0; token < tokens; token++) {
-                const __m256i *planes = (const __m256i *)(x[token].values + at / BLOCKS * STEP);
-                // Two products of at most 24 * 127 each, and two of these sums: under 2^15.
-                __m256i most = _mm256_add_epi16(_mm256_maddubs_epi16(even, _mm256_loadu_si256(planes)),
-                                                _mm256_maddubs_epi16(odd, _mm256_loadu_si256(planes + 1)));
-                __m256i least = _mm256_add_epi16(_mm256_maddubs_epi16(even, _mm256_loadu_si256(planes + 2)),
-                                                 _mm256_maddubs_epi16(odd, _mm256_loadu_si256(planes + 3)));
-                __m256i whole = _mm256_add_epi32(_mm256_madd_epi16(most, bytes), _mm256_madd_epi16(least, ones));
-                whole = _mm256_add_epi32(whole, _mm256_loadu_si256(planes + 4));
-                sums[token] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole), _mm256_castsi256_ps(exponents), sums[token]);
-            }
-        }
-        for (int token = 0; token < tokens; token++)
-            y[token * stride + row] = sum_of((vf)sums[token]) * x[token].scale * 0.5f;
-    }
-}
-
-#else
-
-#if defined(__ARM_FEATURE_DOTPROD)
-
-INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int count, const struct planes *x,
-                 int tokens, float *y, int64_t stride) {
-    static const int8_t doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-    const int8x16_t table = vld1q_s8(doubled);
-    const uint8x16_t nibble = vdupq_n_u8(15);
-    for (int64_t row = 0; row < count; row++, blocks += 16 * n, scales += n) {
-        float32x4_t sums[4];
-        for (int token = 0; token < tokens; token++) sums[token] = vdupq_n_f32(0);
+        vf sums[4] = {{0}};
         for (int64_t at = 0; at < n; at++) {
-            uint8x16_t codes = vld1q_u8(blocks + 16 * at);
+            vu codes = load_bits(blocks + 16 * at);
             if (at % 4 == 0) __builtin_prefetch(blocks + 16 * at + AHEAD, 0, 2);
-            int8x16_t even = vqtbl1q_s8(table, vandq_u8(codes, nibble));
-            int8x16_t odd = vqtbl1q_s8(table, vshrq_n_u8(codes, 4));
+            vu even = doubled(codes & 0x0f0f0f0f), odd = doubled(codes >> 4 & 0x0f0f0f0f);
             float scale = power_of_two(scales[at]);
             for (int token = 0; token < tokens; token++) {
                 const int8_t *planes = x[token].values + at * STEP;
-                int32x4_t most = vdotq_s32(vdupq_n_s32(0), even, vld1q_s8(planes));
-                most = vdotq_s32(most, odd, vld1q_s8(planes + WIDTH));
-                int32x4_t whole = vshlq_n_s32(most, 8);
-                whole = vdotq_s32(whole, even, vld1q_s8(planes + 2 * WIDTH));
-                whole = vdotq_s32(whole, odd, vld1q_s8(planes + 3 * WIDTH));
-                sums[token] = vfmaq_n_f32(sums[token], vcvtq_f32_s32(whole), scale);
+                vi most = whole_dot((vi){0}, even, load_bits(planes));
+                most = whole_dot(most, odd, load_bits(planes + WIDTH));
+                vi whole = whole_dot(most << 8, even, load_bits(planes + 2 * WIDTH));
+                whole = whole_dot(whole, odd, load_bits(planes + 3 * WIDTH));
+                sums[token] += __builtin_convertvector(whole, vf) * scale;
             }
         }
         for (int token = 0; token < tokens; token++)
-            y[token * stride + row] = vaddvq_f32(sums[token]) * x[token].scale * 0.5f;
+            y[token * stride + row] = sum_of(sums[token]) * x[token].scale * 0.5f;
     }
 }
 
 #else
 
-INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int count, const struct planes *x,
-                 int tokens, float *y, int64_t stride) {
-    static const int8_t doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-    for (int64_t row = 0; row < count; row++, blocks += 16 * n, scales += n) {
-        float sums[4] = {0};
-        for (int64_t at = 0; at < n; at++) {
-            int8_t even[WIDTH], odd[WIDTH];
-            for (int i = 0; i < WIDTH; i++) {
-                even[i] = doubled[blocks[16 * at + i] & 15];
-                odd[i] = doubled[blocks[16 * at + i] >> 4];
-            }
-            float scale = power_of_two(scales[at]);
-            for (int token = 0; token < tokens; token++) {
-                const int8_t *planes = x[token].values + at * STEP;
-                int32_t most = 0, least = 0;
-                for (int i = 0; i < WIDTH; i++) {
-                    most += even[i] * planes[i] + odd[i] * planes[WIDTH + i];
-                    least += even[i] * planes[2 * WIDTH + i] + odd[i] * planes[3 * WIDTH + i];
-                }
-                sums[token] += (float)(most * 256 + least) * scale;
-            }
-        }
-        for (int token = 0; token < tokens; token++)
-            y[token * stride + row] = sums[token] * x[token].scale * 0.5f;
+INLINE void step(vu codes, vf scale, const struct planes *x, int64_t at, int tokens, vf sums[4]) {
+    // Each value alone in the upper byte of 16 bits: 256 times twice its value.
+    vu even = doubled(codes & 0x0f0f0f0f), odd = doubled(codes >> 4 & 0x0f0f0f0f);
+    vu values[4] = {(vu)((vs)even << 8), (vu)((vs)odd << 8), even & 0xff00ff00, odd & 0xff00ff00};
+    for (int token = 0; token < tokens; token++) {
+        const int8_t *from = x[token].values + at / BLOCKS * STEP;
+        vi whole[2] = {{0}};
+        for (int i = 0; i < 4; i++) whole[i % 2] = whole_dot(whole[i % 2], values[i], load_bits(from + i * WIDTH));
+        sums[token] += __builtin_convertvector(whole[0] + whole[1], vf) * scale;
     }
 }
 
+INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int64_t count, const struct planes *x,
+                 int tokens, float *y, int64_t stride) {
+    for (int64_t row = 0; row < count; row++, blocks += 16 * n, scales += n) {
+        vf sums[4] = {{0}};
+        int64_t at = 0;
+#if defined(__AVX2__)
+        const __m256i halves = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+        for (; at + 8 <= n; at += 8) {
+            __m256i eight = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(scales + at)));
+            eight = _mm256_max_epu32(_mm256_slli_epi32(eight, 23), _mm256_set1_epi32(0x400000));
+#pragma GCC unroll 4
+            for (int i = 0; i < 8; i += BLOCKS) {
+                const uint8_t *codes = blocks + 16 * (at + i);
+                if (i % 4 == 0) __builtin_prefetch(codes + AHEAD, 0, 2);
+                __m256i which = _mm256_add_epi32(halves, _mm256_set1_epi32(i));
+                vf scale = (vf)_mm256_permutevar8x32_epi32(eight, which);
+                step(load_bits(codes), scale, x, at + i, tokens, sums);
+            }
+        }
 #endif
+        for (; at < n; at += BLOCKS) {
+            int64_t there = n - at < BLOCKS ? n - at : BLOCKS;
+            uint8_t codes[WIDTH] = {0};
+            memcpy(codes, blocks + 16 * at, (size_t)there * 16);
+            vu scale;
+            for (int lane = 0; lane < LANES; lane++)
+                scale[lane] = bits_of_scale(scales[at + (lane / 4 < there ? lane / 4 : 0)]);
+            step(load_bits(codes), (vf)scale, x, at, tokens, sums);
+        }
+        for (int token = 0; token < tokens; token++)
+            y[token * stride + row] = sum_of(sums[token]) * x[token].scale * (0.5f / 256);
+    }
+}
+
 #endif
 
 // As many rows at a time as there are registers: they share the loads of the activations. What is called in early is the

@@ -137,6 +137,24 @@ INLINE vu doubled(vu codes) {
 #endif
 }
 
+// Activations in whole numbers are at most this, so that a high plane of 8 bits and a low one, with signs, hold them.
+enum { LARGEST = 127 * 256 };
+
+// Products of whole numbers, summed in each lane: of four bytes with NEON's dot products, else of two of 16 bits.
+INLINE vi whole_dot(vi sum, vu a, vu b) {
+#if defined(__AVX512VNNI__)
+    return (vi)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return sum + (vi)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+    return sum + (vi)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#elif defined(__ARM_FEATURE_DOTPROD)
+    return (vi)vdotq_s32((int32x4_t)sum, (int8x16_t)a, (int8x16_t)b);
+#else
+    return sum + ((vi)(a << 16) >> 16) * ((vi)(b << 16) >> 16) + ((vi)a >> 16) * ((vi)b >> 16);
+#endif
+}
+
 // A scale's byte is the exponent of a float32; 0 is 2^-127, which has no exponent of its own.
 INLINE uint32_t bits_of_scale(uint8_t scale) { return scale ? (uint32_t)scale << 23 : 0x400000; }
 
