@@ -18,7 +18,9 @@
 #define PAUSE() ((void)0)
 #endif
 
-enum { SPINS = 4000, SPINS_AT_BARRIER = 1 << 14 };
+// At a barrier a yield comes early: it costs as little where nothing else waits for the processor, and elsewhere
+// what waits may be the very thread that is waited for.
+enum { SPINS = 4000, SPINS_AT_BARRIER = 64 };
 
 struct pool {
     int threads;
@@ -50,7 +52,7 @@ void pool_wait(struct pool *pool) {
     for (int spins = 0; atomic_load_explicit(&pool->passed, memory_order_acquire) == barrier; spins++) {
         PAUSE();
 #if !defined(_WIN32)
-        if (spins >= SPINS_AT_BARRIER) sched_yield();  // more threads than processors, or a busy machine
+        if (spins >= SPINS_AT_BARRIER) sched_yield();
 #endif
     }
 }
