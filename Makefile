@@ -37,8 +37,8 @@ cross: $(ZIG)
 emulate: cross
 	@for processor in $(PROCESSORS); do \
 		machine=$${processor%%:*}; folder=build/$$machine-linux; \
-		PYTHONPATH=$(ZIG) $(BIN)/python -m ziglang cc -O2 -pthread -target $$machine-linux-gnu.2.17 \
-			tests/kernels/native.c $$folder/native-*.so -o $$folder/native || exit 1; \
+		PYTHONPATH=$(ZIG) $(BIN)/python -m ziglang cc -O2 -pthread -target $$machine-linux-gnu.2.17 -Ikernels/cpu/source \
+			tests/kernels/native.c $$folder/native-*.so -o $$folder/native -lm || exit 1; \
 		echo "On $$processor:"; \
 		qemu-$$machine -L /usr/$$machine-linux-gnu -cpu $${processor#*:} $$folder/native || exit 1; \
 	done

@@ -18,20 +18,9 @@ void LEVELLED(norm)(const float *x, const float *weight, int64_t n, float eps, f
 // gate * sigmoid(alpha * gate) * (up + 1), gate and up in turns, n of each.
 void LEVELLED(swiglu)(const float *gate_up, int64_t n, float alpha, float limit, float *out) {
     for (int64_t i = 0; i < n; i += LANES) {
-        vf gate, up;
-#if defined(__AVX512F__)
-        const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-        __m512 first = _mm512_loadu_ps(gate_up + 2 * i), second = _mm512_loadu_ps(gate_up + 2 * i + 16);
-        gate = (vf)_mm512_permutex2var_ps(first, even, second);
-        up = (vf)_mm512_permutex2var_ps(first, _mm512_or_si512(even, _mm512_set1_epi32(1)), second);
-#else
-        for (int lane = 0; lane < LANES; lane++) {
-            gate[lane] = gate_up[2 * (i + lane)];
-            up[lane] = gate_up[2 * (i + lane) + 1];
-        }
-#endif
-        gate = smaller(gate, broadcast(limit));
-        up = smaller(larger(up, broadcast(-limit)), broadcast(limit));
+        vf first = load(gate_up + 2 * i), second = load(gate_up + 2 * i + LANES);
+        vf gate = smaller(PICK(first, second, EVEN), broadcast(limit));
+        vf up = smaller(larger(PICK(first, second, ODD), broadcast(-limit)), broadcast(limit));
         store(out + i, gate / (1.0f + exponential(gate * -alpha)) * (up + 1.0f));
     }
 }

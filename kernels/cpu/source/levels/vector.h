@@ -35,20 +35,30 @@ typedef vf vf_unaligned __attribute__((aligned(4), may_alias));
 typedef vh vh_unaligned __attribute__((aligned(2), may_alias));
 typedef vu vu_unaligned __attribute__((aligned(2), may_alias));
 
-// From each four lanes of two vectors the same four, as numbered in the first four; those of the second from LANES on.
+// A vector of lanes of two others: lane i is lane `from(i)` of the first, or, from LANES on, of the second.
+#define FOUR(from, i) from(i), from(i + 1), from(i + 2), from(i + 3)
 #if defined(__AVX512F__)
-#define EACH(a, b, c, d) \
-    a, b, c, d, a + 4, b + 4, c + 4, d + 4, a + 8, b + 8, c + 8, d + 8, a + 12, b + 12, c + 12, d + 12
+#define EACH(from) FOUR(from, 0), FOUR(from, 4), FOUR(from, 8), FOUR(from, 12)
 #elif defined(__AVX2__)
-#define EACH(a, b, c, d) a, b, c, d, a + 4, b + 4, c + 4, d + 4
+#define EACH(from) FOUR(from, 0), FOUR(from, 4)
 #else
-#define EACH(a, b, c, d) a, b, c, d
+#define EACH(from) FOUR(from, 0)
 #endif
 #if defined(__clang__)
-#define PICK(x, y, a, b, c, d) __builtin_shufflevector(x, y, EACH(a, b, c, d))
+#define PICK(x, y, from) __builtin_shufflevector(x, y, EACH(from))
 #else
-#define PICK(x, y, a, b, c, d) __builtin_shuffle(x, y, (vi){EACH(a, b, c, d)})
+#define PICK(x, y, from) __builtin_shuffle(x, y, (vi){EACH(from)})
 #endif
+
+// Every second lane; two vectors in turns; and, within each four lanes, one or two lanes in turns.
+#define EVEN(i) (2 * (i))
+#define ODD(i) (2 * (i) + 1)
+#define TURNS(i) ((i) / 2 + (i) % 2 * LANES)
+#define LATER_TURNS(i) (LANES / 2 + (i) / 2 + (i) % 2 * LANES)
+#define ONES(i) ((i) / 4 * 4 + (i) % 4 / 2 + (i) % 2 * LANES)
+#define LATER_ONES(i) (ONES(i) + 2)
+#define TWOS(i) ((i) / 4 * 4 + (i) % 2 + (i) % 4 / 2 * LANES)
+#define LATER_TWOS(i) (TWOS(i) + 2)
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -110,10 +120,10 @@ INLINE void turn(const char *const *row, int64_t at, vu out[4]) {
         v[i] = load_bits(from[0] + at);
 #endif
     }
-    vu a = PICK(v[0], v[1], 0, LANES, 1, LANES + 1), b = PICK(v[0], v[1], 2, LANES + 2, 3, LANES + 3);
-    vu c = PICK(v[2], v[3], 0, LANES, 1, LANES + 1), d = PICK(v[2], v[3], 2, LANES + 2, 3, LANES + 3);
-    out[0] = PICK(a, c, 0, 1, LANES, LANES + 1), out[1] = PICK(a, c, 2, 3, LANES + 2, LANES + 3);
-    out[2] = PICK(b, d, 0, 1, LANES, LANES + 1), out[3] = PICK(b, d, 2, 3, LANES + 2, LANES + 3);
+    vu a = PICK(v[0], v[1], ONES), b = PICK(v[0], v[1], LATER_ONES);
+    vu c = PICK(v[2], v[3], ONES), d = PICK(v[2], v[3], LATER_ONES);
+    out[0] = PICK(a, c, TWOS), out[1] = PICK(a, c, LATER_TWOS);
+    out[2] = PICK(b, d, TWOS), out[3] = PICK(b, d, LATER_TWOS);
 }
 
 // Twice the values of MXFP4's codes, a code in each byte.
