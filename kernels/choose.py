@@ -13,6 +13,10 @@ from gptoss_tui.kernels.kernels import Kernels, NetworkWeights
 Backend = Literal["native", "plain"]
 """The kernels in C (`cpu/`), or plain PyTorch (`reference.py`)."""
 
+_SMALL = 1 << 22
+"""Weights of an unembedding up to which one thread computes: several hardly gain there, and each of their
+many meetings may last a time slice when other programs want the processor."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,7 +49,8 @@ def make_kernels(
     if backend == "native":
         from gptoss_tui.kernels.cpu.native import Native
 
-        return Native(weights, library.load(), torch.get_num_threads(), dtype=dtype, packed=packed)
+        threads = torch.get_num_threads() if weights.unembedding.numel() > _SMALL else 1
+        return Native(weights, library.load(), threads, dtype=dtype, packed=packed)
     from gptoss_tui.kernels.reference import Reference
 
     return Reference(weights)

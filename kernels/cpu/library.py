@@ -50,7 +50,8 @@ def load(folder: Path = HERE) -> ctypes.CDLL:
 def describe(folder: Path = HERE) -> str:
     """What is used, or why plain PyTorch is: one line."""
     try:
-        load(folder)
+        level = load(folder).gptoss_best_level
     except LibraryError as error:
         return f"plain PyTorch. {error}"
-    return "native library in place"
+    level.restype = ctypes.c_char_p
+    return f"native, {level().decode()}"

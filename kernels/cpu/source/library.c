@@ -90,3 +90,6 @@ EXPORT const struct level *best_level(const char *most) {
 }
 
 #endif
+
+// The level that this processor gets.
+EXPORT const char *gptoss_best_level(void) { return best_level(NULL)->name; }
