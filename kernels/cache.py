@@ -10,6 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+SLACK = 16
+"""Tokens beyond its window that a backend has room for in a ring: the longest draft can be taken back."""
+
 
 class Positions(NamedTuple):
     """The order of the tokens in a full buffer: along `axis`, `block` of them at each index."""

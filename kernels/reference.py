@@ -12,11 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gptoss_tui.kernels import mxfp4
-from gptoss_tui.kernels.cache import KVCache, Positions
+from gptoss_tui.kernels.cache import SLACK, KVCache, Positions
 from gptoss_tui.kernels.kernels import ExpertWeights, NetworkWeights
 
 _FIRST_CAPACITY = 256  # tokens
-_SLACK = 16  # tokens
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32: bounds the memory of a long prompt
 
 
@@ -38,12 +37,12 @@ class Reference:
         buffers: list[Tensor] = []
         positions: list[Positions | None] = []
         for layer in self.layers:
-            slots = (capacity or _FIRST_CAPACITY) if layer.window is None else layer.window + _SLACK
+            slots = (capacity or _FIRST_CAPACITY) if layer.window is None else layer.window + SLACK
             head_dim = self._weights.head_dim
             heads = len(layer.k.bias) // head_dim
             buffers.append(layer.k.bias.new_zeros(2, heads, slots, head_dim))
             positions.append(Positions(axis=2) if layer.window is None else None)
-        return KVCache(buffers, positions, kind="reference", slack=_SLACK)
+        return KVCache(buffers, positions, kind="reference", slack=SLACK)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Look up the embeddings."""

@@ -75,8 +75,8 @@ class Network(ctypes.Structure):
 class CpuEngine:
     """A network in the library, with its threads; freed with this object.
 
-    Its functions take addresses of values that stay where they are during the call. Each returns 0 if there
-    is no memory for its activations.
+    Its functions take addresses of values that stay where they are during the call. Those that compute return
+    0 if there is no memory for their activations, of which `room` tells the bytes.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class CpuEngine:
         self.draw = function("draw", c_int, c_void_p, c_void_p, c_float, c_double, c_void_p)
         self.pack = partial(function("pack", None, c_void_p), handle)
         self.dense_bytes: Callable[[], float] = partial(function("dense_bytes", c_double, c_void_p), handle)
+        self.room = function("room", c_int64, c_void_p, c_int64)
         self.unembed = function("unembed", c_int, c_void_p, c_void_p, c_int64, c_void_p)
         self.level: str = function("level", c_char_p, c_void_p)(handle).decode()  # type: ignore[attr-defined]
         self.threads: int = function("threads", c_int, c_void_p)(handle)

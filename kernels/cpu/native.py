@@ -14,14 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gptoss_tui.kernels import reference
-from gptoss_tui.kernels.cache import KVCache, Positions
+from gptoss_tui.kernels.cache import SLACK, KVCache, Positions
 from gptoss_tui.kernels.cpu.build import Target
 from gptoss_tui.kernels.cpu.interface import CpuEngine, Dense, ExpertMatrices, Layer, Network
 from gptoss_tui.kernels.kernels import LayerWeights, Linear, NetworkWeights
 
 _FIRST_CAPACITY = 256  # tokens
 _TILE = 16  # positions whose keys lie together
-_SLACK = 16  # tokens, at least, that can be taken back from a ring
 
 
 class Native:
@@ -126,14 +125,14 @@ class Native:
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """A cache that can grow beyond `capacity`."""
-        wanted = [(window and window + _SLACK) or capacity or _FIRST_CAPACITY for window in self._windows]
+        wanted = [(window and window + SLACK) or capacity or _FIRST_CAPACITY for window in self._windows]
         buffers = [self._buffer(slots) for slots in wanted]
         places = []
         for buffer, window in zip(buffers, self._windows, strict=True):
             places.append(Positions(2, _TILE) if window is None else None)
             if window is not None:
                 buffer.zero_()
-        return KVCache(buffers, places, f"native {self.engine.level}", _SLACK)
+        return KVCache(buffers, places, f"native {self.engine.level}", SLACK)
 
     def _buffer(self, slots: int) -> Tensor:
         shape = (2, self._kv_heads, -(-slots // _TILE), _TILE * self._weights.head_dim)
@@ -155,7 +154,8 @@ class Native:
             grown[:, :, : buffer.shape[2]] = buffer
             buffer = cache.buffers[layer] = grown
         slots = buffer.shape[2] * _TILE
-        self._run(self.engine.attend, layer, x.data_ptr(), len(x), buffer.data_ptr(), slots, cache.length)
+        place = buffer.data_ptr(), slots, cache.length
+        self._run(len(x), self.engine.attend, layer, x.data_ptr(), len(x), *place)
         return x
 
     def mix(self, layer: int, x: Tensor, fired: Tensor | None = None) -> Tensor:
@@ -163,7 +163,7 @@ class Native:
         x = self._stream(x)
         ids = torch.empty(len(x), self._weights.experts_per_token, dtype=torch.int64)
         if len(x):
-            self._run(self.engine.mix, self._place(layer), x.data_ptr(), len(x), ids.data_ptr())
+            self._run(len(x), self.engine.mix, self._place(layer), x.data_ptr(), len(x), ids.data_ptr())
         if fired is not None:
             fired.copy_(ids)
         return x
@@ -173,7 +173,7 @@ class Native:
         x = self._stream(x)
         logits = torch.empty(len(x), len(self._weights.unembedding))
         if len(x):
-            self._run(self.engine.unembed, x.data_ptr(), len(x), logits.data_ptr())
+            self._run(len(x), self.engine.unembed, x.data_ptr(), len(x), logits.data_ptr())
         return logits
 
     def sample(
@@ -182,7 +182,7 @@ class Native:
         """Draw from the logits; in the library, without torch's threads, where nothing is to be cut off."""
         if top_p == 1 and allowed is None and len(x) == 1:
             x, drawn = self._stream(x), torch.empty(3, dtype=torch.float64)
-            self._run(self.engine.draw, x.data_ptr(), temperature, uniform, drawn.data_ptr())
+            self._run(1, self.engine.draw, x.data_ptr(), temperature, uniform, drawn.data_ptr())
             return drawn
         return reference.sample(self.unembed(x)[0], temperature, top_p, uniform, allowed)
 
@@ -204,9 +204,11 @@ class Native:
         if not fits or buffer.dtype != self._dtype or shape[2] * _TILE < slots or not buffer.is_contiguous():
             raise ValueError("the cache is of another network")
 
-    def _run(self, step: Callable[..., int], *arguments: float | None) -> None:
+    def _run(self, tokens: int, step: Callable[..., int], *arguments: float) -> None:
+        """Raises MemoryError, which tells the bytes in torch's words."""
         if not step(self.engine.handle, *arguments):
-            raise MemoryError("no memory for the activations of this prompt")
+            room = self.engine.room(self.engine.handle, tokens)
+            raise MemoryError(f"tried to allocate {room} bytes for the activations of {tokens} tokens")
 
 
 def misfit(heads: int, head_dim: int) -> str | None:

@@ -151,12 +151,8 @@ def test_at_least_half_of_what_is_shared_is_kept(network: Transformer) -> None:
     first = FIRST_MILESTONE
     decoder, prompt = Decoder(network, 4096), ids(2 * first + 80, 4)
     run(decoder, prompt)
-    for shared, kept in (
-        (2 * first + 30, 2 * first),
-        (2 * first - 90, first),
-        (first + 2, first),
-        (first - 1, 0),
-    ):
+    for more, kept in ((first + 30, 2 * first), (first - 90, first), (2, first), (-1, 0)):
+        shared = first + more
         assert check_against_fresh(network, decoder, prompt[:shared] + ids(30, shared)) == kept
 
 

@@ -258,8 +258,12 @@ async def test_refusals_leave_the_engine_usable(engine: LocalEngine) -> None:
     assert len((await run(engine))[0]) == 5
 
 
-async def test_lack_of_memory_is_told_with_figures_and_survived(checkpoint: Path) -> None:
-    engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "engine.log")
+async def test_lack_of_memory_is_told_with_figures_and_survived(
+    tiny_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A chunk of many wide heads needs far more than is left, on any backend."""
+    folder = tiny_checkpoint(tmp_path / "wide", num_hidden_layers=2, head_dim=256, num_key_value_heads=4)
+    engine = LocalEngine(folder, name="wide", threads=1, log=tmp_path / "engine.log")
     expected = (await run(engine))[0]
     assert engine.pid is not None
     ceiling = address_space(engine.pid) + (4 << 20)

@@ -15,21 +15,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gptoss_tui.kernels.choose import Backend
 from gptoss_tui.model import load_model
 from gptoss_tui.model.engine import PrefillProgress, Request, Sampling, Token
 from gptoss_tui.model.engine.decoder import Decoder
 from gptoss_tui.model.engine.snapshots import SHORTEST, SnapshotFolder
 from gptoss_tui.model.transformer import Transformer
 
-OPENING = 200  # tokens, of which whole blocks are kept
+OPENING = 208  # tokens, a multiple of every backend's block
 ROOMY = 1 << 30
 Heard = tuple[list[tuple[int, float]], int]
 
 
 @pytest.fixture(scope="module")
-def network(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Transformer:
+def network(
+    tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, backend: Backend
+) -> Transformer:
     folder = tiny_checkpoint(tmp_path_factory.mktemp("tiny"), num_hidden_layers=2)
-    return load_model(folder, dtype=torch.float32)
+    return load_model(folder, dtype=torch.float32, backend=backend)
 
 
 def ids(length: int, seed: int) -> tuple[int, ...]:
@@ -81,6 +84,15 @@ def test_the_second_start_goes_on_from_disk_with_the_same_numbers(
     decoder = started(network, written)
     assert answer(decoder, other) == (answer(Decoder(network, 4096), other)[0], OPENING)
     assert answer(decoder) == (plain, OPENING), "and now it is in memory"
+
+
+def test_whole_blocks_of_an_opening_are_kept(network: Transformer, tmp_path: Path) -> None:
+    opening = OPENING + 9
+    kept = opening - opening % network.new_cache().block
+    decoder = started(network, tmp_path)
+    expected = answer(decoder, opening=opening)
+    decoder.rest(lambda: False)
+    assert answer(started(network, tmp_path), opening=opening) == (expected[0], kept)
 
 
 def test_it_is_read_in_place_of_fewer_tokens_in_memory(network: Transformer, written: Path) -> None:
@@ -144,9 +156,10 @@ def test_no_damage_changes_an_answer(
     folder = tmp_path_factory.mktemp("damaged")
     (folder / whole.name).write_bytes(content)
     disk, cache = SnapshotFolder(folder, ROOMY, "a"), network.new_cache(OPENING)
+    before = [buffer.numpy().tobytes() for buffer in cache.buffers]
     assert not disk.load(PROMPT[:OPENING], cache)
     assert cache.length == int(cache.position) == 0
-    assert not any(buffer.any() for buffer in cache.buffers), "nothing of it was taken"
+    assert before == [buffer.numpy().tobytes() for buffer in cache.buffers], "nothing of it was taken"
     assert files(folder) == [], "it is of no use to anybody"
 
 

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gptoss_tui.kernels.cache import KVCache
+from gptoss_tui.kernels.choose import Backend
 from gptoss_tui.model import load_model, load_tokenizer
 from gptoss_tui.model.constraint import END, Constraint, Edge, State
 from gptoss_tui.model.constraint.automaton import Automaton
@@ -71,8 +72,8 @@ def checkpoint(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.Te
 
 
 @pytest.fixture(scope="module")
-def network(checkpoint: Path) -> Transformer:
-    return load_model(checkpoint, dtype=torch.float32)
+def network(checkpoint: Path, backend: Backend) -> Transformer:
+    return load_model(checkpoint, dtype=torch.float32, backend=backend)
 
 
 def decoders(network: Transformer, context: int = 4096) -> tuple[Decoder, Decoder, Paced]:

@@ -133,6 +133,12 @@ static int make_room(struct engine *engine, int64_t tokens) {
     return 1;
 }
 
+// The bytes of the activations of so many tokens.
+EXPORT int64_t gptoss_room(const struct engine *engine, int64_t tokens) {
+    struct room room;
+    return lay_out(engine, &room, tokens, NULL);
+}
+
 // Activations in the forms that matrices take: few tokens as float32 or planes, many tokens packed.
 
 static void prepare_dense(struct call *call, const float *x, int64_t width, int thread, int threads) {
