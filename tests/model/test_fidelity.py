@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import GptOssConfig, GptOssForCausalLM
 from transformers.models.gpt_oss.modeling_gpt_oss import GptOssRotaryEmbedding
 
+from gptoss_tui.kernels.choose import Backend
 from gptoss_tui.model import load_model
 from gptoss_tui.model.checkpoint.config_json import read_config
 from gptoss_tui.model.errors import CheckpointError
@@ -160,28 +161,34 @@ def test_any_positions_are_read_as_transformers_does_or_refused(
     ],
 )
 def test_logits_agree_where_the_file_says_little_of_positions(
-    tmp_path: Path, tiny_checkpoint: Callable[..., Path], unsaid: dict[str, Any], said: dict[str, Any]
+    tmp_path: Path,
+    tiny_checkpoint: Callable[..., Path],
+    unsaid: dict[str, Any],
+    said: dict[str, Any],
+    backend: Backend,
 ) -> None:
     folder = tiny_checkpoint(tmp_path)
     (folder / "config.json").write_text(json.dumps(unsaid | said))
-    assert_logits_agree(folder)
+    assert_logits_agree(folder, backend)
 
 
 @pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES.keys())
 def test_logits_agree_in_prefill_and_step_by_step(
-    tmp_path: Path, tiny_checkpoint: Callable[..., Path], config: dict[str, Any]
+    tmp_path: Path, tiny_checkpoint: Callable[..., Path], config: dict[str, Any], backend: Backend
 ) -> None:
-    assert_logits_agree(tiny_checkpoint(tmp_path, seed=len(config), **config))
+    assert_logits_agree(tiny_checkpoint(tmp_path, seed=len(config), **config), backend)
 
 
-def assert_logits_agree(folder: Path) -> None:
+def assert_logits_agree(folder: Path, backend: Backend) -> None:
+    """The native kernels multiply the experts with activations of 16 bits."""
+    bound = 2e-5 if backend == "plain" else 5e-3
     ids = torch.randint(320, (TOKENS,), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = reference_model(folder)(ids[None]).logits[0]
-    model = load_model(folder, dtype=torch.float32)
+    model = load_model(folder, dtype=torch.float32, backend=backend)
     prefill = model(ids)
     cache = model.new_cache(capacity=4)
     steps = torch.cat([model(ids[i : i + 1], cache) for i in range(TOKENS)])
     assert expected.std() > 0.5  # the comparison below is absolute
-    torch.testing.assert_close(prefill, expected, rtol=0, atol=2e-5)
-    torch.testing.assert_close(steps, expected, rtol=0, atol=2e-5)
+    torch.testing.assert_close(prefill, expected, rtol=0, atol=bound)
+    torch.testing.assert_close(steps, expected, rtol=0, atol=bound)
