@@ -125,7 +125,7 @@ INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int co
         vf sums[4] = {{0}};
         for (int64_t at = 0; at < n; at++) {
             vu codes = load_bits(blocks + 16 * at);
-            if (at % 4 == 0) __builtin_prefetch(blocks + 16 * at + AHEAD, 0, 2);
+            if (at % 4 == 0) __builtin_prefetch(blocks + 16 * at + AHEAD);
             vu even = doubled(codes & 0x0f0f0f0f), odd = doubled(codes >> 4 & 0x0f0f0f0f);
             float scale = power_of_two(scales[at]);
             for (int token = 0; token < tokens; token++) {
@@ -169,7 +169,7 @@ INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int64_
 #pragma GCC unroll 4
             for (int i = 0; i < 8; i += BLOCKS) {
                 const uint8_t *codes = blocks + 16 * (at + i);
-                if (i % 4 == 0) __builtin_prefetch(codes + AHEAD, 0, 2);
+                if (i % 4 == 0) __builtin_prefetch(codes + AHEAD);
                 __m256i which = _mm256_add_epi32(halves, _mm256_set1_epi32(i));
                 vf scale = (vf)_mm256_permutevar8x32_epi32(eight, which);
                 step(load_bits(codes), scale, x, at + i, tokens, sums);
