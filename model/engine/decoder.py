@@ -61,6 +61,7 @@ class Decoder:
         self._speculation = Speculation()
         self._speculate = speculate
         self._clock = clock
+        self._drafted = self._accepted = 0
 
     def generate(
         self, request: Request, cancelled: Callable[[], bool], constraint: Automaton | None = None
@@ -79,6 +80,7 @@ class Decoder:
         try:
             started = monotonic()
             self._speculation.begin(prompt)
+            self._drafted = self._accepted = 0
             stream = yield from self._read(prompt, request.opening, cancelled, fired)
             read = monotonic()
             reason: Reason = "cancelled"
@@ -89,8 +91,7 @@ class Decoder:
                 reason = yield from self._write(stream, draw, most, request, cancelled, fired=fired)
                 if reason == "length" and most != limit:
                     reason = "context"
-            drafts = self._speculation
-            yield Finished(reason, read - started, monotonic() - read, drafts.drafted, drafts.accepted)
+            yield Finished(reason, read - started, monotonic() - read, self._drafted, self._accepted)
         except Exception:
             self._prefix.forget()
             raise
@@ -180,6 +181,7 @@ class Decoder:
                     began = clock()
                     token, logprob = draw(row, most)
                     seconds.append(clock() - began)
+                    self._accepted += token == guess
                     alternatives = self._alternatives(row, request.sampling.temperature) if tell else ()
                     yield Token(token, logprob, alternatives, _by_layer(fired, place))
                     if token in request.stop_ids:
@@ -203,6 +205,7 @@ class Decoder:
                 stream = prefix.read([token, *draft], before_layer, _rows(fired, len(draft) + 1))
                 reading = clock() - began
                 read += 1
+                self._drafted += len(draft)
         except Cancelled:
             return "cancelled"
         finally:

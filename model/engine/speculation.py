@@ -47,14 +47,12 @@ class Speculation:
         self._idle = 0  # tokens since the last pass of several
         self._plain: deque[float] = deque(maxlen=9)  # seconds
         self._passes = 0  # since the last plain step
-        self.drafted = self.accepted = 0
-        """The guesses of this answer that were read, and those of them that were right."""
 
     def begin(self, prompt: Sequence[int]) -> None:
         """Begin another answer: elsewhere in the context, so that its plain steps are measured anew."""
         self._lookup.begin(prompt)
         self._plain.clear()
-        self._passes = self.drafted = self.accepted = 0
+        self._passes = 0
 
     def follow(self, token: int) -> None:
         """Learn the next token of the text, whether it was in a draft or not."""
@@ -74,8 +72,6 @@ class Speculation:
             return
         self._passes += 1
         self._idle = 0
-        self.drafted += tokens - 1
-        self.accepted += len(seconds) - 1
         for drawing in seconds[1:]:
             self._drawing += (drawing - self._drawing) / 8
         step = self._step

@@ -1,7 +1,8 @@
 """Speculation in a real decoder: whatever it does, nothing of an answer and of what follows changes.
 
 The network is a random one that mostly writes the next number of a circle, so that texts are copied with
-faults. Its clock counts passes, or what a test lets a pass cost: so each decision is repeatable.
+faults. A token goes to all of its experts, lest a rounding choose others. Its clock counts passes, or what a
+test lets a pass cost: so each decision is repeatable.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ from gptoss_tui.model.constraint.json_body import Schemas
 from gptoss_tui.model.constraint.vocabulary import Vocabulary
 from gptoss_tui.model.engine import Detail, Finished, Request, Sampling, Token
 from gptoss_tui.model.engine.decoder import Decoder
-from gptoss_tui.model.engine.prefix import Prefix
+from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
 from gptoss_tui.model.transformer import Transformer
 
 CIRCLE = 24
+
+TOLERANCE = 1e-3
+"""Nats by which logits may differ: the native kernels take activations as 16-bit integers in large passes."""
 
 
 class Paced(Transformer):
@@ -59,7 +63,7 @@ class Paced(Transformer):
 
 @pytest.fixture(scope="module")
 def checkpoint(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    shape = {"num_hidden_layers": 2, "num_local_experts": 4, "num_experts_per_tok": 2}
+    shape = {"num_hidden_layers": 2, "num_local_experts": 4, "num_experts_per_tok": 4}
     folder = tiny_checkpoint(tmp_path_factory.mktemp("circle"), **shape)
     tensors = load_file(folder / "model.safetensors")
     embedding = tensors["model.embed_tokens.weight"] * 4
@@ -74,6 +78,12 @@ def checkpoint(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.Te
 @pytest.fixture(scope="module")
 def network(checkpoint: Path, backend: Backend) -> Transformer:
     return load_model(checkpoint, dtype=torch.float32, backend=backend)
+
+
+@pytest.fixture(scope="module")
+def exact(checkpoint: Path) -> Transformer:
+    """One whose passes differ too little to change an answer."""
+    return load_model(checkpoint, dtype=torch.float32, backend="plain")
 
 
 def decoders(network: Transformer, context: int = 4096) -> tuple[Decoder, Decoder, Paced]:
@@ -109,12 +119,17 @@ def answer(
 
 def assert_same(found: list[Token], expected: list[Token]) -> None:
     assert [t.id for t in found] == [t.id for t in expected]
-    assert [t.logprob for t in found] == pytest.approx([t.logprob for t in expected], abs=2e-4)
+    assert [t.logprob for t in found] == pytest.approx([t.logprob for t in expected], abs=TOLERANCE)
     assert [t.experts for t in found] == [t.experts for t in expected]
     for one, other in zip(found, expected, strict=True):
         assert [a.id for a in one.alternatives] == [a.id for a in other.alternatives]
         wanted = [a.logprob for a in other.alternatives]
-        assert [a.logprob for a in one.alternatives] == pytest.approx(wanted, abs=2e-4)
+        assert [a.logprob for a in one.alternatives] == pytest.approx(wanted, abs=TOLERANCE)
+
+
+def assert_close(found: Tensor, expected: Tensor) -> None:
+    """Streams [tokens, hidden] of different passes."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-4 * float(expected.abs().max()))
 
 
 @given(
@@ -124,10 +139,10 @@ def assert_same(found: list[Token], expected: list[Token]) -> None:
 )
 @settings(max_examples=12)
 def test_answers_are_those_of_plain_decoding(
-    network: Transformer, seed: int, temperature: float, top_p: float
+    exact: Transformer, seed: int, temperature: float, top_p: float
 ) -> None:
     """The ids, for the same random numbers are drawn in the same order; and all that is told of each."""
-    plain, fast, _ = decoders(network)
+    plain, fast, _ = decoders(exact)
     for turn in range(2):
         request = Request(
             prompt(30 + seed % 120, seed + turn),
@@ -137,14 +152,37 @@ def test_answers_are_those_of_plain_decoding(
         assert_same(answer(fast, request)[0], answer(plain, request)[0])
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_greedy_answers_are_the_best_of_plain_steps(network: Transformer, seed: int) -> None:
+    """Up to a rounding, which may also turn experts around that are nearly alike."""
+    text = prompt(60, seed)
+    request = Request(text, Sampling(0, max_tokens=120), detail=Detail.ALTERNATIVES | Detail.EXPERTS)
+    tokens, end = answer(decoders(network)[1], request)
+    assert end.accepted > 20
+    cache, turned = network.new_cache(), 0
+    network.read(torch.tensor(text[:-1]), cache)
+    last = text[-1]
+    for token in tokens:
+        fired = torch.zeros(2, 1, 4, dtype=torch.int64)
+        stream = network.read(torch.tensor([last]), cache, fired=fired)
+        scores = network.kernels.unembed(stream)[0].log_softmax(0)
+        best = scores.topk(len(token.alternatives)).values.tolist()
+        told = (token, *token.alternatives)
+        assert [one.logprob for one in told] == pytest.approx([best[0], *best], abs=TOLERANCE)
+        assert scores[[one.id for one in told]].tolist() == pytest.approx([best[0], *best], abs=TOLERANCE)
+        turned += token.experts != tuple(map(tuple, fired[:, 0].tolist()))
+        last = token.id
+    assert turned <= 2
+
+
 def test_speculation_is_really_tried_there(network: Transformer) -> None:
     plain, fast, paced = decoders(network)
     request = Request(prompt(60), Sampling(0, max_tokens=200))
     tokens, end = answer(fast, request)
     assert set(paced.passes[1:]) == {1, 2, 4, 8, 16}
     assert 0 < end.accepted < end.drafted
-    assert sum(size - 1 for size in paced.passes[2:]) >= end.drafted
-    assert len(paced.passes) - 1 + end.accepted >= len(tokens)
+    assert sum(size - 1 for size in paced.passes[2:]) == end.drafted
+    assert len(paced.passes) - 1 + end.accepted == len(tokens)
     assert answer(plain, request)[1].drafted == 0
 
 
@@ -188,7 +226,7 @@ def test_tokens_come_as_often_as_the_network_says(network: Transformer) -> None:
 
 @given(
     walk=st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), min_size=1, max_size=30),
-    start=st.integers(90, 140),
+    start=st.integers(FIRST_MILESTONE - 38, FIRST_MILESTONE + 12),
 )
 @settings(max_examples=15)
 def test_any_walk_of_drafts_ends_in_the_cache_of_plain_reading(
@@ -209,11 +247,11 @@ def test_any_walk_of_drafts_ends_in_the_cache_of_plain_reading(
             plain.read([token])
     for one in (prefix, plain):
         assert one.rewind([*text, 7]) == len(text)
-    torch.testing.assert_close(prefix.read([7]), plain.read([7]), rtol=0, atol=1e-4)
+    assert_close(prefix.read([7]), plain.read([7]))
     other = [*text[:-1], 9, 9]
     kept = prefix.rewind(other)
     assert kept == plain.rewind(other)
-    torch.testing.assert_close(prefix.read(other[kept:]), plain.read(other[kept:]), rtol=0, atol=1e-4)
+    assert_close(prefix.read(other[kept:]), plain.read(other[kept:]))
 
 
 def remembered(decoder: Decoder, said: tuple[int, ...]) -> int:
