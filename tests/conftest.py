@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-pytest_plugins = ["checkpoints", "processes", "sandboxes", "servers", "sessions"]
+pytest_plugins = ["checkpoints", "networks", "processes", "sandboxes", "servers", "sessions"]
 
 # Threads of torch wait for each other at every operation: beside other work, a time slice each time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
