@@ -148,7 +148,8 @@ class Native:
         if not len(x):
             return x
         buffer, end = cache.buffers[layer], cache.length + len(x)
-        self._check(buffer, self._windows[layer] or 0)
+        window = self._windows[layer]
+        self._check(buffer, 0 if window is None else window + SLACK)
         if self._windows[layer] is None and end > buffer.shape[2] * _TILE:
             grown = self._buffer(max(end, 2 * buffer.shape[2] * _TILE))
             grown[:, :, : buffer.shape[2]] = buffer

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("native_library")
 FLOAT32 = 5e-6
 SIXTEEN_BITS = 5e-4
 BFLOAT16 = 3e-2
+TWO_BFLOAT16 = 2e-5  # an activation, and what is left of it
 MANY = 8  # tokens from which activations are rounded to bfloat16
 
 
@@ -38,7 +39,7 @@ def natives(
     """The kernels at every level that this processor has."""
     seen = set()
     for level in Target.here().levels:
-        native = Native(weights, library, threads, level, dtype)
+        native = Native(weights, library, threads, level=level, dtype=dtype)
         if native.engine.level not in seen:
             seen.add(native.engine.level)
             yield native
@@ -208,10 +209,11 @@ def test_the_unembedding_is_the_definition(
     matrix = weights.unembedding.double()
     size = normed.norm(dim=-1) * matrix.norm() / x.shape[1] ** 0.5  # of a result without cancellation
     for native in natives(weights, native_library, run.threads):
+        dense = TWO_BFLOAT16 if "bf16" in native.engine.level else FLOAT32
         before = x.clone()
         logits = torch.cat([native.unembed(part) for part in cut(x, run.cuts)])
         assert torch.equal(x, before)
-        assert_near(native, logits, normed @ matrix.T, bound(native, run.cuts, FLOAT32) * size)
+        assert_near(native, logits, normed @ matrix.T, bound(native, run.cuts, dense) * size)
 
 
 @pytest.mark.parametrize("tokens", [2, 9])
@@ -229,11 +231,11 @@ def test_equal_scores_go_to_the_lowest_experts(
 
 
 @pytest.mark.parametrize("tokens", [1, 3, 8, 20])
-@pytest.mark.parametrize("powers", [(0,), (0, 1, 2), (0, 127, 200), (30, 60), (226, 227)], ids=str)
+@pytest.mark.parametrize("powers", [(0,), (0, 1, 2), (0, 127, 200), (30, 60), (216, 217)], ids=str)
 def test_scales_at_the_ends_of_their_range(
     tokens: int, powers: tuple[int, ...], random_network: Any, native_library: ctypes.CDLL
 ) -> None:
-    """Bytes of E8M0, from 2^-127 to 2^100: beyond, float32 may overflow where the result would not.
+    """Bytes of E8M0, from 2^-127 to 2^90: beyond, float32 may overflow where the result would not.
 
     With bfloat16 products (many tokens) the processor takes what is below 2^-126 for zero.
     """
@@ -411,7 +413,7 @@ def test_what_the_library_cannot_read_is_refused(random_network: Any, native_lib
     weights = random_network()
     (layer,) = weights.layers
     with pytest.raises(ValueError, match="the level is 'avx1024', and can be base"):
-        Native(weights, native_library, 1, "avx1024")
+        Native(weights, native_library, 1, level="avx1024")
     with pytest.raises(ValueError, match=r"can be bfloat16 or float32, not torch\.float16"):
         Native(weights, native_library, 1, dtype=torch.float16)
     for head_dim in (16, 288):

@@ -109,10 +109,10 @@ async def test_networks_come_and_go(
 
 def test_several_compute_at_the_same_time(weights: NetworkWeights, native_library: ctypes.CDLL) -> None:
     levels = list(Target.here().levels)
-    expected = [compute(Native(weights, native_library, 1, level)) for level in levels]
+    expected = [compute(Native(weights, native_library, 1, level=level)) for level in levels]
 
     def anew(level: str) -> list[Tensor]:
-        return compute(Native(weights, native_library, 2, level))
+        return compute(Native(weights, native_library, 2, level=level))
 
     with ThreadPoolExecutor(4) as pool:
         for found, right in zip(pool.map(anew, levels * 3), expected * 3, strict=True):
@@ -144,9 +144,11 @@ import torch
 
 native, begun = Native(make_network(vocab=5000), library.load(), 3), threading.Event()
 
+x, logits = torch.randn(100, 64), torch.empty(100, 5000)
+
 def compute():
     while True:
-        native.unembed(torch.randn(100, 64))
+        native.engine.unembed(native.engine.handle, x.data_ptr(), 100, logits.data_ptr())
         begun.set()
 
 threading.Thread(target=compute, daemon=True).start()
@@ -191,7 +193,7 @@ def test_lack_of_memory_is_told_and_survived(weights: NetworkWeights, native_lib
     def child() -> None:
         limit_memory(16 << 20)
         for step in (partial(native.attend, 1, x, cache), partial(native.mix, 0, x)):
-            with pytest.raises(MemoryError, match="no memory for the activations"):
+            with pytest.raises(MemoryError, match=r"tried to allocate \d+ bytes for the activations"):
                 step()
         assert_same(compute(native), expected)
 
@@ -261,7 +263,7 @@ def test_nothing_is_read_beyond_the_weights(
         weights = walled(random_network(windows=[8, None], **shape), at_end)
         for level in Target.here().levels:
             for dtype in (torch.bfloat16, torch.float32):
-                native = Native(weights, native_library, 3, level, dtype)
+                native = Native(weights, native_library, 3, level=level, dtype=dtype)
                 cache = native.new_cache(33)
                 cache.buffers = [between_walls(buffer, at_end) for buffer in cache.buffers]
                 for tokens in (1, 3, 7, 8, 13, 1):
