@@ -12,9 +12,6 @@ from typing import Any
 import pytest
 import tiktoken
 
-from gptoss_tui.kernels.choose import Backend
-from gptoss_tui.kernels.cpu import library
-
 TINY: dict[str, Any] = {
     "architectures": ["GptOssForCausalLM"],
     "model_type": "gpt_oss",
@@ -74,17 +71,6 @@ def o200k(ranks_folder: Path) -> tiktoken.Encoding:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIKTOKEN_CACHE_DIR", str(ranks_folder))
         return tiktoken.get_encoding("o200k_harmony")
-
-
-@pytest.fixture(scope="session", params=["native", "plain"])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each backend that computes on a CPU, where it is there."""
-    if request.param == "native":
-        try:
-            library.load()
-        except library.LibraryError as error:
-            pytest.skip(str(error))
-    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
