@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gptoss_tui.kernels.choose import Backend
 from gptoss_tui.kernels.reference import Reference
 from gptoss_tui.model import load_model
 from gptoss_tui.model.engine import Detail, EngineError, Finished, PrefillProgress, Request, Sampling, Token
@@ -21,9 +22,14 @@ GREEDY = Sampling(temperature=0, max_tokens=4)
 
 
 @pytest.fixture(scope="module")
-def network(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Transformer:
+def folder(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = {"num_hidden_layers": 2, "num_local_experts": 4, "num_experts_per_tok": 2}
-    return load_model(tiny_checkpoint(tmp_path_factory.mktemp("tiny"), **shape), dtype=torch.float32)
+    return tiny_checkpoint(tmp_path_factory.mktemp("tiny"), **shape)
+
+
+@pytest.fixture(scope="module")
+def network(folder: Path) -> Transformer:
+    return load_model(folder, dtype=torch.float32)
 
 
 def ids(count: int, seed: int) -> list[int]:
@@ -96,15 +102,17 @@ def test_alternatives_are_the_top_of_the_softmax(network: Transformer, temperatu
         context.append(token.id)
 
 
-def test_experts_are_those_of_the_token_that_was_read(network: Transformer) -> None:
+def test_experts_are_those_of_the_token_that_was_read(folder: Path, backend: Backend) -> None:
     """By the router's own scores, for each token of the whole text read at once."""
+    network = load_model(folder, dtype=torch.float32, backend=backend)
     prompt = tuple(ids(150, 0))
     request = Request(prompt, Sampling(0, max_tokens=6), detail=Detail.EXPERTS)
     told = list(Decoder(network, 4096).generate(request, lambda: False))
     tokens = [item for item in told if isinstance(item, Token)]
-    kernels, text = network.kernels, [*prompt, *(token.id for token in tokens[:-1])]
+    text = [*prompt, *(token.id for token in tokens[:-1])]
+    kernels = load_model(folder, dtype=torch.float32, backend="plain").kernels
     assert isinstance(kernels, Reference)
-    x, cache, expected = kernels.embed(torch.tensor(text)), network.new_cache(len(text)), []
+    x, cache, expected = kernels.embed(torch.tensor(text)), kernels.new_cache(len(text)), []
     for layer, weights in enumerate(kernels.layers):
         x = kernels.attend(layer, x, cache)
         normed = x / (x.square().mean(-1, keepdim=True) + network.config.rms_norm_eps).sqrt()

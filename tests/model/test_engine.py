@@ -258,8 +258,13 @@ async def test_refusals_leave_the_engine_usable(engine: LocalEngine) -> None:
     assert len((await run(engine))[0]) == 5
 
 
-async def test_lack_of_memory_is_told_with_figures_and_survived(checkpoint: Path) -> None:
-    engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "engine.log")
+async def test_lack_of_memory_is_told_with_figures_and_survived(
+    tmp_path: Path, tiny_checkpoint: Callable[..., Path]
+) -> None:
+    # 64 KiB of keys and values a token: more than the heap of the worker has in reserve.
+    heads = {"num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 128}
+    folder = tiny_checkpoint(tmp_path, **heads, num_hidden_layers=8, layer_types=["full_attention"] * 8)
+    engine = LocalEngine(folder, name="tiny", threads=1, log=tmp_path / "engine.log")
     expected = (await run(engine))[0]
     assert engine.pid is not None
     ceiling = address_space(engine.pid) + (4 << 20)

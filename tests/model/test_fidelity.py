@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import GptOssConfig, GptOssForCausalLM
 from transformers.models.gpt_oss.modeling_gpt_oss import GptOssRotaryEmbedding
 
+from gptoss_tui.kernels.choose import Backend
 from gptoss_tui.model import load_model
 from gptoss_tui.model.checkpoint.config_json import read_config
 from gptoss_tui.model.errors import CheckpointError
@@ -32,7 +33,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
     "as many kv heads, one expert, odd layers slide": {
         "num_attention_heads": 2,
-        "head_dim": 16,
+        "head_dim": 96,
         "num_local_experts": 3,
         "num_experts_per_tok": 1,
         "layer_types": ["full_attention", "sliding_attention"] * 2,
@@ -160,28 +161,47 @@ def test_any_positions_are_read_as_transformers_does_or_refused(
     ],
 )
 def test_logits_agree_where_the_file_says_little_of_positions(
-    tmp_path: Path, tiny_checkpoint: Callable[..., Path], unsaid: dict[str, Any], said: dict[str, Any]
+    tmp_path: Path,
+    tiny_checkpoint: Callable[..., Path],
+    unsaid: dict[str, Any],
+    said: dict[str, Any],
+    backend: Backend,
 ) -> None:
     folder = tiny_checkpoint(tmp_path)
     (folder / "config.json").write_text(json.dumps(unsaid | said))
-    assert_logits_agree(folder)
+    assert_logits_agree(folder, backend)
 
 
 @pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES.keys())
 def test_logits_agree_in_prefill_and_step_by_step(
-    tmp_path: Path, tiny_checkpoint: Callable[..., Path], config: dict[str, Any]
+    tmp_path: Path, tiny_checkpoint: Callable[..., Path], config: dict[str, Any], backend: Backend
 ) -> None:
-    assert_logits_agree(tiny_checkpoint(tmp_path, seed=len(config), **config))
+    assert_logits_agree(tiny_checkpoint(tmp_path, seed=len(config), **config), backend)
 
 
-def assert_logits_agree(folder: Path) -> None:
+def assert_logits_agree(folder: Path, backend: Backend) -> None:
+    """Native kernels round what an expert takes to 16 bits, unless it takes many tokens at a time."""
     ids = torch.randint(320, (TOKENS,), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = reference_model(folder)(ids[None]).logits[0]
-    model = load_model(folder, dtype=torch.float32)
+    model = load_model(folder, dtype=torch.float32, backend=backend)
     prefill = model(ids)
     cache = model.new_cache(capacity=4)
     steps = torch.cat([model(ids[i : i + 1], cache) for i in range(TOKENS)])
     assert expected.std() > 0.5  # the comparison below is absolute
-    torch.testing.assert_close(prefill, expected, rtol=0, atol=2e-5)
-    torch.testing.assert_close(steps, expected, rtol=0, atol=2e-5)
+    bound = {"plain": 2e-5, "native": 1e-3}[backend]
+    torch.testing.assert_close(prefill, expected, rtol=0, atol=bound)
+    torch.testing.assert_close(steps, expected, rtol=0, atol=bound)
+
+
+def test_bfloat16_stays_near(tmp_path: Path, tiny_checkpoint: Callable[..., Path], backend: Backend) -> None:
+    """What people run. All experts take part, so that rounding never changes the choice."""
+    folder = tiny_checkpoint(tmp_path, num_experts_per_tok=4)
+    ids = torch.randint(320, (TOKENS,), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = reference_model(folder)(ids[None]).logits[0]
+    model = load_model(folder, backend=backend)
+    cache = model.new_cache()
+    found = torch.cat([model(part, cache) for part in torch.split(ids, [50, *[1] * 27])])
+    error = (found - expected).square().mean(-1).sqrt() / expected.std()
+    assert error.max() < {"plain": 0.1, "native": 0.03}[backend]

@@ -13,19 +13,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gptoss_tui.kernels.choose import Backend
 from gptoss_tui.model import load_model
 from gptoss_tui.model.transformer import Transformer
 from gptoss_tui.model.weights import layout
 
 
-def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+def assert_close(model: Transformer, found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Native kernels round what an expert takes to 16 bits, unless it takes many tokens at a time."""
+    bound = {"plain": 2e-5, "native": 1e-3}[model.backend]
+    torch.testing.assert_close(found, expected, rtol=0, atol=bound)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[..., Path]) -> Transformer:
-    """Four layers, alternating; a window of 8."""
-    return load_model(tiny_checkpoint(tmp_path_factory.mktemp("tiny")), dtype=torch.float32)
+def model(
+    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[..., Path], backend: Backend
+) -> Transformer:
+    """Four layers, alternating; a window of 8; all experts, so that rounding never changes the choice."""
+    folder = tiny_checkpoint(tmp_path_factory.mktemp("tiny"), num_experts_per_tok=4)
+    return load_model(folder, dtype=torch.float32, backend=backend)
 
 
 def prompt(tokens: int, seed: int = 0) -> torch.Tensor:
@@ -39,7 +45,7 @@ def test_any_chunks_equal_one_shot(model: Transformer, cuts: list[int]) -> None:
     cache = model.new_cache(capacity=1)
     parts = [model(part, cache) for part in torch.split(ids, cuts)]
     assert cache.length == len(ids)
-    assert_close(torch.cat(parts), model(ids))
+    assert_close(model, torch.cat(parts), model(ids))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 14)), min_size=1, max_size=10))
@@ -60,7 +66,7 @@ def test_restoring_forgets_all_that_came_after(model: Transformer, moves: list[t
         held = torch.cat([held, more])
         logits = model(more, cache)
         assert cache.length == len(held)
-        assert_close(logits, model(held)[-tokens:])
+        assert_close(model, logits, model(held)[-tokens:])
 
 
 def test_a_snapshot_is_not_touched_by_what_follows_and_serves_twice(model: Transformer) -> None:
@@ -71,7 +77,7 @@ def test_a_snapshot_is_not_touched_by_what_follows_and_serves_twice(model: Trans
     for _ in range(2):
         cache.restore(snapshot)
         assert cache.length == 30
-        assert_close(model(prompt(9, seed=7), cache), first)
+        assert_close(model, model(prompt(9, seed=7), cache), first)
 
 
 def test_a_snapshot_of_the_future_is_refused(model: Transformer) -> None:
@@ -85,7 +91,7 @@ def test_a_snapshot_of_the_future_is_refused(model: Transformer) -> None:
 def test_last_only_is_the_last_row(model: Transformer) -> None:
     last = model(prompt(12), last_only=True)
     assert last.shape == (1, 320) and last.dtype == torch.float32
-    assert_close(last, model(prompt(12))[-1:])
+    assert_close(model, last, model(prompt(12))[-1:])
 
 
 @pytest.mark.parametrize("shape", [(0,), (1, 3)])
