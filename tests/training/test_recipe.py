@@ -14,6 +14,7 @@ import torch
 
 from gptoss_tui.harmony import Closed, Parser, render
 from gptoss_tui.harmony.message import Role
+from gptoss_tui.kernels.choose import Backend
 from gptoss_tui.kernels.mxfp4 import decode, encode
 from gptoss_tui.model import load_model, load_tokenizer
 from gptoss_tui.model.demo import checkpoint_path
@@ -182,7 +183,9 @@ def _run(folder: Path, schedule: Schedule) -> Run:
     return Run(folder, 1, schedule, SHAPE)
 
 
-def test_the_runtime_computes_what_was_trained(tmp_path: Path, encoding: tiktoken.Encoding) -> None:
+def test_the_runtime_computes_what_was_trained(
+    tmp_path: Path, encoding: tiktoken.Encoding, backend: Backend
+) -> None:
     """Packed batches with a shared prefix and the exported checkpoint token by token: the same network."""
     torch.manual_seed(0)
     network = DemoNetwork(SHAPE)
@@ -192,7 +195,7 @@ def test_the_runtime_computes_what_was_trained(tmp_path: Path, encoding: tiktoke
                 parameter.add_(torch.randn_like(parameter) * 0.05)
             parameter.copy_(parameter.bfloat16())
     write_checkpoint(tmp_path, network, checkpoint_path())
-    runtime = load_model(tmp_path, dtype=torch.float32)
+    runtime = load_model(tmp_path, dtype=torch.float32, backend=backend)
     generator = random.Random(2)
     prefixes = [generator.choices(range(2000), k=length) for length in (150, 60)]
     items = [(0, _random_example(generator, 200)), (1, _random_example(generator, 40))]
