@@ -46,9 +46,9 @@ def tasks() -> dict[str, tuple[str, str]]:
     code = (ROOT / "model/sampling.py").read_text("utf-8")
     edited = code.replace("_sampling", "_settings").replace("raise ValueError(", "raise SamplingError(")
     return {
-        "prose": (prose[:4000], other[:4000]),
-        "code": (prose[:4000], code[:4000]),
-        "quotation": (f"Quote the second half of this:\n{prose[:4000]}", f"It says:\n{prose[2000:4000]}"),
+        "prose": (prose[:2000], other[:3000]),
+        "code": (prose[:2000], code[:3000]),
+        "quotation": (f"Quote the second half of this:\n{prose[:2000]}", f"It says:\n{prose[1000:2000]}"),
         "edit": (f"Rename _sampling, and raise a SamplingError:\n{code}", f"Here:\n{edited}"),
     }
 

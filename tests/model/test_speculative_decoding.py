@@ -1,8 +1,7 @@
 """Speculation in a real decoder: whatever it does, nothing of an answer and of what follows changes.
 
 The network is a random one that mostly writes the next number of a circle, so that texts are copied with
-faults. A token goes to all of its experts, lest a rounding choose others. Its clock counts passes, or what a
-test lets a pass cost: so each decision is repeatable.
+faults. Its clock counts passes, or what a test lets a pass cost: so each decision is repeatable.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gptoss_tui.kernels.cache import KVCache
+from gptoss_tui.kernels.cache import SLACK, KVCache
 from gptoss_tui.kernels.choose import Backend
 from gptoss_tui.model import load_model, load_tokenizer
 from gptoss_tui.model.constraint import END, Constraint, Edge, State
@@ -35,9 +34,6 @@ from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
 from gptoss_tui.model.transformer import Transformer
 
 CIRCLE = 24
-
-TOLERANCE = 1e-3
-"""Nats by which logits may differ: the native kernels take activations as 16-bit integers in large passes."""
 
 
 class Paced(Transformer):
@@ -63,7 +59,7 @@ class Paced(Transformer):
 
 @pytest.fixture(scope="module")
 def checkpoint(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    shape = {"num_hidden_layers": 2, "num_local_experts": 4, "num_experts_per_tok": 4}
+    shape = {"num_hidden_layers": 2, "num_local_experts": 4, "num_experts_per_tok": 2}
     folder = tiny_checkpoint(tmp_path_factory.mktemp("circle"), **shape)
     tensors = load_file(folder / "model.safetensors")
     embedding = tensors["model.embed_tokens.weight"] * 4
@@ -78,12 +74,6 @@ def checkpoint(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.Te
 @pytest.fixture(scope="module")
 def network(checkpoint: Path, backend: Backend) -> Transformer:
     return load_model(checkpoint, dtype=torch.float32, backend=backend)
-
-
-@pytest.fixture(scope="module")
-def exact(checkpoint: Path) -> Transformer:
-    """One whose passes differ too little to change an answer."""
-    return load_model(checkpoint, dtype=torch.float32, backend="plain")
 
 
 def decoders(network: Transformer, context: int = 4096) -> tuple[Decoder, Decoder, Paced]:
@@ -119,17 +109,12 @@ def answer(
 
 def assert_same(found: list[Token], expected: list[Token]) -> None:
     assert [t.id for t in found] == [t.id for t in expected]
-    assert [t.logprob for t in found] == pytest.approx([t.logprob for t in expected], abs=TOLERANCE)
+    assert [t.logprob for t in found] == pytest.approx([t.logprob for t in expected], abs=2e-4)
     assert [t.experts for t in found] == [t.experts for t in expected]
     for one, other in zip(found, expected, strict=True):
         assert [a.id for a in one.alternatives] == [a.id for a in other.alternatives]
         wanted = [a.logprob for a in other.alternatives]
-        assert [a.logprob for a in one.alternatives] == pytest.approx(wanted, abs=TOLERANCE)
-
-
-def assert_close(found: Tensor, expected: Tensor) -> None:
-    """Streams [tokens, hidden] of different passes."""
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-4 * float(expected.abs().max()))
+        assert [a.logprob for a in one.alternatives] == pytest.approx(wanted, abs=2e-4)
 
 
 @given(
@@ -139,10 +124,10 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 )
 @settings(max_examples=12)
 def test_answers_are_those_of_plain_decoding(
-    exact: Transformer, seed: int, temperature: float, top_p: float
+    network: Transformer, seed: int, temperature: float, top_p: float
 ) -> None:
     """The ids, for the same random numbers are drawn in the same order; and all that is told of each."""
-    plain, fast, _ = decoders(exact)
+    plain, fast, _ = decoders(network)
     for turn in range(2):
         request = Request(
             prompt(30 + seed % 120, seed + turn),
@@ -152,27 +137,29 @@ def test_answers_are_those_of_plain_decoding(
         assert_same(answer(fast, request)[0], answer(plain, request)[0])
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_greedy_answers_are_the_best_of_plain_steps(network: Transformer, seed: int) -> None:
-    """Up to a rounding, which may also turn experts around that are nearly alike."""
-    text = prompt(60, seed)
-    request = Request(text, Sampling(0, max_tokens=120), detail=Detail.ALTERNATIVES | Detail.EXPERTS)
-    tokens, end = answer(decoders(network)[1], request)
-    assert end.accepted > 20
-    cache, turned = network.new_cache(), 0
-    network.read(torch.tensor(text[:-1]), cache)
-    last = text[-1]
-    for token in tokens:
-        fired = torch.zeros(2, 1, 4, dtype=torch.int64)
-        stream = network.read(torch.tensor([last]), cache, fired=fired)
-        scores = network.kernels.unembed(stream)[0].log_softmax(0)
-        best = scores.topk(len(token.alternatives)).values.tolist()
-        told = (token, *token.alternatives)
-        assert [one.logprob for one in told] == pytest.approx([best[0], *best], abs=TOLERANCE)
-        assert scores[[one.id for one in told]].tolist() == pytest.approx([best[0], *best], abs=TOLERANCE)
-        turned += token.experts != tuple(map(tuple, fired[:, 0].tolist()))
-        last = token.id
-    assert turned <= 2
+@pytest.mark.parametrize("threads", [1, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_native_drafts_change_no_bit(
+    checkpoint: Path, backend: Backend, dtype: torch.dtype, threads: int
+) -> None:
+    """Where rings begin again, and where threads begin to share the positions of a head."""
+    if backend == "plain":
+        pytest.skip("PyTorch takes sums of several tokens in another order")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        network = load_model(checkpoint, dtype=dtype, backend=backend)
+    finally:
+        torch.set_num_threads(before)
+    for length in (3, 20, 505, 530):
+        text = torch.tensor(prompt(length + SLACK))
+        cache = network.new_cache()
+        network.read(text[:length], cache)
+        place = cache.snapshot()
+        single = torch.cat([network.read(token, cache).clone() for token in text[length:, None]])
+        for size in (2, 3, 7, 8, 16):
+            cache.restore(place)
+            assert torch.equal(network.read(text[length : length + size], cache), single[:size])
 
 
 def test_speculation_is_really_tried_there(network: Transformer) -> None:
@@ -180,9 +167,8 @@ def test_speculation_is_really_tried_there(network: Transformer) -> None:
     request = Request(prompt(60), Sampling(0, max_tokens=200))
     tokens, end = answer(fast, request)
     assert set(paced.passes[1:]) == {1, 2, 4, 8, 16}
-    assert 0 < end.accepted < end.drafted
-    assert sum(size - 1 for size in paced.passes[2:]) == end.drafted
-    assert len(paced.passes) - 1 + end.accepted == len(tokens)
+    assert 0 < end.accepted < end.drafted == sum(paced.passes[1:]) - len(paced.passes[1:])
+    assert end.accepted + len(paced.passes[1:]) == len(tokens)
     assert answer(plain, request)[1].drafted == 0
 
 
@@ -226,7 +212,7 @@ def test_tokens_come_as_often_as_the_network_says(network: Transformer) -> None:
 
 @given(
     walk=st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), min_size=1, max_size=30),
-    start=st.integers(FIRST_MILESTONE - 38, FIRST_MILESTONE + 12),
+    start=st.integers(FIRST_MILESTONE - 40, FIRST_MILESTONE + 10),
 )
 @settings(max_examples=15)
 def test_any_walk_of_drafts_ends_in_the_cache_of_plain_reading(
@@ -247,11 +233,11 @@ def test_any_walk_of_drafts_ends_in_the_cache_of_plain_reading(
             plain.read([token])
     for one in (prefix, plain):
         assert one.rewind([*text, 7]) == len(text)
-    assert_close(prefix.read([7]), plain.read([7]))
+    torch.testing.assert_close(prefix.read([7]), plain.read([7]), rtol=0, atol=2e-3)
     other = [*text[:-1], 9, 9]
     kept = prefix.rewind(other)
     assert kept == plain.rewind(other)
-    assert_close(prefix.read(other[kept:]), plain.read(other[kept:]))
+    torch.testing.assert_close(prefix.read(other[kept:]), plain.read(other[kept:]), rtol=0, atol=2e-3)
 
 
 def remembered(decoder: Decoder, said: tuple[int, ...]) -> int:

@@ -73,8 +73,6 @@ struct planes {
 struct memory {
     const void *keys, *values;
     int wide;
-    // Of the `ring` positions, `holes` from the one at `hole` on are not seen: older than the window, or taken back.
-    int64_t ring, hole, holes;
 };
 
 struct level {

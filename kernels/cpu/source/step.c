@@ -1,7 +1,8 @@
 // The steps of the network: what Kernels (kernels/kernels.py) asks for, each one piece of work of all threads.
 //
 // Few tokens read every matrix row by row, each thread a contiguous share: memory decides. Many tokens take it in
-// panels, each thread the next one that is free: arithmetic decides.
+// panels, each thread the next one that is free: arithmetic decides. A draft is verified as few tokens, so that what is
+// drawn does not depend on whether there was one.
 
 #include "gptoss.h"
 
@@ -10,7 +11,9 @@
 #include <string.h>
 
 enum {
-    MANY = 8,         // tokens from which a matrix is read in panels
+    FEW = 16,         // tokens at most that are computed as each would be alone, to the last bit
+    MANY = 8,         // tokens of more, from which an expert is read in panels
+    LONG = 512,       // positions from which threads may share them
     GRAIN = 32,       // rows; shares of threads are multiples of it
     ROWS = 256,       // at most at a time, so that their results stay in the first-level cache
     TOKENS = 64,      // at most at a time through a panel
@@ -108,7 +111,8 @@ static int64_t lay_out(const struct engine *engine, struct room *room, int64_t t
     room->logits = carve(&at, tokens * net->experts * 4);
     room->shares = carve(&at, slots * 4);
     room->inner = carve(&at, slots * engine->inner * 4);
-    room->partial = carve(&at, (int64_t)pool_threads(engine->pool) * 2 * net->heads * (net->head_dim + 2) * 4);
+    int64_t parts = over(pool_threads(engine->pool), net->kv_heads) * least(tokens, FEW);
+    room->partial = carve(&at, parts * net->heads * (net->head_dim + 2) * 4);
     room->planes = carve(&at, slots * level->planes_bytes(widest));
     room->packed = carve(&at, slots * widest * level->packed_bytes);
     room->plane_of = carve(&at, slots * (int64_t)sizeof *room->plane_of);
@@ -145,7 +149,7 @@ static void prepare_dense(struct call *call, const float *x, int64_t width, int 
     struct engine *engine = call->engine;
     const struct level *level = engine->level;
     for (int64_t token = thread; token < call->tokens; token += threads) {
-        if (call->tokens < MANY)
+        if (call->tokens <= FEW)
             level->split(x + token * width, width, engine->room.split + token * width);
         else
             level->pack(x + token * width, width, engine->room.packed + token * width * level->packed_bytes);
@@ -170,7 +174,7 @@ static void multiply_dense(struct call *call, const struct dense *const *matrice
     struct desk *desk = &engine->desks[thread];
     int64_t tokens = call->tokens, width = matrices[0]->columns;
     const void *x[TOKENS];
-    if (tokens < MANY) {
+    if (tokens <= FEW) {
         for (int64_t token = 0; token < tokens; token++) x[token] = engine->room.split + token * width;
         int64_t total = 0, first, last, start = 0;
         for (int i = 0; i < count; i++) total += over(matrices[i]->rows, GRAIN) * GRAIN;
@@ -245,9 +249,11 @@ static void copy_slot(const struct network *net, void *keys, void *values, int64
 }
 
 // Where the queries of this call find the keys and values of a kv head: in the cache, or, where a ring would lose
-// keys that the first of several tokens still see, in a copy. A ring has more slots than its window, so that the last
-// tokens can be taken back: token t is in slot t % slots.
-static int copies(const struct call *call) { return call->layer->window && call->tokens > 1; }
+// keys that the first of many tokens still see, in a copy. A ring has more slots than its window, so that the last
+// tokens can be taken back, and few tokens written before the first of them looks: token t is in slot t % slots.
+static int copies(const struct call *call) {
+    return call->layer->window && call->tokens > call->slots - call->layer->window + 1;
+}
 
 static void *part_of(void *memory, int64_t part, int64_t slots, const struct network *net) {
     return (char *)memory + part * slots * net->head_dim * element(net);
@@ -261,14 +267,8 @@ static struct memory memory_of(const struct call *call, int64_t head) {
     const struct network *net = &call->engine->network;
     void *memory = copies(call) ? call->engine->room.seen : call->memory;
     int64_t slots = copies(call) ? seen_slots(call) : call->slots;
-    struct memory found = {part_of(memory, head, slots, net), part_of(memory, net->kv_heads + head, slots, net),
-                           net->wide != 0, slots, 0, 0};
-    if (call->layer->window && !copies(call)) {
-        int64_t end = call->length + 1;
-        found.holes = most(0, least(end, slots) - call->layer->window);
-        found.hole = end < slots ? 0 : end % slots;
-    }
-    return found;
+    return (struct memory){part_of(memory, head, slots, net), part_of(memory, net->kv_heads + head, slots, net),
+                           net->wide != 0};
 }
 
 static void remember(struct call *call, int64_t head) {
@@ -305,7 +305,7 @@ static void remember(struct call *call, int64_t head) {
     }
 }
 
-// The positions that a token sees, of `parts` equal parts the given one.
+// The places that a token sees, of `parts` equal parts the given one. Places below 0 are at the end of the ring.
 static void seen_by(const struct call *call, int64_t token, int64_t part, int64_t parts, int64_t *first,
                     int64_t *last) {
     int64_t window = call->layer->window;
@@ -315,7 +315,8 @@ static void seen_by(const struct call *call, int64_t token, int64_t part, int64_
         *last = least(call->length, window) + token + 1;
         *first = most(0, *last - window);
     } else if (window) {
-        *last = least(*last, call->slots);
+        *last = (call->length + token) % call->slots + 1;
+        *first = *last - least(call->length + token + 1, window);
     }
     int64_t size = over(over(*last - *first, parts), KEY_TILE) * KEY_TILE;
     *first = least(*last, *first + part * size);
@@ -329,38 +330,64 @@ static void close_softmax(const struct call *call, int64_t head, float *out, flo
     for (int64_t i = 0; i < call->engine->network.head_dim; i++) out[i] *= factor;
 }
 
+// Attention over what a ring has at its end, from `first` below 0 on, and at its beginning.
+static void attend_around(const struct call *call, struct memory memory, int64_t first, int64_t last, const float *q,
+                          int64_t group, float *out, float *peak, float *sum) {
+    const struct level *level = call->engine->level;
+    int64_t head_dim = call->engine->network.head_dim;
+    float newer[group * head_dim], newer_peak[group], newer_sum[group];
+    level->attend(memory, call->slots + first, call->slots, head_dim, q, group, out, peak, sum);
+    level->attend(memory, 0, last, head_dim, q, group, newer, newer_peak, newer_sum);
+    for (int64_t i = 0; i < group; i++) {
+        float top = peak[i] > newer_peak[i] ? peak[i] : newer_peak[i];
+        float shrink = expf(peak[i] - top), newer_shrink = expf(newer_peak[i] - top);
+        for (int64_t j = i * head_dim; j < (i + 1) * head_dim; j++)
+            out[j] = out[j] * shrink + newer[j] * newer_shrink;
+        sum[i] = sum[i] * shrink + newer_sum[i] * newer_shrink;
+        peak[i] = top;
+    }
+}
+
+static float *partial(const struct call *call, int64_t head, int64_t token, int64_t part) {
+    const struct network *net = &call->engine->network;
+    int64_t first = (token * call->splits + part) * net->heads + head * (net->heads / net->kv_heads);
+    return call->engine->room.partial + first * (net->head_dim + 2);
+}
+
 static void attend_token(struct call *call, int64_t head, int64_t token, int64_t part) {
     struct engine *engine = call->engine;
     const struct network *net = &engine->network;
     int64_t head_dim = net->head_dim, group = net->heads / net->kv_heads, first, last;
-    seen_by(call, token, part, call->splits, &first, &last);
+    seen_by(call, token, part, call->length + token < LONG ? 1 : call->splits, &first, &last);
     const float *q = engine->room.q + (token * net->heads + head * group) * head_dim;
     if (call->splits > 1) {
-        float *out = engine->room.partial + (part * net->heads + head * group) * (head_dim + 2);
-        float *ends = out + group * head_dim;
+        float *out = partial(call, head, token, part), *ends = out + group * head_dim;
         for (int64_t i = 0; i < group; i++) ends[i] = -INFINITY, ends[group + i] = 0;
         if (first < last)
             engine->level->attend(memory_of(call, head), first, last, head_dim, q, group, out, ends, ends + group);
         return;
     }
     float *out = engine->room.mixed + (token * net->heads + head * group) * head_dim, peak[group], sum[group];
-    engine->level->attend(memory_of(call, head), first, last, head_dim, q, group, out, peak, sum);
+    if (first < 0)
+        attend_around(call, memory_of(call, head), first, last, q, group, out, peak, sum);
+    else
+        engine->level->attend(memory_of(call, head), first, last, head_dim, q, group, out, peak, sum);
     for (int64_t i = 0; i < group; i++)
         close_softmax(call, head * group + i, out + i * head_dim, peak[i], sum[i]);
 }
 
-// Brings the parts of one kv head's softmax together.
-static void join_parts(struct call *call, int64_t head) {
+// Brings the parts of a token's softmax over one kv head together.
+static void join_parts(struct call *call, int64_t head, int64_t token) {
     struct engine *engine = call->engine;
     const struct network *net = &engine->network;
     int64_t head_dim = net->head_dim, group = net->heads / net->kv_heads;
     for (int64_t i = 0; i < group; i++) {
-        float *out = engine->room.mixed + (head * group + i) * head_dim, peak = -INFINITY, sum = 0;
+        float *out = engine->room.mixed + (token * net->heads + head * group + i) * head_dim;
+        float peak = -INFINITY, sum = 0;
         memset(out, 0, (size_t)head_dim * sizeof *out);
         for (int pass = 0; pass < 2; pass++)
             for (int64_t part = 0; part < call->splits; part++) {
-                const float *from = engine->room.partial + (part * net->heads + head * group) * (head_dim + 2);
-                const float *ends = from + group * head_dim;
+                const float *from = partial(call, head, token, part), *ends = from + group * head_dim;
                 if (ends[group + i] == 0) continue;
                 if (pass == 0) {
                     peak = ends[i] > peak ? ends[i] : peak;
@@ -403,7 +430,8 @@ static void attend_work(void *of, int thread, int threads) {
     }
     pool_wait(engine->pool);
     if (call->splits > 1) {
-        for (int64_t head = thread; head < net->kv_heads; head += threads) join_parts(call, head);
+        for (int64_t piece = thread; piece < net->kv_heads * call->tokens; piece += threads)
+            join_parts(call, piece % net->kv_heads, piece / net->kv_heads);
         pool_wait(engine->pool);
     }
     prepare_dense(call, engine->room.mixed, net->heads * net->head_dim, thread, threads);
@@ -419,7 +447,8 @@ EXPORT int gptoss_attend(struct engine *engine, int64_t layer, float *x, int64_t
     call.memory = memory, call.slots = slots, call.length = length;
     // Threads beyond the kv heads share the positions of one.
     int threads = pool_threads(engine->pool);
-    call.splits = tokens == 1 && length >= 512 && !call.layer->window ? over(threads, net->kv_heads) : 1;
+    int shares = tokens <= FEW && length + tokens > LONG && !call.layer->window;
+    call.splits = shares ? over(threads, net->kv_heads) : 1;
     if (engine->turned_length != length || engine->turned_tokens != tokens) {
         int64_t half = net->head_dim / 2;
         for (int64_t token = 0; token < tokens; token++)
@@ -484,6 +513,8 @@ static void sort_slots(struct call *call) {
     from[experts] = call->tokens * k;
 }
 
+static int is_panelled(const struct call *call, int64_t slots) { return call->tokens > FEW && slots >= MANY; }
+
 // Activations in the forms that the experts of the places from `place` take, which depend on how many tokens each has.
 static void prepare_expert(struct call *call, const float *x, int64_t width, int64_t index, int64_t place,
                            int64_t places) {
@@ -493,10 +524,10 @@ static void prepare_expert(struct call *call, const float *x, int64_t width, int
     int few = 0, many = 0;
     for (int64_t i = place; i < place + places; i++) {
         const int64_t *from = room->slots_from + room->chosen[i];
-        if (from[1] - from[0] < MANY)
-            few = 1;
-        else
+        if (is_panelled(call, from[1] - from[0]))
             many = 1;
+        else
+            few = 1;
     }
     if (few) room->plane_of[index] = level->to_planes(x, width, room->planes + index * level->planes_bytes(width));
     if (many) level->pack_expert(x, width, room->packed + index * width * level->packed_bytes);
@@ -539,7 +570,7 @@ static void gate_up(struct call *call, int64_t active, int64_t first, int64_t ro
     const struct network *net = &engine->network;
     const struct experts *matrix = &call->layer->gate_up;
     int64_t begin, count = slots_at(call, active, &begin), panel = engine->level->panel;
-    int panelled = count >= MANY;
+    int panelled = is_panelled(call, count);
     int64_t at_once = panelled ? over(count, over(count, TOKENS)) : MANY, stride = panelled ? panel : rows;
     const uint16_t *bias = matrix->bias + engine->room.active[active] * matrix->rows + first;
     if (panelled) engine->level->expert_panel(matrix, engine->room.active[active], first, desk->panel);
@@ -561,7 +592,7 @@ static void down(struct call *call, int64_t active, int64_t first, int64_t rows,
     const struct room *room = &engine->room;
     const struct experts *matrix = &call->layer->down;
     int64_t begin, count = slots_at(call, active, &begin), panel = engine->level->panel;
-    int panelled = count >= MANY;
+    int panelled = is_panelled(call, count);
     int64_t at_once = panelled ? over(count, over(count, TOKENS)) : MANY, stride = panelled ? panel : rows;
     const uint16_t *bias = matrix->bias + room->active[active] * matrix->rows + first;
     if (panelled) engine->level->expert_panel(matrix, room->active[active], first, desk->panel);
@@ -625,11 +656,11 @@ static void mix_work(void *of, int thread, int threads) {
         engine->level->split(room->normed + token * net->hidden, net->hidden, room->split + token * net->hidden);
     pool_wait(engine->pool);
     // The router reads few rows: they are shared out for few tokens, the tokens for many.
-    int64_t group = tokens < MANY ? tokens : 4, row_shares = tokens < MANY ? threads : 1;
+    int64_t group = tokens <= FEW ? tokens : 4, row_shares = tokens <= FEW ? threads : 1;
     share(layer->router.rows, 1, row_shares > 1 ? thread : 0, (int)row_shares, &first, &last);
     for (int64_t token = row_shares > 1 ? 0 : thread * group; token < tokens;
          token += row_shares > 1 ? tokens : threads * group) {
-        const float *x[MANY];
+        const float *x[FEW];
         int64_t some = least(group, tokens - token);
         for (int64_t i = 0; i < some; i++) x[i] = room->split + (token + i) * net->hidden;
         float *logits = room->logits + token * net->experts;
@@ -645,7 +676,7 @@ static void mix_work(void *of, int thread, int threads) {
         prepare_expert(call, room->normed + token * net->hidden, net->hidden, token, token * net->experts_per_token,
                        net->experts_per_token);
     begin_pieces(engine, thread);
-    if (tokens < MANY) {
+    if (tokens <= FEW) {
         share(call->active * layer->gate_up.rows, GRAIN, thread, threads, &first, &last);
         for (int64_t row = first, rows; row < last; row += rows) {
             int64_t within = row % layer->gate_up.rows;
@@ -659,7 +690,7 @@ static void mix_work(void *of, int thread, int threads) {
     for (int64_t slot = thread; slot < tokens * net->experts_per_token; slot += threads)
         prepare_expert(call, room->inner + slot * engine->inner, engine->inner, slot, room->slot_of[slot], 1);
     begin_pieces(engine, thread);
-    if (tokens < MANY) {
+    if (tokens <= FEW) {
         share(layer->down.rows, GRAIN, thread, threads, &first, &last);
         for (int64_t active = 0; active < call->active; active++)
             for (int64_t row = first; row < last; row += ROWS)
@@ -837,7 +868,7 @@ EXPORT struct engine *gptoss_new(const struct network *network, const struct lay
     for (int thread = 0; complete && thread < pool_threads(engine->pool); thread++) {
         struct desk *desk = &engine->desks[thread];
         desk->panel = aligned_alloc(64, (size_t)over(panel, 64) * 64);
-        desk->tile = aligned_alloc(64, MANY * ROWS * sizeof(float) + TOKENS * 64 * sizeof(float));
+        desk->tile = aligned_alloc(64, FEW * ROWS * sizeof(float) + TOKENS * 64 * sizeof(float));
         complete = desk->panel && desk->tile;
     }
     if (engine->layers) memcpy(engine->layers, layers, (size_t)count * sizeof *layers);

@@ -91,10 +91,6 @@ INLINE void attend_block(struct memory memory, int64_t start, int64_t from, int6
         float *row = score[head];
         for (int64_t i = 0; i < from - start; i++) row[i] = -INFINITY;
         for (int64_t i = to - start; i < BLOCK; i++) row[i] = -INFINITY;
-        for (int64_t i = 0; i < memory.holes; i++) {
-            int64_t at = (memory.hole + i) % memory.ring - start;
-            if (at >= 0 && at < BLOCK) row[at] = -INFINITY;
-        }
         vf most = load(row);
         for (int i = LANES; i < BLOCK; i += LANES) most = larger(load(row + i), most);
         float peak = peak_of(most);
@@ -105,9 +101,8 @@ INLINE void attend_block(struct memory memory, int64_t start, int64_t from, int6
                 store(sums + head * head_dim + i, load(sums + head * head_dim + i) * shrink);
             peaks[head] = peak;
         }
-        float base = peaks[head] > -INFINITY ? peaks[head] : 0;  // none may have been seen yet
         for (int i = 0; i < BLOCK; i += LANES) {
-            vf share = exponential(load(row + i) - base);
+            vf share = exponential(load(row + i) - peaks[head]);
             totals[head] += share;
             store(row + i, share);
         }
