@@ -51,6 +51,7 @@ _LEVELS = {
     "aarch64": {
         "base": ("-march=armv8-a", "-mcpu=generic"),
         "dotprod": ("-march=armv8.2-a+dotprod", "-mcpu=generic+v8_2a+dotprod"),
+        "i8mm": ("-march=armv8.2-a+dotprod+i8mm+bf16", "-mcpu=generic+v8_2a+dotprod+i8mm+bf16"),
     },
 }
 _ANY = {"base": ("", "-mcpu=baseline")}

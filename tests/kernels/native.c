@@ -38,6 +38,10 @@ static uint16_t *halves(int64_t n) {
     return x;
 }
 
+static const double ROUNDING = 1e-6;            // of sums in float32, relative to the magnitudes of their terms
+static const double TWO_HALVES = 1.0 / 65536;  // of an activation as two bfloat16
+static const double HALF = 1.0 / 256;          // as one
+
 static const struct level *level;
 static const char *what;
 static int wrong;
@@ -100,7 +104,7 @@ static void check_dense(int64_t rows, int64_t columns, int64_t tokens) {
     }
     level->dense_rows(&matrix, 1, rows, (const float *const *)from, tokens, y, 512);
     compare_product(of_dense, &matrix, columns, 0, 1, rows - 1, x, tokens, y, 512,
-                    level->packed_bytes == 2 ? 1.0 / 65536 : 1e-6, 0);
+                    level->packed_bytes == 2 ? TWO_HALVES : ROUNDING, 0);
     what = "a panel of dense rows";
     for (int64_t token = 0; token < tokens; token++) {
         from[token] = packed + token * columns * level->packed_bytes;
@@ -110,7 +114,7 @@ static void check_dense(int64_t rows, int64_t columns, int64_t tokens) {
     level->dense_panel(&matrix, last, panel);
     level->multiply(panel, columns, from, tokens, y, (const char *)matrix.weight, tokens % 2 ? columns : 0);
     compare_product(of_dense, &matrix, columns, 0, last, rows - last, x, tokens, y, level->panel,
-                    level->packed_bytes == 2 ? 1.0 / 256 : 1e-6, 0);
+                    level->packed_bytes == 2 ? HALF : strcmp(level->name, "i8mm") ? ROUNDING : TWO_HALVES, 0);
     free((void *)matrix.weight), free(x), free(apart), free(y), free(panel), free(packed);
 }
 
@@ -127,7 +131,7 @@ static void check_experts(int64_t rows, int64_t columns, int64_t tokens) {
     for (int64_t token = 0; token < tokens; token++)
         planes[token] = level->to_planes(x + token * columns, columns, memory + token * slot);
     level->expert_rows(&matrix, 1, 1, rows, planes, tokens, y, 512);
-    compare_product(of_experts, &matrix, columns, 1, 1, rows - 1, x, tokens, y, 512, 1e-6, UNIT);
+    compare_product(of_experts, &matrix, columns, 1, 1, rows - 1, x, tokens, y, 512, ROUNDING, UNIT);
     what = "a panel of an expert";
     char *panel = room(columns * level->panel * 4), *packed = room(tokens * columns * level->packed_bytes);
     const void *from[tokens];
@@ -140,7 +144,7 @@ static void check_experts(int64_t rows, int64_t columns, int64_t tokens) {
     level->multiply_expert(panel, columns, from, tokens, y, (const char *)blocks, tokens % 2 ? columns : 0);
     int rounded = level->packed_bytes == 2;
     compare_product(of_experts, &matrix, columns, 1, last, rows - last, x, tokens, y, level->panel,
-                    rounded ? 1.0 / 256 : 1e-6, rounded ? 0 : UNIT);
+                    rounded ? HALF : ROUNDING, rounded ? 0 : UNIT);
     free(blocks), free(scales), free(x), free(y), free(memory), free(panel), free(packed);
 }
 
@@ -217,7 +221,7 @@ static void check_attention(int64_t first, int64_t last, int64_t head_dim, int64
 }
 
 int main(void) {
-    const char *const names[] = {"base", "dotprod", "avx2", "avx512", "avx512bf16"};
+    const char *const names[] = {"base", "dotprod", "i8mm", "avx2", "avx512", "avx512bf16"};
     int failed = 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         level = best_level(names[i]);
@@ -227,7 +231,7 @@ int main(void) {
             check_dense(70, 544, tokens);
             check_experts(70, 32 * (tokens + 3), tokens);
         }
-        check_dense(33, 2880, 64), check_experts(33, 2880, 64);
+        check_dense(33, 2880, 13), check_experts(33, 2880, 13);
         check_dense(3, 32, 9), check_experts(3, 32, 9);
         for (int64_t n = 32; n <= 2880; n += 32) check_elementwise(n);
         for (int wide = 0; wide < 2; wide++) {

@@ -64,19 +64,37 @@ EXPORT const struct level *best_level(const char *most) {
 
 #if defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 DECLARE(base)
 DECLARE(dotprod)
+DECLARE(i8mm)
+
+// The best that there is: 0 base, 1 dotprod, 2 i8mm, which has products of bfloat16 too.
+static int look(void) {
+#if defined(__linux__)
+    unsigned long more = getauxval(AT_HWCAP2);
+    return !(getauxval(AT_HWCAP) >> 20 & 1) ? 0 : (more >> 13 & 1) && (more >> 14 & 1) ? 2 : 1;
+#elif defined(__APPLE__)
+    int i8mm = 0, bf16 = 0;
+    size_t size = sizeof i8mm;
+    sysctlbyname("hw.optional.arm.FEAT_I8MM", &i8mm, &size, NULL, 0);
+    sysctlbyname("hw.optional.arm.FEAT_BF16", &bf16, &size, NULL, 0);
+    return i8mm && bf16 ? 2 : 1;  // every Mac with an Arm processor has dotprod
+#else
+    return 0;
+#endif
+}
 
 EXPORT const struct level *best_level(const char *most) {
-    static struct level levels[2];
-    int dotprod = 1;  // every Mac with an Arm processor has it
-#if defined(__linux__)
-    dotprod = getauxval(AT_HWCAP) >> 20 & 1;
-#endif
-    int best = dotprod && (!most || !strcmp(most, "dotprod"));
-    return filled(&levels[best], best ? fill_dotprod : fill_base);
+    static struct level levels[3];
+    int limit = !most || !strcmp(most, "i8mm") ? 2 : !strcmp(most, "dotprod");
+    int best = look();
+    best = best < limit ? best : limit;
+    void (*const fill[])(struct level *) = {fill_base, fill_dotprod, fill_i8mm};
+    return filled(&levels[best], fill[best]);
 }
 
 #else

@@ -108,9 +108,15 @@ INLINE void find_rows(const void *matrix, int64_t rows, int64_t bytes, int64_t f
 void LEVELLED(dense_panel)(const struct dense *matrix, int64_t first, void *panel) {
     const char *row[ROWS];
     find_rows(matrix->weight, matrix->rows, matrix->columns * 2, first, row);
+    if (is_square(DENSE)) {
+        char *out = panel;
+        for (int64_t column = 0; column < matrix->columns; column += 4)
+            for (int i = 0; i < ROWS; i++, out += 8) memcpy(out, row[i] + column * 2, 8);
+        return;
+    }
     float *out = panel;
     for (int64_t column = 0; column < matrix->columns; column += 8, out += 8 * ROWS)
-        for (int part = 0; part < PARTS; part++) {
+        for (int part = 0; part < ROWS / LANES; part++) {
             vu pair[4];
             turn(row + part * LANES, column * 2, pair);
 #pragma GCC unroll 4
@@ -128,12 +134,20 @@ void LEVELLED(expert_panel)(const struct experts *matrix, int64_t expert, int64_
     find_rows(matrix->scales + expert * matrix->rows * n, matrix->rows, n, first, scales);
     uint32_t *out = panel;
     for (int64_t block = 0; block < n; block++, out += ROWS) {
-        for (int part = 0; part < PARTS; part++) {
+        for (int part = 0; part < ROWS / LANES; part++) {
             vu codes[4];
+            uint32_t *to = out + part * LANES;
+            if (is_square(EXPERT)) {
+                for (int i = part * LANES; i < (part + 1) * LANES; i++) {
+                    vu both = load_bits(row[i] + block * 16);
+                    vu halves[2] = {doubled(both & 0x0f0f0f0f), doubled(both >> 4 & 0x0f0f0f0f)};
+                    for (int j = 0; j < 4; j++) memcpy(out + 2 * (j * ROWS + i), (char *)halves + 8 * j, 8);
+                }
+                continue;
+            }
             turn(row + part * LANES, block * 16, codes);
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++) {
-                uint32_t *to = out + part * LANES;
                 if (EXPERT == BYTES) {
                     store_bits(to + i * ROWS, doubled(codes[i] & 0x0f0f0f0f));
                     store_bits(to + (4 + i) * ROWS, doubled(codes[i] >> 4 & 0x0f0f0f0f));
@@ -147,7 +161,7 @@ void LEVELLED(expert_panel)(const struct experts *matrix, int64_t expert, int64_
                 }
             }
         }
-        out += MXFP4_BLOCK / columns_of(EXPERT) * ROWS;
+        out += MXFP4_BLOCK / columns_of(EXPERT) * ROWS * (is_square(EXPERT) ? 2 : 1);
         for (int i = 0; i < ROWS; i++) out[i] = bits_of_scale((uint8_t)scales[i][block]);
     }
 }
