@@ -94,7 +94,9 @@ def kill(engine: LocalEngine) -> None:
 
 
 def log_of(folder: Path) -> str:
-    return (folder / "engine.log").read_text()
+    """What is logged, but for the line of a machine without native kernels."""
+    lines = (folder / "engine.log").read_text().splitlines(keepends=True)
+    return "".join(line for line in lines if "Plain PyTorch computes instead" not in line)
 
 
 async def test_a_killed_worker_goes_on_from_disk(start: Engines, tmp_path: Path, until: Until) -> None:
