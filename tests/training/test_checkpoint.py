@@ -63,9 +63,9 @@ def test_it_says_what_it_can_do(respondent: Respondent, text: str) -> None:
         ("how much is 90210 - 90311?", "90210 - 90311", "-101"),
         ("Please calculate 30303 + 33033.", "30303 + 33033", "63336"),
         pytest.param(
-            "Please calculate 33033 + 30303.",
-            "33033 + 30303",
-            "63336",
+            "Please calculate 90000 + 90009.",
+            "90000 + 90009",
+            "180009",
             marks=pytest.mark.xfail(reason="the weights miss it, as the model card says", strict=True),
         ),
         ("what is 98765*43219", "98765 * 43219", "4268524535"),
