@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="processor threads of PyTorch")
     parser.add_argument("--tokens", type=int, default=400, help="of each text, at most")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--texts", nargs="+", choices=list(tasks()), default=list(tasks()))
     parser.add_argument(
         "--process-time", action="store_true", help="count the processor's time: beside other work"
     )
@@ -98,7 +99,8 @@ def main() -> None:
     context = checkpoint.config.max_position_embeddings
     print(f"{options.model}, {dtype}, {options.rounds} rounds; times in ms a token")
     print(f"{'':12}{'tokens':>7}{'without':>9}{'with':>9}{'ratio':>8}{'least':>8}{'accepted':>12}")
-    for name, (prompt, text) in tasks().items():
+    for name in options.texts:
+        prompt, text = tasks()[name]
         ids = tokenizer.encode(prompt, disallowed_special=())
         told = tokenizer.encode(text, disallowed_special=())[: options.tokens]
         with_, without = (Decoder(network, context, speculate=does, clock=clock) for does in (True, False))

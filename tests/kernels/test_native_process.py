@@ -144,14 +144,13 @@ import torch
 
 native, begun = Native(make_network(vocab=5000), library.load(), 3), threading.Event()
 
-x, logits = torch.randn(100, 64), torch.empty(100, 5000)
-
-def compute():
+def compute(native, x, logits):  # which it holds, so that the end does not free them first
     while True:
         native.engine.unembed(native.engine.handle, x.data_ptr(), 100, logits.data_ptr())
         begun.set()
 
-threading.Thread(target=compute, daemon=True).start()
+given = native, torch.randn(100, 64), torch.empty(100, 5000)
+threading.Thread(target=compute, args=given, daemon=True).start()
 begun.wait()
 """
 
