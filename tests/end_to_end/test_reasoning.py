@@ -19,7 +19,8 @@ def test_hidden_reasoning_is_in_no_line_of_json(run: Any) -> None:
     assert hidden[-1]["reasoning_text"] == ""
     assert hidden[-1]["output_text"] == told[-1]["output_text"]
     for completed in (told[-1], hidden[-1]):
-        del completed["usage"]["cached_tokens"]  # The second run takes the opening of its prompt from the disk.
+        # The second run takes the opening of its prompt from the disk.
+        del completed["usage"]["cached_tokens"]
     assert hidden[-1]["usage"] == told[-1]["usage"]
     types = [event["type"] for event in hidden]
     assert "response.reasoning_text.delta" not in types
