@@ -187,7 +187,9 @@ def test_fewer_threads_than_asked_for(weights: NetworkWeights, native_library: c
 @needs_linux
 def test_lack_of_memory_is_told_and_survived(weights: NetworkWeights, native_library: ctypes.CDLL) -> None:
     native = Native(weights, native_library, 1)
-    expected, x, cache = compute(native), torch.randn(20_000, 64), native.new_cache(20_000)
+    # More than the heap may hold free: 1.4 GB.
+    tokens = 300_000
+    expected, x, cache = compute(native), torch.randn(tokens, 64), native.new_cache(tokens)
 
     def child() -> None:
         limit_memory(16 << 20)

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -98,6 +99,8 @@ def run(options: Namespace) -> int:
     """Measure and print; returns the exit status. Raises SettingsError for wrong usage."""
     flags = {name: value for name, value in vars(options).items() if name in KEYS and value is not None}
     settings = read_settings(flags, os.environ)
+    # A shell that starts it in the background has had the signal ignored; -p heeds it there too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         asyncio.run(_Bench(settings, options).run())
     except (CheckpointError, EngineError) as error:
