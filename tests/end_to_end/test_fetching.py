@@ -75,6 +75,8 @@ def only(folder: Path) -> dict[str, str]:
 
 def make(copy: Path, uv: str, *variables: str, environment: Mapping[str, str]) -> tuple[str, set[str]]:
     """What `make .venv/.torch` prints, and the packages that are there afterwards."""
+    # `make test` runs these tests: a make within it would say where it is, and take its variables.
+    outside = {name: value for name, value in environment.items() if not name.startswith(("MAKE", "MFLAGS"))}
     usual, cpu = copy.parent / "usual", copy.parent / "cpu"
     wheel(usual, "torch", TORCH, needs="nvidia-cublas")
     wheel(usual, "nvidia_cublas", "13.0")
@@ -83,7 +85,7 @@ def make(copy: Path, uv: str, *variables: str, environment: Mapping[str, str]) -
     finished = subprocess.run(
         ["make", ".venv/.torch", *variables],
         cwd=copy,
-        env={**environment, **only(usual), "CPU_BUILDS": str(cpu)},
+        env={**outside, **only(usual), "CPU_BUILDS": str(cpu)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
