@@ -122,7 +122,10 @@ class Terminal:
     @property
     def text(self) -> str:
         """What is on the screen."""
-        return "\n".join(line.rstrip() for line in self._screen.display)
+        # Cell by cell: pyte's own `display` fails at half a wide character, of which the other half is gone.
+        cells, columns = self._screen.buffer, range(self._screen.columns)
+        lines = ("".join(cells[row][column].data for column in columns) for row in range(self._screen.lines))
+        return "\n".join(line.rstrip() for line in lines)
 
     def wait_for(self, pattern: str, timeout: float = 120) -> None:
         """Read until the screen shows `pattern`."""
