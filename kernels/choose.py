@@ -20,8 +20,8 @@ many meetings may last a time slice when other programs want the processor."""
 _LOG = logging.getLogger(__name__)
 
 
-def best_backend(device: torch.device, heads: int, head_dim: int) -> Backend:
-    """The fastest backend on `device` for a network of that many query heads, of that many values each."""
+def best_backend(device: torch.device, head_dim: int) -> Backend:
+    """The fastest backend on `device` for a network with heads of `head_dim` values."""
     if device.type != "cpu":
         return "plain"
     from gptoss_tui.kernels.cpu.native import misfit
@@ -31,7 +31,7 @@ def best_backend(device: torch.device, heads: int, head_dim: int) -> Backend:
     except library.LibraryError as error:
         _LOG.warning("%s Plain PyTorch computes instead, many times slower.", error)
         return "plain"
-    if why := misfit(heads, head_dim):
+    if why := misfit(head_dim):
         _LOG.warning("The native kernels cannot run this network: %s. Plain PyTorch computes instead.", why)
         return "plain"
     return "native"

@@ -48,7 +48,7 @@ def load_network(
     memory.require(str(checkpoint.path), config, device, dtype)
     dense = {stored[name].dtype for name, weight in network.items() if weight.is_floating_point()}
     if backend is None:
-        backend = best_backend(device, config.num_attention_heads, config.head_dim)
+        backend = best_backend(device, config.head_dim)
         if dtype == torch.float32 and dense != {"BF16"}:
             backend = "plain"
     packed = backend == "native" and can_pack(config, device, dtype)

@@ -58,14 +58,13 @@ class Native:
         self._dtype = dtype
         self._kept: list[Tensor] = []
         layers = list(weights.layers)
-        heads = len(layers[0].sinks)
-        if why := misfit(heads, weights.head_dim):
+        if why := misfit(weights.head_dim):
             raise ValueError(why)
         self._windows = [layer.window for layer in layers]
         self._kv_heads = len(layers[0].k.bias) // weights.head_dim
         network = Network(
             hidden=weights.embedding.shape[1],
-            heads=heads,
+            heads=len(layers[0].sinks),
             kv_heads=self._kv_heads,
             head_dim=weights.head_dim,
             experts=len(layers[0].router.bias),
@@ -150,7 +149,7 @@ class Native:
         buffer, end = cache.buffers[layer], cache.length + len(x)
         window = self._windows[layer]
         self._check(buffer, 0 if window is None else window + SLACK)
-        if self._windows[layer] is None and end > buffer.shape[2] * _TILE:
+        if window is None and end > buffer.shape[2] * _TILE:
             grown = self._buffer(max(end, 2 * buffer.shape[2] * _TILE))
             grown[:, :, : buffer.shape[2]] = buffer
             buffer = cache.buffers[layer] = grown
@@ -212,8 +211,8 @@ class Native:
             raise MemoryError(f"tried to allocate {room} bytes for the activations of {tokens} tokens")
 
 
-def misfit(heads: int, head_dim: int) -> str | None:
-    """Why the library cannot run a network of `heads` query heads of `head_dim` values; None if it can."""
+def misfit(head_dim: int) -> str | None:
+    """Why the library cannot run a network with heads of `head_dim` values; None if it can."""
     if head_dim % 32 or head_dim > 256:
         return f"its heads have {head_dim} values, not 32, 64 or another multiple of 32 up to 256"
     return None

@@ -49,7 +49,7 @@ def read_for_token(device: torch.device, dtype: torch.dtype, config: ModelConfig
     if device.type != "cpu":
         return None
     width: float = dtype.itemsize
-    if best_backend(device, config.num_attention_heads, config.head_dim) == "native":
+    if best_backend(device, config.head_dim) == "native":
         width = 1.5 if can_pack(config, device, dtype) else 2
     return config.read_for_token(width)
 

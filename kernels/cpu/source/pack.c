@@ -45,7 +45,6 @@ static void pack_row(const uint16_t *row, int64_t columns, uint8_t top, uint8_t 
 
 struct packing {
     const struct dense *matrix;
-    struct pool *pool;
     uint8_t *bytes, *tops;
     int64_t *from;
     struct escape *list;
@@ -82,7 +81,7 @@ static void pack_work(void *of, int thread, int threads) {
 void pack_dense(struct dense *matrix, struct pool *pool) {
     int64_t rows = matrix->rows, columns = matrix->columns;
     if (columns % GROUP || columns > UINT16_MAX) return;
-    struct packing packing = {.matrix = matrix, .pool = pool};
+    struct packing packing = {.matrix = matrix};
     packing.tops = malloc((size_t)rows);
     packing.from = calloc((size_t)rows + 1, sizeof *packing.from);
     if (packing.tops && packing.from) {

@@ -166,6 +166,13 @@ static void finish(const float *y, int64_t y_stride, const uint16_t *bias, int64
     }
 }
 
+// The index of the matrix in which a panel lies that is counted through all of them; `panel` becomes its number there.
+static int matrix_of(const struct dense *const *matrices, int count, int64_t height, int64_t *panel) {
+    int i = 0;
+    for (; i < count - 1 && *panel >= over(matrices[i]->rows, height); i++) *panel -= over(matrices[i]->rows, height);
+    return i;
+}
+
 // Matrices that share their input, which `prepare_dense` has made: out[i] [tokens][rows of matrix i].
 static void multiply_dense(struct call *call, const struct dense *const *matrices, float *const *out, int count,
                            int adding, int thread, int threads) {
@@ -194,15 +201,13 @@ static void multiply_dense(struct call *call, const struct dense *const *matrice
     begin_pieces(engine, thread);
     for (int64_t piece = take(engine), soon; piece < panels; piece = soon) {
         soon = take(engine);
-        int i = 0;
-        int64_t panel = piece, ahead = soon;
-        for (; panel >= over(matrices[i]->rows, level->panel); i++) panel -= over(matrices[i]->rows, level->panel);
-        const struct dense *matrix = matrices[i], *later = matrices[0];
-        for (int j = 0; j < count && ahead >= over(later->rows, level->panel);)
-            ahead -= over(later->rows, level->panel), later = matrices[++j < count ? j : count - 1];
+        int64_t panel = piece, ahead = least(soon, panels - 1);
+        int i = matrix_of(matrices, count, level->panel, &panel);
+        int later = matrix_of(matrices, count, level->panel, &ahead);
+        const struct dense *matrix = matrices[i];
         int64_t first = panel * level->panel, rows = least(level->panel, matrix->rows - first);
         int64_t bytes = soon < panels ? level->panel * width * 2 : 0;
-        const char *next = (const char *)(later->weight + (bytes ? ahead * level->panel * width : 0));
+        const char *next = (const char *)(matrices[later]->weight + ahead * level->panel * width);
         level->dense_panel(matrix, first, desk->panel);
         for (int64_t done = 0; done < tokens; done += TOKENS) {
             int64_t some = least(TOKENS, tokens - done);
@@ -540,73 +545,67 @@ static int64_t slots_at(const struct call *call, int64_t active, int64_t *first)
     return room->slots_from[expert + 1] - *first;
 }
 
-// Rows of one expert's matrix times some of its slots, in whichever way is faster: y [slots][stride].
-static void multiply_expert(struct call *call, const struct experts *matrix, int64_t active, int64_t first,
-                            int64_t rows, int64_t slot, int64_t slots, int by_token, int panelled, float *y,
-                            int64_t stride, struct desk *desk, const char *soon, int64_t bytes) {
-    struct engine *engine = call->engine;
-    const struct level *level = engine->level;
-    const struct room *room = &engine->room;
-    if (panelled) {
-        const void *x[TOKENS];
-        for (int64_t i = 0; i < slots; i++)
-            x[i] = room->packed
-                + (by_token ? room->token_of[slot + i] : slot + i) * matrix->columns * level->packed_bytes;
-        level->multiply_expert(desk->panel, matrix->columns, x, slots, y, soon, bytes);
-        return;
-    }
-    struct planes x[MANY];
-    for (int64_t i = 0; i < slots; i++) x[i] = room->plane_of[by_token ? room->token_of[slot + i] : slot + i];
-    level->expert_rows(matrix, room->active[active], first, first + rows, x, slots, y, stride);
-}
-
 static void add_bias(const uint16_t *bias, int64_t rows, float *y) {
     for (int64_t row = 0; row < rows; row++) y[row] += from_bf16(bias[row]);
 }
 
-static void gate_up(struct call *call, int64_t active, int64_t first, int64_t rows, struct desk *desk,
-                    const char *soon, int64_t bytes) {
+// What becomes of the rows `first` on of an expert's matrix times one slot's activations, y.
+typedef void ending(struct call *call, int64_t slot, int64_t first, int64_t rows, float *y);
+
+static void into_inner(struct call *call, int64_t slot, int64_t first, int64_t rows, float *y) {
     struct engine *engine = call->engine;
-    const struct network *net = &engine->network;
-    const struct experts *matrix = &call->layer->gate_up;
-    int64_t begin, count = slots_at(call, active, &begin), panel = engine->level->panel;
-    int panelled = is_panelled(call, count);
-    int64_t at_once = panelled ? over(count, over(count, TOKENS)) : MANY, stride = panelled ? panel : rows;
-    const uint16_t *bias = matrix->bias + engine->room.active[active] * matrix->rows + first;
-    if (panelled) engine->level->expert_panel(matrix, engine->room.active[active], first, desk->panel);
-    for (int64_t done = 0; done < count; done += at_once) {
-        int64_t slots = least(at_once, count - done);
-        multiply_expert(call, matrix, active, first, rows, begin + done, slots, 1, panelled, desk->tile, stride, desk,
-                        soon, done ? 0 : bytes);
+    engine->level->swiglu(y, rows / 2, engine->network.swiglu_alpha, engine->network.swiglu_limit,
+                          engine->room.inner + slot * engine->inner + first / 2);
+}
+
+static void into_stream(struct call *call, int64_t slot, int64_t first, int64_t rows, float *y) {
+    const struct room *room = &call->engine->room;
+    float share = room->shares[room->slot_of[slot]];
+    float *x = call->x + room->token_of[slot] * call->engine->network.hidden + first;
+    for (int64_t row = 0; row < rows; row++) x[row] += share * y[row];
+}
+
+// Rows of one expert's matrix times all of its slots, in whichever way is faster. Before gate and up the activations
+// are the tokens', after them each slot has its own.
+static void multiply_expert(struct call *call, const struct experts *matrix, ending *end, int64_t active, int64_t first,
+                            int64_t rows, struct desk *desk, const char *soon, int64_t bytes) {
+    struct engine *engine = call->engine;
+    const struct level *level = engine->level;
+    const struct room *room = &engine->room;
+    int64_t begin, count = slots_at(call, active, &begin), expert = room->active[active], width = matrix->columns;
+    int by_token = matrix == &call->layer->gate_up, panelled = is_panelled(call, count);
+    int64_t at_once = panelled ? over(count, over(count, TOKENS)) : MANY, stride = panelled ? level->panel : rows;
+    if (panelled) level->expert_panel(matrix, expert, first, desk->panel);
+    for (int64_t slot = begin, slots; slot < begin + count; slot += slots, bytes = 0) {
+        const void *x[TOKENS];
+        struct planes planes[MANY];
+        slots = least(at_once, begin + count - slot);
         for (int64_t i = 0; i < slots; i++) {
-            add_bias(bias, rows, desk->tile + i * stride);
-            engine->level->swiglu(desk->tile + i * stride, rows / 2, net->swiglu_alpha, net->swiglu_limit,
-                                  engine->room.inner + (begin + done + i) * engine->inner + first / 2);
+            int64_t index = by_token ? room->token_of[slot + i] : slot + i;
+            if (panelled)
+                x[i] = room->packed + index * width * level->packed_bytes;
+            else
+                planes[i] = room->plane_of[index];
+        }
+        if (panelled)
+            level->multiply_expert(desk->panel, width, x, slots, desk->tile, soon, bytes);
+        else
+            level->expert_rows(matrix, expert, first, first + rows, planes, slots, desk->tile, stride);
+        for (int64_t i = 0; i < slots; i++) {
+            add_bias(matrix->bias + expert * matrix->rows + first, rows, desk->tile + i * stride);
+            end(call, slot + i, first, rows, desk->tile + i * stride);
         }
     }
 }
 
+static void gate_up(struct call *call, int64_t active, int64_t first, int64_t rows, struct desk *desk,
+                    const char *soon, int64_t bytes) {
+    multiply_expert(call, &call->layer->gate_up, into_inner, active, first, rows, desk, soon, bytes);
+}
+
 static void down(struct call *call, int64_t active, int64_t first, int64_t rows, struct desk *desk, const char *soon,
                  int64_t bytes) {
-    struct engine *engine = call->engine;
-    const struct room *room = &engine->room;
-    const struct experts *matrix = &call->layer->down;
-    int64_t begin, count = slots_at(call, active, &begin), panel = engine->level->panel;
-    int panelled = is_panelled(call, count);
-    int64_t at_once = panelled ? over(count, over(count, TOKENS)) : MANY, stride = panelled ? panel : rows;
-    const uint16_t *bias = matrix->bias + room->active[active] * matrix->rows + first;
-    if (panelled) engine->level->expert_panel(matrix, room->active[active], first, desk->panel);
-    for (int64_t done = 0; done < count; done += at_once) {
-        int64_t slots = least(at_once, count - done);
-        multiply_expert(call, matrix, active, first, rows, begin + done, slots, 0, panelled, desk->tile, stride, desk,
-                        soon, done ? 0 : bytes);
-        for (int64_t i = 0; i < slots; i++) {
-            const float *y = desk->tile + i * stride;
-            float weight = room->shares[room->slot_of[begin + done + i]];
-            float *x = call->x + room->token_of[begin + done + i] * engine->network.hidden + first;
-            for (int64_t row = 0; row < rows; row++) x[row] += weight * (y[row] + from_bf16(bias[row]));
-        }
-    }
+    multiply_expert(call, &call->layer->down, into_stream, active, first, rows, desk, soon, bytes);
 }
 
 static const char *stored(const struct experts *matrix, int64_t expert, int64_t row) {
@@ -656,10 +655,13 @@ static void mix_work(void *of, int thread, int threads) {
         engine->level->split(room->normed + token * net->hidden, net->hidden, room->split + token * net->hidden);
     pool_wait(engine->pool);
     // The router reads few rows: they are shared out for few tokens, the tokens for many.
-    int64_t group = tokens <= FEW ? tokens : 4, row_shares = tokens <= FEW ? threads : 1;
-    share(layer->router.rows, 1, row_shares > 1 ? thread : 0, (int)row_shares, &first, &last);
-    for (int64_t token = row_shares > 1 ? 0 : thread * group; token < tokens;
-         token += row_shares > 1 ? tokens : threads * group) {
+    int64_t group = 4, start = thread * group, stride = threads * group;
+    first = 0, last = layer->router.rows;
+    if (tokens <= FEW) {
+        share(layer->router.rows, 1, thread, threads, &first, &last);
+        group = stride = tokens, start = 0;
+    }
+    for (int64_t token = start; token < tokens; token += stride) {
         const float *x[FEW];
         int64_t some = least(group, tokens - token);
         for (int64_t i = 0; i < some; i++) x[i] = room->split + (token + i) * net->hidden;

@@ -29,7 +29,7 @@ void LEVELLED(split)(const float *x, int64_t n, float *out) {
     }
 }
 
-static float activation(const float *x, int64_t column) {
+INLINE float activation(const float *x, int64_t column) {
     const uint16_t *step = (const uint16_t *)(x + column / STEP * STEP) + column % STEP;
     return from_bf16(step[0]) + from_bf16(step[STEP]);
 }
@@ -51,7 +51,7 @@ void LEVELLED(split)(const float *x, int64_t n, float *out) {
         }
 }
 
-static float activation(const float *x, int64_t column) {
+INLINE float activation(const float *x, int64_t column) {
     int64_t within = column % (2 * LANES);
     return x[column - within + within % 2 * LANES + within / 2];
 }
