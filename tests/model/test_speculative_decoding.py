@@ -107,13 +107,19 @@ def answer(
     return [item for item in items if isinstance(item, Token)], end
 
 
-def assert_same(found: list[Token], expected: list[Token]) -> None:
+def assert_same(found: list[Token], expected: list[Token], *, ties: bool = False) -> None:
+    """With `ties`, alternatives that differ by no more than rounding may change places."""
     assert [t.id for t in found] == [t.id for t in expected]
     assert [t.logprob for t in found] == pytest.approx([t.logprob for t in expected], abs=2e-4)
     assert [t.experts for t in found] == [t.experts for t in expected]
     for one, other in zip(found, expected, strict=True):
-        assert [a.id for a in one.alternatives] == [a.id for a in other.alternatives]
         wanted = [a.logprob for a in other.alternatives]
+        if ties:
+            by_id = {a.id: a.logprob for a in other.alternatives}
+            for a in one.alternatives:
+                assert a.logprob == pytest.approx(by_id.get(a.id, wanted[-1]), abs=2e-4)
+        else:
+            assert [a.id for a in one.alternatives] == [a.id for a in other.alternatives]
         assert [a.logprob for a in one.alternatives] == pytest.approx(wanted, abs=2e-4)
 
 
@@ -128,7 +134,8 @@ def test_answers_are_those_of_plain_decoding(
 ) -> None:
     """The ids, for the same random numbers are drawn in the same order; and all that is told of each.
 
-    Plain PyTorch rounds a pass of several tokens otherwise than single ones, which may decide a draw.
+    Plain PyTorch rounds a pass of several tokens otherwise than single ones, which may decide a draw,
+    and the order of alternatives that are nearly as likely.
     """
     if network.backend == "plain":
         temperature = 0.0
@@ -139,7 +146,8 @@ def test_answers_are_those_of_plain_decoding(
             Sampling(temperature, top_p, seed=seed, max_tokens=80),
             detail=Detail.ALTERNATIVES | Detail.EXPERTS,
         )
-        assert_same(answer(fast, request)[0], answer(plain, request)[0])
+        ties = network.backend == "plain"
+        assert_same(answer(fast, request)[0], answer(plain, request)[0], ties=ties)
 
 
 @pytest.mark.parametrize("threads", [1, 5])
