@@ -12,6 +12,7 @@ HARMONY = ("<|return|>", "<|constrain|>", "<|channel|>", "<|start|>", "<|end|>",
 
 O200K_VOCABULARY = 201_088
 _O200K_START = 200_006
+_MOST_RESERVED = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +61,7 @@ def _complete(ranks: Mapping[bytes, int], specials: Mapping[str, int], size: int
         raise ValueError(f"its ids reach {max(used)}, the network has only {size} rows")
     if size == O200K_VOCABULARY and specials["<|start|>"] != _O200K_START:
         raise ValueError(f"<|start|> is id {specials['<|start|>']}, expected {_O200K_START}")
+    if size - len(used) > _MOST_RESERVED:
+        raise ValueError(f"has {len(used):,} tokens, and the network {size:,} rows")
     unnamed = sorted(set(range(size)) - used)
     return {**specials, **{f"<|reserved_{token}|>": token for token in unnamed}}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from gptoss_tui.model.checkpoint.files import read_file
+from gptoss_tui.model.checkpoint.foreign import foreign_config
 from gptoss_tui.model.config import (
+    GPT_OSS_20B,
     RANGES,
     LayerType,
     ModelConfig,
@@ -27,10 +30,8 @@ _REQUIRED = frozenset(field.name for field in fields(ModelConfig)[:11])
 def read_config(path: Path) -> ModelConfig:
     """The shape of the network from the file `path`. Raises CheckpointError."""
     values = _read_object(path)
-    kind = values.get("model_type")
-    if kind != "gpt_oss":
-        found = f"a {kind!r} checkpoint" if kind else "no Hub checkpoint (no model_type)"
-        raise CheckpointError(f"{path}: this is {found}; gptoss-chat runs gpt-oss in the Hub layout only.")
+    if other := foreign_config(values):
+        raise CheckpointError(f"{path}: this is {other}")
     try:
         return _config(values)
     except ValueError as error:
@@ -39,22 +40,12 @@ def read_config(path: Path) -> ModelConfig:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _LARGEST:
-            raise CheckpointError(
-                f"{path}: larger than 1 MB, which no model configuration is. Fetch it again."
-            )
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{path}: no such file.\nA checkpoint folder holds config.json, tokenizer.json and *.safetensors."
-        ) from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from None
+        values = json.loads(read_file(path, _LARGEST, "configuration"))
     except json.JSONDecodeError as error:
         raise CheckpointError(
             f"{path}: not valid JSON (line {error.lineno}, column {error.colno}). Fetch it again."
         ) from None
-    except (UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # not UTF-8; a number of thousands of digits
         raise CheckpointError(f"{path}: not valid JSON. Fetch it again.") from None
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: not a JSON object. Fetch it again.")
@@ -71,12 +62,27 @@ def _config(values: Mapping[str, Any]) -> ModelConfig:
         raise ValueError(f"quantization_config.quant_method is {method!r}; allowed: mxfp4")
     given = {field.name: values[field.name] for field in fields(ModelConfig) if field.name in values}
     given.pop("rope", None)
-    given.setdefault("num_experts_per_tok", values.get("experts_per_token"))
-    given["layer_types"] = _layer_types(given.get("layer_types"), given.get("num_hidden_layers"))
+    for name, others in _OTHER_NAMES.items():
+        said = next((other for other in others if values.get(other) is not None), None)
+        if given.get(name) is None and said is not None:
+            given[name] = values[said]
+    given.setdefault("head_dim", GPT_OSS_20B.head_dim)
+    kinds: tuple[LayerType, ...] = _layer_types(given.get("layer_types"), given.get("num_hidden_layers"))
+    if "sliding_window" in given and given["sliding_window"] is None:
+        kinds = tuple("full_attention" for _ in kinds)
+        given["sliding_window"] = GPT_OSS_20B.sliding_window  # which no layer has
+    given["layer_types"] = kinds
     for field in fields(ModelConfig):
         if field.name not in given and field.name in _REQUIRED:
             raise ValueError(f"{field.name} is missing")
-    return ModelConfig(**given, rope=_rope(values))
+    return ModelConfig(**given, rope=_rope(values, kinds))
+
+
+_OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "num_experts_per_tok": ("experts_per_token", "num_experts_per_token"),
+    "num_local_experts": ("num_experts",),
+}
+"""What other programs, and other versions of transformers, call a field."""
 
 
 def _layer_types(given: object, layers: object) -> tuple[LayerType, ...]:
@@ -98,14 +104,17 @@ _OWN_ROPE: Mapping[str, Any] = {
 """The positions that gpt-oss was trained with: the default of a file without any."""
 
 
-def _rope(values: Mapping[str, Any]) -> Rope:
+def _rope(values: Mapping[str, Any], kinds: Iterable[LayerType]) -> Rope:
     """The positions, as transformers' GptOssConfig reads them: `rope_scaling` before `rope_parameters`.
 
     Every kind but YaRN is refused, and so are parameters without a kind, which would silently be ignored.
+    `kinds` are those of the layers, for each of which the file may have positions of its own.
     """
     key = "rope_scaling" if values.get("rope_scaling") else "rope_parameters"
     given = values.get(key)
     given = _OWN_ROPE if given is None else given
+    if isinstance(given, Mapping) and given and given.keys() <= set(get_args(LayerType)):
+        key, given = _shared(key, given, sorted(set(kinds)))
     if not isinstance(given, Mapping):
         raise ValueError(f"{key} is {brief(given)}; allowed: an object")
     part = given.get("partial_rotary_factor", values.get("partial_rotary_factor"))
@@ -120,6 +129,16 @@ def _rope(values: Mapping[str, Any]) -> Rope:
             return _yarn(key, theta, given, values)
         case other:
             raise ValueError(f"{key}.rope_type is {brief(other)}; allowed: yarn or default")
+
+
+def _shared(key: str, by_kind: Mapping[str, Any], kinds: Sequence[str]) -> tuple[str, Any]:
+    """The positions that all `kinds` of layers have in common, and where they stand."""
+    for kind in kinds:
+        if kind not in by_kind:
+            raise ValueError(f"{key}.{kind} is missing")
+        if by_kind[kind] != by_kind[kinds[0]]:
+            raise ValueError(f"{key}.{kind} is unlike {key}.{kinds[0]}; allowed: the same for all layers")
+    return (f"{key}.{kinds[0]}", by_kind[kinds[0]]) if kinds else (key, _OWN_ROPE)
 
 
 def _yarn(key: str, theta: Any, given: Mapping[str, Any], values: Mapping[str, Any]) -> Rope:

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gptoss_tui.model.checkpoint.files import read_file
 from gptoss_tui.model.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ class HubCheckpoint:
         sampling.
         """
         try:
-            stated = json.loads((self.path / GENERATION_CONFIG).read_bytes())
+            stated = json.loads(read_file(self.path / GENERATION_CONFIG, 1 << 20, "generation configuration"))
             limit = stated.get("max_new_tokens")
-        except (OSError, ValueError, AttributeError):
+        except (CheckpointError, ValueError, RecursionError, AttributeError):
             return None
         return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else None
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gptoss_tui.model.checkpoint.checkpoint import StoredTensor
+from gptoss_tui.model.checkpoint.files import read_file, size_of
 from gptoss_tui.model.errors import CheckpointError
 
 INDEX = "model.safetensors.index.json"
@@ -58,9 +59,8 @@ def _indexed(folder: Path, weight_map: Mapping[str, str]) -> dict[str, StoredTen
 
 def _weight_map(index: Path) -> dict[str, str]:
     try:
-        if index.stat().st_size > _LARGEST_HEADER:
-            raise CheckpointError(f"{index}: too large for an index. Fetch it again.")
-        weight_map = json.loads(index.read_bytes())["weight_map"]
+        content = read_file(index, _LARGEST_HEADER, "index")
+        weight_map = json.loads(content, object_pairs_hook=_once)["weight_map"]
         named = [(str(name), str(shard)) for name, shard in weight_map.items()]
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         raise CheckpointError(
@@ -92,7 +92,7 @@ def _lone_shard(folder: Path) -> Path:
 
 
 def _read_header(shard: Path) -> dict[str, StoredTensor]:
-    size = shard.stat().st_size
+    size = size_of(shard)
     with shard.open("rb") as file:
         start = file.read(512)
         _refuse_other_files(shard, start)
@@ -104,7 +104,7 @@ def _read_header(shard: Path) -> dict[str, StoredTensor]:
         file.seek(8)
         text = file.read(length)
     try:
-        tensors, end = _described(shard, json.loads(text))
+        tensors, end = _described(shard, json.loads(text, object_pairs_hook=_once))
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         raise _damaged(shard, "its header is not valid") from None
     if size != 8 + length + end:
@@ -127,6 +127,14 @@ def _described(shard: Path, header: dict[str, Any]) -> tuple[dict[str, StoredTen
             raise ValueError("data offsets overlap or leave a hole")
         position = end
     return tensors, position
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; raises ValueError where it names a key twice, of which readers may take either."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("the same key twice")
+    return values
 
 
 def _refuse_other_files(shard: Path, start: bytes) -> None:

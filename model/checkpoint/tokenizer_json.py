@@ -17,6 +17,7 @@ from typing import Any
 import platformdirs
 import tiktoken
 
+from gptoss_tui.model.checkpoint.files import read_file
 from gptoss_tui.model.errors import CheckpointError
 from gptoss_tui.model.tokenizer import BytePairs, build_tokenizer
 
@@ -26,14 +27,7 @@ _WORTH_CACHING = 1 << 20  # bytes of JSON; the released file is 28 MB and takes 
 
 def read_tokenizer(file: Path, size: int) -> tiktoken.Encoding:
     """The tokenizer in `file`, with `size` ids. Raises CheckpointError."""
-    try:
-        if file.stat().st_size > _LARGEST:
-            raise CheckpointError(f"{file}: larger than 256 MB, which no tokenizer is. Fetch it again.")
-        content = file.read_bytes()
-    except FileNotFoundError:
-        raise CheckpointError(f"{file}: no such file. Fetch it from where the weights came from.") from None
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error.strerror}).") from None
+    content = read_file(file, _LARGEST, "tokenizer")
     pairs = _cached(content) if len(content) > _WORTH_CACHING else None
     if pairs is None:
         pairs = _parse(file, content)

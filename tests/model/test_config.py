@@ -90,12 +90,37 @@ NEWER = without("rope_scaling", "rope_theta") | {
         without("num_experts_per_tok"),
         without("experts_per_token"),
         without("layer_types"),
+        without("head_dim"),
+        without("num_local_experts") | {"num_experts": 32},
+        without("num_experts_per_tok") | {"num_experts_per_tok": None},
+        without("num_experts_per_tok", "experts_per_token") | {"num_experts_per_token": 4},
         NEWER,
+        NEWER
+        | {"rope_parameters": dict.fromkeys(set(RELEASED_20B["layer_types"]), NEWER["rope_parameters"])},
+        RELEASED_20B
+        | {"rope_scaling": RELEASED_20B["rope_scaling"] | {"mscale": 1.0, "mscale_all_dim": 0.0}},
     ],
-    ids=["as released", "experts_per_token", "num_experts_per_tok", "no layer_types", "rope_parameters"],
+    ids=[
+        "as released",
+        "experts_per_token",
+        "num_experts_per_tok",
+        "no layer_types",
+        "no head_dim",
+        "num_experts",
+        "num_experts_per_tok null",
+        "num_experts_per_token",
+        "rope_parameters",
+        "rope_parameters by kind of layer",
+        "mscale_all_dim 0",
+    ],
 )
 def test_forms_of_the_released_file(tmp_path: Path, values: dict[str, Any]) -> None:
     assert read(tmp_path, values) == GPT_OSS_20B
+
+
+def test_without_a_window_all_layers_see_all_tokens(tmp_path: Path) -> None:
+    config = read(tmp_path, RELEASED_20B | {"sliding_window": None})
+    assert config.layer_types == ("full_attention",) * 24
 
 
 UNSAID = without("rope_scaling", "rope_theta")
@@ -156,7 +181,7 @@ def test_positions_are_plain_where_the_file_says_so(tmp_path: Path, said: dict[s
         ({"layer_types": ["round_attention"] * 24}, "layer_types[0] is 'round_attention'"),
         ({"layer_types": [{}] * 24}, "layer_types[0] is {}"),
         ({"layer_types": 7}, "layer_types is 7"),
-        ({"sliding_window": None}, "sliding_window is None"),
+        ({"sliding_window": "none"}, "sliding_window is 'none'"),
         ({"rope_theta": 0}, "theta is 0"),
         ({"rope_scaling": {"rope_type": "llama3"}}, "rope_type is 'llama3'; allowed: yarn or default"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": "32"}}, "factor is '32'"),
@@ -175,6 +200,24 @@ def test_positions_are_plain_where_the_file_says_so(tmp_path: Path, said: dict[s
         ({"quantization_config": {"quant_method": "gptq"}}, "quant_method is 'gptq'; allowed: mxfp4"),
         ({"model_type": "llama"}, "this is a 'llama' checkpoint; gptoss-chat runs gpt-oss"),
         ({"model_type": None}, "no model_type"),
+        ({"architectures": ["LlamaForCausalLMEagle3"], "model_type": "llama"}, "a draft model"),
+        ({"model_type": "qwen3", "dflash_config": {}}, "a draft model"),
+        ({"quantization": {"group_size": 32, "bits": 4, "mode": "mxfp4"}}, "an MLX model"),
+        ({"model_type": None, "num_experts": 32}, "OpenAI's original layout"),
+        (
+            {"rope_scaling": {"sliding_attention": {"rope_type": "default"}}},
+            "rope_scaling.full_attention is missing",
+        ),
+        (
+            {
+                "rope_scaling": None,
+                "rope_parameters": {
+                    "sliding_attention": {"rope_type": "default"},
+                    "full_attention": {"rope_type": "yarn", "factor": 32},
+                },
+            },
+            "rope_parameters.sliding_attention is unlike rope_parameters.full_attention",
+        ),
     ],
 )
 def test_the_first_bad_field_is_named(tmp_path: Path, change: dict[str, Any], words: str) -> None:
@@ -186,8 +229,8 @@ def test_the_first_bad_field_is_named(tmp_path: Path, change: dict[str, Any], wo
 
 
 def test_a_missing_field_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="head_dim is missing"):
-        read(tmp_path, without("head_dim"))
+    with pytest.raises(CheckpointError, match="hidden_size is missing"):
+        read(tmp_path, without("hidden_size"))
     with pytest.raises(CheckpointError, match="num_experts_per_tok is"):
         read(tmp_path, without("num_experts_per_tok", "experts_per_token"))
 

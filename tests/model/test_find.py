@@ -74,7 +74,22 @@ def test_a_released_model_that_is_not_here() -> None:
 
 def test_an_unknown_name_lists_what_is_known() -> None:
     message = refusal("gpt-oss-20")
-    assert "no such model or folder" in message and "demo, gpt-oss-20b, gpt-oss-120b" in message
+    assert (
+        "no such model or folder" in message
+        and "demo, gpt-oss-20b, gpt-oss-120b, gpt-oss-safeguard-20b" in message
+    )
+
+
+def test_any_model_in_the_hugging_face_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = home / ".cache/huggingface/hub"
+    for model in ("openai--gpt-oss-safeguard-20b", "somebody--gpt-oss-20b-tuned"):
+        checkpoint(cache / f"models--{model}/snapshots/aaaa")
+    for name in ("gpt-oss-safeguard-20b", "openai/gpt-oss-safeguard-20b", "somebody/gpt-oss-20b-tuned"):
+        assert open_checkpoint(name).path.name == "aaaa"
+    mine = checkpoint(home / "somebody/gpt-oss-20b-tuned")
+    monkeypatch.chdir(home)
+    assert open_checkpoint("somebody/gpt-oss-20b-tuned").path.resolve() == mine.resolve()
+    assert "no such model or folder" in refusal("somebody/gpt-oss-20b-other")
 
 
 def test_an_empty_folder(home: Path) -> None:
@@ -88,12 +103,32 @@ def test_an_empty_folder(home: Path) -> None:
         ("model.safetensors", "Name its folder"),
         ("model.pt", "can run code when opened"),
         ("model.gguf", "GGUF"),
+        ("sha256-" + "0" * 64, "a blob of Ollama's, in GGUF"),
+        ("model.onnx", "ONNX"),
         ("notes.txt", "not a folder"),
     ],
 )
 def test_a_file(home: Path, name: str, words: str) -> None:
-    (home / name).touch()
+    (home / name).write_bytes(b"GGUF\x03\0\0\0" if name.startswith("sha256") else b"")
     assert words in refusal(str(home / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("adapter_config.json", "a LoRA adapter"),
+        ("gpt-oss-20b-MXFP4.gguf", "holds GGUF"),
+        ("genai_config.json", "an ONNX model"),
+        ("openvino_model.xml", "an OpenVINO model"),
+        ("model.bin", "Metal"),
+        ("blobs/sha256-0123", "Ollama's store"),
+    ],
+)
+def test_a_folder_of_another_kind_is_called_by_its_name(home: Path, name: str, words: str) -> None:
+    file = home / "other" / name
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert words in refusal(str(home / "other"))
 
 
 @pytest.mark.parametrize("name", ["~nobody-of-this-name/x", "x" * 5000])

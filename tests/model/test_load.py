@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,12 +15,15 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gptoss_tui.kernels.reference import Reference
-from gptoss_tui.model import load_model
+from gptoss_tui.model import load_model, load_tokenizer
 from gptoss_tui.model.checkpoint import memory
+from gptoss_tui.model.checkpoint.shards import INDEX, read_shards
 from gptoss_tui.model.config import GPT_OSS_20B, GPT_OSS_120B
 from gptoss_tui.model.errors import CheckpointError
 from gptoss_tui.model.weights import layout
@@ -239,11 +243,43 @@ def described(**fields: Any) -> bytes:
         described(data_offsets=[4, 0]),
         described(data_offsets=[0, 1 << 70]),
         described(shape=["four"]),
+        header(b'{"x": 1, "x": 2}'),
+        header(described()[8:-4].replace(b'"dtype"', b'"shape": [4], "dtype"'), b"\0" * 4),
     ],
 )
 def test_hostile_headers(folder: Path, content: bytes) -> None:
     shard(folder).write_bytes(content)
     assert f"{shard(folder)}: " in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors", INDEX])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(folder: Path, name: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(CheckpointError) as caught:
+        load_tokenizer(folder)
+        load_model(folder)
+    assert f"{folder / name}: not an ordinary file" in str(caught.value)
+
+
+@given(st.data())
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_damaged_header_is_refused_or_read(folder: Path, pristine: Path, data: st.DataObject) -> None:
+    """Bytes changed, removed or put in anywhere in a header: one CheckpointError, or the weights."""
+    content = bytearray(shard(pristine).read_bytes())
+    end = 8 + int.from_bytes(content[:8], "little")
+    for _ in range(data.draw(st.integers(1, 4))):
+        place, left = data.draw(st.integers(0, end - 1)), data.draw(st.integers(0, 3))
+        content[place : place + left] = data.draw(
+            st.binary(max_size=4) | st.sampled_from([b"9" * 30, b"[" * 99])
+        )
+    shard(folder).write_bytes(content)
+    try:
+        stored = read_shards(folder)
+    except CheckpointError as error:
+        assert str(shard(folder)) in str(error)
+    else:
+        assert sum(tensor.nbytes for tensor in stored.values()) < len(content)
 
 
 def test_a_header_that_only_the_reader_finds_wrong(folder: Path) -> None:

@@ -99,6 +99,11 @@ def test_the_released_vocabulary_is_o200k_harmony(tiny: Path, cache: Path, o200k
             assert tokenizer.encode_ordinary(sample) == o200k.encode_ordinary(sample)
 
 
+def test_many_more_rows_than_tokens_are_refused_at_once(tiny: Path) -> None:
+    set_rows(tiny, 1 << 22)
+    assert "the network 4,194,304 rows" in refusal(tiny)
+
+
 @given(texts=st.lists(st.text(), min_size=20, max_size=20))
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_survives_the_tiny_vocabulary(tiny: Path, texts: list[str]) -> None:
