@@ -70,16 +70,24 @@ class KVCache:
 
         Raises ValueError if these are more than `slack`, counted from the greatest length since a `restore`.
         """
-        if not self._least <= length <= self.length:
-            raise ValueError(
-                f"a cache of {self.length} tokens can be cut to {self._least} at least, not {length}"
-            )
+        self._check(length)
         self.length = length
         self.position.fill_(length)
 
-    def snapshot(self) -> Snapshot:
-        """Remember this place. Costs one copy of the rings, whatever the length."""
-        return Snapshot(self.length, tuple(self.buffers[ring].clone() for ring in self._rings))
+    def _check(self, length: int) -> None:
+        if not self._least <= length <= self.length:
+            raise ValueError(
+                f"a cache of {self.length} tokens can go back to {self._least} at least, not {length}"
+            )
+
+    def snapshot(self, length: int | None = None) -> Snapshot:
+        """Remember this place, or that after `length` tokens. Costs a copy of the rings, whatever the length.
+
+        Raises ValueError for a place to which `cut` could not go back.
+        """
+        length = self.length if length is None else length
+        self._check(length)
+        return Snapshot(length, tuple(self.buffers[ring].clone() for ring in self._rings))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Forget the tokens read since `snapshot` was taken from this cache.

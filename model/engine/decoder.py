@@ -134,24 +134,25 @@ class Decoder:
     ) -> Generator[PrefillProgress, None, Tensor | None]:
         """Read the new part of `prompt`; returns the stream [1, hidden] after it, or None if cancelled.
 
-        The last token is read alone, so that the place before it is marked and the same prompt costs a single
-        step the next time.
+        The place before the last token is marked, so that the same prompt costs a single step the next time.
         """
         leave_if_cancelled = _leaving(cancelled)
-        total = len(prompt)
+        total, stream = len(prompt), None
         done = cached = self._prefix.rewind(prompt, opening)
         yield PrefillProgress(done, total, cached)
-        try:
-            while done < total - 1:
-                end = min(_chunk_end(done, self._prefix.opening), total - 1)
-                self._prefix.read(prompt[done:end], leave_if_cancelled)
-                done = end
-                yield PrefillProgress(done, total, cached)
-            self._prefix.mark()
-            stream = self._prefix.read(prompt[-1:], leave_if_cancelled, _rows(fired, 1))
-        except Cancelled:
-            return None
-        yield PrefillProgress(total, total, cached)
+        while done < total:
+            end = min(_chunk_end(done, self._prefix.opening), total)
+            chosen = None if fired is None or end < total else _for_pass(fired, end - done)
+            try:
+                stream = self._prefix.read(prompt[done:end], leave_if_cancelled, chosen)[-1:]
+            except Cancelled:
+                return None
+            if fired is not None and chosen is not None:
+                fired[:, :1] = chosen[:, -1:]
+            done = end
+            if done == total:
+                self._prefix.mark(total - 1)
+            yield PrefillProgress(done, total, cached)
         return stream
 
     def _write(
@@ -253,6 +254,11 @@ def _leaving(cancelled: Callable[[], bool]) -> Callable[[], None]:
 
 def _stay() -> None:
     """Leaves no pass: a plain step is over soon."""
+
+
+def _for_pass(fired: Tensor, tokens: int) -> Tensor:
+    """Room for the experts of a pass over `tokens`, of any number."""
+    return fired.new_empty(len(fired), tokens, fired.shape[2])
 
 
 def _rows(fired: Tensor | None, tokens: int) -> Tensor | None:

@@ -100,12 +100,12 @@ class Prefix:
         self._cache.cut(length)
         del self._ids[length:]
 
-    def mark(self) -> None:
-        """Mark this place to return to it.
+    def mark(self, length: int | None = None) -> None:
+        """Mark this place to return to it, or that after `length` tokens, to which `cut` could go back.
 
         Beyond `SNAPSHOTS` the first mark is dropped that is neither a milestone nor the end of the opening.
         """
-        self._snapshots[len(self._ids)] = self._cache.snapshot()
+        self._snapshots[len(self._ids) if length is None else length] = self._cache.snapshot(length)
         if len(self._snapshots) > SNAPSHOTS:
             lasting = {0, self.opening}
             del self._snapshots[min(n for n in self._snapshots if n not in lasting and not is_milestone(n))]

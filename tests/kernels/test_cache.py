@@ -43,3 +43,16 @@ def test_a_state_ends_at_a_block() -> None:
         cache_of(48, (4, 1)).used(5)
     with pytest.raises(RuntimeError):
         cache_of(48, (4, 1)).used(52)
+
+
+def test_a_place_to_return_to_may_lie_a_few_tokens_back() -> None:
+    cache = KVCache([torch.zeros(9)], [None], kind="test", slack=3)
+    cache.advance(8)
+    place = cache.snapshot(6)
+    cache.advance(5)
+    cache.restore(place)
+    assert (cache.length, int(cache.position)) == (6, 6)
+    cache.advance(3)
+    for length in (5, 10):
+        with pytest.raises(ValueError, match=f"9 tokens can go back to 6 at least, not {length}"):
+            cache.snapshot(length)

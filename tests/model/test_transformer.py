@@ -97,7 +97,7 @@ def test_what_is_overwritten_cannot_be_cut(model: Transformer) -> None:
     cache = model.new_cache()
     model(prompt(100), cache)
     cache.cut(99)
-    with pytest.raises(ValueError, match="a cache of 99 tokens can be cut to 84 at least, not 83"):
+    with pytest.raises(ValueError, match="a cache of 99 tokens can go back to 84 at least, not 83"):
         cache.cut(83)
     with pytest.raises(ValueError, match="not 100"):
         cache.cut(100)
