@@ -6,7 +6,7 @@ and values are its own; model/transformer.py calls its methods in order and look
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -112,14 +112,22 @@ class Kernels(Protocol):
         ...
 
     def sample(
-        self, x: Tensor, temperature: float, top_p: float, uniform: float, allowed: Tensor | None = None
+        self,
+        x: Tensor,
+        temperature: float,
+        top_p: float,
+        keys: Sequence[int],
+        allowed: Tensor | None = None,
     ) -> Tensor:
-        """Draw the token after the stream x [1, H], by the random number `uniform` in [0, 1).
+        """Draw the token after each row of the stream x [tokens, H], by the noise of its key, of 64 bits.
 
-        Only ids where `allowed` bool [vocab] is true are drawn. Temperature 0 takes the largest logit. Ties
-        there and at the edge of top-p go to the lowest id. Equal numbers draw equal tokens.
+        The token is the one with the largest logit + temperature * gumbel(key, id): `reference.gumbel` has
+        the noise, the same on every backend. So equal keys and logits draw equal tokens, up to rounding, and
+        what is cut off changes nothing as long as the winner is not. Only ids where `allowed` bool [vocab] is
+        true are drawn. Temperature 0 takes the largest logit. Ties there and at the edge of top-p go to the
+        lowest id.
 
-        Returns float64 [3], still on the device:
+        Returns float64 [tokens, 3], still on the device:
         - the id, or -1 if nothing is allowed;
         - the natural logarithm of its probability under softmax(logits / temperature), before top-p and
           `allowed` cut anything off; temperature 0 reports it at 1;

@@ -6,6 +6,7 @@ Works in the dtype of the weights, float32 or bfloat16; norms and softmax are al
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -15,8 +16,12 @@ from gptoss_tui.kernels import mxfp4
 from gptoss_tui.kernels.cache import SLACK, KVCache, Positions
 from gptoss_tui.kernels.kernels import ExpertWeights, NetworkWeights
 
+HOTTEST = 1e30
+"""The highest temperature: all tokens are as likely, and scores are still finite in float32."""
+
 _FIRST_CAPACITY = 256  # tokens
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32: bounds the memory of a long prompt
+_WORD = 2**32 - 1
 
 
 class Reference:
@@ -78,10 +83,16 @@ class Reference:
         return F.linear(self._norm(x, self._weights.norm), self._weights.unembedding).float()
 
     def sample(
-        self, x: Tensor, temperature: float, top_p: float, uniform: float, allowed: Tensor | None = None
+        self,
+        x: Tensor,
+        temperature: float,
+        top_p: float,
+        keys: Sequence[int],
+        allowed: Tensor | None = None,
     ) -> Tensor:
         """Draw from the logits."""
-        return sample(self.unembed(x)[0], temperature, top_p, uniform, allowed)
+        rows = zip(self.unembed(x), keys, strict=True)
+        return torch.stack([sample(logits, temperature, top_p, key, allowed) for logits, key in rows])
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         """The root-mean-square norm, weight included in float32; the result takes the dtype of x last."""
@@ -241,40 +252,57 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None) 
 
 
 def sample(
-    logits: Tensor, temperature: float, top_p: float, uniform: float, allowed: Tensor | None = None
+    logits: Tensor, temperature: float, top_p: float, key: int, allowed: Tensor | None = None
 ) -> Tensor:
-    """Draw from `logits` [vocab] float32 as `Kernels.sample` does."""
+    """Draw from `logits` [vocab] float32 as `Kernels.sample` does for one row; float64 [3].
+
+    The largest of the logits plus Gumbel noise is distributed as their softmax says: Gumbel, "Statistical
+    Theory of Extreme Values" (1954); Maddison, Tarlow and Minka, "A* Sampling" (2014), section 2.
+    """
     greedy = temperature == 0
     # Bounded, so that a temperature too small for float32 means greedy and not 0 * infinity.
     sharpness = 1.0 if greedy else min(1 / temperature, 1e30)
     bad = logits.numel() - logits.isfinite().count_nonzero()
     peak = logits.max()
-    weights = _unnormalised(logits, peak, sharpness)
-    total = weights.sum()
-    candidates, best = logits, peak
-    if allowed is not None:
-        candidates = logits.masked_fill(~allowed, -math.inf)
-        best = candidates.max()
-        # Relative to the best allowed logit, so that the allowed ones do not vanish beside a larger one.
-        weights = _unnormalised(candidates, best, sharpness)
-    token = candidates.argmax() if greedy else _invert(weights, top_p, uniform)
+    total = _unnormalised(logits, peak, sharpness).sum()
+    candidates = logits if allowed is None else logits.masked_fill(~allowed, -math.inf)
+    scores = candidates.double()
+    if not greedy:
+        noise = gumbel(key, len(logits), logits.device)
+        scores = scores + min(temperature, HOTTEST) * noise
+        if top_p < 1:
+            # Relative to the best allowed logit, so that the allowed ones do not vanish beside a larger one.
+            ids, size = nucleus(_unnormalised(candidates, candidates.max(), sharpness), top_p)
+            kept = torch.zeros_like(logits, dtype=torch.bool)
+            kept[ids] = torch.arange(len(ids), device=ids.device) < size
+            scores = scores.masked_fill(~kept, -math.inf)
+    best, token = scores.max(0)
     logprob = (logits.take(token).double() - peak.double()) * sharpness - total.log()
     return torch.stack([token.where(best != -math.inf, -1).double(), logprob, bad.double()])
+
+
+def gumbel(key: int, rows: int, device: torch.device | str = "cpu") -> Tensor:
+    """The noise of each of the ids below `rows` under `key`, of 64 bits: standard Gumbel, float64 [rows].
+
+    Counter-based: a hash of key and id, which any backend computes in any order. Its upper tail decides
+    draws, and is exact to one id in 2^32.
+    """
+    low, high = key & _WORD, key >> 32 & _WORD
+    bits = _mix(_mix(torch.arange(rows, device=device) ^ low) ^ high)
+    # Exponential, from the number in (0, 1) that the bits are of.
+    return -(-torch.log1p(-((bits.double() + 0.5) / 2**32))).log()
+
+
+def _mix(bits: Tensor) -> Tensor:
+    """A permutation of 32 bits, in int64: lowbias32 (Wellons, "Prospecting for Hash Functions", 2018)."""
+    bits = ((bits ^ bits >> 16) * 0x7FEB352D) & _WORD
+    bits = ((bits ^ bits >> 15) * 0x846CA68B) & _WORD
+    return bits ^ bits >> 16
 
 
 def _unnormalised(logits: Tensor, peak: Tensor, sharpness: float) -> Tensor:
     """Probabilities [vocab] float64, 1 where the logits are at their `peak`."""
     return (logits - peak).mul_(sharpness).exp_().double()
-
-
-def _invert(weights: Tensor, top_p: float, uniform: float) -> Tensor:
-    """The id at which the cumulative distribution of `weights` [vocab], after top-p, passes `uniform`."""
-    if top_p == 1:
-        cumulative = weights.cumsum(0)
-        return (cumulative <= uniform * cumulative[-1]).sum()
-    ids, size = nucleus(weights, top_p)
-    cumulative = weights[ids].cumsum(0)
-    return ids.take((cumulative <= uniform * cumulative.take(size - 1)).sum())
 
 
 def nucleus(weights: Tensor, p: float) -> tuple[Tensor, Tensor]:

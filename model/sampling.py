@@ -6,9 +6,10 @@ Free of torch, so that a front end may `check` a request.
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 LARGEST_SEED = 2**63 - 1
 
-Draw = Callable[[float, float, float, "Tensor | None"], "Tensor"]
-"""`Kernels.sample` for one stream: temperature, top-p, a random number, the allowed ids -> float64 [3]."""
+Draw = Callable[[float, float, Sequence[int], "Tensor | None"], "Tensor"]
+"""`Kernels.sample` for one stream: temperature, top-p, a key for each row, the allowed ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +62,30 @@ class Sampler:
     def __init__(self, sampling: Sampling) -> None:
         check(sampling)
         self._sampling = sampling
-        self._random = random.Random(sampling.seed)
+        self._seed = secrets.randbelow(LARGEST_SEED) if sampling.seed is None else sampling.seed
 
-    def sample(self, draw: Draw, allowed: Tensor | None = None) -> tuple[int, float]:
-        """Draw a token among the ids where `allowed` bool [vocab] is true; the only wait for the device.
+    def sample(self, draw: Draw, places: range, allowed: Tensor | None = None) -> Iterator[tuple[int, float]]:
+        """Draw a token for each of `places`, counted from the start of the generation, at once.
 
-        Returns the id and the natural logarithm of its probability, as `Kernels.sample` defines them.
+        Each is drawn among the ids where `allowed` bool [vocab] is true. The noise depends on the seed and
+        the place alone: not on what was drawn elsewhere, or at the same place before. That remains right
+        for a place that is drawn again among fewer ids because the first token would not do.
+        Yields the ids and the natural logarithms of their probabilities, as `Kernels.sample` defines them.
+        The first waits for the device.
 
-        Raises NumericalFault for NaN or infinite logits, ValueError if nothing is allowed.
+        Raises NumericalFault for NaN or infinite logits, ValueError if nothing is allowed, when it comes to
+        the place.
         """
-        drawn = draw(self._sampling.temperature, self._sampling.top_p, self._random.random(), allowed)
-        token, logprob, bad = drawn.tolist()
-        if bad:
-            raise NumericalFault(f"{bad:,.0f} logits are NaN or infinite")
-        if token < 0:
-            raise ValueError("no token is allowed here")
-        return int(token), logprob
+        keys = [self._key(place) for place in places]
+        drawn = draw(self._sampling.temperature, self._sampling.top_p, keys, allowed)
+        for token, logprob, bad in drawn.tolist():
+            if bad:
+                raise NumericalFault(f"{bad:,.0f} logits are NaN or infinite")
+            if token < 0:
+                raise ValueError("no token is allowed here")
+            yield int(token), logprob
+
+    def _key(self, place: int) -> int:
+        """The key of the noise, of 64 bits."""
+        counter = self._seed.to_bytes(8, "little") + place.to_bytes(8, "little")
+        return int.from_bytes(blake2b(counter, digest_size=8).digest(), "little")

@@ -52,9 +52,10 @@ class Respondent:
         cache = self.network.new_cache()
         ids = render(conversation, self.encoding)
         closed: list[Message] = []
-        for _ in range(LIMIT):
+        for place in range(LIMIT):
             stream = self.network.read(torch.tensor(ids), cache)[-1:]
-            ids = [sampler.sample(partial(self.network.kernels.sample, stream))[0]]
+            drawn = sampler.sample(partial(self.network.kernels.sample, stream), range(place, place + 1))
+            ids = [next(drawn)[0]]
             self.generated += 1
             closed += [piece.message for piece in parser.feed(ids[0]) if isinstance(piece, Closed)]
             if ids[0] in stops or parser.ended:

@@ -107,7 +107,9 @@ class CpuEngine:
             "attend", c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_int64
         )
         self.mix = function("mix", c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p)
-        self.draw = function("draw", c_int, c_void_p, c_void_p, c_float, c_double, c_void_p)
+        self.draw = function(
+            "draw", c_int, c_void_p, c_void_p, c_int64, c_float, c_void_p, c_void_p, c_void_p
+        )
         self.pack = partial(function("pack", None, c_void_p), handle)
         self.dense_bytes: Callable[[], float] = partial(function("dense_bytes", c_double, c_void_p), handle)
         self.room = function("room", c_int64, c_void_p, c_int64)

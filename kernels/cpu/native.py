@@ -7,7 +7,8 @@ reads the tensors' own memory, mapped from the checkpoint where it is.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from ctypes import c_uint64
 
 import torch
 from torch import Tensor
@@ -177,14 +178,33 @@ class Native:
         return logits
 
     def sample(
-        self, x: Tensor, temperature: float, top_p: float, uniform: float, allowed: Tensor | None = None
+        self,
+        x: Tensor,
+        temperature: float,
+        top_p: float,
+        keys: Sequence[int],
+        allowed: Tensor | None = None,
     ) -> Tensor:
-        """Draw from the logits; in the library, without torch's threads, where nothing is to be cut off."""
-        if top_p == 1 and allowed is None and len(x) == 1:
-            x, drawn = self._stream(x), torch.empty(3, dtype=torch.float64)
-            self._run(1, self.engine.draw, x.data_ptr(), temperature, uniform, drawn.data_ptr())
-            return drawn
-        return reference.sample(self.unembed(x)[0], temperature, top_p, uniform, allowed)
+        """Draw in the library, without torch's threads; with top-p, from the logits."""
+        x = self._stream(x)
+        drawn = torch.empty(len(x), 3, dtype=torch.float64)
+        if top_p < 1 and temperature > 0:
+            for row, logits, key in zip(drawn, self.unembed(x), keys, strict=True):
+                row.copy_(reference.sample(logits, temperature, top_p, key, allowed))
+        elif len(x):
+            noise = (c_uint64 * len(x))(*keys)
+            mask = None if allowed is None else allowed.to("cpu", torch.bool).contiguous()
+            self._run(
+                len(x),
+                self.engine.draw,
+                x.data_ptr(),
+                len(x),
+                min(temperature, reference.HOTTEST),
+                noise,
+                None if mask is None else mask.data_ptr(),
+                drawn.data_ptr(),
+            )
+        return drawn
 
     def _stream(self, x: Tensor) -> Tensor:
         """x itself, or a copy that the library can read."""
@@ -204,7 +224,7 @@ class Native:
         if not fits or buffer.dtype != self._dtype or shape[2] * _TILE < slots or not buffer.is_contiguous():
             raise ValueError("the cache is of another network")
 
-    def _run(self, tokens: int, step: Callable[..., int], *arguments: float) -> None:
+    def _run(self, tokens: int, step: Callable[..., int], *arguments: object) -> None:
         """Raises MemoryError, which tells the bytes in torch's words."""
         if not step(self.engine.handle, *arguments):
             room = self.engine.room(self.engine.handle, tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from time import monotonic, perf_counter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,10 @@ from gptoss_tui.model.errors import EngineError
 from gptoss_tui.model.sampling import Sampler
 from gptoss_tui.model.transformer import Transformer
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 LARGEST_CHUNK = 512
 
 ALTERNATIVES = 5
@@ -26,8 +30,10 @@ ALTERNATIVES = 5
 
 Reason = Literal["stop", "length", "context", "cancelled"]
 
-Drawing = Callable[[Tensor, int], tuple[int, float]]
-"""Draws a token, with its logarithmic probability, from the stream [1, hidden] and the tokens left."""
+Drawing = Callable[[Tensor, int, int], Iterator[tuple[int, float]]]
+"""Draws a token, with its logarithmic probability, after each row of the stream [tokens, hidden].
+
+The place of the first in the answer, and the tokens left from there on, are given too."""
 
 
 class Cancelled(Exception):
@@ -173,18 +179,20 @@ class Decoder:
         """
         tell = Detail.ALTERNATIVES in request.detail
         speculation, prefix, clock = self._speculation, self._prefix, self._clock
-        read, draft, reading = len(request.prompt_ids), list[int](), 0.0
+        read, draft, reading, written = len(request.prompt_ids), list[int](), 0.0, 0
         try:
             while True:
                 seconds = []
+                drawn = draw(stream, written, most)
                 for place, guess in enumerate([*draft, None]):
-                    row = stream[place : place + 1]
                     began = clock()
-                    token, logprob = draw(row, most)
+                    token, logprob = next(drawn)
                     seconds.append(clock() - began)
                     self._accepted += token == guess
+                    row = stream[place : place + 1]
                     alternatives = self._alternatives(row, request.sampling.temperature) if tell else ()
                     yield Token(token, logprob, alternatives, _by_layer(fired, place))
+                    written += 1
                     if token in request.stop_ids:
                         return "stop"
                     most -= 1
@@ -228,16 +236,19 @@ class Decoder:
     def _drawing(self, sampler: Sampler, constraint: Automaton | None) -> Drawing:
         """The function that draws tokens by `sampler`, within `constraint`."""
         sample, device = self._model.kernels.sample, self._model.device
-        if constraint is None:
-            return lambda stream, _: sampler.sample(partial(sample, stream))
 
-        def draw(stream: Tensor, room: int) -> tuple[int, float]:
-            return constraint.draw(
-                lambda mask: sampler.sample(
-                    partial(sample, stream), None if mask is None else torch.from_numpy(mask).to(device)
-                ),
-                room,
+        if constraint is None:
+            return lambda stream, place, _: sampler.sample(
+                partial(sample, stream), range(place, place + len(stream))
             )
+
+        def draw_one(row: Tensor, place: int, mask: NDArray[np.bool_] | None) -> tuple[int, float]:
+            allowed = None if mask is None else torch.from_numpy(mask).to(device)
+            return next(sampler.sample(partial(sample, row), range(place, place + 1), allowed))
+
+        def draw(stream: Tensor, place: int, room: int) -> Iterator[tuple[int, float]]:
+            for row in range(len(stream)):
+                yield constraint.draw(partial(draw_one, stream[row : row + 1], place + row), room - row)
 
         return draw
 

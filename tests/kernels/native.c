@@ -176,6 +176,30 @@ static void check_elementwise(int64_t n) {
     free(x), free(weight), free(y), free(turned);
 }
 
+static uint32_t mix(uint32_t x) {
+    x = (x ^ x >> 16) * 0x7feb352du;
+    x = (x ^ x >> 15) * 0x846ca68bu;
+    return x ^ x >> 16;
+}
+
+static void check_draw(int64_t n) {
+    float *logits = normals(n), *scores = room(n * 4);
+    uint64_t key = (uint64_t)bits() << 32 | bits();
+    int64_t first = bits() % 200000;
+    what = "noise";
+    level->perturb(logits, n, first, key, 0.7f, scores);
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double v = (mix(mix((uint32_t)(first + i) ^ (uint32_t)key) ^ (uint32_t)(key >> 32)) + 0.5) / 4294967296.0;
+        double expected = logits[i] - 0.7f * log(-log1p(-v));
+        compare(scores[i], expected, 1e-6 * (1 + fabs(expected)));
+        sum += exp((logits[i] - 2.0) * 1.5);
+    }
+    what = "weights";
+    compare(level->weigh(logits, n, 2, 1.5f), sum, 2e-6 * sum);
+    free(logits), free(scores);
+}
+
 static void check_attention(int64_t first, int64_t last, int64_t head_dim, int64_t heads, int wide) {
     int64_t slots = (last + KEY_TILE - 1) / KEY_TILE * KEY_TILE, size = slots * head_dim;
     float *keys = normals(size), *values = normals(size), *q = normals(heads * head_dim);
@@ -231,6 +255,7 @@ int main(void) {
         check_dense(33, 2880, 13), check_experts(33, 2880, 13);
         check_dense(3, 32, 9), check_experts(3, 32, 9);
         for (int64_t n = 32; n <= 2880; n += 32) check_elementwise(n);
+        for (int64_t n = 1; n <= 256; n++) check_draw(n);
         for (int wide = 0; wide < 2; wide++) {
             check_attention(0, 1, 64, 8, wide), check_attention(0, 300, 64, 8, wide);
             check_attention(5, 133, 64, 4, wide), check_attention(129, 1029, 32, 5, wide);

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from functools import partial
+from collections.abc import Sequence
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gptoss_tui.kernels import reference
 from gptoss_tui.model.engine import Sampling
@@ -16,9 +18,24 @@ from gptoss_tui.model.sampling import NumericalFault, Sampler, check
 LOGITS = [2.0, -1.0, 0.5, 0.0, 3.0, -20.0, 1.5, 2.5]
 
 
-def draw(sampler: Sampler, logits: torch.Tensor, allowed: torch.Tensor | None = None) -> tuple[int, float]:
-    """The id and logarithm that `sampler` draws from `logits`."""
-    return sampler.sample(partial(reference.sample, logits), allowed)
+def draws(
+    sampler: Sampler, logits: torch.Tensor, places: range, allowed: torch.Tensor | None = None
+) -> list[tuple[int, float]]:
+    """The ids and logarithms that `sampler` draws from the same `logits` at `places`."""
+
+    def sample(
+        temperature: float, top_p: float, keys: Sequence[int], allowed: torch.Tensor | None
+    ) -> torch.Tensor:
+        return torch.stack([reference.sample(logits, temperature, top_p, key, allowed) for key in keys])
+
+    return list(sampler.sample(sample, places, allowed))
+
+
+def draw(
+    sampler: Sampler, logits: torch.Tensor, place: int = 0, allowed: torch.Tensor | None = None
+) -> tuple[int, float]:
+    """The id and logarithm that `sampler` draws from `logits` at one place."""
+    return draws(sampler, logits, range(place, place + 1), allowed)[0]
 
 
 def softmax(logits: list[float], temperature: float = 1.0) -> list[float]:
@@ -28,11 +45,11 @@ def softmax(logits: list[float], temperature: float = 1.0) -> list[float]:
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 1.7])
 def test_tokens_come_as_often_as_softmax_says(temperature: float) -> None:
-    sampler, draws = Sampler(Sampling(temperature=temperature, seed=1)), 20_000
-    counts = Counter(draw(sampler, torch.tensor(LOGITS))[0] for _ in range(draws))
+    sampler, places = Sampler(Sampling(temperature=temperature, seed=1)), range(4_000)
+    counts = Counter(token for token, _ in draws(sampler, torch.tensor(LOGITS), places))
     for token, probability in enumerate(softmax(LOGITS, temperature)):
-        spread = math.sqrt(draws * probability * (1 - probability))
-        assert abs(counts[token] - draws * probability) <= 4 * spread + 1
+        spread = math.sqrt(len(places) * probability * (1 - probability))
+        assert abs(counts[token] - len(places) * probability) <= 4 * spread + 1
 
 
 @pytest.mark.parametrize(
@@ -48,6 +65,13 @@ def test_greedy_takes_the_lowest_of_the_best() -> None:
     assert draw(Sampler(Sampling(temperature=0)), torch.tensor([0.0, 4.0, 4.0, 1.0, 4.0]))[0] == 1
 
 
+@pytest.mark.parametrize("temperature", [1e31, 1e300])
+def test_huge_temperatures_draw_all_tokens_alike(temperature: float) -> None:
+    drawn = draws(Sampler(Sampling(temperature=temperature, seed=0)), torch.tensor(LOGITS), range(400))
+    assert set(Counter(token for token, _ in drawn)) == set(range(8))
+    assert all(logprob == pytest.approx(-math.log(8)) for _, logprob in drawn)
+
+
 @pytest.mark.parametrize("temperature", [1e-3, 1e-45, 1e-300, 5e-324])
 def test_tiny_temperatures_are_greedy_and_not_a_fault(temperature: float) -> None:
     token, logprob = draw(Sampler(Sampling(temperature=temperature, seed=0)), torch.tensor(LOGITS))
@@ -59,7 +83,7 @@ def test_equal_seeds_draw_equal_tokens() -> None:
 
     def drawn(seed: int | None) -> list[int]:
         sampler = Sampler(Sampling(seed=seed))
-        return [draw(sampler, row)[0] for row in rows]
+        return [draw(sampler, row, place)[0] for place, row in enumerate(rows)]
 
     assert drawn(7) == drawn(7)
     assert drawn(7) != drawn(8)
@@ -67,19 +91,20 @@ def test_equal_seeds_draw_equal_tokens() -> None:
 
 
 def test_top_p_draws_within_the_set_and_in_proportion() -> None:
-    sampler, draws = Sampler(Sampling(top_p=0.7, seed=5)), 20_000
+    sampler, places = Sampler(Sampling(top_p=0.7, seed=5)), range(4_000)
     probabilities = softmax(LOGITS)
     kept = {4, 7, 0}  # the three largest hold 0.84, the two largest 0.66
-    counts = Counter(draw(sampler, torch.tensor(LOGITS))[0] for _ in range(draws))
+    counts = Counter(token for token, _ in draws(sampler, torch.tensor(LOGITS), places))
     assert set(counts) == kept
     for token in kept:
         share = probabilities[token] / math.fsum(probabilities[t] for t in kept)
-        assert abs(counts[token] - draws * share) <= 4 * math.sqrt(draws * share * (1 - share))
+        spread = math.sqrt(len(places) * share * (1 - share))
+        assert abs(counts[token] - len(places) * share) <= 4 * spread
 
 
 def test_the_smallest_top_p_keeps_one_token() -> None:
     sampler = Sampler(Sampling(top_p=1e-300, seed=0))
-    assert {draw(sampler, torch.tensor(LOGITS))[0] for _ in range(20)} == {4}
+    assert {token for token, _ in draws(sampler, torch.tensor(LOGITS), range(20))} == {4}
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.01, 1.0])
@@ -88,14 +113,57 @@ def test_only_allowed_tokens_are_drawn(temperature: float, top_p: float) -> None
     """Even where all that is allowed has no weight beside the best token, which is not."""
     logits = torch.tensor([500.0, 0.0, 0.0, 0.0])
     allowed = torch.tensor([False, False, True, False])
-    token, logprob = draw(Sampler(Sampling(temperature, top_p, seed=0)), logits, allowed)
+    token, logprob = draw(Sampler(Sampling(temperature, top_p, seed=0)), logits, allowed=allowed)
     assert token == 2
     assert logprob == pytest.approx(-500 / (temperature or 1))
 
 
+def test_what_is_cut_off_changes_nothing_but_what_it_cuts_off() -> None:
+    """A place has its noise, whatever else is drawn: its winner stays, or the best of the others wins."""
+    logits, sampler = torch.tensor(LOGITS), Sampler(Sampling(seed=2))
+    alone = [draw(sampler, logits, place)[0] for place in reversed(range(300))][::-1]
+    assert [token for token, _ in draws(sampler, logits, range(300))] == alone
+    allowed = torch.tensor([True, False] * 4)
+    within = [token for token, _ in draws(sampler, logits, range(300), allowed)]
+    for token, other in zip(alone, within, strict=True):
+        assert other == token if token % 2 == 0 else other % 2 == 0
+    # Where the first winner was cut off, the others come as often as ever.
+    redrawn = [other for token, other in zip(alone, within, strict=True) if token % 2]
+    share = math.exp(LOGITS[4]) / math.fsum(map(math.exp, LOGITS[::2]))
+    spread = math.sqrt(len(redrawn) * share * (1 - share))
+    assert abs(redrawn.count(4) - len(redrawn) * share) <= 4 * spread
+
+
+@given(key=st.integers(0, 2**64 - 1), rows=st.integers(1, 40))
+def test_the_noise_is_what_plain_arithmetic_gives(key: int, rows: int) -> None:
+    """Known answers of lowbias32, as its author publishes it, in whole numbers and float64."""
+
+    def mix(bits: int) -> int:
+        bits = (bits ^ bits >> 16) * 0x7FEB352D % 2**32
+        bits = (bits ^ bits >> 15) * 0x846CA68B % 2**32
+        return bits ^ bits >> 16
+
+    found = reference.gumbel(key, rows).tolist()
+    for row in range(rows):
+        v = (mix(mix(row ^ key % 2**32) ^ key >> 32) + 0.5) / 2**32
+        assert found[row] == pytest.approx(-math.log(-math.log1p(-v)), rel=1e-12, abs=1e-12)
+
+
+def test_the_noise_is_gumbels_in_its_upper_tail_too() -> None:
+    """Kolmogorov and Smirnov's distance to exp(-exp(-x)) over two million ids; the count of the largest."""
+    noise = torch.cat([reference.gumbel(key << 32 | key, 500_000) for key in range(4)]).sort().values
+    n = len(noise)
+    distance = ((-(-noise).exp()).exp() - torch.arange(n) / n).abs().max().item()
+    assert distance < 1.95 / math.sqrt(n)  # exceeded once in a thousand
+    for height in (6.0, 8.0, 10.0):
+        expected = -n * math.expm1(-math.exp(-height))
+        count = int((noise > height).sum())
+        assert abs(count - expected) <= 4 * math.sqrt(expected)
+
+
 def test_nothing_allowed_is_an_error() -> None:
     with pytest.raises(ValueError, match="no token is allowed"):
-        draw(Sampler(Sampling()), torch.tensor(LOGITS), torch.zeros(8, dtype=torch.bool))
+        draw(Sampler(Sampling()), torch.tensor(LOGITS), allowed=torch.zeros(8, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

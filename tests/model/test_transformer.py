@@ -147,7 +147,7 @@ def test_a_step_waits_for_no_device(model: Transformer) -> None:
         stream = network.read(torch.zeros(1, dtype=torch.int64, device="meta"), cache)
         for temperature, top_p in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.9)):
             for allowed in (None, torch.ones(rows, dtype=torch.bool, device="meta")):
-                assert network.kernels.sample(stream, temperature, top_p, 0.5, allowed).shape == (3,)
+                assert network.kernels.sample(stream, temperature, top_p, [7], allowed).shape == (1, 3)
 
 
 def test_the_length_is_on_the_device_too(model: Transformer) -> None:

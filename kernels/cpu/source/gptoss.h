@@ -18,7 +18,12 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-enum { MXFP4_BLOCK = 32, KEY_TILE = 16 };
+enum {
+    MXFP4_BLOCK = 32,
+    KEY_TILE = 16,
+    FEW = 16,    // tokens at most that are computed as each would be alone, to the last bit
+    GRAIN = 32,  // rows; shares of threads are multiples of it
+};
 
 // bfloat16 weights in 12 bits, without loss: see pack.c.
 struct packed {
@@ -86,8 +91,12 @@ struct level {
     // Elementwise.
     void (*norm)(const float *x, const float *weight, int64_t n, float eps, float *out);
     void (*swiglu)(const float *gate_up, int64_t n, float alpha, float limit, float *out);
-    double (*weigh)(const float *logits, int64_t n, float peak, float sharpness, float *weights);
     void (*rotate)(float *x, const float *cos_sin, int64_t head_dim);
+
+    // Draws: logits of the tokens from `first` on, with the noise of `key`; the sum of unnormalised probabilities, 1 at
+    // the peak. Both read, and the first writes, up to the end of a vector.
+    void (*perturb)(const float *logits, int64_t n, int64_t first, uint64_t key, float temperature, float *scores);
+    float (*weigh)(const float *logits, int64_t n, float peak, float sharpness);
 
     // Activations: for dense rows, for MXFP4 rows, for panels.
     void (*split)(const float *x, int64_t n, float *out);
@@ -125,11 +134,31 @@ int pool_threads(const struct pool *pool);
 void pool_run(struct pool *pool, work *function, void *of);
 void pool_wait(struct pool *pool);  // a barrier, inside of pool_run
 
+// The tokens that follow after rows of the stream, drawn from the logits: see draw.c.
+struct drawer;
+struct drawn {
+    double token, logprob, bad;
+};
+struct drawer *drawer_new(const struct network *network, const struct level *level, struct pool *pool);
+void drawer_free(struct drawer *drawer);
+void draw_tokens(struct drawer *drawer, const float *x, int64_t tokens, float temperature, const uint64_t *keys,
+                 const uint8_t *allowed, struct drawn *drawn);
+
 void *large_memory(int64_t bytes);
 void pack_dense(struct dense *matrix, struct pool *pool);
 void unpack_dense(struct dense *matrix, struct pool *pool);
 
 const struct level *best_level(const char *most);
+
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t over(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static inline void share(int64_t n, int64_t grain, int thread, int threads, int64_t *first, int64_t *last) {
+    int64_t grains = over(n, grain);
+    *first = least(n, grains * thread / threads * grain);
+    *last = least(n, grains * (thread + 1) / threads * grain);
+}
 
 static inline float from_bf16(uint16_t bits) {
     union {

@@ -11,10 +11,8 @@
 #include <string.h>
 
 enum {
-    FEW = 16,         // tokens at most that are computed as each would be alone, to the last bit
     MANY = 8,         // tokens of more, from which an expert is read in panels
     LONG = 512,       // positions from which threads may share them
-    GRAIN = 32,       // rows; shares of threads are multiples of it
     ROWS = 256,       // at most at a time, so that their results stay in the first-level cache
     TOKENS = 64,      // at most at a time through a panel
     TOKEN_GROUP = 8,  // tokens of one piece of attention
@@ -48,7 +46,7 @@ struct engine {
     struct desk *desks;
     struct room room;
     int64_t turned_length, turned_tokens;
-    struct draw *drawing;
+    struct drawer *drawer;
     _Alignas(64) atomic_llong next;
 };
 
@@ -63,16 +61,6 @@ struct call {
     int64_t active;
     float *out;  // of unembed
 };
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t over(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-static void share(int64_t n, int64_t grain, int thread, int threads, int64_t *first, int64_t *last) {
-    int64_t grains = over(n, grain);
-    *first = least(n, grains * thread / threads * grain);
-    *last = least(n, grains * (thread + 1) / threads * grain);
-}
 
 // A barrier, after which `take` counts the pieces from 0.
 static void begin_pieces(struct engine *engine, int thread) {
@@ -729,90 +717,15 @@ EXPORT int gptoss_unembed(struct engine *engine, float *x, int64_t tokens, float
     return 1;
 }
 
-// Drawing a token: what one thread finds in its share of the logits.
-struct tally {
-    _Alignas(64) int64_t first, last, best;  // best: of the largest logit, the first
-    double sum;
-    int64_t bad;
-};
+// draw
 
-struct draw {
-    struct call call;
-    float temperature, *logits, *weights;
-    double uniform, token, logprob, bad;
-    struct tally tallies[];
-};
-
-// The number of the draw lies between the sums of the weights before and after a token, in the order of their ids.
-static int64_t find(const struct draw *draw, int threads, double total) {
-    double number = draw->uniform * total;
-    int64_t last = 0;
-    for (int thread = 0; thread < threads; thread++) {
-        const struct tally *tally = &draw->tallies[thread];
-        if (number >= tally->sum && thread + 1 < threads) {
-            number -= tally->sum;
-            continue;
-        }
-        for (int64_t i = tally->first; i < tally->last; i++) {
-            if (draw->weights[i] > 0) last = i;
-            number -= draw->weights[i];
-            if (number < 0) return i;
-        }
-    }
-    return last;
-}
-
-static void draw_work(void *of, int thread, int threads) {
-    struct draw *draw = of;
-    struct engine *engine = draw->call.engine;
-    unembed_work(&draw->call, thread, threads);
-    pool_wait(engine->pool);
-    struct tally *tally = &draw->tallies[thread];
-    *tally = (struct tally){0};
-    share(engine->network.unembedding.rows, GRAIN, thread, threads, &tally->first, &tally->last);
-    tally->best = tally->first;
-    for (int64_t i = tally->first; i < tally->last; i++) {
-        tally->bad += !isfinite(draw->logits[i]);
-        if (draw->logits[i] > draw->logits[tally->best]) tally->best = i;
-    }
-    pool_wait(engine->pool);
-    int64_t best = 0;
-    for (int i = 0; i < threads; i++) {
-        const struct tally *other = &draw->tallies[i];
-        if (other->first < other->last && draw->logits[other->best] > draw->logits[best]) best = other->best;
-    }
-    float peak = draw->logits[best], sharpness = draw->temperature == 0 ? 1 : fminf(1 / draw->temperature, 1e30f);
-    tally->sum = engine->level->weigh(draw->logits + tally->first, tally->last - tally->first, peak, sharpness,
-                                      draw->weights + tally->first);
-    pool_wait(engine->pool);
-    if (thread) return;
-    double total = 0;
-    for (int i = 0; i < threads; i++) {
-        total += draw->tallies[i].sum;
-        draw->bad += (double)draw->tallies[i].bad;
-    }
-    int64_t token = draw->temperature == 0 ? best : find(draw, threads, total);
-    draw->token = (double)token;
-    draw->logprob = ((double)draw->logits[token] - peak) * sharpness - log(total);
-}
-
-// `Kernels.sample` for one token of the stream, with nothing cut off: drawn is its id, its logarithmic probability, and
-// the number of logits that are no numbers.
-EXPORT int gptoss_draw(struct engine *engine, float *x, float temperature, double uniform, double *drawn) {
-    int64_t vocabulary = engine->network.unembedding.rows;
-    int threads = pool_threads(engine->pool);
-    int64_t tallies = (int64_t)(sizeof(struct draw) + (size_t)threads * sizeof(struct tally));
-    if (!engine->drawing) engine->drawing = aligned_alloc(64, (size_t)(over(tallies, 64) + over(vocabulary, 16) * 2) * 64);
-    if (!make_room(engine, 1) || !engine->drawing) return 0;
-    struct draw *draw = engine->drawing;
-    float *logits = (float *)((char *)draw + over(tallies, 64) * 64);
-    *draw = (struct draw){.call = {.engine = engine, .tokens = 1, .x = x, .out = logits},
-                          .temperature = temperature,
-                          .logits = logits,
-                          .weights = logits + over(vocabulary, 16) * 16,
-                          .uniform = uniform};
-    pool_run(engine->pool, draw_work, draw);
-    drawn[0] = draw->token, drawn[1] = draw->logprob, drawn[2] = draw->bad;
+EXPORT int gptoss_draw(struct engine *engine, const float *x, int64_t tokens, float temperature, const uint64_t *keys,
+                       const uint8_t *allowed, struct drawn *drawn) {
+    if (!engine->drawer) engine->drawer = drawer_new(&engine->network, engine->level, engine->pool);
+    if (!engine->drawer) return 0;
+    for (int64_t done = 0; done < tokens; done += FEW)
+        draw_tokens(engine->drawer, x + done * engine->network.hidden, least(FEW, tokens - done), temperature,
+                    keys + done, allowed, drawn + done);
     return 1;
 }
 
@@ -846,7 +759,7 @@ EXPORT void gptoss_free(struct engine *engine) {
     }
     pool_free(engine->pool);
     free(engine->desks);
-    free(engine->drawing);
+    drawer_free(engine->drawer);
     free(engine->room.start);
     free(engine->layers);
     free(engine);

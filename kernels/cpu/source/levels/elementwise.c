@@ -25,27 +25,6 @@ void LEVELLED(swiglu)(const float *gate_up, int64_t n, float alpha, float limit,
     }
 }
 
-// Unnormalised probabilities, 1 at the peak; returns their sum.
-double LEVELLED(weigh)(const float *logits, int64_t n, float peak, float sharpness, float *weights) {
-    double sum = 0;
-    int64_t i = 0;
-    while (i + LANES <= n) {  // in pieces, so that float32 sums stay short
-        int64_t end = i + 16 * LANES < n ? i + 16 * LANES : n;
-        vf piece = {0};
-        for (; i + LANES <= end; i += LANES) {
-            vf weight = exponential((load(logits + i) - peak) * sharpness);
-            store(weights + i, weight);
-            piece += weight;
-        }
-        sum += sum_of(piece);
-    }
-    for (; i < n; i++) {
-        weights[i] = expf((logits[i] - peak) * sharpness);
-        sum += weights[i];
-    }
-    return sum;
-}
-
 // Value i of the first half pairs with value i of the second. cos_sin: head_dim / 2 cosines, then as many sines.
 void LEVELLED(rotate)(float *x, const float *cos_sin, int64_t head_dim) {
     int64_t half = head_dim / 2;

@@ -4,7 +4,8 @@
 
 void LEVELLED(norm)(const float *, const float *, int64_t, float, float *);
 void LEVELLED(swiglu)(const float *, int64_t, float, float, float *);
-double LEVELLED(weigh)(const float *, int64_t, float, float, float *);
+void LEVELLED(perturb)(const float *, int64_t, int64_t, uint64_t, float, float *);
+float LEVELLED(weigh)(const float *, int64_t, float, float);
 void LEVELLED(rotate)(float *, const float *, int64_t);
 void LEVELLED(split)(const float *, int64_t, float *);
 int64_t LEVELLED(planes_bytes)(int64_t);
@@ -35,8 +36,9 @@ void LEVELLED(fill)(struct level *level) {
         .packed_bytes = LEVELLED(packed_bytes),
         .norm = LEVELLED(norm),
         .swiglu = LEVELLED(swiglu),
-        .weigh = LEVELLED(weigh),
         .rotate = LEVELLED(rotate),
+        .perturb = LEVELLED(perturb),
+        .weigh = LEVELLED(weigh),
         .split = LEVELLED(split),
         .planes_bytes = LEVELLED(planes_bytes),
         .to_planes = LEVELLED(to_planes),

@@ -206,4 +206,21 @@ INLINE vf exponential(vf x) {
     return choose(vanishes, (vf){0}, p * (vf)power);
 }
 
+// The natural logarithm of normal numbers above 0, to 1e-7 of it: the steps of Cephes' logf (Moshier), by the mantissa
+// from the root of a half on.
+INLINE vf logarithm(vf x) {
+    vi exponent = ((vi)x - 0x3f3504f3) >> 23;
+    vf r = (vf)((vi)x - (exponent << 23)) - 1.0f, power = __builtin_convertvector(exponent, vf);
+    vf p = r * 7.0376836292e-2f - 1.1514610310e-1f;
+    p = p * r + 1.1676998740e-1f;
+    p = p * r - 1.2420140846e-1f;
+    p = p * r + 1.4249322787e-1f;
+    p = p * r - 1.6668057665e-1f;
+    p = p * r + 2.0000714765e-1f;
+    p = p * r - 2.4999993993e-1f;
+    p = p * r + 3.3333331174e-1f;
+    vf square = r * r;
+    return power * 0.693359375f + (r + (p * r * square - power * 2.12194440e-4f - square * 0.5f));
+}
+
 #endif
