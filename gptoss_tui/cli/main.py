@@ -11,15 +11,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..settings import KEYS, Settings, SettingsError, read_settings
 from .arguments import USAGE, CommandLineParser, parser
+from .streams import StreamError, standard_streams
 from .subcommands import SUBCOMMANDS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..agent.session import Session
     from ..permissions.question import Person
     from ..tui.log import ScreenLog
@@ -36,24 +36,35 @@ _BROWSER_SETTINGS = {"search", "searxng", "documents", "zim", "allow_hosts"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own); returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    subcommand = _subcommand(argv[0], argv[1:]) if argv and argv[0] in SUBCOMMANDS else None
-    options = {} if subcommand else vars(parser().parse_args(argv))
     try:
-        if subcommand:
-            return subcommand()
-        flags = {key: value for key, value in options.items() if key in KEYS}
-        settings = replace(read_settings(flags, os.environ), bypass="bypass" in options)
-        if settings.schema:
-            _check_schema(settings.schema)
-        return _talk(settings, options)
+        with standard_streams():
+            return _run(argv)
     except SettingsError as error:
         return _wrong(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # The buffered output has no reader either: without this the interpreter would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _complain("nobody reads the output any more", FAILED)
+    except StreamError as error:
+        return _complain(str(error), FAILED)
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        subcommand = _subcommand(argv[0], argv[1:]) if argv and argv[0] in SUBCOMMANDS else None
+        options = {} if subcommand else vars(parser().parse_args(argv))
+    except SystemExit:
+        sys.stdout.flush()  # whether the help could be printed, before the status says so
+        raise
+    try:
+        Path.cwd()
+    except OSError as error:
+        return _complain(f"the current folder cannot be used ({error.strerror}); change to another", FAILED)
+    if subcommand:
+        return subcommand()
+    flags = {key: value for key, value in options.items() if key in KEYS}
+    settings = replace(read_settings(flags, os.environ), bypass="bypass" in options)
+    if settings.schema:
+        _check_schema(settings.schema)
+    return _talk(settings, options)
 
 
 def _check_schema(file: Path) -> None:
@@ -72,7 +83,6 @@ def _subcommand(name: str, arguments: Sequence[str]) -> Callable[[], int]:
     parser = CommandLineParser(prog=f"gptoss-chat {name}", description=description, allow_abbrev=False)
     subcommands.arguments(name, parser)
     options = parser.parse_args(arguments)
-    _tolerate_any_locale()
     return partial(subcommands.run, name, options)
 
 
@@ -91,7 +101,7 @@ def _talk(settings: Settings, options: dict[str, str | bool]) -> int:
     resume = options.get("resume")
     if plain:
         return _converse(_opener(_hiding(settings, reasoning), resume), reasoning)
-    if question is None and sys.stdin is not None and sys.stdin.isatty():
+    if question is None and sys.stdin.isatty():
         if json:
             return _wrong("--json needs a question: give it with -p or on stdin")
         return _open_screen(settings, _opener(settings, resume))
@@ -113,7 +123,7 @@ def _hiding(settings: Settings, reasoning: bool) -> Settings:
 
 def _prompt(question: str | bool | None) -> str:
     """The prompt for the model: the text on stdin, an empty line, the question; "" without a question."""
-    stdin = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
+    stdin = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
     piped = stdin.decode("utf-8", "replace").strip("\r\n")
     if not isinstance(question, str):
         return piped if piped.strip() else ""
@@ -128,7 +138,6 @@ def _answer(opener: Opener, prompt: str, *, json: bool, reasoning: bool) -> int:
     from ..plain.ask import one_shot
     from ..plain.show import AsText, as_json
 
-    _tolerate_any_locale()
     notes = sys.stderr if reasoning or sys.stderr.isatty() else None
     show = as_json if json else AsText(notes, sys.stderr if reasoning else None)
     return one_shot(opener, prompt, show)
@@ -138,13 +147,12 @@ def _converse(opener: Opener, reasoning: bool) -> int:
     from ..plain.repl import converse
     from ..plain.show import AsText
 
-    _tolerate_any_locale()
     return converse(opener, AsText(sys.stdout, sys.stdout if reasoning else None))
 
 
 def _open_screen(settings: Settings, opener: Opener) -> int:
     for stream in (sys.stdout, sys.stderr):  # Textual looks at stdout and draws on stderr
-        if stream is None or not stream.isatty():
+        if not stream.isatty():
             name = "stdout" if stream is sys.stdout else "stderr"
             return _wrong(f"{name} is no terminal to draw on; ask one question with -p, or talk with --plain")
     if os.environ.get("TERM", "dumb") == "dumb":
@@ -239,12 +247,6 @@ def _opener(settings: Settings, resume: str | bool | None) -> Opener:
         return open_session(settings, person, resume=resume if isinstance(resume, str) else None)
 
     return opener
-
-
-def _tolerate_any_locale() -> None:
-    """Print `?` for a character that the locale's encoding lacks, rather than fail within an answer."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
 
 
 def _wrong(message: str) -> int:

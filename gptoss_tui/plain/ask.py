@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from ..agent.runtime import AgentError
 from ..agent.session import Session
 from ..events.endings import Ending
-from ..events.events import Completed, EngineLoading, Error, Event, Failed, Incomplete
+from ..events.events import (
+    Completed,
+    EngineLoading,
+    Error,
+    Event,
+    Failed,
+    Incomplete,
+    OutputDelta,
+    Prefill,
+    ReasoningDelta,
+)
 from ..events.printable import printable
 from ..permissions.question import Nobody, Person
 from .show import complain
@@ -22,6 +32,12 @@ ANSWERED, FAILED, INTERRUPTED = 0, 1, 130
 
 Open = Callable[[Person], Session]
 Show = Callable[[Event], None]
+
+_SILENCE_S = 5.0
+"""Seconds until a long prompt is first said to be still read; the next time takes twice as long."""
+
+_LONG_PROMPT = 8_000
+"""Characters."""
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -55,7 +71,14 @@ async def _one_shot(open_session: Open, prompt: str, show: Show) -> int:
     try:
         session = open_session(Nobody())
         try:
-            await load(session, show)
+            with _signals_stop(session, asyncio.current_task()) as caught:
+                try:
+                    await load(session, show)
+                except asyncio.CancelledError:
+                    if not caught:
+                        raise
+                    complain(f"ended by {signal.Signals(caught[0]).name} before the question was asked")
+                    return 128 + caught[0]
             return await ask(session, prompt, show)
         finally:
             await close(session)
@@ -89,23 +112,58 @@ async def load(session: Session, show: Show) -> None:
 async def ask(session: Session, prompt: str, show: Show) -> int:
     """Run one turn and show its events; returns the exit status. Raises AgentError."""
     status = FAILED
-    with _signals_stop(session) as caught:
-        async with aclosing(session.send(prompt)) as events:
-            async for event in events:
-                show(event)
-                match event:
-                    case Completed():
-                        status = ANSWERED
-                    case Incomplete(reason=Ending.INTERRUPTED):
-                        status = 128 + caught[0] if caught else INTERRUPTED
+    signs = _SignsOfLife(prompt)
+    try:
+        with _signals_stop(session) as caught:
+            async with aclosing(session.send(prompt)) as events:
+                async for event in events:
+                    show(event)
+                    signs.see(event)
+                    match event:
+                        case Completed():
+                            status = ANSWERED
+                        case Incomplete(reason=Ending.INTERRUPTED):
+                            status = 128 + caught[0] if caught else INTERRUPTED
+    finally:
+        signs.end()
     return status
 
 
+class _SignsOfLife:
+    """Says on stderr, now and then, that a long prompt is still being read."""
+
+    def __init__(self, prompt: str) -> None:
+        self._progress: Prefill | None = None
+        self._due: asyncio.TimerHandle | None = None
+        if len(prompt) >= _LONG_PROMPT:
+            self._wait(_SILENCE_S)
+
+    def see(self, event: Event) -> None:
+        """Take the next event of the turn."""
+        if isinstance(event, Prefill):
+            self._progress = event
+        elif isinstance(event, ReasoningDelta | OutputDelta):
+            self.end()
+
+    def end(self) -> None:
+        """Say nothing more."""
+        if self._due is not None:
+            self._due.cancel()
+
+    def _wait(self, seconds: float) -> None:
+        self._due = asyncio.get_running_loop().call_later(seconds, self._say, seconds)
+
+    def _say(self, waited: float) -> None:
+        so_far = self._progress
+        complain(f"reading: {so_far.done:,} of {so_far.total:,} tokens" if so_far else "reading the question")
+        self._wait(2 * waited)
+
+
 @contextmanager
-def _signals_stop(session: Session) -> Iterator[list[int]]:
+def _signals_stop(session: Session, task: asyncio.Task[object] | None = None) -> Iterator[list[int]]:
     """Let the first Ctrl+C, or signal like it, stop the turn in order; a second one ends the program.
 
-    Yields the list of the signals so far.
+    A `task` is cancelled by it instead. Yields the list of the signals so far.
     """
     loop = asyncio.get_running_loop()
     caught: list[int] = []
@@ -114,7 +172,10 @@ def _signals_stop(session: Session) -> Iterator[list[int]]:
     def stop(number: int) -> None:
         loop.remove_signal_handler(number)
         caught.append(number)
-        stopping.append(loop.create_task(session.stop()))
+        if task is not None:
+            task.cancel()
+        else:
+            stopping.append(loop.create_task(session.stop()))
 
     for number in _ENDING:
         loop.add_signal_handler(number, stop, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -106,6 +107,27 @@ def test_without_any_sandbox_nothing_runs(unconfinable: Any) -> None:
     notices = [event["message"] for event in _events(finished.stdout) if event["type"] == "tools.notice"]
     assert len(notices) == 1
     assert "gptoss-chat doctor" in notices[0]
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize(
+    ("name", "most"), [("nofile", 64), ("as", 3_000_000 << 10), ("nproc", 60), ("fsize", 10 << 20)]
+)
+def test_limits_below_those_of_the_sandbox_are_kept(
+    command: str, environment: Mapping[str, str], sandbox_notice: str, name: str, most: int
+) -> None:
+    kind = getattr(resource, f"RLIMIT_{name.upper()}")
+    finished = subprocess.run(
+        [command, "-p", "Hello!"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=250,
+        preexec_fn=lambda: resource.setrlimit(kind, (most, most)),
+        check=False,
+    )
+    assert (finished.returncode, finished.stderr) == (0, sandbox_notice)
 
 
 def test_the_one_way_around_sandbox_and_approval(run: Any) -> None:

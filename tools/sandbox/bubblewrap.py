@@ -45,7 +45,7 @@ def command(program: Sequence[str], folders: Sequence[SharedFolder], cwd: Path) 
 
     variables = [word for item in environment().items() for word in ("--setenv", *item)]
     # Set by prlimit(1) inside: outside, a limit of tasks would count the person's other processes as well.
-    bounds = [f"--{name}={value}" for name, value in limits.RESOURCES.items()]
+    bounds = [f"--{name}={value}" for name, value in limits.granted().items()]
     return [
         shutil.which("bwrap") or "bwrap",
         *("--unshare-all", "--unshare-user", "--disable-userns"),

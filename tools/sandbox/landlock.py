@@ -65,7 +65,7 @@ def command(
     readable = [str(place) for folder in folders for place in {folder.source, folder.target}]
     spec = {
         # The kernel counts all tasks of a user against this limit, wherever they run.
-        "limits": limits.RESOURCES | {"nproc": tasks_of(user) + limits.TASKS},
+        "limits": limits.granted() | {"nproc": limits.lower("nproc", tasks_of(user) + limits.TASKS)},
         "landlock": {
             "abi": version,
             "read": [*SYSTEM, *SYSTEM_FILES, *DEVICES_READ, *PROC, *readable],
