@@ -18,6 +18,7 @@ class Dense(ctypes.Structure):
         ("rows", c_int64),
         ("columns", c_int64),
         ("packed", c_void_p * 4),
+        ("int8", c_void_p * 4),
     )
 
 

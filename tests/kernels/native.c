@@ -118,6 +118,72 @@ static void check_dense(int64_t rows, int64_t columns, int64_t tokens) {
     free((void *)matrix.weight), free(x), free(apart), free(y), free(panel), free(packed);
 }
 
+static double norm_of(const float *x, int64_t n) {
+    double squares = 0;
+    for (int64_t i = 0; i < n; i++) squares += (double)x[i] * x[i];
+    return sqrt(squares);
+}
+
+static void check_int8(int64_t rows, int64_t columns, int64_t tokens) {
+    struct dense matrix = {.weight = halves(rows * columns), .rows = rows, .columns = columns};
+    float *x = normals(tokens * columns), *y = room(tokens * 512 * 4), *alone = room(rows * 4);
+    int8_t *memory = room(tokens * 2 * in_lines(columns));
+    struct whole as[tokens];
+    struct pool *pool = pool_new(2);
+    copy_to_int8(&matrix, pool);
+    for (int64_t token = 0; token < tokens; token++)
+        as[token] = level->to_whole(x + token * columns, columns, memory + token * 2 * in_lines(columns));
+    level->int8_rows(&matrix, 1, rows, as, tokens, y, 512);
+    for (int64_t row = 0; row < rows; row++) {
+        const struct int8 *copy = &matrix.int8;
+        double left = 0, squares = 0, most = 0;
+        for (int64_t i = 0; i < columns; i++) {
+            double weight = of_dense(&matrix, 0, row, i), value = copy->values[row * in_lines(columns) + i];
+            double rest = weight - value * copy->scales[row];
+            what = "a weight in 8 bits";
+            compare(rest, 0, copy->scales[row] * 0.50001);
+            left += rest * rest, squares += weight * weight, most = fmax(most, fabs(value));
+        }
+        compare(most, 127, 0);
+        what = "the norm of a row, or of what 8 bits leave of it";
+        compare(copy->left[row] / sqrt(left) - 1, 1e-6, 9e-7), compare(copy->norms[row] / sqrt(squares) - 1, 1e-6, 9e-7);
+        for (int64_t token = 0; token < tokens && row; token++) {
+            double sum = 0, near = 0, weights = 0, got = y[token * 512 + row - 1];
+            for (int64_t i = 0; i < columns; i++) {
+                double value = copy->scales[row] * (double)copy->values[row * in_lines(columns) + i];
+                sum += of_dense(&matrix, 0, row, i) * x[token * columns + i];
+                near += value * x[token * columns + i], weights += fabs(value);
+            }
+            what = "rows in 8 bits";
+            compare(got, near, 0.51 * as[token].scale * weights + 1e-7 * fabs(near));
+            what = "the bound of a product in 8 bits";
+            double bound = copy->left[row] * norm_of(x + token * columns, columns);
+            bound += ((double)copy->norms[row] + copy->left[row]) * as[token].left + 1e-7 * fabs(near);
+            compare(got, sum, bound);
+        }
+    }
+    what = "rows in 8 bits of a token alone";
+    for (int64_t token = 0; token < tokens; token++) {
+        level->int8_rows(&matrix, 1, rows, as + token, 1, alone, rows);
+        for (int64_t row = 1; row < rows; row++) compare(alone[row - 1], y[token * 512 + row - 1], 0);
+    }
+    free_int8(&matrix, pool), pool_free(pool);
+    free((void *)matrix.weight), free(x), free(y), free(alone), free(memory);
+}
+
+// Sums as large as they can be, and no whole number of vectors.
+static void check_int8_sums(int64_t columns) {
+    int8_t *values = room(in_lines(columns)), *memory = room(2 * in_lines(columns));
+    float *x = room(columns * 4), scale = 1, y;
+    for (int64_t i = 0; i < columns; i++) values[i] = -127, x[i] = -1;
+    struct dense matrix = {.rows = 1, .columns = columns, .int8 = {.values = values, .scales = &scale}};
+    struct whole as = level->to_whole(x, columns, memory);
+    level->int8_rows(&matrix, 0, 1, &as, 1, &y, 1);
+    what = "the largest sum in 8 bits";
+    compare(y, 127.0 * (double)columns, 20 * (double)columns / 1e6);
+    free(values), free(memory), free(x);
+}
+
 static void check_experts(int64_t rows, int64_t columns, int64_t tokens) {
     int64_t n = columns / MXFP4_BLOCK, slot = level->planes_bytes(columns);
     uint8_t *blocks = room(2 * rows * n * 16), *scales = room(2 * rows * n);
@@ -251,7 +317,9 @@ int main(void) {
         for (int64_t tokens = 1; tokens <= 20; tokens++) {
             check_dense(70, 544, tokens);
             check_experts(70, 32 * (tokens + 3), tokens);
+            check_int8(39, 32 * (tokens + 3), tokens);
         }
+        check_int8(34, 4096 + 32, 3), check_int8_sums(65504), check_int8_sums(32);
         check_dense(33, 2880, 13), check_experts(33, 2880, 13);
         check_dense(3, 32, 9), check_experts(3, 32, 9);
         for (int64_t n = 32; n <= 2880; n += 32) check_elementwise(n);

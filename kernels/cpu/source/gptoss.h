@@ -35,12 +35,24 @@ struct packed {
     } *escapes;
 };
 
+// A matrix in 8 bits, as near as a scale for each row allows: see int8.c.
+struct int8 {
+    const int8_t *values;  // [rows][in_lines(columns)], or none
+    const float *scales;   // [rows]
+    const float *left;     // [rows]: the 2-norm of a row less scale * values, at least
+    const float *norms;    // [rows]: the 2-norm of a row, at least
+};
+
+// Columns of 8 bits as they lie in memory, up to whole lines.
+static inline int64_t in_lines(int64_t columns) { return (columns + 63) / 64 * 64; }
+
 // A projection x -> weight x + bias. Weights and biases are bfloat16.
 struct dense {
     const uint16_t *weight;  // [rows][columns]
     const uint16_t *bias;    // [rows], or none
     int64_t rows, columns;
     struct packed packed;
+    struct int8 int8;
 };
 
 // The matrices of a layer's experts, in MXFP4 (kernels/mxfp4.py).
@@ -67,9 +79,17 @@ struct network {
     struct dense unembedding;
 };
 
-// One call's activations of one token as 16-bit integers, in two planes of 8 bits: see levels/planes.c.
+// One call's activations of one token as 16-bit integers, in two planes of 8 bits: see levels/mxfp4.c.
 struct planes {
     float scale;  // of one unit
+    const int8_t *values;
+};
+
+// The same for matrices in 8 bits: see levels/int8.c.
+struct whole {
+    float scale;
+    float left;   // the 2-norm of x less scale * its integers, at least
+    int64_t sum;  // of the integers
     const int8_t *values;
 };
 
@@ -98,16 +118,19 @@ struct level {
     void (*perturb)(const float *logits, int64_t n, int64_t first, uint64_t key, float temperature, float *scores);
     float (*weigh)(const float *logits, int64_t n, float peak, float sharpness);
 
-    // Activations: for dense rows, for MXFP4 rows, for panels.
+    // Activations: for dense rows, for MXFP4 rows, for rows in 8 bits, for panels.
     void (*split)(const float *x, int64_t n, float *out);
     int64_t (*planes_bytes)(int64_t n);
     struct planes (*to_planes)(const float *x, int64_t n, int8_t *out);
+    struct whole (*to_whole)(const float *x, int64_t n, int8_t *out);  // out: 2 * in_lines(n) bytes
     void (*pack)(const float *x, int64_t n, void *out);
     void (*pack_expert)(const float *x, int64_t n, void *out);
 
     // Rows first to last of a matrix times few tokens: y[token * stride + row - first].
     void (*dense_rows)(const struct dense *matrix, int64_t first, int64_t last, const float *const *x,
                        int64_t tokens, float *y, int64_t stride);
+    void (*int8_rows)(const struct dense *matrix, int64_t first, int64_t last, const struct whole *x, int64_t tokens,
+                      float *y, int64_t stride);
     void (*expert_rows)(const struct experts *matrix, int64_t expert, int64_t first, int64_t last,
                         const struct planes *x, int64_t tokens, float *y, int64_t stride);
 
@@ -128,8 +151,8 @@ struct level {
 // A team of threads that do one piece of work together. The caller is thread 0.
 struct pool;
 typedef void work(void *of, int thread, int threads);
-struct pool *pool_new(int threads);
-void pool_free(struct pool *pool);
+EXPORT struct pool *pool_new(int threads);
+EXPORT void pool_free(struct pool *pool);
 int pool_threads(const struct pool *pool);
 void pool_run(struct pool *pool, work *function, void *of);
 void pool_wait(struct pool *pool);  // a barrier, inside of pool_run
@@ -147,6 +170,8 @@ void draw_tokens(struct drawer *drawer, const float *x, int64_t tokens, float te
 void *large_memory(int64_t bytes);
 void pack_dense(struct dense *matrix, struct pool *pool);
 void unpack_dense(struct dense *matrix, struct pool *pool);
+EXPORT void copy_to_int8(struct dense *matrix, struct pool *pool);
+EXPORT void free_int8(struct dense *matrix, struct pool *pool);
 
 const struct level *best_level(const char *most);
 

@@ -10,9 +10,11 @@ void LEVELLED(rotate)(float *, const float *, int64_t);
 void LEVELLED(split)(const float *, int64_t, float *);
 int64_t LEVELLED(planes_bytes)(int64_t);
 struct planes LEVELLED(to_planes)(const float *, int64_t, int8_t *);
+struct whole LEVELLED(to_whole)(const float *, int64_t, int8_t *);
 void LEVELLED(pack)(const float *, int64_t, void *);
 void LEVELLED(pack_expert)(const float *, int64_t, void *);
 void LEVELLED(dense_rows)(const struct dense *, int64_t, int64_t, const float *const *, int64_t, float *, int64_t);
+void LEVELLED(int8_rows)(const struct dense *, int64_t, int64_t, const struct whole *, int64_t, float *, int64_t);
 void LEVELLED(expert_rows)(const struct experts *, int64_t, int64_t, int64_t, const struct planes *, int64_t,
                            float *, int64_t);
 void LEVELLED(dense_panel)(const struct dense *, int64_t, void *);
@@ -42,9 +44,11 @@ void LEVELLED(fill)(struct level *level) {
         .split = LEVELLED(split),
         .planes_bytes = LEVELLED(planes_bytes),
         .to_planes = LEVELLED(to_planes),
+        .to_whole = LEVELLED(to_whole),
         .pack = LEVELLED(pack),
         .pack_expert = LEVELLED(pack_expert),
         .dense_rows = LEVELLED(dense_rows),
+        .int8_rows = LEVELLED(int8_rows),
         .expert_rows = LEVELLED(expert_rows),
         .dense_panel = LEVELLED(dense_panel),
         .expert_panel = LEVELLED(expert_panel),
