@@ -15,6 +15,7 @@ from ..harmony.header import Repair
 from ..harmony.message import Channel, Message
 from ..harmony.parse import Closed, Opened, Parser, Piece, Text
 from ..harmony.vocabulary import ControlTokens
+from ..history.draft import Draft
 from ..model.engine import Engine, Finished, Generation, PrefillProgress, Request, Token
 from .repetition import REASONING, SPEECH, LoopDetector
 
@@ -28,7 +29,7 @@ class Sample:
     message. `reason` is why the sampling ended: the engine's reason, or "max_reasoning_tokens" when the
     reasoning would exceed `most_reasoning` tokens (None for no bound), or "repetition". `reasoning_closed` is
     true if one of the last two ended the reasoning. `logprobs` are those of the tokens that the parser has
-    read.
+    read. The `draft` is told of the text as it grows.
     """
 
     new_call_id: Callable[[], str]
@@ -45,6 +46,7 @@ class Sample:
     prefill_s: float = 0.0
     decode_s: float = 0.0
     logprobs: array[float] = field(default_factory=lambda: array("f"), repr=False)
+    draft: Draft = field(default_factory=Draft, repr=False)
     _generation: Generation | None = field(default=None, repr=False)
     _channel: str = ""
     _call_id: str = ""
@@ -142,11 +144,13 @@ class Sample:
 
     def _event(self, piece: Piece) -> Event | None:
         if isinstance(piece, Text):  # by far the most pieces
+            self.draft.add(piece.delta)
             return self._as_event(piece.delta)
         match piece:
             case Opened():
                 self._open(piece)
             case Closed(message, ending):
+                self.draft.close()
                 self._channel, self._thinks = "", False
                 self._close(message, is_cut=ending == "cut")
             case Repair(what, quote):
@@ -157,6 +161,7 @@ class Sample:
         """Begin a message. On the final channel it is for the person, whatever recipient its header names."""
         recipient = None if opened.channel is Channel.FINAL else opened.recipient
         self._channel = opened.channel.value
+        self.draft.open(opened.channel, is_call=recipient is not None)
         self._thinks = opened.channel is Channel.ANALYSIS and not recipient
         self._call_id = self.new_call_id() if recipient else ""
         if recipient is not None:

@@ -26,7 +26,8 @@ from ..events.replay import replay
 from ..events.stream import Sink, stream
 from ..harmony.message import Conversation, DeveloperPrompt, Effort, Message, Role, SystemPrompt
 from ..history.record import Record
-from ..history.store import StoredSession, StoreError
+from ..history.store import StoreError
+from ..history.stored import StoredSession
 from ..model.engine import Detail, EngineDied
 from ..permissions.policy import Permissions
 from ..permissions.question import Person
@@ -263,7 +264,7 @@ class Session:
 
     def past(self) -> list[tuple[str, list[Event]]]:
         """The turns so far: the person's text of each, and the events that would have shown its answer."""
-        turns = replay(self.conversation.messages, self._reasoning.past)
+        turns = replay(self.conversation.messages, self._reasoning.past, self._record.endings)
         if self.options.response_format:
             return turns
         pages = self.pages
@@ -293,6 +294,8 @@ class Session:
             name, self._resume = self._resume, None
             await self.resume(name or None)
             await emit(events.Resumed(self._record.id, len(self.past())))
+            if self._record.gaps:
+                await emit(events.LeftOut(f"Of this conversation {self._record.gaps}."))
 
     def _check_open(self) -> None:
         """Raise AgentError when the session is closed: nothing of it would be saved any more."""
@@ -334,7 +337,8 @@ class Session:
         self._idle.clear()
         try:
             await self._take_up_stored(emit)
-            turn = await self._take_turn(text, detail, self._saving(emit))
+            with self.runtime.recorder.drafting():
+                turn = await self._take_turn(text, detail, self._saving(emit))
         finally:
             self._idle.set()
             await self.runtime.recorder.save()
@@ -384,6 +388,8 @@ class Session:
 
         def take(event: Event) -> Awaitable[None]:
             """Most events go on as they are, and cost no more than this call."""
+            if isinstance(event, events.Incomplete | events.Failed):
+                record.end_turn(event.reason if isinstance(event, events.Incomplete) else "failed")
             is_saved = record.is_whole and not recorder.trouble and not self._was_unsaved
             return emit(event) if is_saved else save_first(event)
 
@@ -453,6 +459,7 @@ class Session:
             new_call_id=lambda: f"call_{next(self._call_ids)}",
             detail=detail,
             sampled=self._record.sampled,
+            draft=self._record.draft,
         )
 
     def _next_seed(self) -> int | None:

@@ -19,6 +19,7 @@ from ..events.events import Error, Event, Timings, ToolOutput, Usage
 from ..events.stream import Sink
 from ..harmony.message import Channel, Conversation, Message, ResponseFormat, Role
 from ..harmony.parse import Parser
+from ..history.draft import Draft
 from ..history.sampled import Sampled
 from ..model.engine import Detail, Engine, EngineDied, EngineError, Request
 from ..permissions.question import GoOn, Pause
@@ -74,6 +75,7 @@ class Turn:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     samples: list[Sample] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
+    draft: Draft = field(default_factory=Draft)
     _calls: int = 0
     _unknown: int = 0
     _equal: int = 0
@@ -108,7 +110,9 @@ class Turn:
             self.samples[-1].cancel()
 
     async def _sample(self, emit: Sink) -> TurnState:
-        sample = Sample(self.new_call_id, self.conversation.messages.append, self._reasoning_left)
+        sample = Sample(
+            self.new_call_id, self.conversation.messages.append, self._reasoning_left, draft=self.draft
+        )
         try:
             await self._write(sample, emit)
         except EngineDied:
@@ -149,24 +153,25 @@ class Turn:
             sample.reason = "cancelled"
             return
         conversation = self.conversation
-        first, system, developer = len(conversation.messages), conversation.system, conversation.developer
+        self.draft.begin(
+            Sampled(
+                len(conversation.messages),
+                (),
+                "",
+                channel,
+                conversation.system,
+                conversation.developer,
+                prompt_tokens=len(prompt),
+            ),
+            parser.ids,
+            sample.logprobs,
+        )
         try:
             await sample.run(
                 self.engine, request, parser, control, emit, tells_tokens=self.detail is not None
             )
         finally:
-            self.sampled.append(
-                Sampled(
-                    first,
-                    tuple(parser.ids),
-                    sample.reason,
-                    channel,
-                    system,
-                    developer,
-                    tuple(sample.logprobs),
-                    sample.prompt_tokens,
-                )
-            )
+            self.sampled.append(self.draft.end(sample.reason))
 
     async def _call(self, emit: Sink) -> TurnState:
         """Run the calls of the last sample in order; however that ends, each gets a result."""

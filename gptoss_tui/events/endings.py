@@ -24,3 +24,9 @@ class Ending(StrEnum):
     NO_ANSWER = "no_answer", "The model ended its turn without an answer; ask again."
     REPETITION = "repetition", "Stopped: the model was repeating itself; ask again, or in other words."
     SCHEMA_MISMATCH = "schema_mismatch", "The answer does not fit the schema."
+    UNFINISHED = "unfinished", "Interrupted: the program ended before this answer was whole."
+
+
+def ending_of(name: str) -> Ending | None:
+    """The ending of that name; None for one that is unknown here, or that nobody need be told of."""
+    return next((ending for ending in Ending if ending.value == name), None)

@@ -382,6 +382,14 @@ class Saved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut(Event):
+    """Messages of the stored conversation that was resumed cannot be read; the others are there."""
+
+    type: ClassVar[str] = "conversation.left_out"
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed(Event):
     """A stored conversation was resumed; it has `turns` turns to show."""
 

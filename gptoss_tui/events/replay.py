@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from ..harmony.message import Channel, Message, Role
 from . import events
+from .endings import ending_of
 from .events import Event
 
 
 def replay(
-    messages: Sequence[Message], reasoning: Callable[[str], list[Event]]
+    messages: Sequence[Message],
+    reasoning: Callable[[str], list[Event]],
+    endings: Mapping[int, str] = MappingProxyType({}),
 ) -> list[tuple[str, list[Event]]]:
     """Each turn of the history: the person's message, and the events of what followed.
 
-    `reasoning` gives the events for a message of raw analysis.
+    `reasoning` gives the events for a message of raw analysis. `endings` tell how turns ended otherwise than
+    with an answer, by the number of messages up to there.
     """
     turns: list[tuple[str, list[Event]]] = []
     call_id = ""
     for place, message in enumerate(messages):
+        if place in endings and turns:
+            turns[-1][1].extend(_ended(endings[place]))
         if message.role is Role.USER:
             turns.append((message.text, []))
             continue
@@ -37,4 +44,12 @@ def replay(
                 events_of_turn.append(events.PreambleDelta(text))
             case Message(text=text):
                 events_of_turn.append(events.OutputDelta(text))
+    if len(messages) in endings and turns:
+        turns[-1][1].extend(_ended(endings[len(messages)]))
     return turns
+
+
+def _ended(name: str) -> list[Event]:
+    """The event of an ending, where it is one of ours."""
+    ending = ending_of(name)
+    return [events.Incomplete(ending, "", "", events.Usage(), events.Timings())] if ending else []

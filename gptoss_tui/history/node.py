@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ..harmony.message import Channel, Message, Role
 
@@ -18,6 +18,9 @@ Row = tuple[int, int | None, str, bytes, bytes | None, str | None, bytes | None,
 
 COLUMNS = "role, text, name, channel, recipient, content_type"
 """The columns of a message."""
+
+ODD: Final = (ValueError, KeyError, TypeError, AttributeError)
+"""The errors that reading a row raises which no store wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def columns_of(message: Message) -> Columns:
 
 
 def node_of(row: Row) -> Node:
-    """The node of a row (id, parent, COLUMNS); raises ValueError for a row that no store wrote."""
+    """The node of a row (id, parent, COLUMNS); raises one of ODD for a row that no store wrote."""
     number, parent, role, text, name, channel, recipient, content_type = row
     message = Message(
         Role(role),
@@ -56,6 +59,18 @@ def node_of(row: Row) -> Node:
         content_type=_unpack_if(content_type),
     )
     return Node(number, parent, message)
+
+
+def nodes_of(rows: Iterable[Row]) -> tuple[list[Node], list[int]]:
+    """The nodes of the rows, and the numbers of those that no store wrote, which are left out."""
+    nodes: list[Node] = []
+    odd: list[int] = []
+    for row in rows:
+        try:
+            nodes.append(node_of(row))
+        except ODD:
+            odd.append(row[0])
+    return nodes, odd
 
 
 def path_of(rows: Iterable[Row], leaf: int | None) -> list[Row]:

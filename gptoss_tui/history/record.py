@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..harmony.message import Conversation, Message, Role
+from ..harmony.message import Channel, Conversation, Message, Role
+from .draft import Draft
 from .node import Node
 from .sampled import Sampled
-from .store import Gone, Store, StoredSession, new_id
+from .store import Gone, Store, new_id
+from .stored import UNFINISHED, StoredSession
 
 
 @dataclass(slots=True, eq=False)  # two sessions may have taken up one conversation
 class Record:
     """The part of `conversation` that is on disk. Without a store nothing is, and that is no fault.
 
-    `sampled` are the samples that are not on disk yet. `id` names the session, for `--resume`. `path` are the
-    nodes of the messages on disk, which are the first of the conversation.
+    `sampled` are the samples that are not on disk yet, and `draft` is the sample under way. `id` names the
+    session, for `--resume`. `path` are the nodes of the messages on disk, which are the first of the
+    conversation. `endings` tell how turns ended otherwise than with an answer, by the number of messages up
+    to there. `gaps` says what of a resumed conversation is left out, "" for nothing.
     """
 
     store: Store | None
@@ -24,6 +28,10 @@ class Record:
     id: str = field(default_factory=new_id)
     path: list[Node] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
+    draft: Draft = field(default_factory=Draft)
+    endings: dict[int, str] = field(default_factory=dict)
+    gaps: str = ""
+    _ended: set[int] = field(default_factory=set)  # the endings that are on disk
 
     @property
     def saved_count(self) -> int:
@@ -37,8 +45,15 @@ class Record:
 
     @property
     def is_whole(self) -> bool:
-        """True when all that should be on disk is there."""
-        return self.store is None or not (self.missing or self.sampled)
+        """True when all that should be on disk is there; the draft may lag behind."""
+        return self.store is None or not (
+            self.missing or self.sampled or len(self.endings) != len(self._ended)
+        )
+
+    @property
+    def has_grown(self) -> bool:
+        """True when there is more of the draft than on disk."""
+        return self.store is not None and self.draft.has_grown
 
     async def write(self) -> None:
         """Commit what is not on disk yet, and again what the file has lost; raises StoreError."""
@@ -48,18 +63,29 @@ class Record:
             await self._write(self.store)
         except Gone as gone:
             self.path = gone.remaining[: self.saved_count]
+            self._ended = {count for count in self._ended if count <= len(self.path)}
+            self.draft.lose()
             await self._write(self.store)
 
     async def _write(self, store: Store) -> None:
-        conversation, path = self.conversation, self.path
+        conversation, path, piece = self.conversation, self.path, self.draft.piece()
         new, sampled = tuple(conversation.messages[len(path) :]), tuple(self.sampled)
+        endings = {count: why for count, why in self.endings.items() if count not in self._ended}
         if path:
-            nodes = await store.append(self.id, path, new, sampled)
+            nodes = await store.append(self.id, path, new, sampled, piece=piece, endings=endings)
         else:
             date, instructions = conversation.system.date, conversation.developer.instructions
-            nodes = await store.begin(StoredSession(self.id, self.model, date, instructions, new), sampled)
+            session = StoredSession(self.id, self.model, date, instructions, new)
+            nodes = await store.begin(session, sampled, piece=piece, endings=endings)
         path += nodes
         del self.sampled[: len(sampled)]
+        self._ended |= endings.keys()
+        if piece is not None:
+            self.draft.keep(piece)
+
+    def end_turn(self, reason: str) -> None:
+        """Note that the turn ended here, otherwise than with an answer."""
+        self.endings[len(self.conversation.messages)] = reason
 
     def branch(self, count: int) -> None:
         """Go on after the first `count` messages: the others leave the conversation, not the disk.
@@ -67,15 +93,35 @@ class Record:
         The next message follows the last that is left, and becomes the leaf. Raises ValueError while messages
         or samples are missing on disk, for they would be lost.
         """
-        if not self.is_whole:
+        if self.store is not None and (self.missing or self.sampled):
             raise ValueError("save what is missing first")
         del self.conversation.messages[count:]
         self.path = self.path[:count]
+        self.endings = {place: why for place, why in self.endings.items() if place <= count}
+        self._ended &= self.endings.keys()
 
     def resume(self, session: StoredSession) -> None:
-        """Take up a stored session: its messages become the conversation's."""
-        self.id, self.path = session.id, list(session.path)
+        """Take up a stored session: its messages become the conversation's.
+
+        A turn with which the program ended is unfinished: what the model had written of it is kept.
+        """
+        self.id, self.path, self._ended = session.id, list(session.path), set(session.endings)
+        self.gaps = session.gaps
+        session = session.with_draft()
         self.conversation.messages[:] = [*session.messages, *_missing_results(session.messages)]
+        if session.drafted is not None:
+            self.sampled.append(session.drafted)
+        self.endings = dict(session.endings)
+        if len(session.messages) not in self.endings and not _is_answered(session.messages):
+            self.end_turn(UNFINISHED)
+
+
+def _is_answered(messages: tuple[Message, ...]) -> bool:
+    """True when the last message leaves nothing to be said; some models name no channel."""
+    last = messages[-1] if messages else None
+    return last is None or (
+        last.role is Role.ASSISTANT and last.recipient is None and last.channel in (None, Channel.FINAL)
+    )
 
 
 def _missing_results(messages: tuple[Message, ...]) -> list[Message]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from .record import Record
@@ -14,6 +15,10 @@ _RETRY_S: Final = 2.0
 
 _PATIENCE_S: Final = 0.2
 """How long a turn waits for a commit while saving fails: a locked file must not hold up every message."""
+
+
+_DRAFT_S: Final = 0.5
+"""How long what the model writes waits to be committed; with the commit itself, less than a second."""
 
 
 class Recorder:
@@ -66,6 +71,15 @@ class Recorder:
             await asyncio.shield(self._try())
         if self.trouble and (self._retrying is None or self._retrying.done()):
             self._retrying = asyncio.create_task(self._retry())
+
+    @contextmanager
+    def drafting(self) -> Iterator[None]:
+        """Commit what the model is writing, twice a second while it grows."""
+        following = asyncio.create_task(self._follow_drafts())
+        try:
+            yield
+        finally:
+            following.cancel()
 
     async def close(self) -> None:
         """Try once more, and check that the committed messages are still in the file."""
@@ -122,6 +136,12 @@ class Recorder:
         while self.trouble:
             await asyncio.sleep(_RETRY_S)
             await asyncio.shield(self._try())
+
+    async def _follow_drafts(self) -> None:
+        while not self._is_closed:
+            await asyncio.sleep(_DRAFT_S)
+            if not self.trouble and any(record.has_grown for record in self._records):
+                await asyncio.shield(self._try())
 
     def _forget(self) -> None:
         """Drop the records that are complete for good."""

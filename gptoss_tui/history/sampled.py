@@ -46,8 +46,8 @@ class Sampled:
         """
         prompts = {"system": asdict(self.system), "developer": asdict(self.developer)}
         return (
-            _pack_ids(self.ids),
-            _little_endian(array("f", self.logprobs)).tobytes(),
+            pack_ids(self.ids),
+            pack_logprobs(self.logprobs),
             self.prompt_tokens,
             self.reason,
             self.channel,
@@ -62,7 +62,7 @@ class Sampled:
         system, developer = stored["system"], stored["developer"]
         return cls(
             first,
-            _unpack_ids(ids),
+            unpack_ids(ids),
             reason,
             Channel(channel) if channel else None,
             SystemPrompt(**system | {"effort": Effort(system["effort"])}),
@@ -71,7 +71,7 @@ class Sampled:
                 tuple(Function(**function) for function in developer["functions"]),
                 tuple(ResponseFormat(**shape) for shape in developer["response_formats"]),
             ),
-            tuple(_little_endian(array("f", logprobs))),
+            unpack_logprobs(logprobs),
             prompt_tokens,
         )
 
@@ -80,12 +80,12 @@ def repack(decimals: bytes) -> bytes | str:
     """The ids of an older version, as this version stores them; unchanged if no store wrote them."""
     text = decimals.decode("ascii", "replace")
     try:
-        return _pack_ids(_unpack_ids(text))
+        return pack_ids(unpack_ids(text))
     except ValueError:
         return text
 
 
-def _pack_ids(ids: Sequence[int]) -> bytes | str:
+def pack_ids(ids: Sequence[int]) -> bytes | str:
     """Four bytes an id; decimals with commas, as in older versions, for an id that needs more bytes."""
     try:
         return _little_endian(array("I", ids)).tobytes()
@@ -93,10 +93,21 @@ def _pack_ids(ids: Sequence[int]) -> bytes | str:
         return ",".join(map(str, ids))
 
 
-def _unpack_ids(packed: bytes | str) -> tuple[int, ...]:
+def unpack_ids(packed: bytes | str) -> tuple[int, ...]:
+    """The ids that are stored as these bytes; raises ValueError for what no store wrote."""
     if isinstance(packed, str):
         return tuple(int(decimal) for decimal in packed.split(",") if decimal)
     return tuple(_little_endian(array("I", packed)))
+
+
+def pack_logprobs(logprobs: Sequence[float]) -> bytes:
+    """Four bytes a number."""
+    return _little_endian(array("f", logprobs)).tobytes()
+
+
+def unpack_logprobs(packed: bytes) -> tuple[float, ...]:
+    """The logprobs that are stored as these bytes; raises ValueError for what no store wrote."""
+    return tuple(_little_endian(array("f", packed)))
 
 
 def _little_endian(numbers: array[Any]) -> array[Any]:

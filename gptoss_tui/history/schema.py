@@ -1,7 +1,8 @@
 """The tables of the file, and the migration of a file of an older version, in place.
 
-Version 1 had lists of messages, version 2 samples beside them; version 3 has trees. A list becomes a tree
-with one path.
+Version 1 had lists of messages, version 2 samples beside them; version 3 has trees, and version 4 counts what
+is written, notes how turns ended, and has drafts of what the model is writing. A list becomes a tree with one
+path.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from .node import COLUMNS, last_of
 from .sampled import repack
 from .search import index
 
-VERSION: Final = 3
+VERSION: Final = 4
 
-_TABLES: Final = (
-    """
+_SESSION: Final = """
 create table session (
-    id text primary key, model text not null, date text, instructions blob not null, touched real not null,
+    id text primary key, model text not null, date text, instructions blob not null,
+    touched real not null, -- by the clock, for people to read
+    written integer not null, -- by count: that of the last written is the highest in the file
     leaf integer, -- what was written last, and is gone on with
     foreign key (id, leaf) references message (session, id)
-)""",
+)"""
+
+_MESSAGES: Final = (
     """
 create table message (
     id integer primary key, -- also the row of the index of words
@@ -43,6 +47,23 @@ create table sample (
     "create index sample_of_session on sample (session, id)",
 )
 
+_SINCE_4: Final = (
+    "create index session_by_count on session (written)",
+    """
+create table draft ( -- a sample under way, piece by piece; it goes when the sample takes its place
+    id integer primary key,
+    session text not null references session,
+    parent integer, -- the last message that was whole then
+    channel text, text blob not null, -- more of the message that follows it, if that is no call
+    ids blob not null, logprobs blob not null, -- more of the sample
+    prompt_tokens integer, asked text, prompts blob, -- of the sample; in its first piece alone
+    foreign key (session, parent) references message (session, id)
+)""",
+    "create index draft_of_session on draft (session, id)",
+    # A turn that ended otherwise than with an answer, by the last message of it.
+    "create table ending (message integer primary key references message, reason text not null)",
+)
+
 INSERT_MESSAGE: Final = f"insert into message (session, parent, {COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)"
 
 INSERT_SAMPLE: Final = """
@@ -61,6 +82,9 @@ def prepare(database: sqlite3.Connection) -> None:
     """
     if _version(database) == VERSION:
         return
+    # Tables are renamed here whose names the keys of others have to keep.
+    database.execute("pragma foreign_keys = off")
+    database.execute("pragma legacy_alter_table = on")
     with database:
         database.execute("begin immediate")
         version = _version(database)
@@ -68,16 +92,7 @@ def prepare(database: sqlite3.Connection) -> None:
             raise sqlite3.OperationalError("it was made by a newer gptoss-chat")
         if version == VERSION:
             return
-        old = ("session", "message", "sample")[: version + 1] if version else ()
-        for table in old:
-            database.execute(f"alter table {table} rename to old_{table}")
-        for statement in _TABLES:
-            database.execute(statement)
-        if old:
-            _take_over(database, "sample" in old)
-        for table in reversed(old):
-            database.execute(f"drop table old_{table}")
-        index(database)
+        _migrate(database, version)
         database.execute(f"pragma user_version = {VERSION}")
 
 
@@ -86,12 +101,35 @@ def _version(database: sqlite3.Connection) -> int:
     return int(version)
 
 
+def _migrate(database: sqlite3.Connection, version: int) -> None:
+    """Make the tables of this version, and fill them from those of an older one; 0 is an empty file."""
+    match version:
+        case 0:
+            old: tuple[str, ...] = ()
+        case 1 | 2:
+            old = ("session", "message", "sample")[: version + 1]
+        case _:
+            old = ("session",)
+    for table in old:
+        database.execute(f"alter table {table} rename to old_{table}")
+    for statement in (_SESSION, *(_MESSAGES if version < 3 else ()), *_SINCE_4):
+        database.execute(statement)
+    if old:
+        # The numbers of messages tell the order in which they were written; before them there was the clock.
+        leaf, order = ("leaf", "leaf, touched") if version == 3 else ("null", "touched")
+        database.execute(
+            "insert into session select id, model, date, instructions, touched,"
+            f" row_number() over (order by {order}, rowid), {leaf} from old_session order by rowid"
+        )
+    if "message" in old:
+        _take_over(database, "sample" in old)
+    for table in reversed(old):
+        database.execute(f"drop table old_{table}")
+    index(database)
+
+
 def _take_over(database: sqlite3.Connection, has_samples: bool) -> None:
-    """Fill the tables from the old tables. Rows that no store wrote are copied as they are."""
-    database.execute(
-        "insert into session select id, model, date, instructions, touched, null"
-        " from old_session order by rowid"
-    )
+    """Fill the tables of messages from the old tables. Rows that no store wrote are copied as they are."""
     messages = f"select {COLUMNS} from old_message where session = ? order by seq"
     samples = """
     select cast(first_message as integer), cast(ids as blob), reason, channel, prompts from old_sample

@@ -12,19 +12,27 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from ..harmony.message import Message
-from .node import COLUMNS, Node, columns_of, last_of, node_of, pack, path_of, unpack
+from .draft import INSERT as INSERT_PIECE
+from .draft import Piece
+from .node import COLUMNS, Node, columns_of, last_of, nodes_of, pack
 from .sampled import Sampled
 from .schema import INSERT_MESSAGE, INSERT_SAMPLE, NODES, prepare
 from .search import index
+from .stored import TREE, StoredSession, connect, read_path
 
 T = TypeVar("T")
+
+_NONE: Mapping[int, str] = MappingProxyType({})
+
+# The number of what is written now: the clock may have been set back.
+_NEXT = "(select coalesce(max(written), 0) + 1 from session)"
 
 
 class StoreError(Exception):
@@ -40,21 +48,6 @@ class Gone(StoreError):
     def __init__(self, file: Path, remaining: list[Node]) -> None:
         super().__init__(f"it was replaced while it was in use: {file}")
         self.remaining = remaining
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSession:
-    """A stored conversation: its date and instructions, and its messages from the root to the leaf.
-
-    `path` are the nodes of the messages, if the store has read the session.
-    """
-
-    id: str
-    model: str
-    date: str | None
-    instructions: str
-    messages: tuple[Message, ...] = ()
-    path: tuple[Node, ...] = field(default=(), compare=False, repr=False)
 
 
 def default_file() -> Path:
@@ -89,27 +82,45 @@ class Store:
         self._opened: _Places = ()
         self._sure: set[str] = set()  # the sessions whose paths came from the file that is open
 
-    async def begin(self, session: StoredSession, sampled: Sequence[Sampled] = ()) -> list[Node]:
-        """Add a session, its messages, and samples, in one commit; raises StoreError.
+    async def begin(
+        self,
+        session: StoredSession,
+        sampled: Sequence[Sampled] = (),
+        *,
+        piece: Piece | None = None,
+        endings: Mapping[int, str] = _NONE,
+    ) -> list[Node]:
+        """Add a session with its messages; for the rest see `append`.
 
-        A session that is there already gets the messages from its root. Returns the nodes of the messages.
+        A session that is there already gets the messages from its root.
         """
         row = (session.id, session.model, session.date, pack(session.instructions), time.time())
 
         def write(database: sqlite3.Connection) -> list[Node]:
-            database.execute("insert or ignore into session values (?, ?, ?, ?, ?, null)", row)
+            database.execute(f"insert or ignore into session values (?, ?, ?, ?, ?, {_NEXT}, null)", row)
             self._sure.add(session.id)
-            return _append(database, session.id, (), session.messages, sampled)
+            return _append(
+                database, session.id, (), session.messages, sampled=sampled, piece=piece, endings=endings
+            )
 
         return await self._run(write)
 
     async def append(
-        self, session: str, path: Sequence[Node], messages: Sequence[Message], sampled: Sequence[Sampled] = ()
+        self,
+        session: str,
+        path: Sequence[Node],
+        messages: Sequence[Message],
+        sampled: Sequence[Sampled] = (),
+        *,
+        piece: Piece | None = None,
+        endings: Mapping[int, str] = _NONE,
     ) -> list[Node]:
         """Add messages after the last node of `path`, and samples, in one commit; raises StoreError.
 
-        The last message becomes the leaf. Returns the nodes of the messages. Raises Gone, and adds nothing,
-        when the file lacks nodes of the path.
+        The last message becomes the leaf. A `piece` adds to the draft of the next sample, and a sample takes
+        the place of its draft. `endings` tell how turns ended otherwise than with an answer, by the number of
+        messages up to there. Returns the nodes of the messages. Raises Gone, and adds nothing, when the file
+        lacks nodes of the path.
         """
 
         def write(database: sqlite3.Connection) -> list[Node]:
@@ -118,7 +129,7 @@ class Store:
                 if remaining != list(path):
                     raise Gone(self.file, remaining)
                 self._sure.add(session)
-            return _append(database, session, path, messages, sampled)
+            return _append(database, session, path, messages, sampled=sampled, piece=piece, endings=endings)
 
         return await self._run(write)
 
@@ -126,22 +137,33 @@ class Store:
         """A session with the path to its leaf, by default the last written; None if there is none."""
 
         def read(database: sqlite3.Connection) -> StoredSession | None:
-            found = _read(database, session)
-            self._sure |= {found.id} if found else set()
-            return found
+            found = read_path(database, TREE, session)
+            if found is None:
+                return None
+            if found.error is not None:
+                raise found.error
+            self._sure.add(found.session.id)
+            return found.session
 
         return await self._run(read)
 
     async def nodes(self, session: str) -> list[Node]:
         """The nodes of all messages of a session, on whatever path, in the order of their insertion."""
-        return await self._run(lambda db: _nodes(db, session))
+        return await self._run(lambda db: nodes_of(db.execute(NODES, (session,)))[0])
 
     async def close(self) -> None:
-        """Close the file."""
-        with contextlib.suppress(StoreError):
-            if self._database is not None:
-                await self._run(lambda db: db.close())
+        """Close the file, with all that is in its log."""
+        if self._database is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
+
+    def _close(self) -> None:
+        database, self._database = self._database, None
+        if database is None:
+            return
+        with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(database):
+            if _places(self.file) == self._opened:  # what is written to a file without a name is lost with it
+                database.execute("pragma wal_checkpoint(truncate)")
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -152,8 +174,7 @@ class Store:
     def _commit(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if self._database is not None and _places(self.file) != self._opened:
-                self._database.close()  # what is written to a file without a name is lost with it
-                self._database = None
+                self._close()
             if self._database is None:
                 self._database = _open(self.file)
                 self._opened = _places(self.file)
@@ -196,12 +217,12 @@ def _open(file: Path) -> sqlite3.Connection:
 
 def _connect(file: Path) -> sqlite3.Connection:
     os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # before SQLite makes it, readable by others
-    database = sqlite3.connect(file, timeout=5, check_same_thread=False)
+    database = connect(file, "mode=rw", timeout=5)
     try:
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = full")
-        database.execute("pragma foreign_keys = on")
         prepare(database)
+        database.execute("pragma foreign_keys = on")
     except BaseException:
         database.close()
         raise
@@ -213,9 +234,12 @@ def _append(
     session: str,
     path: Sequence[Node],
     messages: Sequence[Message],
+    *,
     sampled: Sequence[Sampled],
+    piece: Piece | None,
+    endings: Mapping[int, str],
 ) -> list[Node]:
-    if not messages and not sampled:
+    if not (messages or sampled or piece or endings):
         return []
     leaf = path[-1].id if path else None
     new: list[Node] = []
@@ -224,30 +248,22 @@ def _append(
         assert number is not None
         new.append(Node(number, leaf, message))
         leaf = number
+    whole = [*path, *new]
     for sample in sampled:
-        last = last_of([*path, *new], sample.first)
+        last = last_of(whole, sample.first)
         database.execute(INSERT_SAMPLE, (session, last and last.id, *sample.columns()))
-    database.execute("update session set touched = ?, leaf = ? where id = ?", (time.time(), leaf, session))
+        database.execute("delete from draft where session = ?", (session,))
+    if piece is not None:
+        database.execute(INSERT_PIECE, (session, leaf, *piece.columns()))
+    for count, reason in endings.items():
+        if (last := last_of(whole, count)) is not None:
+            database.execute("insert or replace into ending values (?, ?)", (last.id, reason))
+    database.execute(
+        f"update session set touched = ?, written = {_NEXT}, leaf = ? where id = ?",
+        (time.time(), leaf, session),
+    )
     index(database)
     return new
-
-
-def _read(database: sqlite3.Connection, session: str | None) -> StoredSession | None:
-    last = ("order by touched desc limit 1", ())
-    which, values = ("where id = ?", (session,)) if session is not None else last
-    found = database.execute(
-        f"select id, model, date, instructions, leaf from session {which}", values
-    ).fetchone()
-    if found is None:
-        return None
-    name, model, date, instructions, leaf = found
-    path = tuple(map(node_of, path_of(database.execute(NODES, (name,)), leaf)))
-    messages = tuple(node.message for node in path)
-    return StoredSession(name, model, date, unpack(instructions), messages, path)
-
-
-def _nodes(database: sqlite3.Connection, session: str) -> list[Node]:
-    return [node_of(row) for row in database.execute(NODES, (session,))]
 
 
 def _has(database: sqlite3.Connection, session: str, node: Node) -> bool:
@@ -259,12 +275,12 @@ def _has(database: sqlite3.Connection, session: str, node: Node) -> bool:
 
 def _remaining(database: sqlite3.Connection, session: str, path: Sequence[Node]) -> list[Node]:
     """The first nodes of the path, as far as the file has their messages, under whatever numbers."""
-    nodes = _nodes(database, session)
+    nodes, odd = nodes_of(database.execute(NODES, (session,)))
     by_number, by_place = set(nodes), {(node.parent, node.message): node for node in nodes}
     remaining: list[Node] = []
     for node in path:
         above = remaining[-1].id if remaining else None
-        is_same = node in by_number and node.parent == above
+        is_same = node in by_number and (node.parent == above or node.parent in odd)
         found = node if is_same else by_place.get((above, node.message))
         if found is None:
             break

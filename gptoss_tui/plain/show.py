@@ -22,6 +22,7 @@ from ..events.events import (
     Failed,
     FilterFailed,
     Incomplete,
+    LeftOut,
     OutputDelta,
     PreambleDelta,
     ReasoningClosed,
@@ -83,9 +84,11 @@ class AsText:
                 self._line(self.notes, f"[malformed output] {event.what}")
             case ToolsStarting():
                 self._line(self.notes, f"[tools] waiting for {', '.join(event.waiting)}")
-            case ToolsNotice() | EngineLost() | Unsaved() | Saved():
+            case ToolsNotice() | EngineLost() | Unsaved() | Saved() | LeftOut():
                 self.end_line()
                 complain(event.message)
+            case Incomplete(reason=Ending.UNFINISHED):
+                self._line(self.notes, f"[interrupted] {event.sentence}")
             case Completed() | Incomplete() | Failed() | ToolRefused():
                 self.end_line()
                 _report_failure(event)

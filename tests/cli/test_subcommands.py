@@ -35,7 +35,8 @@ from gptoss_tui.harmony import (
     render_message,
 )
 from gptoss_tui.history.sampled import Sampled
-from gptoss_tui.history.store import Store, StoredSession, default_file
+from gptoss_tui.history.store import Store, default_file
+from gptoss_tui.history.stored import StoredSession
 from gptoss_tui.model import load_tokenizer
 
 THOUGHT = "hmm, secret thought"
@@ -170,7 +171,7 @@ def test_an_unknown_conversation(run: Run, name: str) -> None:
     assert "\x1b" not in err
 
 
-def test_a_damaged_conversation_is_shown_as_far_as_it_goes(run: Run, checkpoint: Path) -> None:
+def test_a_message_that_no_store_wrote_is_left_out_and_told(run: Run, checkpoint: Path) -> None:
     keep("one", checkpoint, [*TURN, *MORE])
     with sqlite3.connect(default_file()) as database:
         database.execute("update message set role = 'nobody' where id = 7")

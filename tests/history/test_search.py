@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gptoss_tui.harmony import Channel, Message, Role
 from gptoss_tui.history.archive import Archive, ArchiveError
-from gptoss_tui.history.store import Store, StoredSession, StoreError
+from gptoss_tui.history.store import Store, StoreError
+from gptoss_tui.history.stored import StoredSession
 
 SAID = (
     Message(Role.USER, 'Find "NEAR(cafe)" AND the receipt, please'),

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,9 @@ from gptoss_tui.harmony import (
 from gptoss_tui.history.archive import Archive, ArchiveError, Recovered
 from gptoss_tui.history.node import Node
 from gptoss_tui.history.sampled import Sampled
-from gptoss_tui.history.store import Store, StoredSession, StoreError, new_id
+from gptoss_tui.history.schema import VERSION
+from gptoss_tui.history.store import Store, StoreError, new_id
+from gptoss_tui.history.stored import StoredSession
 
 ANSWER = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>4<|return|>"
 CALL = " to=functions.echo<|channel|>commentary <|constrain|>json<|message|>{}<|call|>"
@@ -167,7 +170,8 @@ async def test_nothing_is_lost_when_the_program_is_killed(tmp_path: Path) -> Non
     script = """
 import asyncio, sys
 from pathlib import Path
-from gptoss_tui.history.store import StoredSession, Store
+from gptoss_tui.history.store import Store
+from gptoss_tui.history.stored import StoredSession
 from gptoss_tui.harmony import Message, Role
 
 async def main():
@@ -319,7 +323,7 @@ async def test_a_file_of_version_1_goes_on_in_place(stage: Callable[..., Any], t
     assert recovered.session.messages[:2] == OLD.messages
     assert len(recovered.session.messages) == 5
     assert [sample.first for sample in recovered.sampled] == [3]
-    assert sqlite3.connect(file).execute("pragma user_version").fetchone() == (3,)
+    assert sqlite3.connect(file).execute("pragma user_version").fetchone() == (VERSION,)
 
 
 async def test_the_archive_goes_as_far_as_it_can(tmp_path: Path) -> None:
@@ -350,16 +354,23 @@ async def test_the_archive_goes_as_far_as_it_can(tmp_path: Path) -> None:
         "update message set text = x'ff' where seq = 1",
     ],
 )
-async def test_a_row_that_no_store_wrote(tmp_path: Path, damage: str) -> None:
+async def test_a_row_that_no_store_wrote_is_left_out_and_counted(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "s.sqlite3"
     with sqlite3.connect(file) as database:
         database.executescript(VERSION_1)
         database.execute(damage)
-    recovered = Archive(file).read("old")
-    assert recovered.session.messages == OLD.messages[:1]
-    assert "after message 1" in recovered.damage
-    with pytest.raises(StoreError):
-        await Store(file).read("old")
+    for recovered in (Archive(file).read("old"), Archive(file).read()):
+        assert (recovered.session.messages, recovered.session.odd) == (OLD.messages[:1], (1,))
+        assert "1 message is left out after message 1" in recovered.damage
+    store = Store(file)
+    for read in (await store.read("old"), await store.read()):
+        assert read is not None
+        assert (read.messages, read.odd) == (OLD.messages[:1], (1,))
+    more = Message(Role.USER, "more")
+    assert read is not None
+    await store.append("old", read.path, [more])
+    assert Archive(file).read("old").session.messages == (OLD.messages[0], more)
+    await store.close()
 
 
 async def test_nothing_to_look_at(tmp_path: Path) -> None:
@@ -391,3 +402,21 @@ async def test_the_list_begins_with_the_last(tmp_path: Path) -> None:
         ("c", 2, "I am c"),
         ("a", 2, "I am a"),
     ]
+
+
+async def test_the_last_conversation_is_the_last_written_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "s.sqlite3")
+    now = time.time()
+    for name, days in (("a", 0), ("b", -400), ("c", -800)):
+        monkeypatch.setattr(time, "time", lambda days=days: now + days * 86400)
+        await store.begin(StoredSession(name, "demo", None, "", (Message(Role.USER, name),)))
+    for name, *rest in (["c", "b", "a"], ["a", "c", "b"], ["b", "a", "c"]):
+        last = await store.read()
+        assert last is not None and last.id == name
+        assert Archive(store.file).read().session.id == name
+        assert [summary.id for summary in Archive(store.file).summaries()[0]] == [name, *rest]
+        following = rest[-1]
+        await store.append(following, await store.nodes(following), [Message(Role.USER, "more")])
+    await store.close()

@@ -21,7 +21,8 @@ from gptoss_tui.history.node import Node
 from gptoss_tui.history.record import Record
 from gptoss_tui.history.recorder import Recorder
 from gptoss_tui.history.sampled import Sampled
-from gptoss_tui.history.store import Gone, Store, StoredSession, default_file
+from gptoss_tui.history.store import Gone, Store, default_file
+from gptoss_tui.history.stored import StoredSession
 
 STORES = Path(__file__).parent / "stores"
 

@@ -17,7 +17,8 @@ from gptoss_tui.cli.main import main
 from gptoss_tui.cli.subcommands.markdown import as_markdown
 from gptoss_tui.events.events import Cited, Completed, OutputDelta, Timings, Usage
 from gptoss_tui.harmony import Channel, Message, Role
-from gptoss_tui.history.store import Store, StoredSession
+from gptoss_tui.history.store import Store
+from gptoss_tui.history.stored import StoredSession
 from gptoss_tui.plain.show import AsText, as_json
 from gptoss_tui.settings import Settings
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools

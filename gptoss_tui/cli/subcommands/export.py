@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...events.printable import printable
 from ...harmony.message import Channel, Message, Role
 from ...history.archive import Archive, ArchiveError, Recovered
-from ...history.store import StoredSession, default_file
+from ...history.store import default_file
+from ...history.stored import StoredSession
 from ...plain.show import complain
 from .formatter import count
 from .markdown import as_markdown
@@ -38,13 +40,13 @@ def run(options: Namespace) -> int:
     except ArchiveError as error:
         complain(str(error))
         return 1
-    session = recovered.session
-    messages = [message for message in session.messages if options.reasoning or not is_reasoning(message)]
-    left_out = len(session.messages) - len(messages)
+    whole = recovered.session.with_draft()
+    session = whole if options.reasoning else _without_reasoning(whole)
+    left_out = len(whole.messages) - len(session.messages)
     if options.json:
-        text = json.dumps(_as_json(session, messages, left_out), indent=2) + "\n"
+        text = json.dumps(_as_json(session, left_out), indent=2) + "\n"
     else:
-        text = printable(as_markdown(session, messages))
+        text = printable(as_markdown(session, session.messages))
     return _write(text, options.output) or _report(recovered, left_out, options.output)
 
 
@@ -55,24 +57,39 @@ def is_reasoning(message: Message) -> bool:
     )
 
 
-def _as_json(session: StoredSession, messages: list[Message], left_out: int) -> dict[str, Any]:
+def _without_reasoning(session: StoredSession) -> StoredSession:
+    """The session without raw reasoning; a turn that ended in its middle ends with what came before it."""
+    messages: list[Message] = []
+    endings: dict[int, str] = {}
+    for place, message in enumerate(session.messages, 1):
+        if not is_reasoning(message):
+            messages.append(message)
+        if place in session.endings:
+            endings[len(messages)] = session.endings[place]
+    return replace(session, messages=tuple(messages), endings=endings)
+
+
+def _as_json(session: StoredSession, left_out: int) -> dict[str, Any]:
     return {
         "id": session.id,
         "model": session.model,
         "date": session.date,
         "instructions": session.instructions,
         "reasoning_left_out": left_out,
-        "messages": [_message(message) for message in messages],
+        "messages": [
+            _message(message, session.endings.get(place)) for place, message in enumerate(session.messages, 1)
+        ],
     }
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: Message, ending: str | None) -> dict[str, Any]:
     fields = {
         "name": message.name,
         "channel": message.channel,
         "recipient": message.recipient,
         "content_type": message.content_type,
         "unmoderated": True if is_reasoning(message) else None,
+        "ending": ending,
     }
     present = {key: value for key, value in fields.items() if value is not None}
     return {"role": message.role, **present, "text": message.text}
@@ -98,7 +115,7 @@ def _write(text: str, output: str | None) -> int:
 
 
 def _report(recovered: Recovered, left_out: int, output: str | None) -> int:
-    """Say on stderr which file was written and where the conversation is damaged; returns the exit status."""
+    """Say on stderr which file was written, and what could not be read; returns the exit status."""
     if output is not None:
         reasoning = (
             f" without {count(left_out, 'message')} of raw reasoning (--reasoning)" if left_out else ""
@@ -107,5 +124,5 @@ def _report(recovered: Recovered, left_out: int, output: str | None) -> int:
     if recovered.elsewhere:
         print(f"Left out: {count(recovered.elsewhere, 'message')} on other paths.", file=sys.stderr)
     if recovered.damage:
-        complain(f"the conversation ends early: {recovered.damage}")
+        complain(recovered.damage)
     return 1 if recovered.damage else 0

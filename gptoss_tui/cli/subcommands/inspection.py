@@ -24,7 +24,7 @@ PROMPT_SETTINGS = frozenset({"effort", "tools", "functions", "mcp", "instruction
 class Inspection:
     """A conversation, its model and its samples.
 
-    `note` is a remark for the person, `damage` the reason why the stored conversation ends early, if any.
+    `note` is a remark for the person, `damage` says what of the stored conversation could not be read.
     """
 
     conversation: Conversation

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ...agent.citations import linked, pages_of
+from ...events.endings import ending_of
 from ...events.printable import printable
 from ...harmony.message import Channel, Message, Role
-from ...history.store import StoredSession
+from ...history.stored import StoredSession
 from ...tools.browser.citations import ShownPages
 
 _FENCE = re.compile(r"( {0,3})(`{3,}|~{3,})(.*)")
@@ -25,20 +26,19 @@ def as_markdown(session: StoredSession, messages: Iterable[Message]) -> str:
     """The document: a title, then a section for each speaker, with calls and their outputs inside."""
     date = f", {session.date}" if session.date else ""
     pages = pages_of(session.messages)
-    messages = [replace(message, text=_safe(_cited(message, pages))) for message in messages]
     parts = [f"# Conversation {session.id}", f"With `{session.model.replace('`', '')}`{date}."]
     if session.instructions:
         parts += ["## Instructions", quoted(_safe(session.instructions))]
     speaker = ""
-    for message in messages:
-        if message.role is Role.TOOL:
-            parts += [f"Output of `{_name(message.name)}`:", fenced(message.text)]
-            continue
+    for place, said in enumerate(messages, 1):
+        message = replace(said, text=_safe(_cited(said, pages)))
         heading = "## You" if message.role is Role.USER else "## Assistant"
-        if heading != speaker or message.role is Role.USER:
+        if message.role is not Role.TOOL and (heading != speaker or message.role is Role.USER):
             parts.append(heading)
             speaker = heading
         parts += _part(message)
+        if ending := ending_of(session.endings.get(place, "")):
+            parts.append(f"*{ending.sentence}*")
     return "\n\n".join(parts) + "\n"
 
 
@@ -51,6 +51,8 @@ def _part(message: Message) -> list[str]:
     match message:
         case Message(role=Role.USER, text=text):
             return [quoted(text)]
+        case Message(role=Role.TOOL, name=name, text=text):
+            return [f"Output of `{_name(name)}`:", fenced(text)]
         case Message(recipient=str(recipient), text=text):
             language = "python" if recipient == "python" else "json" if _is_json(message) else ""
             return [f"Call of `{_name(recipient)}`:", fenced(text, language)]

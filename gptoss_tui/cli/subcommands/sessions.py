@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import datetime
 from pathlib import Path
 
+from ...events.endings import Ending
 from ...events.printable import printable
 from ...history.archive import Archive, ArchiveError, Summary
 from ...history.store import default_file
@@ -38,7 +39,7 @@ def run(options: Namespace) -> int:
     else:
         print("No conversation is kept yet. Start one with `gptoss-chat`.")
     if damage:
-        complain(f"the list ends early: {damage}")
+        complain(damage)
     return 1 if damage else 0
 
 
@@ -49,6 +50,7 @@ def _as_json(summary: Summary) -> dict[str, str | int]:
         "model": summary.model,
         "messages": summary.messages,
         "said": summary.question,
+        **({"ending": summary.ending} if summary.ending else {}),
     }
 
 
@@ -61,12 +63,17 @@ def _print_table(summaries: list[Summary]) -> None:
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
     room = max(_LEAST_WORDS, columns - sum(widths) - 2 * len(widths))
-    questions = ("SAID FIRST", *(each.question for each in summaries))
+    questions = ("SAID FIRST", *(_said(each) for each in summaries))
     for row, question in zip((head, *rows), questions, strict=True):
         words = " ".join(question.split())
         excerpt = words if len(words) <= room else words[: room - 1] + "…"
         cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)]
         print(printable("  ".join((*cells, row[3].rjust(widths[3]), excerpt))))
+
+
+def _said(summary: Summary) -> str:
+    """The first words; before them, that the last answer is not whole."""
+    return f"[interrupted] {summary.question}" if summary.ending == Ending.UNFINISHED else summary.question
 
 
 def _last_used(summary: Summary) -> datetime:

@@ -79,7 +79,7 @@ def run(options: Namespace) -> int:
         for line in lines(inspection, tokenizer, _formatter(options.color)):
             print(line)
     if inspection.damage:
-        complain(f"the conversation ends early: {inspection.damage}")
+        complain(inspection.damage)
     return 1 if inspection.damage else 0
 
 

@@ -214,7 +214,9 @@ class TurnPane(Vertical):
             await self.mount_all(new)
 
     def _sum_up(self, tokens: int, timings: events.Timings) -> None:
-        """Add a quiet line under the answer: the effort, the tokens, the time and the rate."""
+        """Add a quiet line under a new answer: the effort, the tokens, the time and the rate."""
+        if not self._effort:
+            return
         rate = f" · {timings.decode_tokens_per_s:.0f} tokens/s" if timings.decode_tokens_per_s else ""
         seconds = monotonic() - self._started
         line = f"effort {self._effort} · {tokens:,} tokens · {seconds:.1f} s{rate}"
