@@ -33,7 +33,7 @@ from random_checkpoint import FULL, SIXTH, write_checkpoint
 from gptoss_tui.kernels.bandwidth import read_bandwidth
 from gptoss_tui.model.checkpoint.memory import available
 from gptoss_tui.model.config import ModelConfig
-from gptoss_tui.model.engine.cores import default_threads
+from gptoss_tui.model.cores import default_threads
 
 SETTLE_S = 0.05
 """Seconds before a turn, in which the threads of the other engine fall asleep."""

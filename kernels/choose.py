@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal
+from typing import Any, Literal
 
-import torch
+from numpy.typing import NDArray
 
 from gptoss_tui.kernels.cpu import library
-from gptoss_tui.kernels.kernels import Kernels, NetworkWeights
+from gptoss_tui.kernels.kernels import Kept, Kernels, NetworkWeights, Precision
 
 Backend = Literal["native", "plain"]
 """The kernels in C (`cpu/`), or plain PyTorch (`reference.py`)."""
@@ -20,9 +20,9 @@ many meetings may last a time slice when other programs want the processor."""
 _LOG = logging.getLogger(__name__)
 
 
-def best_backend(device: torch.device, head_dim: int) -> Backend:
+def best_backend(device: str, head_dim: int) -> Backend:
     """The fastest backend on `device` for a network with heads of `head_dim` values."""
-    if device.type != "cpu":
+    if device != "cpu":
         return "plain"
     from gptoss_tui.kernels.cpu.native import misfit
 
@@ -37,19 +37,34 @@ def best_backend(device: torch.device, head_dim: int) -> Backend:
     return "native"
 
 
-def make_kernels(
-    weights: NetworkWeights, backend: Backend, dtype: torch.dtype, packed: bool = False
-) -> Kernels:
-    """The kernels for a network on the device of its weights. A backend is imported only if it is chosen.
+def to_backend(values: NDArray[Any], kept: Kept, backend: Backend, device: str) -> Any:
+    """A weight as the backend wants it: on `device`, in the form `kept`, in an array of its own kind.
 
-    `dtype` is that of keys, values and activations. The native backend wants dense weights in bfloat16,
-    whatever it is; it raises ValueError for others. `packed` lets it keep a copy of these in 12 bits each,
-    without loss, so that it reads less for a token.
+    `values` are as they are stored: uint8 for MXFP4, float32, or uint16 for bfloat16. Where nothing is to be
+    changed they are not copied.
+    """
+    if backend == "native":
+        from gptoss_tui.kernels.cpu.native import to_array
+
+        return to_array(values, kept)
+    from gptoss_tui.kernels.reference import to_tensor
+
+    return to_tensor(values, kept, device)
+
+
+def make_kernels(
+    weights: NetworkWeights[Any], backend: Backend, dtype: Precision, threads: int, packed: bool = False
+) -> Kernels[Any]:
+    """The kernels for a network, whose weights `to_backend` made. A backend is imported only if it is chosen.
+
+    `dtype` is that of keys, values and activations. The native backend computes on `threads` threads and
+    wants dense weights in bfloat16, whatever `dtype` is; it raises ValueError for others. `packed` lets it
+    keep a copy of these in 12 bits each, without loss, so that it reads less for a token.
     """
     if backend == "native":
         from gptoss_tui.kernels.cpu.native import Native
 
-        threads = torch.get_num_threads() if weights.unembedding.numel() > _SMALL else 1
+        threads = threads if weights.unembedding.size > _SMALL else 1
         return Native(weights, library.load(), threads, dtype=dtype, packed=packed)
     from gptoss_tui.kernels.reference import Reference
 

@@ -1,69 +1,85 @@
 """Kernels: the interface of a backend, which computes the layers of a network.
 
-A backend is one class that takes `NetworkWeights` and implements `Kernels`. The layouts of its weights, keys
-and values are its own; model/transformer.py calls its methods in order and looks into none of them.
+A backend is one class that takes `NetworkWeights` and implements `Kernels`. Its arrays (tensors of torch, or
+arrays of numpy) and the layouts of its weights, keys and values are its own; model/transformer.py calls its
+methods in order and looks into none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol
 
-from torch import Tensor
-
+from gptoss_tui.kernels.arrays import A
 from gptoss_tui.kernels.cache import KVCache
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-class Linear(NamedTuple):
+Precision = Literal["bfloat16", "float32"]
+"""The dtype of numbers that are not in MXFP4. Not float16: the residual stream of the 120b passes 65,504."""
+
+BYTES: Mapping[Precision, int] = {"float32": 4, "bfloat16": 2}
+"""The size of a number."""
+
+HOTTEST = 1e30
+"""The highest temperature: all tokens are as likely, and scores are still finite in float32."""
+
+Kept = Precision | Literal["mxfp4"]
+"""The form of a weight: a dtype, or blocks or scales as they are stored."""
+
+
+class Linear(NamedTuple, Generic[A]):
     """A projection: x [tokens, in] -> x @ weight.T + bias [tokens, out]."""
 
-    weight: Tensor  # [out, in]
-    bias: Tensor  # [out]
+    weight: A  # [out, in]
+    bias: A  # [out]
 
 
-class ExpertWeights(NamedTuple):
+class ExpertWeights(NamedTuple, Generic[A]):
     """The experts of one layer: E experts, hidden size H, inner size I. Gate rows are even, up rows odd."""
 
-    gate_up_blocks: Tensor  # uint8 [E, 2I, H/32, 16]
-    gate_up_scales: Tensor  # uint8 [E, 2I, H/32]
-    gate_up_bias: Tensor  # [E, 2I]
-    down_blocks: Tensor  # uint8 [E, H, I/32, 16]
-    down_scales: Tensor  # uint8 [E, H, I/32]
-    down_bias: Tensor  # [E, H]
+    gate_up_blocks: A  # uint8 [E, 2I, H/32, 16]
+    gate_up_scales: A  # uint8 [E, 2I, H/32]
+    gate_up_bias: A  # [E, 2I]
+    down_blocks: A  # uint8 [E, H, I/32, 16]
+    down_scales: A  # uint8 [E, H, I/32]
+    down_bias: A  # [E, H]
 
 
 @dataclass(frozen=True, slots=True)
-class LayerWeights:
+class LayerWeights(Generic[A]):
     """The weights of one layer. Norms and sinks are float32, other dense ones have the network's dtype."""
 
     window: int | None
     """Tokens that a query sees, its own included; None means all."""
-    attention_norm: Tensor  # [H]
-    q: Linear  # H -> heads * head_dim
-    k: Linear  # H -> kv_heads * head_dim
-    v: Linear  # H -> kv_heads * head_dim
-    o: Linear  # heads * head_dim -> H
-    sinks: Tensor  # [heads]
-    experts_norm: Tensor  # [H]
-    router: Linear  # H -> E
-    experts: ExpertWeights
+    attention_norm: A  # [H]
+    q: Linear[A]  # H -> heads * head_dim
+    k: Linear[A]  # H -> kv_heads * head_dim
+    v: Linear[A]  # H -> kv_heads * head_dim
+    o: Linear[A]  # heads * head_dim -> H
+    sinks: A  # [heads]
+    experts_norm: A  # [H]
+    router: Linear[A]  # H -> E
+    experts: ExpertWeights[A]
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkWeights:
+class NetworkWeights(Generic[A]):
     """The weights of a network on one device: dense ones in float32 or bfloat16, experts in MXFP4.
 
     `layers` may be an iterator. A backend reads it once and keeps no weight that it has repacked, so that no
     weight is in memory twice.
     """
 
-    embedding: Tensor  # [vocab, H]
-    layers: Iterable[LayerWeights]
-    norm: Tensor  # float32 [H]
-    unembedding: Tensor  # [vocab, H]
+    embedding: A  # [vocab, H]
+    layers: Iterable[LayerWeights[A]]
+    norm: A  # float32 [H]
+    unembedding: A  # [vocab, H]
     head_dim: int
-    frequencies: Tensor
+    frequencies: A
     """Radians per position of each pair of head values, float32 [head_dim / 2]."""
     concentration: float
     """A factor on the cosines and sines."""
@@ -73,52 +89,61 @@ class NetworkWeights:
     norm_eps: float
 
 
-class Kernels(Protocol):
+class Stream(Protocol):
+    """The stream x [tokens, H] in an array of its backend, as others see it."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+class Kernels(Protocol[A]):
     """One network on one device.
 
     The backend chooses the dtype of the stream x [tokens, H], and a method may return its result in the
     memory of its argument. Tokens are read in steps: `embed`, then `attend` and `mix` of each layer in order,
-    then `KVCache.advance`. No method waits for the device, and the position of a step is on the device too
-    (`KVCache.position`), so that a step of one token can be captured and replayed.
+    then `KVCache.advance`. Only what is returned in main memory is waited for, and the position of a step is
+    on the device too (`KVCache.position`), so that a step of one token can be captured and replayed.
     """
 
     dense_bytes: float
     """The bytes of a dense weight as it is read for a token."""
 
-    def new_cache(self, capacity: int | None = None) -> KVCache:
+    def new_cache(self, capacity: int | None = None) -> KVCache[A]:
         """An empty memory with room for `capacity` tokens; None lets the backend choose."""
         ...
 
-    def embed(self, ids: Tensor) -> Tensor:
-        """ids int64 [tokens] -> the stream before the first layer."""
+    def embed(self, ids: Sequence[int]) -> A:
+        """Token ids -> the stream before the first layer."""
         ...
 
-    def attend(self, layer: int, x: Tensor, cache: KVCache) -> Tensor:
+    def attend(self, layer: int, x: A, cache: KVCache[A]) -> A:
         """Add attention to the stream: norm, projections, rotation, sinks, output.
 
         The tokens follow those in `cache`, to which their keys and values are appended.
         """
         ...
 
-    def mix(self, layer: int, x: Tensor, fired: Tensor | None = None) -> Tensor:
+    def mix(self, layer: int, x: A, fired: NDArray[np.int64] | None = None) -> A:
         """Add the experts to the stream: norm, router, the best `experts_per_token` of them.
 
-        If `fired` int64 [tokens, experts_per_token] is given, their ids are written into it, best first.
+        If `fired` [tokens, experts_per_token], in main memory, is given, their ids are written into it, best
+        first.
         """
         ...
 
-    def unembed(self, x: Tensor) -> Tensor:
-        """The stream after the last layer -> logits float32 [tokens, vocab]."""
+    def unembed(self, x: A) -> NDArray[np.float32]:
+        """The stream after the last layer -> logits [tokens, vocab] in main memory."""
         ...
 
     def sample(
         self,
-        x: Tensor,
+        x: A,
         temperature: float,
         top_p: float,
         keys: Sequence[int],
-        allowed: Tensor | None = None,
-    ) -> Tensor:
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> A:
         """Draw the token after each row of the stream x [tokens, H], by the noise of its key, of 64 bits.
 
         The token is the one with the largest logit + temperature * gumbel(key, id): `reference.gumbel` has

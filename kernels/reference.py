@@ -6,18 +6,21 @@ Works in the dtype of the weights, float32 or bfloat16; norms and softmax are al
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from gptoss_tui.kernels import mxfp4
 from gptoss_tui.kernels.cache import SLACK, KVCache, Positions
-from gptoss_tui.kernels.kernels import ExpertWeights, NetworkWeights
+from gptoss_tui.kernels.kernels import HOTTEST, ExpertWeights, Kept, NetworkWeights, Precision
 
-HOTTEST = 1e30
-"""The highest temperature: all tokens are as likely, and scores are still finite in float32."""
+DTYPES: dict[Precision, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 _FIRST_CAPACITY = 256  # tokens
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32: bounds the memory of a long prompt
@@ -31,13 +34,13 @@ class Reference:
     beyond its window, or in a buffer that doubles when it is full.
     """
 
-    def __init__(self, weights: NetworkWeights) -> None:
+    def __init__(self, weights: NetworkWeights[Tensor]) -> None:
         self.layers = list(weights.layers)
         self._weights = weights
         self.dense_bytes: float = weights.unembedding.dtype.itemsize
         self._rotation_at: tuple[int, int] | None = None
 
-    def new_cache(self, capacity: int | None = None) -> KVCache:
+    def new_cache(self, capacity: int | None = None) -> TensorCache:
         """A cache that can grow beyond `capacity`; in all else this class does as `Kernels` says."""
         buffers: list[Tensor] = []
         positions: list[Positions | None] = []
@@ -47,13 +50,16 @@ class Reference:
             heads = len(layer.k.bias) // head_dim
             buffers.append(layer.k.bias.new_zeros(2, heads, slots, head_dim))
             positions.append(Positions(axis=2) if layer.window is None else None)
-        return KVCache(buffers, positions, kind="reference", slack=SLACK)
+        device = self._weights.embedding.device
+        position = torch.zeros((), dtype=torch.int64, device=device)
+        return TensorCache(buffers, position, positions, f"reference {device.type}", SLACK)
 
-    def embed(self, ids: Tensor) -> Tensor:
+    def embed(self, ids: Sequence[int]) -> Tensor:
         """Look up the embeddings."""
-        return F.embedding(ids, self._weights.embedding)
+        embedding = self._weights.embedding
+        return F.embedding(torch.as_tensor(ids, device=embedding.device), embedding)
 
-    def attend(self, layer: int, x: Tensor, cache: KVCache) -> Tensor:
+    def attend(self, layer: int, x: Tensor, cache: KVCache[Tensor]) -> Tensor:
         """Add grouped-query attention with sinks; heads * head_dim need not be the hidden size."""
         weights = self.layers[layer]
         normed = self._norm(x, weights.attention_norm)
@@ -68,19 +74,20 @@ class Reference:
         mixed = attention(q, keys, values, weights.sinks, weights.window)
         return x + F.linear(mixed.transpose(0, 1).flatten(1), *weights.o)
 
-    def mix(self, layer: int, x: Tensor, fired: Tensor | None = None) -> Tensor:
+    def mix(self, layer: int, x: Tensor, fired: NDArray[np.int64] | None = None) -> Tensor:
         """Add a mixture of experts."""
         weights, whole = self.layers[layer], self._weights
         normed = self._norm(x, weights.experts_norm)
         chosen, shares = route(F.linear(normed, *weights.router), whole.experts_per_token)
         if fired is not None:
-            fired.copy_(chosen)
+            fired[...] = chosen.cpu()
         alpha, limit = whole.swiglu_alpha, whole.swiglu_limit
         return x + experts(normed, chosen, shares, weights.experts, alpha=alpha, limit=limit)
 
-    def unembed(self, x: Tensor) -> Tensor:
+    def unembed(self, x: Tensor) -> NDArray[np.float32]:
         """Normalise and multiply with the unembedding."""
-        return F.linear(self._norm(x, self._weights.norm), self._weights.unembedding).float()
+        logits: NDArray[np.float32] = self._logits(x).cpu().numpy()
+        return logits
 
     def sample(
         self,
@@ -88,11 +95,15 @@ class Reference:
         temperature: float,
         top_p: float,
         keys: Sequence[int],
-        allowed: Tensor | None = None,
+        allowed: NDArray[np.bool_] | None = None,
     ) -> Tensor:
         """Draw from the logits."""
-        rows = zip(self.unembed(x), keys, strict=True)
-        return torch.stack([sample(logits, temperature, top_p, key, allowed) for logits, key in rows])
+        mask = None if allowed is None else torch.from_numpy(allowed).to(x.device)
+        rows = zip(self._logits(x), keys, strict=True)
+        return torch.stack([sample(logits, temperature, top_p, key, mask) for logits, key in rows])
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return F.linear(self._norm(x, self._weights.norm), self._weights.unembedding).float()
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         """The root-mean-square norm, weight included in float32; the result takes the dtype of x last."""
@@ -102,7 +113,7 @@ class Reference:
         """[tokens, heads * head_dim] -> [heads, tokens, head_dim]."""
         return x.view(len(x), -1, self._weights.head_dim).transpose(0, 1)
 
-    def _rotation(self, cache: KVCache, tokens: int) -> tuple[Tensor, Tensor]:
+    def _rotation(self, cache: KVCache[Tensor], tokens: int) -> tuple[Tensor, Tensor]:
         """The rotation of the next `tokens`, computed once for all layers."""
         if self._rotation_at != (cache.length, tokens):
             whole = self._weights
@@ -113,7 +124,32 @@ class Reference:
         return self._turn
 
 
-def _append(cache: KVCache, layer: int, kv: Tensor) -> Tensor:
+def to_tensor(values: NDArray[Any], kept: Kept, device: str) -> Tensor:
+    """A weight as it is stored, on `device` in the form `kept`; see `to_backend`."""
+    if values.dtype == np.uint16:  # torch has few operations on it
+        values = values.view(np.int16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the file is mapped for reading only: nothing is written
+        tensor = torch.from_numpy(values)
+    if tensor.dtype == torch.int16:
+        tensor = tensor.view(torch.bfloat16)
+    return tensor.to(device, None if kept == "mxfp4" else DTYPES[kept])
+
+
+class TensorCache(KVCache[Tensor]):
+    """A cache in tensors."""
+
+    def to_bytes(self, part: Tensor) -> memoryview:
+        """A view of the tensor's memory, or of a copy."""
+        content: memoryview = part.contiguous().cpu().view(-1).view(torch.uint8).numpy().data
+        return content
+
+    def from_bytes(self, content: memoryview, like: Tensor) -> Tensor:
+        """A tensor in the memory of `content`."""
+        return torch.frombuffer(content, dtype=like.dtype).view(like.shape)
+
+
+def _append(cache: KVCache[Tensor], layer: int, kv: Tensor) -> Tensor:
     """Append kv [2, kv_heads, tokens, head_dim] to a full layer; returns all of them, oldest first."""
     buffer, length = cache.buffers[layer], cache.length
     end = length + kv.shape[2]
@@ -126,7 +162,7 @@ def _append(cache: KVCache, layer: int, kv: Tensor) -> Tensor:
     return buffer[:, :, :end]
 
 
-def _append_to_ring(cache: KVCache, layer: int, kv: Tensor, window: int) -> Tensor:
+def _append_to_ring(cache: KVCache[Tensor], layer: int, kv: Tensor, window: int) -> Tensor:
     """Write kv [2, kv_heads, tokens, head_dim], token t to slot t % slots; returns all that they may see.
 
     The oldest comes first.
@@ -186,7 +222,7 @@ def experts(
     x: Tensor,
     chosen: Tensor,
     weights: Tensor,
-    layer: ExpertWeights,
+    layer: ExpertWeights[Tensor],
     *,
     alpha: float = 1.702,
     limit: float = 7.0,
@@ -206,7 +242,7 @@ def experts(
     return out
 
 
-def _run(x: Tensor, which: Tensor, layer: ExpertWeights, alpha: float, limit: float) -> Tensor:
+def _run(x: Tensor, which: Tensor, layer: ExpertWeights[Tensor], alpha: float, limit: float) -> Tensor:
     """x [tokens, H] through each of the experts `which` int64 [n] -> [n, tokens, H]."""
     up_blocks, up_scales, up_bias, down_blocks, down_scales, down_bias = (
         part.index_select(0, which) for part in layer

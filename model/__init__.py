@@ -1,6 +1,7 @@
 """The runtime: token ids in, token ids out. Knows no roles and no screen.
 
-Importing this package costs nothing: torch is only imported with the first call of `load_model`.
+Importing this package costs nothing: numpy is imported with the first call of `load_model`, torch only where
+it computes.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import tiktoken
-    import torch
 
     from ..kernels.choose import Backend
+    from ..kernels.kernels import Precision
     from .load import OnProgress
     from .transformer import Transformer
 
@@ -21,8 +22,8 @@ __all__ = ["load_model", "load_tokenizer"]
 
 def load_model(
     path: str | Path,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
+    device: str = "cpu",
+    dtype: Precision | None = None,
     on_progress: OnProgress | None = None,
     backend: Backend | None = None,
 ) -> Transformer:

@@ -196,9 +196,13 @@ class ModelConfig:
         return round((self.num_hidden_layers * layer + ends) * dense) + experts
 
 
+MXFP4_BLOCK = 32
+"""Weights that share a scale in MXFP4 (OCP MX 1.0, 5.3.1)."""
+
+
 def mxfp4_bytes(weights: int) -> int:
-    """The size of so many weights in MXFP4: half a byte each, and one for each 32 (OCP MX 1.0, 5.3.1)."""
-    return weights * 17 // 32
+    """The size of so many weights in MXFP4: half a byte each, and one for each block."""
+    return weights // 2 + weights // MXFP4_BLOCK
 
 
 def yarn_concentration(factor: float, scale: float = 1.0) -> float:

@@ -1,6 +1,6 @@
 """Sampling: token ids drawn one after another, by the settings and the seed of a request.
 
-Free of torch, so that a front end may `check` a request.
+Free of numpy, so that a front end may `check` a request.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
+    from numpy.typing import NDArray
 
 LARGEST_SEED = 2**63 - 1
 
-Draw = Callable[[float, float, Sequence[int], "Tensor | None"], "Tensor"]
+Draw = Callable[[float, float, Sequence[int], "NDArray[np.bool_] | None"], Any]
 """`Kernels.sample` for one stream: temperature, top-p, a key for each row, the allowed ids."""
 
 
@@ -64,7 +65,9 @@ class Sampler:
         self._sampling = sampling
         self._seed = secrets.randbelow(LARGEST_SEED) if sampling.seed is None else sampling.seed
 
-    def sample(self, draw: Draw, places: range, allowed: Tensor | None = None) -> Iterator[tuple[int, float]]:
+    def sample(
+        self, draw: Draw, places: range, allowed: NDArray[np.bool_] | None = None
+    ) -> Iterator[tuple[int, float]]:
         """Draw a token for each of `places`, counted from the start of the generation, at once.
 
         Each is drawn among the ids where `allowed` bool [vocab] is true. The noise depends on the seed and

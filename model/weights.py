@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-from torch import Tensor
-
-from gptoss_tui.kernels import mxfp4
-from gptoss_tui.kernels.kernels import ExpertWeights, LayerWeights, Linear, NetworkWeights
-from gptoss_tui.model.config import ModelConfig
-from gptoss_tui.model.rope import inverse_frequencies
+from gptoss_tui.kernels.arrays import A
+from gptoss_tui.kernels.kernels import ExpertWeights, Kept, LayerWeights, Linear, NetworkWeights, Precision
+from gptoss_tui.model.config import MXFP4_BLOCK, ModelConfig
 
 
-def layout(config: ModelConfig) -> dict[str, Tensor]:
-    """Every weight by name, as a tensor on the meta device: uint8, or a dtype that stands for any other."""
+def layout(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight by name."""
     hidden, vocab = config.hidden_size, config.vocab_size
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "embed_tokens.weight": (vocab, hidden),
         "norm.weight": (hidden,),
         "lm_head.weight": (vocab, hidden),
@@ -27,12 +23,19 @@ def layout(config: ModelConfig) -> dict[str, Tensor]:
     layer = _layer_shapes(config)
     for index in range(config.num_hidden_layers):
         shapes |= {f"layers.{index}.{name}": shape for name, shape in layer.items()}
-    return {
-        name: torch.empty(
-            shape, dtype=torch.uint8 if name.endswith(("_blocks", "_scales")) else None, device="meta"
-        )
-        for name, shape in shapes.items()
-    }
+    return shapes
+
+
+def kept(name: str, dtype: Precision) -> Kept:
+    """The form in which the kernels want a weight: norms and sinks float32, other dense ones in `dtype`."""
+    if is_mxfp4(name):
+        return "mxfp4"
+    return "float32" if name.endswith(("norm.weight", ".sinks")) else dtype
+
+
+def is_mxfp4(name: str) -> bool:
+    """Whether a weight is the blocks or scales of experts."""
+    return name.endswith(("_blocks", "_scales"))
 
 
 def _layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -53,25 +56,27 @@ def _layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     ):
         shapes |= {f"{name}.weight": (rows, columns), f"{name}.bias": (rows,)}
     for name, rows, columns in (("gate_up_proj", 2 * inner, hidden), ("down_proj", hidden, inner)):
-        scales = (experts, rows, columns // mxfp4.BLOCK)
+        scales = (experts, rows, columns // MXFP4_BLOCK)
         shapes |= {
-            f"mlp.experts.{name}_blocks": (*scales, mxfp4.BLOCK // 2),
+            f"mlp.experts.{name}_blocks": (*scales, MXFP4_BLOCK // 2),
             f"mlp.experts.{name}_scales": scales,
             f"mlp.experts.{name}_bias": (experts, rows),
         }
     return shapes
 
 
-def for_kernels(config: ModelConfig, weights: dict[str, Tensor]) -> NetworkWeights:
-    """Convert `weights`, all that `layout` names; each is removed from the dict as it is used."""
-    unembedding = weights.pop("lm_head.weight")
+def for_kernels(config: ModelConfig, weights: dict[str, A], frequencies: A) -> NetworkWeights[A]:
+    """Arrange `weights`, all that `layout` names; each is removed from the dict as it is used.
+
+    `frequencies` are those of the rotation: `inverse_frequencies`.
+    """
     return NetworkWeights(
         embedding=weights.pop("embed_tokens.weight"),
         layers=_layers(config, weights),
         norm=weights.pop("norm.weight"),
-        unembedding=unembedding,
+        unembedding=weights.pop("lm_head.weight"),
         head_dim=config.head_dim,
-        frequencies=inverse_frequencies(config.rope, config.head_dim).to(unembedding.device),
+        frequencies=frequencies,
         concentration=config.rope.concentration,
         experts_per_token=config.num_experts_per_tok,
         swiglu_alpha=config.swiglu_alpha,
@@ -80,13 +85,13 @@ def for_kernels(config: ModelConfig, weights: dict[str, Tensor]) -> NetworkWeigh
     )
 
 
-def _layers(config: ModelConfig, weights: dict[str, Tensor]) -> Iterator[LayerWeights]:
+def _layers(config: ModelConfig, weights: dict[str, A]) -> Iterator[LayerWeights[A]]:
     for index, kind in enumerate(config.layer_types):
 
-        def take(name: str, at: str = f"layers.{index}.") -> Tensor:
+        def take(name: str, at: str = f"layers.{index}.") -> A:
             return weights.pop(at + name)
 
-        def linear(name: str) -> Linear:
+        def linear(name: str) -> Linear[A]:
             return Linear(take(f"{name}.weight"), take(f"{name}.bias"))
 
         yield LayerWeights(

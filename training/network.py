@@ -73,7 +73,8 @@ def rope_tables(shape: NetworkShape, length: int) -> tuple[Tensor, Tensor]:
         shape.rope_beta_slow,
     )
     half = shape.head_dim // 2
-    cos, signed_sin = rotation(inverse_frequencies(rope, shape.head_dim), 0, length, rope.concentration)
+    frequencies = torch.from_numpy(inverse_frequencies(rope, shape.head_dim))
+    cos, signed_sin = rotation(frequencies, 0, length, rope.concentration)
     return cos[:, :half], signed_sin[:, half:]
 
 

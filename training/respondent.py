@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import tiktoken
-import torch
 
 from gptoss_tui.harmony import Parser, render
 from gptoss_tui.harmony.message import Channel, Conversation, Message, Role
@@ -53,7 +52,7 @@ class Respondent:
         ids = render(conversation, self.encoding)
         closed: list[Message] = []
         for place in range(LIMIT):
-            stream = self.network.read(torch.tensor(ids), cache)[-1:]
+            stream = self.network.read(ids, cache)[-1:]
             drawn = sampler.sample(partial(self.network.kernels.sample, stream), range(place, place + 1))
             ids = [next(drawn)[0]]
             self.generated += 1

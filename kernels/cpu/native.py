@@ -1,7 +1,7 @@
-"""Native: the kernels in C, behind the protocol of kernels.py.
+"""Native: the kernels in C, behind the protocol of kernels.py, in arrays of numpy: torch is not imported.
 
 The stream is float32, and the dense weights bfloat16, as they are stored. Nothing is copied: the library
-reads the tensors' own memory, mapped from the checkpoint where it is.
+reads the arrays' own memory, mapped from the checkpoint where it is.
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from ctypes import c_uint64
+from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
-from gptoss_tui.kernels import reference
+from gptoss_tui.kernels.bfloat16 import narrow, widen
 from gptoss_tui.kernels.cache import SLACK, KVCache, Positions
 from gptoss_tui.kernels.cpu.build import Target
 from gptoss_tui.kernels.cpu.interface import CpuEngine, Dense, ExpertMatrices, Layer, Network
-from gptoss_tui.kernels.kernels import LayerWeights, Linear, NetworkWeights
+from gptoss_tui.kernels.cpu.nucleus import draw_from_nucleus
+from gptoss_tui.kernels.kernels import HOTTEST, Kept, LayerWeights, Linear, NetworkWeights, Precision
+
+Values = NDArray[Any]
+"""Numbers; those in bfloat16 as uint16."""
 
 _FIRST_CAPACITY = 256  # tokens
 _TILE = 16  # positions whose keys lie together
@@ -33,12 +37,12 @@ class Native:
 
     def __init__(
         self,
-        weights: NetworkWeights,
+        weights: NetworkWeights[Values],
         library: ctypes.CDLL,
         threads: int,
         *,
         level: str | None = None,
-        dtype: torch.dtype = torch.bfloat16,
+        dtype: Precision = "bfloat16",
         packed: bool = False,
     ) -> None:
         """Run on `threads` threads, with no instructions beyond those of `level`.
@@ -50,14 +54,15 @@ class Native:
         Raises ValueError for weights that the library cannot read, for other dtypes, and for a level that no
         processor of this kind has.
         """
-        if dtype not in (torch.bfloat16, torch.float32):
+        if dtype not in ("bfloat16", "float32"):
             raise ValueError(f"keys and values can be bfloat16 or float32, not {dtype}")
+        wide = dtype == "float32"
         levels = list(Target.here().levels)
         if level not in (None, *levels):
             raise ValueError(f"the level is {level!r}, and can be {', '.join(levels)}")
         self._weights = weights
-        self._dtype = dtype
-        self._kept: list[Tensor] = []
+        self._dtype = np.dtype(np.float32 if wide else np.uint16)
+        self._kept: list[Values] = []
         layers = list(weights.layers)
         if why := misfit(weights.head_dim):
             raise ValueError(why)
@@ -70,50 +75,50 @@ class Native:
             head_dim=weights.head_dim,
             experts=len(layers[0].router.bias),
             experts_per_token=weights.experts_per_token,
-            wide=dtype == torch.float32,
+            wide=wide,
             norm_eps=weights.norm_eps,
             swiglu_alpha=weights.swiglu_alpha,
             swiglu_limit=weights.swiglu_limit,
             concentration=weights.concentration,
-            frequencies=self._keep(weights.frequencies, torch.float32),
-            norm=self._keep(weights.norm, torch.float32),
+            frequencies=self._keep(weights.frequencies, np.float32),
+            norm=self._keep(weights.norm, np.float32),
             unembedding=self._dense(weights.unembedding, None),
         )
         table = (Layer * len(layers))(*map(self._layer, layers))
-        if dtype == torch.float32 and "bf16" in (level or levels[-1]):
+        if wide and "bf16" in (level or levels[-1]):
             level = [name for name in levels if "bf16" not in name][-1]
         self.engine = CpuEngine(library, network, table, threads, level)
         if packed:
             self.engine.pack()
         self.dense_bytes = self.engine.dense_bytes()
 
-    def _keep(self, tensor: Tensor, dtype: torch.dtype = torch.bfloat16) -> int:
-        """The address of the tensor's values, which stay where they are as long as this object lives."""
-        if (tensor.dtype, tensor.device.type) != (dtype, "cpu"):
-            raise ValueError(f"a weight is {tensor.dtype} on {tensor.device}, not {dtype} on the CPU")
-        tensor = tensor.contiguous()
-        self._kept.append(tensor)
-        return tensor.data_ptr()
+    def _keep(self, values: Values, dtype: DTypeLike = np.uint16) -> int:
+        """The address of the values, which stay where they are as long as this object lives."""
+        if values.dtype != dtype:
+            raise ValueError(f"a weight is {values.dtype}, not {np.dtype(dtype)}")
+        values = np.ascontiguousarray(values)
+        self._kept.append(values)
+        return values.ctypes.data
 
-    def _dense(self, weight: Tensor, bias: Tensor | None) -> Dense:
+    def _dense(self, weight: Values, bias: Values | None) -> Dense:
         rows, columns = weight.shape
         return Dense(self._keep(weight), None if bias is None else self._keep(bias), rows, columns)
 
-    def _layer(self, layer: LayerWeights) -> Layer:
-        def dense(linear: Linear) -> Dense:
+    def _layer(self, layer: LayerWeights[Values]) -> Layer:
+        def dense(linear: Linear[Values]) -> Dense:
             return self._dense(linear.weight, linear.bias)
 
-        def experts(blocks: Tensor, scales: Tensor, bias: Tensor) -> ExpertMatrices:
+        def experts(blocks: Values, scales: Values, bias: Values) -> ExpertMatrices:
             _, rows, columns = scales.shape
-            codes, powers = self._keep(blocks, torch.uint8), self._keep(scales, torch.uint8)
+            codes, powers = self._keep(blocks, np.uint8), self._keep(scales, np.uint8)
             return ExpertMatrices(codes, powers, self._keep(bias), rows, columns * 32)
 
         parts = layer.experts
         return Layer(
             window=layer.window or 0,
-            attention_norm=self._keep(layer.attention_norm, torch.float32),
-            sinks=self._keep(layer.sinks, torch.float32),
-            experts_norm=self._keep(layer.experts_norm, torch.float32),
+            attention_norm=self._keep(layer.attention_norm, np.float32),
+            sinks=self._keep(layer.sinks, np.float32),
+            experts_norm=self._keep(layer.experts_norm, np.float32),
             q=dense(layer.q),
             k=dense(layer.k),
             v=dense(layer.v),
@@ -123,7 +128,7 @@ class Native:
             down=experts(parts.down_blocks, parts.down_scales, parts.down_bias),
         )
 
-    def new_cache(self, capacity: int | None = None) -> KVCache:
+    def new_cache(self, capacity: int | None = None) -> ArrayCache:
         """A cache that can grow beyond `capacity`."""
         wanted = [(window and window + SLACK) or capacity or _FIRST_CAPACITY for window in self._windows]
         buffers = [self._buffer(slots) for slots in wanted]
@@ -131,18 +136,21 @@ class Native:
         for buffer, window in zip(buffers, self._windows, strict=True):
             places.append(Positions(2, _TILE) if window is None else None)
             if window is not None:
-                buffer.zero_()
-        return KVCache(buffers, places, f"native {self.engine.level}", SLACK)
+                buffer.fill(0)
+        return ArrayCache(buffers, np.zeros((), np.int64), places, f"native {self.engine.level}", SLACK)
 
-    def _buffer(self, slots: int) -> Tensor:
+    def _buffer(self, slots: int) -> Values:
         shape = (2, self._kv_heads, -(-slots // _TILE), _TILE * self._weights.head_dim)
-        return torch.empty(shape, dtype=self._dtype)
+        return np.empty(shape, self._dtype)
 
-    def embed(self, ids: Tensor) -> Tensor:
-        """Look up the embeddings; float32."""
-        return F.embedding(ids, self._weights.embedding).float()
+    def embed(self, ids: Sequence[int]) -> Values:
+        """Look up the embeddings; float32. Raises IndexError for an id that has none."""
+        rows = np.asarray(ids, np.int64)
+        if rows.min(initial=0) < 0:
+            raise IndexError(f"token {rows.min()} has no embedding")
+        return widen(self._weights.embedding[rows])
 
-    def attend(self, layer: int, x: Tensor, cache: KVCache) -> Tensor:
+    def attend(self, layer: int, x: Values, cache: KVCache[Values]) -> Values:
         """Add grouped-query attention with sinks, in the memory of x if it is float32 in one piece."""
         x, layer = self._stream(x), self._place(layer)
         if not len(x):
@@ -155,73 +163,74 @@ class Native:
             grown[:, :, : buffer.shape[2]] = buffer
             buffer = cache.buffers[layer] = grown
         slots = buffer.shape[2] * _TILE
-        place = buffer.data_ptr(), slots, cache.length
-        self._run(len(x), self.engine.attend, layer, x.data_ptr(), len(x), *place)
+        place = buffer.ctypes.data, slots, cache.length
+        self._run(len(x), self.engine.attend, layer, x.ctypes.data, len(x), *place)
         return x
 
-    def mix(self, layer: int, x: Tensor, fired: Tensor | None = None) -> Tensor:
+    def mix(self, layer: int, x: Values, fired: NDArray[np.int64] | None = None) -> Values:
         """Add a mixture of experts, in the memory of x if it is float32 in one piece."""
         x = self._stream(x)
-        ids = torch.empty(len(x), self._weights.experts_per_token, dtype=torch.int64)
+        ids = np.empty((len(x), self._weights.experts_per_token), np.int64)
         if len(x):
-            self._run(len(x), self.engine.mix, self._place(layer), x.data_ptr(), len(x), ids.data_ptr())
+            self._run(len(x), self.engine.mix, self._place(layer), x.ctypes.data, len(x), ids.ctypes.data)
         if fired is not None:
-            fired.copy_(ids)
+            fired[...] = ids
         return x
 
-    def unembed(self, x: Tensor) -> Tensor:
+    def unembed(self, x: Values) -> NDArray[np.float32]:
         """Normalise and multiply with the unembedding."""
         x = self._stream(x)
-        logits = torch.empty(len(x), len(self._weights.unembedding))
+        logits = np.empty((len(x), len(self._weights.unembedding)), np.float32)
         if len(x):
-            self._run(len(x), self.engine.unembed, x.data_ptr(), len(x), logits.data_ptr())
+            self._run(len(x), self.engine.unembed, x.ctypes.data, len(x), logits.ctypes.data)
         return logits
 
     def sample(
         self,
-        x: Tensor,
+        x: Values,
         temperature: float,
         top_p: float,
         keys: Sequence[int],
-        allowed: Tensor | None = None,
-    ) -> Tensor:
-        """Draw in the library, without torch's threads; with top-p, from the logits."""
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Values:
+        """Draw in the library; with top-p, where few tokens are left, from the logits."""
         x = self._stream(x)
-        drawn = torch.empty(len(x), 3, dtype=torch.float64)
+        drawn = np.empty((len(x), 3))
         if top_p < 1 and temperature > 0:
             for row, logits, key in zip(drawn, self.unembed(x), keys, strict=True):
-                row.copy_(reference.sample(logits, temperature, top_p, key, allowed))
+                row[:] = draw_from_nucleus(logits, temperature, top_p, key, allowed)
         elif len(x):
             noise = (c_uint64 * len(x))(*keys)
-            mask = None if allowed is None else allowed.to("cpu", torch.bool).contiguous()
+            mask = None if allowed is None else np.ascontiguousarray(allowed, bool)
             self._run(
                 len(x),
                 self.engine.draw,
-                x.data_ptr(),
+                x.ctypes.data,
                 len(x),
-                min(temperature, reference.HOTTEST),
+                min(temperature, HOTTEST),
                 noise,
-                None if mask is None else mask.data_ptr(),
-                drawn.data_ptr(),
+                None if mask is None else mask.ctypes.data,
+                drawn.ctypes.data,
             )
         return drawn
 
-    def _stream(self, x: Tensor) -> Tensor:
+    def _stream(self, x: Values) -> Values:
         """x itself, or a copy that the library can read."""
         hidden = self._weights.embedding.shape[1]
-        if x.dim() != 2 or x.shape[1] != hidden:
+        if x.ndim != 2 or x.shape[1] != hidden:
             raise ValueError(f"the stream is of shape {list(x.shape)}, not [tokens, {hidden}]")
-        return x.to("cpu", torch.float32).contiguous()
+        return np.ascontiguousarray(x, np.float32)
 
     def _place(self, layer: int) -> int:
         """The index of a layer, counted from the first. Raises IndexError if there is none."""
         return range(len(self._windows))[layer]
 
-    def _check(self, buffer: Tensor, slots: int) -> None:
+    def _check(self, buffer: Values, slots: int) -> None:
         """Raise ValueError unless `buffer` is one of `_buffer`, with that many slots or more."""
         shape = buffer.shape
         fits = (*shape[:2], *shape[3:]) == (2, self._kv_heads, _TILE * self._weights.head_dim)
-        if not fits or buffer.dtype != self._dtype or shape[2] * _TILE < slots or not buffer.is_contiguous():
+        fits = fits and buffer.flags.c_contiguous
+        if not fits or buffer.dtype != self._dtype or shape[2] * _TILE < slots:
             raise ValueError("the cache is of another network")
 
     def _run(self, tokens: int, step: Callable[..., int], *arguments: object) -> None:
@@ -229,6 +238,25 @@ class Native:
         if not step(self.engine.handle, *arguments):
             room = self.engine.room(self.engine.handle, tokens)
             raise MemoryError(f"tried to allocate {room} bytes for the activations of {tokens} tokens")
+
+
+def to_array(values: Values, kept: Kept) -> Values:
+    """A weight as it is stored, in the form `kept`; see `to_backend`."""
+    if kept == "float32" and values.dtype == np.uint16:
+        return widen(values)
+    return narrow(values) if kept == "bfloat16" and values.dtype == np.float32 else values
+
+
+class ArrayCache(KVCache[Values]):
+    """A cache in arrays of numpy."""
+
+    def to_bytes(self, part: Values) -> memoryview:
+        """A view of the array's memory, or of a copy."""
+        return np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+
+    def from_bytes(self, content: memoryview, like: Values) -> Values:
+        """An array in the memory of `content`."""
+        return np.frombuffer(content, like.dtype).reshape(like.shape)
 
 
 def misfit(head_dim: int) -> str | None:

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import tiktoken
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     from gptoss_tui.model.config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor as its file describes it: its `name` there, its safetensors `dtype`, its size in bytes."""
+    """A tensor as its file describes it: `name` and safetensors `dtype`; `start` in the file, in bytes."""
 
     file: Path
     name: str
     dtype: str
     shape: tuple[int, ...]
+    start: int
     nbytes: int
 
 
@@ -54,11 +55,17 @@ class Checkpoint(Protocol):
     def tokenizer(self) -> tiktoken.Encoding:
         """The tokenizer, with as many ids as the network has rows; unused ones are `<|reserved_ID|>`."""
 
-    def tensors(self, network: Mapping[str, Tensor]) -> dict[str, StoredTensor]:
+    def tensors(self, network: Mapping[str, tuple[int, ...]]) -> dict[str, StoredTensor]:
         """The place of each weight of `network`, by the network's own names. Reads descriptions only.
 
-        `network`, the state of a Transformer on any device, gives the names and shapes to check against.
+        `network` has the names and shapes to check against: `weights.layout`.
         """
 
-    def read(self, tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[str, Tensor]]:
-        """The values of `tensors`, one after the other, mapped to their files, which must not change."""
+    def read(self, tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[str, NDArray[Any]]]:
+        """The values of `tensors`, one after the other, mapped to their files, which must not change.
+
+        Those in bfloat16 come as uint16: numpy has no such type.
+        """
+
+    def release(self) -> None:
+        """Unmap what was read. It stays in the system's cache, and is mapped again where it is needed."""

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
+from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gptoss_tui.model.checkpoint.files import read_file
 from gptoss_tui.model.errors import CheckpointError
 
 if TYPE_CHECKING:
     import tiktoken
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     from gptoss_tui.model.checkpoint.checkpoint import StoredTensor
     from gptoss_tui.model.config import ModelConfig
@@ -30,6 +32,7 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 WEIGHTS = "model.safetensors"
 
 _DENSE = ("BF16", "F32")
+_WIDTHS = {"BF16": 2, "F32": 4, "U8": 1}
 _SAMPLES, _SAMPLE = 64, 4096  # places of a shard that `identity` looks at, and bytes at each
 
 
@@ -38,6 +41,7 @@ class HubCheckpoint:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
+        self._maps: dict[Path, mmap] = {}
 
     @cached_property
     def config(self) -> ModelConfig:
@@ -89,7 +93,7 @@ class HubCheckpoint:
 
         return read_tokenizer(self.path / TOKENIZER, self.config.vocab_size)
 
-    def tensors(self, network: Mapping[str, Tensor]) -> dict[str, StoredTensor]:
+    def tensors(self, network: Mapping[str, tuple[int, ...]]) -> dict[str, StoredTensor]:
         """Compare the headers of the shards with `network`, which config.json describes."""
         if any(name.endswith(("experts.gate_up_proj", "experts.down_proj")) for name in self._stored):
             raise CheckpointError(
@@ -97,28 +101,40 @@ class HubCheckpoint:
                 "and gptoss-chat runs MXFP4 experts.\n"
                 "Use the checkpoint with *_blocks and *_scales tensors, or quantise this one to MXFP4."
             )
-        for name, tensor in network.items():
-            dtypes = _DENSE if tensor.is_floating_point() else ("U8",)
-            self._check(_stored_name(name), tuple(tensor.shape), dtypes)
+        for name, shape in network.items():
+            dtypes = ("U8",) if name.endswith(("_blocks", "_scales")) else _DENSE
+            self._check(_stored_name(name), shape, dtypes)
         return {name: self._stored[_stored_name(name)] for name in network}
 
-    def read(self, tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[str, Tensor]]:
-        """Shard after shard, each opened once."""
-        from safetensors import SafetensorError, safe_open
+    def read(self, tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Shard after shard, each mapped once, and in each in the order of the file."""
+        import numpy as np
 
+        dtypes = {"BF16": np.uint16, "F32": np.float32, "U8": np.uint8}
         done, total = 0, sum(tensor.nbytes for tensor in tensors.values())
-        for shard in sorted({tensor.file for tensor in tensors.values()}):
+        in_order = sorted(tensors.items(), key=lambda item: (item[1].file, item[1].start))
+        for name, tensor in in_order:
             try:
-                with safe_open(shard, framework="pt", device="cpu") as file:
-                    for name, tensor in tensors.items():
-                        if tensor.file == shard:
-                            yield name, file.get_tensor(tensor.name)
-                            done += tensor.nbytes
-            except (SafetensorError, OSError) as error:
-                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                shard = self._map(tensor.file)
+            except OSError as error:
                 raise CheckpointError(
-                    f"{shard}: cannot be read, {100 * done // total} % loaded ({reason}).\nFetch it again."
+                    f"{tensor.file}: cannot be read, {100 * done // total} % loaded ({error.strerror}).\n"
+                    "Fetch it again."
                 ) from None
+            values = np.frombuffer(shard, dtypes[tensor.dtype], math.prod(tensor.shape), tensor.start)
+            yield name, np.require(values.reshape(tensor.shape), requirements="A")
+            done += tensor.nbytes
+
+    def release(self) -> None:
+        """Unmap all pages, which are never changed."""
+        for shard in self._maps.values():
+            shard.madvise(MADV_DONTNEED)
+
+    def _map(self, file: Path) -> mmap:
+        if file not in self._maps:
+            with file.open("rb") as shard:
+                self._maps[file] = mmap(shard.fileno(), 0, access=ACCESS_READ)
+        return self._maps[file]
 
     @cached_property
     def _stored(self) -> dict[str, StoredTensor]:
@@ -139,6 +155,11 @@ class HubCheckpoint:
             raise CheckpointError(
                 f"{found.file}: tensor {name} is {found.dtype}, not {' or '.join(dtypes)}.\n"
                 "Use the checkpoint as released: experts in MXFP4, the rest in bfloat16."
+            )
+        if found.nbytes != math.prod(shape) * _WIDTHS[found.dtype]:
+            raise CheckpointError(
+                f"{found.file}: tensor {name} has {found.nbytes:,} bytes, not those of its shape and dtype.\n"
+                "The file is damaged; fetch it again."
             )
 
 

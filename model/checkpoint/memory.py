@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
+from gptoss_tui.kernels.kernels import BYTES, Precision
 from gptoss_tui.model.config import ModelConfig, mxfp4_bytes
 from gptoss_tui.model.errors import CheckpointError
 
@@ -13,41 +12,43 @@ _CONTEXT = 8192  # tokens that must fit beside the weights to make a conversatio
 _WORKSPACE = 256 << 20  # activations, decoded experts and the interpreter itself
 
 
-def estimate(config: ModelConfig, dtype: torch.dtype) -> int:
+def estimate(config: ModelConfig, dtype: Precision) -> int:
     """Bytes to run `config` with dense weights and activations in `dtype`, experts in MXFP4.
 
     Memory-mapped experts count as well: reading them from disk again for every token would be too slow.
     """
     experts = config.num_hidden_layers * config.num_local_experts * config.expert_matrices
     kv = config.cached_values(min(_CONTEXT, config.max_position_embeddings))
-    return mxfp4_bytes(experts) + (config.dense_parameters + kv) * dtype.itemsize + _workspace(config, dtype)
+    return mxfp4_bytes(experts) + (config.dense_parameters + kv) * BYTES[dtype] + _workspace(config, dtype)
 
 
-def _workspace(config: ModelConfig, dtype: torch.dtype) -> int:
+def _workspace(config: ModelConfig, dtype: Precision) -> int:
     """The decoded experts of one token, but at least what the process needs anyway."""
-    return max(_WORKSPACE, config.num_experts_per_tok * config.expert_matrices * dtype.itemsize)
+    return max(_WORKSPACE, config.num_experts_per_tok * config.expert_matrices * BYTES[dtype])
 
 
-def available(device: torch.device) -> int | None:
+def available(device: str) -> int | None:
     """Free bytes on `device`: of the card, or of main memory within the control group. None if unknown."""
-    if device.type == "cuda":
+    if device != "cpu":
+        import torch
+
         return torch.cuda.mem_get_info(device)[0]
     known = [free for free in (_main_memory(), _control_group()) if free is not None]
     return min(known) if known else None
 
 
-def require(name: str, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
+def require(name: str, config: ModelConfig, device: str, dtype: Precision) -> None:
     """Raise CheckpointError with the numbers if the checkpoint cannot fit."""
     needed, free = estimate(config, dtype), available(device)
     if free is not None and needed > free:
         mend = "Close other programs, or choose a smaller model."
-        if dtype == torch.float32:
+        if dtype == "float32":
             mend = "Use bfloat16, close other programs, or choose a smaller model."
         numbers = f"needs about {needed / 2**30:.1f} GiB on {device}, {free / 2**30:.1f} GiB are free"
         raise CheckpointError(f"{name}: {numbers}.\n{mend}")
 
 
-def has_room(config: ModelConfig, device: torch.device, dtype: torch.dtype, more: int) -> bool:
+def has_room(config: ModelConfig, device: str, dtype: Precision, more: int) -> bool:
     """Whether `more` bytes fit beside what the checkpoint needs anyway; false if that is unknown."""
     free = available(device)
     return free is not None and estimate(config, dtype) + more <= free

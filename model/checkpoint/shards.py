@@ -104,7 +104,7 @@ def _read_header(shard: Path) -> dict[str, StoredTensor]:
         file.seek(8)
         text = file.read(length)
     try:
-        tensors, end = _described(shard, json.loads(text, object_pairs_hook=_once))
+        tensors, end = _described(shard, json.loads(text, object_pairs_hook=_once), 8 + length)
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         raise _damaged(shard, "its header is not valid") from None
     if size != 8 + length + end:
@@ -112,14 +112,17 @@ def _read_header(shard: Path) -> dict[str, StoredTensor]:
     return tensors
 
 
-def _described(shard: Path, header: dict[str, Any]) -> tuple[dict[str, StoredTensor], int]:
-    """The tensors of a header, and the end of their data, which must have no hole and no overlap."""
+def _described(shard: Path, header: dict[str, Any], data: int) -> tuple[dict[str, StoredTensor], int]:
+    """The tensors of a header, and the end of their data, which must have no hole and no overlap.
+
+    The data begin at the byte `data` of the file.
+    """
     header.pop("__metadata__", None)
     tensors, spans = {}, []
     for name, entry in header.items():
         begin, end = map(int, entry["data_offsets"])
         shape = tuple(int(side) for side in entry["shape"])
-        tensors[name] = StoredTensor(shard, name, str(entry["dtype"]), shape, end - begin)
+        tensors[name] = StoredTensor(shard, name, str(entry["dtype"]), shape, data + begin, end - begin)
         spans.append((begin, end))
     position = 0
     for begin, end in sorted(spans):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+from gptoss_tui.kernels.kernels import Stream
 from gptoss_tui.model.constraint.automaton import Automaton
 from gptoss_tui.model.engine.engine import Detail, Finished, Item, PrefillProgress, Request, Token
 from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, Prefix
@@ -19,10 +20,6 @@ from gptoss_tui.model.errors import EngineError
 from gptoss_tui.model.sampling import Sampler
 from gptoss_tui.model.transformer import Transformer
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 LARGEST_CHUNK = 512
 
 ALTERNATIVES = 5
@@ -30,7 +27,10 @@ ALTERNATIVES = 5
 
 Reason = Literal["stop", "length", "context", "cancelled"]
 
-Drawing = Callable[[Tensor, int, int], Iterator[tuple[int, float]]]
+Fired = NDArray[np.int64]
+"""The experts that a pass chose [layers, tokens, experts per token]."""
+
+Drawing = Callable[[Stream, int, int], Iterator[tuple[int, float]]]
 """Draws a token, with its logarithmic probability, after each row of the stream [tokens, hidden].
 
 The place of the first in the answer, and the tokens left from there on, are given too."""
@@ -77,7 +77,8 @@ class Decoder:
         `constraint` is the automaton of the request's constraint, in its first state.
 
         Raises EngineError for a prompt that cannot be read, ValueError for sampling out of range,
-        NumericalFault, and torch's errors for lack of memory. The decoder is usable after all of them.
+        NumericalFault, and MemoryError or torch's errors for lack of memory. The decoder is usable after all
+        of them.
         """
         prompt, sampling = request.prompt_ids, request.sampling
         self._check(prompt)
@@ -136,8 +137,8 @@ class Decoder:
             )
 
     def _read(
-        self, prompt: Sequence[int], opening: int, cancelled: Callable[[], bool], fired: Tensor | None
-    ) -> Generator[PrefillProgress, None, Tensor | None]:
+        self, prompt: Sequence[int], opening: int, cancelled: Callable[[], bool], fired: Fired | None
+    ) -> Generator[PrefillProgress, None, Stream | None]:
         """Read the new part of `prompt`; returns the stream [1, hidden] after it, or None if cancelled.
 
         The place before the last token is marked, so that the same prompt costs a single step the next time.
@@ -163,13 +164,13 @@ class Decoder:
 
     def _write(
         self,
-        stream: Tensor,
+        stream: Stream,
         draw: Drawing,
         most: int,
         request: Request,
         cancelled: Callable[[], bool],
         *,
-        fired: Tensor | None,
+        fired: Fired | None,
     ) -> Generator[Token, None, Reason]:
         """Draw and read at most `most` tokens.
 
@@ -220,33 +221,36 @@ class Decoder:
         finally:
             prefix.cut(read)
 
-    def _alternatives(self, stream: Tensor, temperature: float) -> tuple[Token, ...]:
+    def _alternatives(self, stream: Stream, temperature: float) -> tuple[Token, ...]:
         """The most likely tokens after the stream [1, hidden], by the softmax of `Kernels.sample`."""
         sharpness = min(1 / temperature, 1e30) if temperature else 1.0
-        logits = self._model.kernels.unembed(stream)[0].double()
-        top = (logits * sharpness).log_softmax(0).topk(min(ALTERNATIVES, len(logits)))
-        return tuple(map(Token, top.indices.tolist(), top.values.tolist()))
+        logits = self._model.kernels.unembed(stream)[0]
+        scores = logits.astype(np.float64) * sharpness
+        scores -= scores.max()
+        most = min(ALTERNATIVES, len(scores))
+        best = np.argpartition(scores, -most)[-most:]
+        best = best[np.argsort(-scores[best], kind="stable")]
+        logprobs = scores[best] - np.log(np.exp(scores).sum())
+        return tuple(map(Token, best.tolist(), logprobs.tolist()))
 
-    def _fired(self) -> Tensor:
-        """The tensor into which a pass writes its experts."""
+    def _fired(self) -> Fired:
+        """The array into which a pass writes its experts."""
         config = self._model.config
-        shape = config.num_hidden_layers, PASSES[-1], config.num_experts_per_tok
-        return torch.zeros(shape, dtype=torch.int64, device=self._model.device)
+        return np.zeros((config.num_hidden_layers, PASSES[-1], config.num_experts_per_tok), np.int64)
 
     def _drawing(self, sampler: Sampler, constraint: Automaton | None) -> Drawing:
         """The function that draws tokens by `sampler`, within `constraint`."""
-        sample, device = self._model.kernels.sample, self._model.device
+        sample = self._model.kernels.sample
 
         if constraint is None:
             return lambda stream, place, _: sampler.sample(
                 partial(sample, stream), range(place, place + len(stream))
             )
 
-        def draw_one(row: Tensor, place: int, mask: NDArray[np.bool_] | None) -> tuple[int, float]:
-            allowed = None if mask is None else torch.from_numpy(mask).to(device)
+        def draw_one(row: Stream, place: int, allowed: NDArray[np.bool_] | None) -> tuple[int, float]:
             return next(sampler.sample(partial(sample, row), range(place, place + 1), allowed))
 
-        def draw(stream: Tensor, place: int, room: int) -> Iterator[tuple[int, float]]:
+        def draw(stream: Stream, place: int, room: int) -> Iterator[tuple[int, float]]:
             for row in range(len(stream)):
                 yield constraint.draw(partial(draw_one, stream[row : row + 1], place + row), room - row)
 
@@ -267,17 +271,17 @@ def _stay() -> None:
     """Leaves no pass: a plain step is over soon."""
 
 
-def _for_pass(fired: Tensor, tokens: int) -> Tensor:
+def _for_pass(fired: Fired, tokens: int) -> Fired:
     """Room for the experts of a pass over `tokens`, of any number."""
-    return fired.new_empty(len(fired), tokens, fired.shape[2])
+    return np.empty((len(fired), tokens, fired.shape[2]), np.int64)
 
 
-def _rows(fired: Tensor | None, tokens: int) -> Tensor | None:
+def _rows(fired: Fired | None, tokens: int) -> Fired | None:
     """The part of `fired` for a pass over `tokens`."""
     return None if fired is None else fired[:, :tokens]
 
 
-def _by_layer(fired: Tensor | None, place: int) -> tuple[tuple[int, ...], ...]:
+def _by_layer(fired: Fired | None, place: int) -> tuple[tuple[int, ...], ...]:
     """The experts of a token of the last pass; none if they are not asked for."""
     return () if fired is None else tuple(map(tuple, fired[:, place].tolist()))
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gptoss_tui.model.engine.cores import default_threads
+from gptoss_tui.model.cores import default_threads
 from gptoss_tui.model.engine.engine import (
     EngineDied,
     EngineInfo,

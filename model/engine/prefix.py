@@ -10,13 +10,16 @@ opening, where other conversations begin. That one is kept on disk as well, for 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from gptoss_tui.kernels.cache import Snapshot
+from gptoss_tui.kernels.kernels import Stream
 from gptoss_tui.model.engine.snapshots import SnapshotFolder
 from gptoss_tui.model.transformer import Transformer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SNAPSHOTS = 32
 """Snapshots at most: about 3 MB each on gpt-oss-20b and 5 MB on 120b, in bfloat16."""
@@ -39,7 +42,7 @@ class Prefix:
         """Start again with an empty cache, in new memory."""
         self._cache = self._model.new_cache()
         self._ids: list[int] = []
-        self._snapshots: dict[int, Snapshot] = {}
+        self._snapshots: dict[int, Snapshot[Any]] = {}
         self.mark()
 
     def rewind(self, prompt: Sequence[int], opening: int = 0) -> int:
@@ -69,16 +72,15 @@ class Prefix:
         self,
         ids: Sequence[int],
         before_layer: Callable[[], None] = lambda: None,
-        fired: Tensor | None = None,
-    ) -> Tensor:
+        fired: NDArray[np.int64] | None = None,
+    ) -> Stream:
         """Read `ids`, too, as `Transformer.read` does; returns their stream [tokens, hidden].
 
         If this or `before_layer` raises, the tokens read before remain.
         """
         place = self._cache.snapshot() if len(ids) > self._cache.slack + 1 else None
         try:
-            tokens = torch.tensor(ids, device=self._model.device)
-            stream = self._model.read(tokens, self._cache, before_layer, fired)
+            stream = self._model.read(ids, self._cache, before_layer, fired)
         except BaseException:
             if place:
                 self._return_to(place)
@@ -119,10 +121,10 @@ class Prefix:
             self.mark()
 
     @property
-    def _deepest(self) -> Snapshot:
+    def _deepest(self) -> Snapshot[Any]:
         return self._snapshots[max(self._snapshots)]
 
-    def _return_to(self, place: Snapshot) -> None:
+    def _return_to(self, place: Snapshot[Any]) -> None:
         self._cache.restore(place)
         del self._ids[place.length :]
 

@@ -4,7 +4,7 @@ One file holds the state of a cache (`KVCache.state`) after one opening. Its nam
 state depends on, and the bytes inside carry a digest over that and themselves. Nothing in a file says how it
 is to be read, so a file that is damaged, cut, or in another's place can only be refused.
 
-The format: a line with the version, 32 bytes of SHA-256, then the bytes of each tensor in turn.
+The format: a line with the version, 32 bytes of SHA-256, then the bytes of each buffer in turn.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ import os
 import stat
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import time
-
-import torch
-from torch import Tensor
+from typing import Any
 
 from gptoss_tui import __version__
 from gptoss_tui.kernels.cache import KVCache, Snapshot
@@ -49,7 +47,7 @@ class SnapshotFolder:
         self._network = network
         self._is_writable = True
 
-    def load(self, ids: Sequence[int], cache: KVCache) -> bool:
+    def load(self, ids: Sequence[int], cache: KVCache[Any]) -> bool:
         """Have the empty `cache`, which has room for them, continue after `ids`; returns whether it does.
 
         False if there is no file, or none that can be used, which the log tells; what is of no use to anybody
@@ -61,7 +59,7 @@ class SnapshotFolder:
         key = self._key(ids, cache, views)
         file = self._file(key)
         try:
-            state = _read(file, key, views)
+            state = _read(file, key, cache, views)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -78,7 +76,11 @@ class SnapshotFolder:
         return True
 
     def save(
-        self, ids: Sequence[int], cache: KVCache, snapshot: Snapshot, is_interrupted: Callable[[], bool]
+        self,
+        ids: Sequence[int],
+        cache: KVCache[Any],
+        snapshot: Snapshot[Any],
+        is_interrupted: Callable[[], bool],
     ) -> None:
         """Write the state of `cache` at `snapshot`, which was taken after `ids`, unless it is there already.
 
@@ -97,7 +99,7 @@ class SnapshotFolder:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._make_room(size)
-            if _write(draft, key, state, is_interrupted):
+            if _write(draft, key, map(cache.to_bytes, state), is_interrupted):
                 draft.replace(file)
         except OSError as error:
             self._is_writable = False
@@ -106,9 +108,9 @@ class SnapshotFolder:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
 
-    def _key(self, ids: Sequence[int], cache: KVCache, state: Sequence[Tensor]) -> bytes:
+    def _key(self, ids: Sequence[int], cache: KVCache[Any], state: Sequence[Any]) -> bytes:
         """A digest of all that a state of these shapes depends on."""
-        network = [__version__, self._network, cache.kind, cache.position.device.type, sys.byteorder]
+        network = [__version__, self._network, cache.kind, sys.byteorder]
         shapes = [(str(part.dtype), part.shape) for part in state]
         return hashlib.sha256(json.dumps([network, shapes]).encode() + array("q", ids).tobytes()).digest()
 
@@ -133,30 +135,29 @@ class SnapshotFolder:
             total -= freed
 
 
-def _read(file: Path, key: bytes, views: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors in `file`, in the shapes of `views`; raises OSError, ValueError for an unusable file."""
+def _read(file: Path, key: bytes, cache: KVCache[Any], views: Sequence[Any]) -> list[Any]:
+    """The state in `file`, in the shapes of `views`; raises OSError, ValueError for an unusable file."""
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):  # to open a pipe of that name would never end
         raise ValueError("not a file")
     if status.st_size != _HEAD + sum(view.nbytes for view in views):
         raise ValueError(f"{status.st_size:,} bytes, cut or not a snapshot")
-    state = [torch.empty(view.shape, dtype=view.dtype) for view in views]
+    contents = [memoryview(bytearray(view.nbytes)) for view in views]
     digest = hashlib.sha256(key)
     with file.open("rb") as source:
         if source.read(len(_VERSION)) != _VERSION:
             raise ValueError("not a snapshot of this version")
         expected = source.read(digest.digest_size)
-        for part in state:
-            memory = _bytes(part)
-            if source.readinto(memory) != len(memory):
+        for content in contents:
+            if source.readinto(content) != len(content):
                 raise ValueError("cut")
-            digest.update(memory)
+            digest.update(content)
     if digest.digest() != expected:
         raise ValueError("damaged")
-    return state
+    return [cache.from_bytes(content, view) for content, view in zip(contents, views, strict=True)]
 
 
-def _write(file: Path, key: bytes, state: Sequence[Tensor], is_interrupted: Callable[[], bool]) -> bool:
+def _write(file: Path, key: bytes, state: Iterable[memoryview], is_interrupted: Callable[[], bool]) -> bool:
     """Write `file`, readable by its user only; false if that was interrupted. Raises OSError."""
     digest = hashlib.sha256(key)
     with open(file, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as draft:
@@ -171,13 +172,7 @@ def _write(file: Path, key: bytes, state: Sequence[Tensor], is_interrupted: Call
     return True
 
 
-def _pieces(state: Sequence[Tensor]) -> Iterator[memoryview]:
-    for part in state:
-        memory = _bytes(part.contiguous().cpu())
-        for start in range(0, len(memory), _PIECE):
-            yield memory[start : start + _PIECE]
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    """The memory of a contiguous tensor in the processor's memory."""
-    return tensor.view(-1).view(torch.uint8).numpy().data
+def _pieces(state: Iterable[memoryview]) -> Iterator[memoryview]:
+    for content in state:
+        for start in range(0, len(content), _PIECE):
+            yield content[start : start + _PIECE]

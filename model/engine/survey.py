@@ -88,10 +88,10 @@ def _find(checkpoint: str | None, device: str) -> Survey:
         place = choose_device(device)
     except EngineError as error:
         return Survey(build, failure=str(error))
-    kernels = library.describe() if place.type == "cpu" else ""
+    kernels = library.describe() if place == "cpu" else ""
     free = available(place)
     if checkpoint is None:
-        return Survey(build, str(place), kernels, free=free)
+        return Survey(build, place, kernels, free=free)
     try:
         folder = Path(checkpoint).absolute()
         config = checkpoint_at(folder).config
@@ -107,7 +107,7 @@ def _find(checkpoint: str | None, device: str) -> Survey:
         )
         require(folder.name, config, place, dtype)
     except CheckpointError as error:
-        return Survey(build, str(place), kernels, free=free, failure=str(error))
+        return Survey(build, place, kernels, free=free, failure=str(error))
     return found
 
 

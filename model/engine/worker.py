@@ -1,4 +1,4 @@
-"""The process that imports torch and holds the weights: `python -m gptoss_tui.model.engine.worker`.
+"""The process that holds the weights: `python -m gptoss_tui.model.engine.worker`.
 
 Commands and answers are those of `wire.py`. The commands wait for each other, but a cancellation is noticed
 while the main thread works, and reading ahead ends when another command comes.
@@ -126,11 +126,7 @@ class Worker:
         checkpoint = checkpoint_at(command.checkpoint)
         config = checkpoint.config
         context = _context(command.context, config.max_position_embeddings)
-        self._answer(call, Loading("Starting PyTorch", 0, 0))
-        try:
-            import torch  # noqa: F401
-        except (ImportError, OSError) as error:
-            raise EngineError(f"PyTorch cannot be imported: {error}.\nInstall gptoss-chat again.") from error
+        self._answer(call, Loading("Starting", 0, 0))
         from gptoss_tui.model.engine import device
         from gptoss_tui.model.engine.decoder import Decoder
         from gptoss_tui.model.engine.snapshots import SnapshotFolder
@@ -138,7 +134,7 @@ class Worker:
 
         place = device.choose_device(command.device)
         dtype = device.choose_dtype(command.dtype, config)
-        self._device = str(place)
+        self._device = place
         # Loaded beside the weights, so that the first answer need not wait for it.
         self._schemas = ThreadPoolExecutor(1).submit(_read_vocabulary, checkpoint)
         model = load_network(checkpoint, place, dtype, self._progress(call))
@@ -157,9 +153,7 @@ class Worker:
                 load_s=monotonic() - started,
                 abilities=ABILITIES,
                 longest_answer=checkpoint.longest_answer,
-                read_for_token=config.read_for_token(model.kernels.dense_bytes)
-                if place.type == "cpu"
-                else None,
+                read_for_token=config.read_for_token(model.kernels.dense_bytes) if place == "cpu" else None,
             ),
         )
 

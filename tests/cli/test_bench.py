@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from gptoss_tui.cli.main import main
 from gptoss_tui.model import load_model
@@ -51,7 +50,7 @@ def test_one_object_with_every_figure(run: Run) -> None:
     assert (report["prompt"], report["steps"], report["rounds"], report["threads"]) == (20, 3, 2, 1)
     for name in (*RATES, "load_s", "read_gb_per_s", "peak_memory_gb"):
         assert report[name] > 0, name
-    network = load_model(checkpoint_path(), dtype=torch.float32)
+    network = load_model(checkpoint_path(), dtype="float32")
     assert network.kernels.dense_bytes in ((4,) if network.backend == "plain" else (1.5, 2))
     assert report["read_gb_per_token"] == network.config.read_for_token(network.kernels.dense_bytes) / 1e9
     (measured,) = report["measured"]

@@ -7,14 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_tui.kernels.cache import KVCache, Positions
+from gptoss_tui.kernels.cache import Positions
+from gptoss_tui.kernels.reference import TensorCache
 
 
-def cache_of(slots: int, blocks: tuple[int, int], *, filled: bool = False) -> KVCache:
+def cache_of(slots: int, blocks: tuple[int, int], *, filled: bool = False) -> TensorCache:
     """A full buffer with its tokens last, a ring, and one with its tokens first."""
     shapes = (3, slots // blocks[0]), (5, 7), (slots // blocks[1], 2, blocks[1])
     buffers = [torch.randn(shape) if filled else torch.zeros(shape) for shape in shapes]
-    return KVCache(buffers, [Positions(1, blocks[0]), None, Positions(0, blocks[1])], kind="test")
+    positions = [Positions(1, blocks[0]), None, Positions(0, blocks[1])]
+    return TensorCache(buffers, torch.zeros((), dtype=torch.int64), positions, kind="test")
 
 
 @given(blocks=st.tuples(st.sampled_from([1, 2, 4]), st.sampled_from([1, 3])), times=st.integers(0, 4))
@@ -41,12 +43,12 @@ def test_the_state_of_a_place_is_all_that_another_cache_needs(blocks: tuple[int,
 def test_a_state_ends_at_a_block() -> None:
     with pytest.raises(ValueError, match="5 tokens do not fill blocks of 4"):
         cache_of(48, (4, 1)).used(5)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="13 places are more than the 12 there are"):
         cache_of(48, (4, 1)).used(52)
 
 
 def test_a_place_to_return_to_may_lie_a_few_tokens_back() -> None:
-    cache = KVCache([torch.zeros(9)], [None], kind="test", slack=3)
+    cache = TensorCache([torch.zeros(9)], torch.zeros((), dtype=torch.int64), [None], kind="test", slack=3)
     cache.advance(8)
     place = cache.snapshot(6)
     cache.advance(5)

@@ -11,10 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import TensorNative
 from torch import Tensor
 
 from gptoss_tui.kernels import reference
-from gptoss_tui.kernels.cpu.native import Native
+from gptoss_tui.kernels.kernels import HOTTEST
 
 KEYS = st.integers(0, 2**64 - 1)
 
@@ -26,7 +27,7 @@ def expected(
     chosen = int(reference.sample(logits, temperature, top_p, key, allowed)[0])
     scores = logits.double()
     if temperature:
-        scores = scores + min(temperature, reference.HOTTEST) * reference.gumbel(key, len(logits))
+        scores = scores + min(temperature, HOTTEST) * reference.gumbel(key, len(logits))
     near = 1e-5 * max(1.0, float(scores[[token, chosen]].abs().max()))
     return token if token >= 0 and chosen >= 0 and abs(scores[token] - scores[chosen]) < near else chosen
 
@@ -53,7 +54,7 @@ def test_equal_keys_draw_equal_tokens(
     threads: int,
 ) -> None:
     """On any number of threads, among allowed ids, several rows at once, and each as it is alone."""
-    kernels = Native(random_network(seed, vocab=vocab), native_library, threads)
+    kernels = TensorNative(random_network(seed, vocab=vocab), native_library, threads)
     chance = torch.Generator().manual_seed(seed)
     x = torch.randn(len(keys), 64, generator=chance) * 3
     allowed = torch.rand(vocab, generator=chance) < 0.3 if cut else None
@@ -75,7 +76,7 @@ def test_tokens_come_as_often_as_softmax_says(
     random_network: Any, native_library: ctypes.CDLL, temperature: float
 ) -> None:
     """Chi-square over 20,000 draws."""
-    kernels = Native(random_network(vocab=30), native_library, 1)
+    kernels = TensorNative(random_network(vocab=30), native_library, 1)
     x = torch.randn(1, 64, generator=torch.Generator().manual_seed(5))
     draws, multiplier = 20_000, 0x9E3779B97F4A7C15  # golden ratio: keys far apart
     keys = [place * multiplier % 2**64 for place in range(draws)]
@@ -89,7 +90,7 @@ def test_tokens_come_as_often_as_softmax_says(
 def test_logits_that_are_no_numbers_are_counted(
     random_network: Any, native_library: ctypes.CDLL, value: float
 ) -> None:
-    kernels = Native(random_network(vocab=300), native_library, 2)
+    kernels = TensorNative(random_network(vocab=300), native_library, 2)
     x = torch.randn(3, 64, generator=torch.Generator().manual_seed(5))
     x[1, 7] = value
     assert kernels.sample(x, 1.0, 1.0, [1, 2, 3])[:, 2].tolist() == [0, 300, 0]

@@ -10,20 +10,21 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from networks import TensorNative, converted, to_array
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gptoss_tui.kernels.cpu.build import Target
-from gptoss_tui.kernels.cpu.native import Native
-from gptoss_tui.kernels.kernels import ExpertWeights, LayerWeights, Linear, NetworkWeights
+from gptoss_tui.kernels.kernels import NetworkWeights, Precision
 
 TASKS = Path("/proc/self/task")
 
@@ -33,7 +34,7 @@ needs_linux = pytest.mark.skipif(not TASKS.exists(), reason="threads are counted
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 
-def compute(native: Native) -> list[Tensor]:
+def compute(native: TensorNative) -> list[Tensor]:
     """All steps on few tokens and on many, in a window and out of it."""
     cache, out = native.new_cache(capacity=1), []
     for tokens in (20, 1, 3, 9):
@@ -65,8 +66,8 @@ def in_a_fork(work: Callable[[], None]) -> None:
 
 
 @pytest.fixture
-def weights(random_network: Any) -> NetworkWeights:
-    network: NetworkWeights = random_network(windows=[8, None])
+def weights(random_network: Any) -> NetworkWeights[Tensor]:
+    network: NetworkWeights[Tensor] = random_network(windows=[8, None])
     return network
 
 
@@ -76,10 +77,10 @@ def tasks() -> set[Path]:
 
 @needs_linux
 async def test_threads_sleep_between_calls_and_end_with_the_network(
-    weights: NetworkWeights, native_library: ctypes.CDLL, until: Until
+    weights: NetworkWeights[Tensor], native_library: ctypes.CDLL, until: Until
 ) -> None:
     before = tasks()
-    native = Native(weights, native_library, 5)
+    native = TensorNative(weights, native_library, 5)
     compute(native)
     started = tasks() - before
     assert len(started) == 4
@@ -98,29 +99,31 @@ async def test_threads_sleep_between_calls_and_end_with_the_network(
 
 @needs_linux
 async def test_networks_come_and_go(
-    weights: NetworkWeights, native_library: ctypes.CDLL, until: Until
+    weights: NetworkWeights[Tensor], native_library: ctypes.CDLL, until: Until
 ) -> None:
     before = tasks()
     for _ in range(50):
-        Native(weights, native_library, 3)
+        TensorNative(weights, native_library, 3)
     gc.collect()
     await until(lambda: len(tasks()) <= len(before))
 
 
-def test_several_compute_at_the_same_time(weights: NetworkWeights, native_library: ctypes.CDLL) -> None:
+def test_several_compute_at_the_same_time(
+    weights: NetworkWeights[Tensor], native_library: ctypes.CDLL
+) -> None:
     levels = list(Target.here().levels)
-    expected = [compute(Native(weights, native_library, 1, level=level)) for level in levels]
+    expected = [compute(TensorNative(weights, native_library, 1, level=level)) for level in levels]
 
     def anew(level: str) -> list[Tensor]:
-        return compute(Native(weights, native_library, 2, level=level))
+        return compute(TensorNative(weights, native_library, 2, level=level))
 
     with ThreadPoolExecutor(4) as pool:
         for found, right in zip(pool.map(anew, levels * 3), expected * 3, strict=True):
             assert_same(found, right)
 
 
-def test_a_fork_computes_alone(weights: NetworkWeights, native_library: ctypes.CDLL) -> None:
-    native = Native(weights, native_library, 4)
+def test_a_fork_computes_alone(weights: NetworkWeights[Tensor], native_library: ctypes.CDLL) -> None:
+    native = TensorNative(weights, native_library, 4)
     expected = compute(native)
 
     def child() -> None:
@@ -128,7 +131,7 @@ def test_a_fork_computes_alone(weights: NetworkWeights, native_library: ctypes.C
         assert_same(compute(native), expected)
         del native
         gc.collect()
-        assert_same(compute(Native(weights, native_library, 4)), expected)
+        assert_same(compute(TensorNative(weights, native_library, 4)), expected)
 
     in_a_fork(child)
     assert_same(compute(native), expected)
@@ -137,12 +140,11 @@ def test_a_fork_computes_alone(weights: NetworkWeights, native_library: ctypes.C
 END = """
 import sys, threading
 sys.path.insert(0, sys.argv[1])
-from networks import make_network
+from networks import TensorNative, make_network
 from gptoss_tui.kernels.cpu import library
-from gptoss_tui.kernels.cpu.native import Native
 import torch
 
-native, begun = Native(make_network(vocab=5000), library.load(), 3), threading.Event()
+native, begun = TensorNative(make_network(vocab=5000), library.load(), 3), threading.Event()
 
 def compute(native, x, logits):  # which it holds, so that the end does not free them first
     while True:
@@ -170,23 +172,25 @@ def limit_memory(more: int) -> None:
 
 
 @needs_linux
-def test_fewer_threads_than_asked_for(weights: NetworkWeights, native_library: ctypes.CDLL) -> None:
+def test_fewer_threads_than_asked_for(weights: NetworkWeights[Tensor], native_library: ctypes.CDLL) -> None:
     """Where there is no room for the stacks of more."""
-    expected = compute(Native(weights, native_library, 1))
+    expected = compute(TensorNative(weights, native_library, 1))
 
     def child() -> None:
         limit_memory(64 << 20)
-        native = Native(weights, native_library, 1000)
+        native = TensorNative(weights, native_library, 1000)
         assert 1 <= native.engine.threads < 1000
         del native
-        assert_same(compute(Native(weights, native_library, 2)), expected)
+        assert_same(compute(TensorNative(weights, native_library, 2)), expected)
 
     in_a_fork(child)
 
 
 @needs_linux
-def test_lack_of_memory_is_told_and_survived(weights: NetworkWeights, native_library: ctypes.CDLL) -> None:
-    native = Native(weights, native_library, 1)
+def test_lack_of_memory_is_told_and_survived(
+    weights: NetworkWeights[Tensor], native_library: ctypes.CDLL
+) -> None:
+    native = TensorNative(weights, native_library, 1)
     # More than the heap may hold free: 1.4 GB.
     tokens = 300_000
     expected, x, cache = compute(native), torch.randn(tokens, 64), native.new_cache(tokens)
@@ -215,33 +219,10 @@ def between_walls(tensor: Tensor, at_end: bool) -> Tensor:
     return copy.reshape(tensor.shape).copy_(tensor)
 
 
-def walled(weights: NetworkWeights, at_end: bool) -> NetworkWeights:
-    def wall(tensor: Tensor) -> Tensor:
-        return between_walls(tensor, at_end)
-
-    def layers() -> Iterator[LayerWeights]:
-        for layer in weights.layers:
-            yield LayerWeights(
-                window=layer.window,
-                attention_norm=wall(layer.attention_norm),
-                q=Linear(*map(wall, layer.q)),
-                k=Linear(*map(wall, layer.k)),
-                v=Linear(*map(wall, layer.v)),
-                o=Linear(*map(wall, layer.o)),
-                sinks=wall(layer.sinks),
-                experts_norm=wall(layer.experts_norm),
-                router=Linear(*map(wall, layer.router)),
-                experts=ExpertWeights(*map(wall, layer.experts)),
-            )
-
-    return replace(
-        weights,
-        embedding=wall(weights.embedding),
-        layers=list(layers()),
-        norm=wall(weights.norm),
-        unembedding=wall(weights.unembedding),
-        frequencies=wall(weights.frequencies),
-    )
+def walled_in(values: NDArray[Any], at_end: bool) -> NDArray[Any]:
+    """`between_walls` for any array."""
+    flat = between_walls(torch.from_numpy(values.view(np.uint8)), at_end)
+    return to_array(flat).view(values.dtype)
 
 
 @pytest.mark.parametrize("at_end", [False, True], ids=["before", "behind"])
@@ -261,12 +242,15 @@ def test_nothing_is_read_beyond_the_weights(
     """Weights are mapped from a file, which may end with its last page; so may the stream and the cache."""
 
     def child() -> None:
-        weights = walled(random_network(windows=[8, None], **shape), at_end)
+        weights = converted(
+            random_network(windows=[8, None], **shape), lambda tensor: between_walls(tensor, at_end)
+        )
+        dtypes: tuple[Precision, ...] = ("bfloat16", "float32")
         for level in Target.here().levels:
-            for dtype in (torch.bfloat16, torch.float32):
-                native = Native(weights, native_library, 3, level=level, dtype=dtype)
+            for dtype in dtypes:
+                native = TensorNative(weights, native_library, 3, level=level, dtype=dtype)
                 cache = native.new_cache(33)
-                cache.buffers = [between_walls(buffer, at_end) for buffer in cache.buffers]
+                cache.buffers = [walled_in(buffer, at_end) for buffer in cache.buffers]
                 for tokens in (1, 3, 7, 8, 13, 1):
                     x = between_walls(weights.embedding[:1].float().repeat(tokens, 1), at_end)
                     for layer in range(2):

@@ -44,7 +44,7 @@ def test_route_takes_the_softmax_of_the_chosen_alone() -> None:
     assert weights.sum().item() == pytest.approx(1)
 
 
-def random_layer(experts: int, hidden: int, inner: int) -> ExpertWeights:
+def random_layer(experts: int, hidden: int, inner: int) -> ExpertWeights[torch.Tensor]:
     up = mxfp4.encode(normal(experts, 2 * inner, hidden, seed=1) * 0.2)
     down = mxfp4.encode(normal(experts, hidden, inner, seed=2) * 0.2)
     return ExpertWeights(*up, normal(experts, 2 * inner, seed=3), *down, normal(experts, hidden, seed=4))

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tiktoken
-import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -191,7 +190,7 @@ def test_what_a_network_writes_at_random_is_in_the_language(
 
 @pytest.fixture(scope="module")
 def network(checkpoint: Path) -> Decoder:
-    return Decoder(load_model(checkpoint, dtype=torch.float32), 4096)
+    return Decoder(load_model(checkpoint, dtype="float32"), 4096)
 
 
 def at_random(seed: int) -> Callable[[NDArray[np.bool_] | None], tuple[int, float]]:

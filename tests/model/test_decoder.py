@@ -30,7 +30,7 @@ def checkpoint(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="module")
 def network(checkpoint: Path, backend: Backend) -> Transformer:
-    return load_model(checkpoint, dtype=torch.float32, backend=backend)
+    return load_model(checkpoint, dtype="float32", backend=backend)
 
 
 def ids(count: int, seed: int) -> list[int]:
@@ -70,7 +70,7 @@ def check_against_fresh(network: Transformer, decoder: Decoder, prompt: list[int
 def test_greedy_is_the_argmax_of_the_network(network: Transformer) -> None:
     prompt, context = ids(150, 0), ids(150, 0)
     for token in run(Decoder(network, 4096), prompt)[0]:
-        logits = network(torch.tensor(context))[-1]
+        logits = torch.from_numpy(network(context)[-1])
         assert token.id == int(logits.argmax())
         assert token.logprob == pytest.approx(float(logits.log_softmax(0)[token.id]), abs=1e-4)
         context.append(token.id)
@@ -87,7 +87,7 @@ def test_alternatives_are_the_top_of_the_softmax(network: Transformer, temperatu
     assert [token.id for token in tokens] == [item.id for item in plain if isinstance(item, Token)]
     context = list(prompt)
     for token in tokens:
-        scores = [score / (temperature or 1) for score in network(torch.tensor(context))[-1].tolist()]
+        scores = [score / (temperature or 1) for score in network(context)[-1].tolist()]
         peak = max(scores)
         total = math.log(sum(math.exp(score - peak) for score in scores))
         best = sorted(range(320), key=lambda id_: -scores[id_])[:5]
@@ -109,10 +109,10 @@ def test_experts_are_those_of_the_token_that_was_read(network: Transformer, chec
     request = Request(prompt, Sampling(0, max_tokens=6), detail=Detail.EXPERTS)
     told = list(Decoder(network, 4096).generate(request, lambda: False))
     tokens = [item for item in told if isinstance(item, Token)]
-    plain = load_model(checkpoint, dtype=torch.float32, backend="plain")
+    plain = load_model(checkpoint, dtype="float32", backend="plain")
     kernels, text = plain.kernels, [*prompt, *(token.id for token in tokens[:-1])]
     assert isinstance(kernels, Reference)
-    x, cache, expected = kernels.embed(torch.tensor(text)), plain.new_cache(len(text)), []
+    x, cache, expected = kernels.embed(text), plain.new_cache(len(text)), []
     for layer, weights in enumerate(kernels.layers):
         x = kernels.attend(layer, x, cache)
         normed = x / (x.square().mean(-1, keepdim=True) + network.config.rms_norm_eps).sqrt()

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gptoss_tui.kernels.reference import Reference
+from gptoss_tui.kernels.reference import DTYPES, Reference
 from gptoss_tui.model import load_model, load_tokenizer
 from gptoss_tui.model.checkpoint import memory
 from gptoss_tui.model.checkpoint.shards import INDEX, read_shards
@@ -86,8 +87,8 @@ def refusal(folder: Path, **options: Any) -> str:
 def test_experts_stay_mxfp4_and_the_rest_takes_the_dtype(pristine: Path) -> None:
     """In plain PyTorch; other backends show what they made of the weights by their numbers alone."""
     stored = load_file(shard(pristine))
-    for dtype in (torch.bfloat16, torch.float32):
-        model = load_model(pristine, dtype=dtype, backend="plain")
+    for name_of_dtype, dtype in DTYPES.items():
+        model = load_model(pristine, dtype=name_of_dtype, backend="plain")
         assert len(layout(model.config)) == len(stored)
         assert isinstance(model.kernels, Reference)
         layers = model.kernels.layers
@@ -99,8 +100,6 @@ def test_experts_stay_mxfp4_and_the_rest_takes_the_dtype(pristine: Path) -> None
         ):
             assert weight.dtype == kept
             assert torch.equal(weight, stored[name].to(kept))
-        assert model.dtype == dtype
-        assert model.device == torch.device("cpu")
 
 
 def test_progress_counts_bytes_to_the_end(pristine: Path) -> None:
@@ -113,8 +112,8 @@ def test_progress_counts_bytes_to_the_end(pristine: Path) -> None:
 
 def test_an_index_is_honoured_whatever_the_shards_are_called(folder: Path, pristine: Path) -> None:
     split(folder)
-    ids = torch.arange(9)
-    assert torch.equal(load_model(folder)(ids), load_model(pristine)(ids))
+    ids = range(9)
+    assert np.array_equal(load_model(folder)(ids), load_model(pristine)(ids))
 
 
 def test_a_tensor_that_no_index_names_is_ignored_with_a_warning(
@@ -129,7 +128,7 @@ def test_a_tensor_that_no_index_names_is_ignored_with_a_warning(
 
 def test_half_precision_is_refused(pristine: Path) -> None:
     with pytest.raises(ValueError, match="float16 overflows"):
-        load_model(pristine, dtype=torch.float16)
+        load_model(pristine, dtype="float16")  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the GPU")
@@ -137,11 +136,17 @@ def test_an_absent_gpu(pristine: Path) -> None:
     assert "no CUDA GPU" in refusal(pristine, device="cuda")
 
 
-def test_neither_loading_nor_reading_imports_the_compiler(pristine: Path) -> None:
-    """torch._dynamo costs more than a second of start-up, and is pulled in by innocent calls."""
+@pytest.mark.parametrize(("backend", "unwanted"), [("native", "torch"), ("plain", "torch._dynamo")])
+def test_neither_loading_nor_reading_imports_more_than_it_needs(
+    pristine: Path, backend: str, unwanted: str, request: pytest.FixtureRequest
+) -> None:
+    """Each costs more than a second of start-up; torch's compiler is pulled in by innocent calls."""
+    if backend == "native":
+        request.getfixturevalue("native_library")
     code = (
-        "import sys, torch; from gptoss_tui.model import load_model; "
-        f"load_model({str(pristine)!r})(torch.arange(20)); assert 'torch._dynamo' not in sys.modules"
+        "import sys; from gptoss_tui.model import load_model; "
+        f"load_model({str(pristine)!r}, backend={backend!r})(range(20)); "
+        f"assert {unwanted!r} not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
@@ -287,7 +292,7 @@ def test_a_header_that_only_the_reader_finds_wrong(folder: Path) -> None:
     content = shard(folder).read_bytes()
     assert content.count(b'"dtype":"U8"') == 16
     shard(folder).write_bytes(content.replace(b'"dtype":"BF16"', b'"dtype":"F32" ', 1))
-    assert "cannot be read, 0 % loaded" in refusal(folder)
+    assert "not those of its shape and dtype" in refusal(folder)
 
 
 # The tensors
@@ -369,8 +374,8 @@ def test_the_estimate_covers_the_released_files() -> None:
         (GPT_OSS_20B, 13_761_264_768, 3_608_919_168),
         (GPT_OSS_120B, 65_248_815_744, 4_334_742_144),
     ):
-        assert stored < memory.estimate(config, torch.bfloat16) < 1.1 * stored
-        more = memory.estimate(config, torch.float32) - memory.estimate(config, torch.bfloat16)
+        assert stored < memory.estimate(config, "bfloat16") < 1.1 * stored
+        more = memory.estimate(config, "float32") - memory.estimate(config, "bfloat16")
         assert dense < more < 1.5 * dense
 
 
@@ -378,12 +383,12 @@ def test_what_cannot_fit_is_refused_with_the_numbers() -> None:
     layers = GPT_OSS_120B.layer_types * 25
     config = replace(GPT_OSS_120B, num_hidden_layers=len(layers), layer_types=layers)
     with pytest.raises(CheckpointError) as caught:
-        memory.require("models/huge", config, torch.device("cpu"), torch.float32)
+        memory.require("models/huge", config, "cpu", "float32")
     message = str(caught.value)
     assert re.search(r"models/huge: needs about 1\d\d\d\.\d GiB on cpu, \d+\.\d GiB are free\.", message)
     assert "bfloat16" in message and message.count("\n") < 3
 
 
 def test_available_memory_is_known_here() -> None:
-    free = memory.available(torch.device("cpu"))
+    free = memory.available("cpu")
     assert free is not None and 1 << 27 < free < 1 << 46

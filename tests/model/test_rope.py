@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from gptoss_tui.kernels.reference import rotation
 from gptoss_tui.model.config import Rope
@@ -36,7 +37,7 @@ def test_truncate_rounds_them() -> None:
 def test_concentration_multiplies_cosine_and_sine() -> None:
     rope = Rope()
     assert rope.concentration == pytest.approx(1.3465735902799727, rel=1e-12)
-    frequencies = inverse_frequencies(rope, head_dim=64)
+    frequencies = torch.from_numpy(inverse_frequencies(rope, head_dim=64))
     cos, sin = rotation(frequencies, 1, 1, rope.concentration)
     assert cos[0, 0].item() == pytest.approx(0.7275568158, rel=1e-6)
     assert sin[0, 32].item() == pytest.approx(1.1331026051, rel=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -19,13 +20,11 @@ LOGITS = [2.0, -1.0, 0.5, 0.0, 3.0, -20.0, 1.5, 2.5]
 
 
 def draws(
-    sampler: Sampler, logits: torch.Tensor, places: range, allowed: torch.Tensor | None = None
+    sampler: Sampler, logits: torch.Tensor, places: range, allowed: Any = None
 ) -> list[tuple[int, float]]:
     """The ids and logarithms that `sampler` draws from the same `logits` at `places`."""
 
-    def sample(
-        temperature: float, top_p: float, keys: Sequence[int], allowed: torch.Tensor | None
-    ) -> torch.Tensor:
+    def sample(temperature: float, top_p: float, keys: Sequence[int], allowed: Any) -> torch.Tensor:
         return torch.stack([reference.sample(logits, temperature, top_p, key, allowed) for key in keys])
 
     return list(sampler.sample(sample, places, allowed))

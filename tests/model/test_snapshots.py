@@ -11,7 +11,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +31,7 @@ def network(
     tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, backend: Backend
 ) -> Transformer:
     folder = tiny_checkpoint(tmp_path_factory.mktemp("tiny"), num_hidden_layers=2)
-    return load_model(folder, dtype=torch.float32, backend=backend)
+    return load_model(folder, dtype="float32", backend=backend)
 
 
 def ids(length: int, seed: int) -> tuple[int, ...]:
@@ -156,10 +155,10 @@ def test_no_damage_changes_an_answer(
     folder = tmp_path_factory.mktemp("damaged")
     (folder / whole.name).write_bytes(content)
     disk, cache = SnapshotFolder(folder, ROOMY, "a"), network.new_cache(OPENING)
-    before = [buffer.numpy().tobytes() for buffer in cache.buffers]
+    before = [bytes(cache.to_bytes(buffer)) for buffer in cache.buffers]
     assert not disk.load(PROMPT[:OPENING], cache)
     assert cache.length == int(cache.position) == 0
-    assert before == [buffer.numpy().tobytes() for buffer in cache.buffers], "nothing of it was taken"
+    assert before == [bytes(cache.to_bytes(buffer)) for buffer in cache.buffers], "nothing of it was taken"
     assert files(folder) == [], "it is of no use to anybody"
 
 
@@ -201,7 +200,7 @@ def test_another_network_dtype_or_backend_has_files_of_its_own(
 ) -> None:
     expected = answer(Decoder(network, 4096))
     assert answer(started(network, written, name="b")) == expected
-    narrow = load_model(tiny_checkpoint(tmp_path / "narrow", num_hidden_layers=2), dtype=torch.bfloat16)
+    narrow = load_model(tiny_checkpoint(tmp_path / "narrow", num_hidden_layers=2), dtype="bfloat16")
     assert answer(started(narrow, written)) == answer(Decoder(narrow, 4096))
     monkeypatch.setattr("gptoss_tui.model.engine.snapshots.__version__", "0.0.0")
     assert answer(started(network, written)) == expected

@@ -5,24 +5,31 @@ test_fidelity.py checks the logits themselves.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from gptoss_tui.kernels.choose import Backend
+from gptoss_tui.kernels.reference import Reference
 from gptoss_tui.model import load_model
 from gptoss_tui.model.transformer import Transformer
-from gptoss_tui.model.weights import layout
+from gptoss_tui.model.weights import for_kernels, is_mxfp4, layout
+
+Logits = NDArray[np.float32]
 
 
-def assert_close(model: Transformer, found: torch.Tensor, expected: torch.Tensor) -> None:
+def assert_close(model: Transformer, found: Logits, expected: Logits) -> None:
     """The native kernels round activations to 16 bits, in another order for few tokens than for many."""
     bound = 2e-5 if model.backend == "plain" else 5e-3
-    torch.testing.assert_close(found, expected, rtol=0, atol=bound)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +38,11 @@ def model(
 ) -> Transformer:
     """Four layers, alternating; a window of 8."""
     folder = tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
-    return load_model(folder, dtype=torch.float32, backend=backend)
+    return load_model(folder, dtype="float32", backend=backend)
 
 
-def prompt(tokens: int, seed: int = 0) -> torch.Tensor:
-    return torch.randint(320, (tokens,), generator=torch.Generator().manual_seed(seed))
+def prompt(tokens: int, seed: int = 0) -> list[int]:
+    return random.Random(seed).choices(range(320), k=tokens)
 
 
 @given(cuts=st.lists(st.integers(1, 20), min_size=1, max_size=8))
@@ -43,9 +50,10 @@ def prompt(tokens: int, seed: int = 0) -> torch.Tensor:
 def test_any_chunks_equal_one_shot(model: Transformer, cuts: list[int]) -> None:
     ids = prompt(sum(cuts))
     cache = model.new_cache(capacity=1)
-    parts = [model(part, cache) for part in torch.split(ids, cuts)]
+    ends = list(accumulate(cuts))
+    parts = [model(ids[end - cut : end], cache) for cut, end in zip(cuts, ends, strict=True)]
     assert cache.length == len(ids)
-    assert_close(model, torch.cat(parts), model(ids))
+    assert_close(model, np.concatenate(parts), model(ids))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 14)), min_size=1, max_size=10))
@@ -63,7 +71,7 @@ def test_restoring_forgets_all_that_came_after(model: Transformer, moves: list[t
         elif step % 2:
             marked, snapshot = held, cache.snapshot()
         more = prompt(tokens, seed=step + 1)
-        held = torch.cat([held, more])
+        held = held + more
         logits = model(more, cache)
         assert cache.length == len(held)
         assert_close(model, logits, model(held)[-tokens:])
@@ -80,7 +88,7 @@ def test_cutting_forgets_the_last_tokens(model: Transformer, moves: list[tuple[i
     for step, (tokens, back, fails) in enumerate(moves):
         more = prompt(tokens, seed=step + 1)
         logits = model(more, cache)
-        held = torch.cat([held, more])
+        held = held + more
         assert_close(model, logits, model(held)[-tokens:])
         if fails:
             layers = iter([None] * (step % 4))
@@ -90,7 +98,7 @@ def test_cutting_forgets_the_last_tokens(model: Transformer, moves: list[tuple[i
             held = held[: len(held) - min(back, tokens, cache.slack)]
             cache.cut(len(held))
         assert (cache.length, int(cache.position)) == (len(held), len(held))
-    assert_close(model, model(prompt(2, seed=98), cache), model(torch.cat([held, prompt(2, seed=98)]))[-2:])
+    assert_close(model, model(prompt(2, seed=98), cache), model(held + prompt(2, seed=98))[-2:])
 
 
 def test_what_is_overwritten_cannot_be_cut(model: Transformer) -> None:
@@ -129,34 +137,38 @@ def test_a_snapshot_of_the_future_is_refused(model: Transformer) -> None:
 
 def test_last_only_is_the_last_row(model: Transformer) -> None:
     last = model(prompt(12), last_only=True)
-    assert last.shape == (1, 320) and last.dtype == torch.float32
+    assert last.shape == (1, 320) and last.dtype == np.float32
     assert_close(model, last, model(prompt(12))[-1:])
 
 
-@pytest.mark.parametrize("shape", [(0,), (1, 3)])
-def test_ids_must_be_one_row(model: Transformer, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="one row of at least one token"):
-        model(torch.zeros(shape, dtype=torch.int64))
+def test_there_must_be_a_token(model: Transformer) -> None:
+    with pytest.raises(ValueError, match="at least one token"):
+        model([])
 
 
 def test_a_step_waits_for_no_device(model: Transformer) -> None:
     """On the meta device there are no values, so whatever asks for one raises."""
-    network = Transformer(model.config, layout(model.config))
+    values = {
+        name: torch.empty(shape, dtype=torch.uint8 if is_mxfp4(name) else None, device="meta")
+        for name, shape in layout(model.config).items()
+    }
+    frequencies = torch.empty(model.config.head_dim // 2, device="meta")
+    network = Transformer(model.config, Reference(for_kernels(model.config, values, frequencies)))
     cache, rows = network.new_cache(), model.config.vocab_size
     for _ in range(10):  # beyond the window
-        stream = network.read(torch.zeros(1, dtype=torch.int64, device="meta"), cache)
+        stream = network.read([0], cache)
         for temperature, top_p in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.9)):
-            for allowed in (None, torch.ones(rows, dtype=torch.bool, device="meta")):
+            for allowed in (None, np.ones(rows, bool)):
                 assert network.kernels.sample(stream, temperature, top_p, [7], allowed).shape == (1, 3)
 
 
 def test_the_length_is_on_the_device_too(model: Transformer) -> None:
     cache = model.new_cache()
-    place = cache.position.data_ptr()
+    place = cache.position
     model(prompt(7), cache)
     snapshot = cache.snapshot()
     model(prompt(1), cache)
     assert (cache.length, int(cache.position)) == (8, 8)
     cache.restore(snapshot)
     assert (cache.length, int(cache.position)) == (7, 7)
-    assert cache.position.data_ptr() == place
+    assert cache.position is place

@@ -18,8 +18,8 @@ from time import monotonic
 
 from ...events.printable import printable
 from ...model.checkpoint import open_checkpoint
+from ...model.cores import default_threads
 from ...model.engine import EngineError, EngineInfo, Finished, PrefillProgress, Request, Sampling, Token
-from ...model.engine.cores import default_threads
 from ...model.engine.local import LocalEngine
 from ...model.engine.survey import bandwidth
 from ...model.errors import CheckpointError

@@ -21,7 +21,7 @@ from ...assemble.assemble import snapshots_folder
 from ...events.printable import printable
 from ...history.store import default_file, files_folder
 from ...model.checkpoint import open_checkpoint
-from ...model.engine.cores import default_threads
+from ...model.cores import default_threads
 from ...model.engine.survey import bandwidth, survey
 from ...model.errors import CheckpointError
 from ...plain.show import complain
