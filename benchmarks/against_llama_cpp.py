@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import platformdirs
-import torch
 from agreement import agreement
 from player import Player
 from random_checkpoint import FULL, SIXTH, write_checkpoint
@@ -140,7 +139,7 @@ def main() -> None:
     print(f"{name}, {given.threads} threads each, {given.rounds} rounds, {_processor()}", flush=True)
     match = Match(config, workloads, given.threads)
     stored = sum(file.stat().st_size for file in (gguf, *checkpoint.iterdir()))
-    if stored < 0.8 * (available(torch.device("cpu")) or 0):
+    if stored < 0.8 * (available("cpu") or 0):
         with ours() as first, theirs() as second:
             match.play((first, second), given.rounds)
     else:

@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import torch
 from protocol import serve
 
 from gptoss_tui import __version__
@@ -34,11 +33,11 @@ class GptossChat:
 
     def about(self) -> dict[str, Any]:
         """Its name, and the bytes of a dense weight in memory."""
-        return {"name": f"gptoss-chat {__version__}", "dense_bytes": self._network.dtype.itemsize}
+        return {"name": f"gptoss-chat {__version__}", "dense_bytes": self._network.kernels.dense_bytes}
 
     def logits(self, ids: list[int], file: str) -> dict[str, Any]:
         """Save the logits float32 [tokens, vocabulary] of every token of a prompt."""
-        np.save(file, self._network(torch.tensor(ids)).numpy())
+        np.save(file, self._network(ids))
         return {}
 
     def play(self, ids: list[int], steps: int) -> dict[str, Any]:

@@ -50,20 +50,20 @@ def write_checkpoint(config: ModelConfig, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(_config_json(config), indent=1))
 
 
-def _shards(config: ModelConfig) -> dict[str, dict[str, torch.Size]]:
+def _shards(config: ModelConfig) -> dict[str, dict[str, tuple[int, ...]]]:
     """The shapes of the tensors by file and name: a file for each layer, and one for the rest."""
-    shards: dict[str, dict[str, torch.Size]] = {}
-    for name, tensor in layout(config).items():
+    shards: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, shape in layout(config).items():
         part = f"layer-{name.split('.')[1]}" if name.startswith("layers.") else "ends"
         stored = name if name.startswith("lm_head.") else f"model.{name}"
-        shards.setdefault(f"model-{part}.safetensors", {})[stored] = tensor.shape
+        shards.setdefault(f"model-{part}.safetensors", {})[stored] = shape
     return shards
 
 
-def _random(name: str, shape: torch.Size, random: torch.Generator) -> Tensor:
+def _random(name: str, shape: tuple[int, ...], random: torch.Generator) -> Tensor:
     if name.endswith("_blocks"):
         # Whole words are drawn eight times faster than bytes.
-        words = torch.empty(shape.numel() // 8, dtype=torch.int64)
+        words = torch.empty(math.prod(shape) // 8, dtype=torch.int64)
         return words.random_(-(1 << 63), None, generator=random).view(torch.uint8).view(shape)
     if name.endswith("_scales"):
         exponent = round(127 - 0.5 * math.log2(32 * shape[-1] * _E2M1_MEAN_SQUARE))

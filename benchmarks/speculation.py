@@ -9,13 +9,13 @@ edit of code copy from their prompt. A ratio above 1 is won; the median of the r
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import tiktoken
-import torch
 
 from gptoss_tui.model.checkpoint import Checkpoint, open_checkpoint
 from gptoss_tui.model.constraint.automaton import Automaton, DrawToken
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("-m", "--model", default="demo", help='"demo" or the folder of a checkpoint')
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--threads", type=int, help="processor threads of PyTorch")
+    parser.add_argument("--threads", type=int, help="processor threads")
     parser.add_argument("--tokens", type=int, default=400, help="of each text, at most")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--texts", nargs="+", choices=list(tasks()), default=list(tasks()))
@@ -90,7 +90,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.threads:
-        torch.set_num_threads(options.threads)
+        os.environ["OMP_NUM_THREADS"] = str(options.threads)
     checkpoint = open_checkpoint(options.model)
     tokenizer = tokenizer_of(checkpoint)
     dtype = choose_dtype(options.dtype, checkpoint.config)

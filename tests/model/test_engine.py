@@ -241,8 +241,8 @@ async def test_death_is_told_and_survived(engine: LocalEngine) -> None:
     expected = (await run(engine))[0]
     with pytest.raises(EngineDied, match=r"engine stopped \(signal 9, probably out of memory\)"):
         async for item in engine.generate(ASKED):
-            if isinstance(item, Token) and engine.pid is not None:
-                os.kill(engine.pid, signal.SIGKILL)
+            if isinstance(item, Token) and (pid := engine.pid):
+                os.kill(pid, signal.SIGKILL)
     assert [t.id for t in (await run(engine))[0]] == [t.id for t in expected]
 
 

@@ -50,6 +50,12 @@ def answer(decoder: Decoder, prompt: tuple[int, ...] = PROMPT, opening: int = OP
     return [(item.id, item.logprob) for item in items if isinstance(item, Token)], first.cached
 
 
+def assert_alike(found: Heard, expected: Heard) -> None:
+    """The same answer, up to rounding: a last token that is read alone is rounded otherwise."""
+    for one, other in zip(found[0], expected[0], strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+
+
 def started(network: Transformer, folder: Path, most: int = ROOMY, name: str = "a") -> Decoder:
     """The decoder of a new process."""
     return Decoder(network, 4096, disk=SnapshotFolder(folder, most, name))
@@ -271,7 +277,7 @@ def test_an_interruption_leaves_nothing_and_the_next_rest_writes(
         pieces = count()
         decoder.rest(lambda: next(pieces) >= piece)  # noqa: B023
         assert files(tmp_path) == []
-        assert answer(decoder)[0] == expected[0]
+        assert_alike(answer(decoder), expected)
     decoder.rest(lambda: False)
     assert answer(started(network, tmp_path)) == (expected[0], OPENING)
 
@@ -290,7 +296,7 @@ def test_a_full_disk_is_told_once(
     (record,) = caplog.records
     assert "no snapshots are written (No space left on device)" in record.getMessage()
     assert record.levelno == logging.WARNING
-    assert answer(decoder)[0] == expected[0]
+    assert_alike(answer(decoder), expected)
     assert files(written) == []
 
 
