@@ -2,6 +2,12 @@
 
 #include "panel.h"
 
+// Where each row of a panel begins in a matrix of `rows`; those beyond its end are its last one again.
+INLINE void find_rows(const void *matrix, int64_t rows, int64_t bytes, int64_t first, const char *row[ROWS]) {
+    for (int64_t i = 0; i < ROWS; i++)
+        row[i] = (const char *)matrix + (first + i < rows ? first + i : rows - 1) * bytes;
+}
+
 #if defined(__AVX512BF16__)
 
 // Lane i of vector j becomes lane j of vector i.
@@ -47,28 +53,35 @@ static const uint16_t E2M1[32] = {
     0xf1c0, 0xf200, 0xf240, 0xf280, 0xf2c0, 0x0000, 0x7100, 0x7180, 0x71c0, 0x7200, 0x7240,
     0x7280, 0x72c0, 0x0000, 0xf100, 0xf180, 0xf1c0, 0xf200, 0xf240, 0xf280, 0xf2c0};
 
+INLINE void load_scales(const char *const *exponents, int64_t block, int64_t n, uint32_t scale[ROWS]) {
+    int64_t blocks = n - block < 4 ? n - block : 4;
+    for (int i = 0; i < ROWS && blocks > 0; i++) memcpy(&scale[i], exponents[i] + block, (size_t)blocks);
+}
+
 void LEVELLED(expert_panel)(const struct experts *matrix, int64_t expert, int64_t first, void *panel) {
-    const __m512i table = _mm512_loadu_si512(E2M1), odd = _mm512_set1_epi32((int)0xffff0000);
-    const __m512i byte = _mm512_set1_epi32(255), highest = _mm512_set1_epi32(227), lowest = _mm512_set1_epi32(2);
+    const __m512i table = _mm512_loadu_si512(E2M1), byte = _mm512_set1_epi32(255);
+    const __m512i highest = _mm512_set1_epi32(227), lowest = _mm512_set1_epi32(2);
+    // The bits from which byte 0 and byte 2 of each word are taken: its nibble 2 p, and nibble 2 p + 1.
+    __m512i places[4];
+    for (int pair = 0; pair < 4; pair++)
+        places[pair] = _mm512_set1_epi64(0x0024002000040000 + 0x0008000800080008 * pair);
     int64_t n = matrix->columns / MXFP4_BLOCK;
-    for (int half = 0; half < 2; half++) {
-        int64_t top = expert * matrix->rows + first + half * HALF;
-        int64_t there = matrix->rows - first - half * HALF;
-        there = there < 0 ? 0 : there > HALF ? HALF : there;
-        for (int64_t block = 0; block < n; block += 4) {
-            int64_t blocks = n - block < 4 ? n - block : 4;
-            __mmask64 bytes = blocks < 4 ? (1ull << 16 * blocks) - 1 : ~0ull;
-            _Alignas(64) uint32_t scale[HALF] = {0};
-            __m512i v[HALF];
-            for (int row = 0; row < HALF; row++) {
-                v[row] = _mm512_setzero_si512();
-                if (row >= there) continue;
-                v[row] = _mm512_maskz_loadu_epi8(bytes, matrix->blocks + ((top + row) * n + block) * 16);
-                memcpy(&scale[row], matrix->scales + (top + row) * n + block, blocks < 4 ? (size_t)blocks : 4);
-            }
+    const char *row[ROWS], *exponents[ROWS];
+    find_rows(matrix->blocks + expert * matrix->rows * n * 16, matrix->rows, n * 16, first, row);
+    find_rows(matrix->scales + expert * matrix->rows * n, matrix->rows, n, first, exponents);
+    _Alignas(64) uint32_t scale[2][ROWS];
+    load_scales(exponents, 0, n, scale[0]);
+    for (int64_t block = 0; block < n; block += 4) {
+        int64_t blocks = n - block < 4 ? n - block : 4;
+        __mmask64 bytes = blocks < 4 ? (1ull << 16 * blocks) - 1 : ~0ull;
+        // Those of the next blocks: single stores are not passed on to a load of all of them.
+        load_scales(exponents, block + 4, n, scale[block / 4 % 2 ^ 1]);
+        for (int half = 0; half < ROWS; half += 16) {
+            __m512i v[16];
+            for (int i = 0; i < 16; i++) v[i] = _mm512_maskz_loadu_epi8(bytes, row[half + i] + block * 16);
             transpose(v);
-            __m512i scales = _mm512_load_si512(scale);
-            uint32_t *out = (uint32_t *)panel + block * 16 * ROWS + half * HALF;
+            __m512i scales = _mm512_load_si512(scale[block / 4 % 2] + half);
+            uint32_t *out = (uint32_t *)panel + block * 16 * ROWS + half;
 #pragma GCC unroll 4
             for (int64_t i = 0; i < 4; i++) {
                 if (i >= blocks) break;
@@ -76,34 +89,19 @@ void LEVELLED(expert_panel)(const struct experts *matrix, int64_t expert, int64_
                 less = _mm512_sub_epi32(highest, _mm512_min_epi32(_mm512_max_epi32(less, lowest), highest));
                 less = _mm512_or_si512(_mm512_slli_epi32(less, 7), _mm512_slli_epi32(less, 23));
 #pragma GCC unroll 4
-                for (int word = 0; word < 4; word++, out += 4 * ROWS) {
-                    // Pair p of a word: nibble 2 p to the low half, nibble 2 p + 1 to the high one.
-                    __m512i codes = v[4 * i + word];
-                    __m512i up = _mm512_slli_epi32(codes, 4), down = _mm512_srli_epi32(codes, 4);
-                    __m512i pairs[4] = {
-                        _mm512_ternarylogic_epi32(odd, _mm512_slli_epi32(codes, 12), codes, 0xca),
-                        _mm512_ternarylogic_epi32(odd, up, _mm512_srli_epi32(codes, 8), 0xca),
-                        _mm512_ternarylogic_epi32(odd, down, _mm512_srli_epi32(codes, 16), 0xca),
-                        _mm512_ternarylogic_epi32(odd, _mm512_srli_epi32(codes, 12), _mm512_srli_epi32(codes, 24), 0xca),
-                    };
+                for (int word = 0; word < 4; word++, out += 4 * ROWS)
 #pragma GCC unroll 4
-                    for (int pair = 0; pair < 4; pair++)
-                        _mm512_storeu_si512(
-                            out + pair * ROWS,
-                            _mm512_subs_epu16(_mm512_permutexvar_epi16(pairs[pair], table), less));
-                }
+                    for (int pair = 0; pair < 4; pair++) {
+                        __m512i codes = _mm512_multishift_epi64_epi8(places[pair], v[4 * i + word]);
+                        _mm512_storeu_si512(out + pair * ROWS,
+                                            _mm512_subs_epu16(_mm512_permutexvar_epi16(codes, table), less));
+                    }
             }
         }
     }
 }
 
 #else
-
-// Where each row of a panel begins in a matrix of `rows`; those beyond its end are its last one again.
-INLINE void find_rows(const void *matrix, int64_t rows, int64_t bytes, int64_t first, const char *row[ROWS]) {
-    for (int64_t i = 0; i < ROWS; i++)
-        row[i] = (const char *)matrix + (first + i < rows ? first + i : rows - 1) * bytes;
-}
 
 void LEVELLED(dense_panel)(const struct dense *matrix, int64_t first, void *panel) {
     const char *row[ROWS];

@@ -18,7 +18,7 @@ enum {
     SQUARES,        // four columns in bfloat16; an activation as the nearest one, and what it leaves
     WHOLE_SQUARES,  // eight even or eight odd columns in 8 bits, as in BYTES
 #if defined(__AVX512BF16__)
-    ROWS = 32, DENSE = HALVES, DENSE_TILE = 12, EXPERT = HALVES, EXPERT_TILE = 12,
+    ROWS = 32, DENSE = HALVES, DENSE_TILE = 8, EXPERT = HALVES, EXPERT_TILE = 8,
 #elif defined(__AVX512F__)
     ROWS = 32, DENSE = FLOATS, DENSE_TILE = 8, EXPERT = PAIRS, EXPERT_TILE = 8,
 #elif defined(__AVX2__)
