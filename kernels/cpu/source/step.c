@@ -613,19 +613,32 @@ static void gate_up_many(struct call *call, int thread) {
     }
 }
 
-static void down_many(struct call *call, int thread) {
+// Of `panels`, those that are the given piece. The first pieces are large and the last ones small, so that all threads
+// end at nearly the same time.
+static int64_t shrinking_piece(int64_t panels, int64_t threads, int64_t piece, int64_t *first) {
+    int64_t left = panels, size = over(left, 2 * threads);
+    for (; piece > 0 && left > 0; piece--, size = over(left, 2 * threads)) left -= size;
+    *first = panels - left;
+    return size;
+}
+
+static void down_many(struct call *call, int thread, int threads) {
     struct engine *engine = call->engine;
     const struct experts *matrix = &call->layer->down;
     int64_t panel = engine->level->panel, panels = over(matrix->rows, panel), bytes = panel * matrix->columns / 2;
-    // A piece is one panel of all experts, because they add to the same values of the stream.
-    for (int64_t piece = take(engine), soon; piece < panels; piece = soon) {
-        soon = take(engine);
-        int64_t first = piece * panel;
-        for (int64_t active = 0; active < call->active; active++) {
-            int over_here = active + 1 < call->active;
-            int64_t row = over_here ? first : least(soon, panels - 1) * panel;
-            down(call, active, first, least(panel, matrix->rows - first), &engine->desks[thread],
-                 stored(matrix, engine->room.active[over_here ? active + 1 : 0], row), bytes);
+    // A piece is some panels of all experts, because they add to the same values of the stream. An expert's activations
+    // stay in the cache meanwhile.
+    int64_t first, count = shrinking_piece(panels, threads, take(engine), &first), later, more;
+    for (; count; first = later, count = more) {
+        more = shrinking_piece(panels, threads, take(engine), &later);
+        for (int64_t i = 0; i < call->active * count; i++) {
+            int64_t active = i / count, at = first + i % count, then = i + 1, row;
+            if (then < call->active * count)
+                row = first + then % count;
+            else
+                then = 0, row = more ? later : first;
+            down(call, active, at * panel, least(panel, matrix->rows - at * panel), &engine->desks[thread],
+                 stored(matrix, engine->room.active[then / count], row * panel), bytes);
         }
     }
 }
@@ -686,7 +699,7 @@ static void mix_work(void *of, int thread, int threads) {
             for (int64_t row = first; row < last; row += ROWS)
                 down(call, active, row, least(ROWS, last - row), desk, desk->panel, 0);
     } else {
-        down_many(call, thread);
+        down_many(call, thread, threads);
     }
 }
 
