@@ -53,9 +53,12 @@ static const uint16_t E2M1[32] = {
     0xf1c0, 0xf200, 0xf240, 0xf280, 0xf2c0, 0x0000, 0x7100, 0x7180, 0x71c0, 0x7200, 0x7240,
     0x7280, 0x72c0, 0x0000, 0xf100, 0xf180, 0xf1c0, 0xf200, 0xf240, 0xf280, 0xf2c0};
 
+// The scales of up to four blocks in a word for each row.
 INLINE void load_scales(const char *const *exponents, int64_t block, int64_t n, uint32_t scale[ROWS]) {
-    int64_t blocks = n - block < 4 ? n - block : 4;
-    for (int i = 0; i < ROWS && blocks > 0; i++) memcpy(&scale[i], exponents[i] + block, (size_t)blocks);
+    if (block + 4 <= n)
+        for (int i = 0; i < ROWS; i++) memcpy(&scale[i], exponents[i] + block, 4);
+    else
+        for (int i = 0; i < ROWS && block < n; i++) memcpy(&scale[i], exponents[i] + block, (size_t)(n - block));
 }
 
 void LEVELLED(expert_panel)(const struct experts *matrix, int64_t expert, int64_t first, void *panel) {
