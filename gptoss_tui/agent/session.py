@@ -26,6 +26,7 @@ from ..events.replay import replay
 from ..events.stream import Sink, stream
 from ..harmony.message import Conversation, DeveloperPrompt, Effort, Message, Role, SystemPrompt
 from ..history.record import Record
+from ..history.rescue import Rescue
 from ..history.store import StoreError
 from ..history.stored import StoredSession
 from ..model.engine import Detail, EngineDied
@@ -42,6 +43,8 @@ from .turn import Turn
 
 if TYPE_CHECKING:
     from ..tools.browser.citations import ShownPages
+
+SavingNews = events.StoreRescued | events.Saved | events.Unsaved
 
 _LAST_WORDS_S = 1.0
 """How long closing waits for a turn to end in order."""
@@ -101,6 +104,7 @@ class Session:
         self._is_closed = False
         self._is_left = False  # while the runtime goes on
         self._was_unsaved = False  # whether the front end has been told of unsaved messages
+        self._rescues_told = 0
         self._turns: Iterator[int] = itertools.count(1)
         self._call_ids: Iterator[int] = itertools.count(1)
         self._samples: Iterator[int] = itertools.count()
@@ -233,6 +237,7 @@ class Session:
         )
         session._toolbox.has_run_python = self._toolbox.has_run_python
         session._noticed, session._was_unsaved = self._noticed, self._was_unsaved
+        session._rescues_told = self._rescues_told
         session._turns, session._call_ids, session._samples = self._turns, self._call_ids, self._samples
         session.begin_equipping()
         return session
@@ -273,26 +278,50 @@ class Session:
             for text, answer in turns
         ]
 
-    def saving_news(self, *, remind: bool = False) -> list[events.Saved | events.Unsaved]:
+    def saving_news(self, *, remind: bool = False) -> list[SavingNews]:
         """The changes in saving since the last call, as events; with `remind`, also trouble that goes on."""
         recorder = self.runtime.recorder
         was_unsaved, self._was_unsaved = self._was_unsaved, bool(recorder.trouble)
+        news: list[SavingNews] = [_rescued(one) for one in self._rescues[self._rescues_told :]]
+        self._rescues_told += len(news)
         if recorder.trouble and (remind or not was_unsaved):
-            return [events.Unsaved(recorder.sentence)]
-        return [events.Saved()] if was_unsaved and not recorder.trouble else []
+            news.append(events.Unsaved(recorder.sentence))
+        elif was_unsaved and not recorder.trouble:
+            news.append(events.Saved())
+        return news
+
+    @property
+    def _rescues(self) -> Sequence[Rescue]:
+        return self.runtime.store.rescues if self.runtime.store is not None else ()
 
     async def _load(self, emit: Sink) -> None:
         self._check_open()
         await self._take_up_stored(emit)
         self._open_sources()
-        await self.runtime.load(emit)
+        checking = asyncio.ensure_future(self._check_store())
+        try:
+            await self.runtime.load(emit)
+        finally:
+            await checking
+        for news in self.saving_news():
+            await emit(news)
         self.begin_equipping()
+
+    async def _check_store(self) -> None:
+        """Open the store, to tell damage; that it cannot be opened is told in the first turn."""
+        if self.runtime.store is not None:
+            with suppress(StoreError):
+                await self.runtime.store.check()
 
     async def _take_up_stored(self, emit: Sink) -> None:
         """Resume the conversation that the session was made for, the first time."""
         if self._resume is not None:
             name, self._resume = self._resume, None
-            await self.resume(name or None)
+            try:
+                await self.resume(name or None)
+            finally:
+                for news in self.saving_news():
+                    await emit(news)
             await emit(events.Resumed(self._record.id, len(self.past())))
             if self._record.gaps:
                 await emit(events.LeftOut(f"Of this conversation {self._record.gaps}."))
@@ -384,14 +413,15 @@ class Session:
 
     def _saving(self, emit: Sink) -> Sink:
         """A sink that commits finished messages before an event goes on, and reports where that fails."""
-        recorder, record = self.runtime.recorder, self._record
+        recorder, record, rescues = self.runtime.recorder, self._record, self._rescues
 
         def take(event: Event) -> Awaitable[None]:
             """Most events go on as they are, and cost no more than this call."""
             if isinstance(event, events.Incomplete | events.Failed):
                 record.end_turn(event.reason if isinstance(event, events.Incomplete) else "failed")
             is_saved = record.is_whole and not recorder.trouble and not self._was_unsaved
-            return emit(event) if is_saved else save_first(event)
+            has_news = len(rescues) != self._rescues_told
+            return emit(event) if is_saved and not has_news else save_first(event)
 
         async def save_first(event: Event) -> None:
             await recorder.save()
@@ -467,6 +497,17 @@ class Session:
         if self.options.sampling.seed is None:
             return secrets.randbits(31)
         return (self.options.sampling.seed + next(self._samples)) % 2**31
+
+
+def _rescued(rescue: Rescue) -> events.StoreRescued:
+    return events.StoreRescued(
+        str(rescue.file),
+        str(rescue.aside),
+        rescue.conversations,
+        rescue.messages,
+        rescue.lost,
+        rescue.sentence,
+    )
 
 
 def _with_citations(event: Event, pages: ShownPages) -> list[Event]:

@@ -202,8 +202,9 @@ def _run_screen(settings: Settings, opener: Opener, log: ScreenLog) -> int:
         return _complain(reason, FAILED)
     if resume and sys.stdout.isatty():  # the terminal may be gone
         print(f"{resume}.")
-    if app.lost:
-        _complain(app.lost, FAILED)
+    for news in (*app.untold, app.lost):
+        if news:
+            _complain(news, FAILED)
     return app.return_code or 0
 
 

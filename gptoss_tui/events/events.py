@@ -382,6 +382,19 @@ class Saved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StoreRescued(Event):
+    """The file of conversations was damaged: it was renamed to `aside`, and `file` has what could be read."""
+
+    type: ClassVar[str] = "store.rescued"
+    file: str
+    aside: str
+    conversations: int
+    messages: int
+    lost: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut(Event):
     """Messages of the stored conversation that was resumed cannot be read; the others are there."""
 

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from .check import is_damage
 from .node import ODD, unpack
 from .sampled import Sampled
 from .search import MOST_HITS, Match, search
@@ -78,7 +79,7 @@ class Archive:
             query = f"select id, model, touched, {form.leaf} from session order by {form.order}"
             found = read_rows(rows_of(database, query), lambda row: _summary(database, form, row))
         if found.error and not found.values:
-            raise ArchiveError(f"{self.file} cannot be read: {found.error}.")
+            raise self._unreadable(found.error)
         odd = f"{found.odd} of them cannot be read, and no gptoss-chat wrote them" if found.odd else ""
         return found.values, f"the list ends early: {found.error}" if found.error else odd
 
@@ -92,7 +93,7 @@ class Archive:
             try:
                 return _read(database, form, session)
             except _UNREADABLE as error:
-                raise ArchiveError(f"{self.file} cannot be read: {error}.") from error
+                raise self._unreadable(error) from error
 
     def search(self, words: str, most: int = MOST_HITS) -> list[Match]:
         """The last messages in which all the words occur, the newest first.
@@ -109,6 +110,10 @@ class Archive:
             except sqlite3.Error as error:
                 raise ArchiveError(f"{self.file} cannot be searched: {error}.") from error
 
+    def _unreadable(self, error: Exception) -> ArchiveError:
+        mend = " A chat that begins recovers what can be read: `gptoss-chat`." if is_damage(error) else ""
+        return ArchiveError(f"{self.file} cannot be read: {error}.{mend}")
+
     def _open(self) -> tuple[sqlite3.Connection, Form] | None:
         """The file in one state: another program that migrates it meanwhile is not seen.
 
@@ -122,7 +127,7 @@ class Archive:
             (version,) = database.execute("pragma user_version").fetchone()
             (tables,) = database.execute("select count(*) from sqlite_master").fetchone()
         except sqlite3.Error as error:
-            raise ArchiveError(f"{self.file} cannot be read: {error}.") from error
+            raise self._unreadable(error) from error
         if version in FORMS and tables:
             return database, FORMS[version]
         database.close()

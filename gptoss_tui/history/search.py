@@ -48,8 +48,8 @@ def can_index(database: sqlite3.Connection) -> bool:
 def index(database: sqlite3.Connection) -> None:
     """Index every message that is not indexed yet, in the transaction under way.
 
-    Messages of a program whose SQLite has no FTS5 are among them. A damaged index is left as it is: it
-    prevents no message from being saved.
+    Messages of a program whose SQLite has no FTS5 are among them. An index that is wrong is left as it is: it
+    prevents no message from being saved. Raises sqlite3.DatabaseError for a damaged page.
     """
     if not can_index(database):
         return
@@ -62,8 +62,10 @@ def index(database: sqlite3.Connection) -> None:
         rows = database.execute("select id, cast(text as blob) from message where id > ?", last)
         texts = ((number, _spaced(_text(raw))) for number, raw in rows)
         database.executemany("insert into words (rowid, text) values (?, ?)", texts)
-    except sqlite3.DatabaseError:
-        if not database.in_transaction:  # as on a full disk: the messages are not in the file either
+    except sqlite3.DatabaseError as error:
+        is_damaged = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CORRUPT
+        # On a full disk there is no transaction any more, and the messages are not in the file either.
+        if is_damaged or not database.in_transaction:
             raise
         database.execute("rollback to indexing")
     database.execute("release indexing")

@@ -19,9 +19,12 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from ..harmony.message import Message
+from .check import Check, is_damage
 from .draft import INSERT as INSERT_PIECE
 from .draft import Piece
+from .lock import FileLock
 from .node import COLUMNS, Node, columns_of, last_of, nodes_of, pack
+from .rescue import Rescue, damage_of_log, rescue
 from .sampled import Sampled
 from .schema import INSERT_MESSAGE, INSERT_SAMPLE, NODES, prepare
 from .search import index
@@ -30,6 +33,9 @@ from .stored import TREE, StoredSession, connect, read_path
 T = TypeVar("T")
 
 _NONE: Mapping[int, str] = MappingProxyType({})
+
+_CHECK_S = 0.5
+"""How long opening waits for the check, which goes on behind: 100 MB take some 0.05 s once they were read."""
 
 # The number of what is written now: the clock may have been set back.
 _NEXT = "(select coalesce(max(written), 0) + 1 from session)"
@@ -72,7 +78,8 @@ def new_id() -> str:
 class Store:
     """The file of conversations, used by one thread of its own. The first use opens it.
 
-    If the file is removed or replaced meanwhile, the file in its place is opened.
+    If the file is removed or replaced meanwhile, the file in its place is opened. If it turns out to be
+    damaged, it is set aside, and what can be read of it goes on; `rescues` tell of it.
     """
 
     def __init__(self, file: Path) -> None:
@@ -81,6 +88,9 @@ class Store:
         self._database: sqlite3.Connection | None = None
         self._opened: _Places = ()
         self._sure: set[str] = set()  # the sessions whose paths came from the file that is open
+        self._use = FileLock(file.with_name(f"{file.name}-users"))
+        self._check: Check | None = None
+        self.rescues: list[Rescue] = []
 
     async def begin(
         self,
@@ -151,19 +161,26 @@ class Store:
         """The nodes of all messages of a session, on whatever path, in the order of their insertion."""
         return await self._run(lambda db: nodes_of(db.execute(NODES, (session,)))[0])
 
+    async def check(self) -> None:
+        """Open the file, if there is one, so that damage to it is found and told; raises StoreError."""
+        if self.file.exists():
+            await self._run(lambda _: None)
+
     async def close(self) -> None:
         """Close the file, with all that is in its log."""
-        if self._database is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
     def _close(self) -> None:
+        check, self._check = self._check, None
+        if check is not None:
+            check.cancel()
         database, self._database = self._database, None
-        if database is None:
-            return
-        with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(database):
-            if _places(self.file) == self._opened:  # what is written to a file without a name is lost with it
-                database.execute("pragma wal_checkpoint(truncate)")
+        if database is not None:
+            with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(database):
+                if _places(self.file) == self._opened:  # to a file without a name nothing need be written
+                    database.execute("pragma wal_checkpoint(truncate)")
+        self._use.release()
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -173,18 +190,82 @@ class Store:
 
     def _commit(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            if self._database is not None and _places(self.file) != self._opened:
-                self._close()
-            if self._database is None:
-                self._database = _open(self.file)
-                self._opened = _places(self.file)
-                self._sure.clear()
-            with self._database:
-                return work(self._database)
+            try:
+                return self._attempt(work)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                self._rescue(str(error))
+                return self._attempt(work)
         except OSError as error:
             raise StoreError(f"{error.strerror or error}: {self.file}") from error
         except (sqlite3.Error, ValueError) as error:  # ValueError: a row that no store wrote
             raise StoreError(f"{error}: {self.file}") from error
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._check is not None and self._check.damage:
+            self._rescue(self._check.damage)
+        if self._database is not None and _places(self.file) != self._opened:
+            self._close()
+        if self._database is None:
+            self._database = self._open()
+            self._opened = _places(self.file)
+            self._sure.clear()
+        with self._database:
+            return work(self._database)
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file; a damaged one is set aside before."""
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.file.exists():
+            is_alone = self._use_alone()
+            self._check = check = Check(self.file, self._found_damage)
+            check.start()
+            check.join(_CHECK_S)
+            damage = check.damage or (damage_of_log(self.file) if is_alone else "")
+            if damage:
+                self._rescue(damage)
+        self._use_shared()
+        try:
+            return _connect(self.file)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            self._rescue(str(error))
+            return _connect(self.file)
+
+    def _rescue(self, damage: str) -> None:
+        """Set the file aside, unless another program has done so, and go on with what can be read of it."""
+        seen = self._opened if self._database is not None else _places(self.file)
+        database, self._database = self._database, None
+        check, self._check = self._check, None
+        if check is not None:
+            check.cancel()
+        if database is not None:
+            database.close()
+        lock = FileLock(self.file.with_name(f"{self.file.name}-rescue"))
+        try:
+            lock.acquire(wait=True)
+            if _places(self.file)[0] == seen[0]:
+                self.rescues.append(rescue(self.file, damage))
+        finally:
+            lock.release()
+
+    def _found_damage(self) -> None:
+        """Have the rescue begin though nothing is to be written; called by the check, in its own thread."""
+        with contextlib.suppress(RuntimeError):  # the store is closed
+            self._thread.submit(self._commit, lambda _: None)
+
+    def _use_alone(self) -> bool:
+        """True if no other program has the file open; others wait then."""
+        try:
+            return self._use.acquire()
+        except OSError:
+            return False
+
+    def _use_shared(self) -> None:
+        with contextlib.suppress(OSError):
+            self._use.acquire(shared=True, wait=True)
 
 
 _Places = tuple[tuple[int, int] | None, ...]
@@ -201,18 +282,6 @@ def _places(file: Path) -> _Places:
         return found.st_dev, found.st_ino
 
     return place(file), place(file.with_name(f"{file.name}-wal"))
-
-
-def _open(file: Path) -> sqlite3.Connection:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        return _connect(file)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise
-        # A damaged file is never deleted or overwritten, and prevents no chat.
-        file.rename(file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"))
-        return _connect(file)
 
 
 def _connect(file: Path) -> sqlite3.Connection:

@@ -29,6 +29,7 @@ from ..events.events import (
     ReasoningDelta,
     Repaired,
     Saved,
+    StoreRescued,
     ToolCall,
     ToolNote,
     ToolOutput,
@@ -84,7 +85,7 @@ class AsText:
                 self._line(self.notes, f"[malformed output] {event.what}")
             case ToolsStarting():
                 self._line(self.notes, f"[tools] waiting for {', '.join(event.waiting)}")
-            case ToolsNotice() | EngineLost() | Unsaved() | Saved() | LeftOut():
+            case ToolsNotice() | EngineLost() | Unsaved() | Saved() | LeftOut() | StoreRescued():
                 self.end_line()
                 complain(event.message)
             case Incomplete(reason=Ending.UNFINISHED):

@@ -92,6 +92,11 @@ class ChatApp(InOrderApp[str]):
         """The messages that could not be saved, in one sentence; "" for none."""
         return self._chat_screen.lost
 
+    @property
+    def untold(self) -> list[str]:
+        """What became of the file of conversations and was not shown, in sentences."""
+        return self._chat_screen.untold
+
     def get_default_screen(self) -> Screen[None]:
         return self._chat_screen
 

@@ -166,3 +166,43 @@ def test_a_disk_that_is_full_for_a_while(terminal: Any, data: Path) -> None:
     (name,) = re.findall("gptoss-chat --resume ([0-9a-f-]+) goes on", screen.text)
     said = [m.text for m in store(data).read(name).session.messages if m.role is Role.USER]
     assert said == ["My name is Ada.", "What is my name?"]
+
+
+def test_a_damaged_file_is_told_with_both_names_wherever_it_is_found(
+    run: Any, terminal: Any, data: Path
+) -> None:
+    folder = data / "gptoss-chat"
+    file = folder / "sessions.sqlite3"
+    options = ("--seed", "1", "--tools", "none")
+    run("-p", "My name is Ada.", *options, XDG_DATA_HOME=str(data))
+    kept = store(data).read().session.messages
+
+    def damage() -> None:
+        for path in folder.glob("*.damaged-*"):
+            path.unlink()
+        with file.open("r+b") as opened:
+            opened.write(b"noise " * 16)
+
+    def names() -> tuple[str, str]:
+        (aside,) = folder.glob("*.damaged-*")
+        return str(aside), str(file)
+
+    damage()
+    looked = run("sessions", XDG_DATA_HOME=str(data))
+    assert looked.returncode == 1 and "recovers what can be read" in looked.stderr
+    asked = run("-p", "What is my name?", "--continue", *options, XDG_DATA_HOME=str(data))
+    assert "Ada" in asked.stdout
+    (line,) = asked.stderr.splitlines()
+    assert all(name in line for name in names()) and f"{len(kept)} messages could be read" in line
+    damage()
+    talked = run("--plain", "--continue", *options, stdin="/quit\n", XDG_DATA_HOME=str(data))
+    assert "> What is my name?" in talked.stdout
+    assert all(name in talked.stderr for name in names())
+    damage()
+    screen = terminal(*options, "--continue", XDG_DATA_HOME=str(data))
+    screen.wait_for("The file of conversations was damaged")
+    screen.wait_for("▌ What is my name\\?")
+    screen.child.send(b"\x11")
+    assert screen.leave() == 0
+    assert len(names()) == 2
+    assert store(data).read().session.messages[: len(kept)] == kept

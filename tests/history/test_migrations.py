@@ -304,15 +304,31 @@ async def test_two_programs_at_once(large: Path) -> None:
     assert len(Archive(large).read("many-2").session.messages) == 103
 
 
-async def test_a_damaged_old_file_is_moved_aside_as_it_is(large: Path) -> None:
+@pytest.mark.parametrize("version", [2, 3])
+async def test_a_damaged_old_file_is_set_aside_as_it_is_and_what_can_be_read_goes_on(
+    tmp_path: Path, version: int
+) -> None:
+    large = enlarged(version, tmp_path / "large.sqlite3")
     content = bytearray(large.read_bytes())
-    place = content.index(b"many-20 says 50") // 4096 * 4096
+    before = {one.session.id: one for one in everything(large)}
+    place = content.index(b"many-20 says 50" if version == 2 else b"many-20") // 4096 * 4096
     content[place : place + 4096] = b"\xff" * 4096
     large.write_bytes(content)
     store = Store(large)
-    assert await store.read() is None
+    last = await store.read()
+    assert last is not None and last.id == "261101-aaaaaa"
     await store.close()
     (aside,) = large.parent.glob("*.damaged-*")
     assert aside.read_bytes() == content
-    assert Archive(aside).read("261101-aaaaaa") == written(2)[0]
-    assert 20 < len(Archive(aside).read("many-20").session.messages) < 80
+    (told,) = store.rescues
+    assert (told.file, told.aside) == (large, aside)
+    assert str(aside) in told.sentence and str(large) in told.sentence
+    assert version_of(large) == VERSION
+    after = {one.session.id: one for one in everything(large)}
+    assert after["261101-aaaaaa"] == written(version)[0]
+    changed = {name for name, one in before.items() if after.get(name) != one}
+    if version == 2:
+        assert changed == {"many-20"} and 80 < len(after["many-20"].session.messages) < 100
+        assert after["many-20"].session.messages[-1] == before["many-20"].session.messages[-1]
+    else:
+        assert len(changed) < 5

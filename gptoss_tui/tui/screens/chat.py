@@ -15,6 +15,7 @@ from textual.widgets import Markdown, TextArea
 from gptoss_tui.agent.citations import linked
 from gptoss_tui.agent.inventory import inventory
 from gptoss_tui.commands import Invocation, parse, starting_with
+from gptoss_tui.events.events import StoreRescued
 from gptoss_tui.events.printable import printable
 from gptoss_tui.harmony.message import Channel, Effort, Role
 from gptoss_tui.settings import Reasoning
@@ -95,6 +96,12 @@ class ChatScreen(Screen[None]):
     def lost(self) -> str:
         """The messages that could not be saved, in one sentence; "" for none."""
         return self._player.session.runtime.recorder.lost if self._player.session is not None else ""
+
+    @property
+    def untold(self) -> list[str]:
+        """What became of the file of conversations and was not shown, in sentences."""
+        news = self._player.session.saving_news() if self._player.session is not None else []
+        return [one.message for one in news if isinstance(one, StoreRescued)]
 
     def compose(self) -> ComposeResult:
         yield self._transcript

@@ -98,7 +98,11 @@ class TurnPane(Vertical):
                 self._call(event)
             case events.Repaired() | events.ReasoningClosed():
                 self.note(event.sentence)
-            case events.EngineLost(message=message) | events.ToolsNotice(message=message):
+            case (
+                events.EngineLost(message=message)
+                | events.ToolsNotice(message=message)
+                | events.StoreRescued(message=message)
+            ):
                 self.note(message, "warning")
             case events.Completed(usage=usage, timings=timings):
                 self._sum_up(usage.output_tokens, timings)
