@@ -15,7 +15,7 @@ from ..harmony.header import Repair
 from ..harmony.message import Channel, Message
 from ..harmony.parse import Closed, Opened, Parser, Piece, Text
 from ..harmony.vocabulary import ControlTokens
-from ..history.draft import Draft
+from ..history.draft import SampleDraft
 from ..model.engine import Engine, Finished, Generation, PrefillProgress, Request, Token
 from .repetition import REASONING, SPEECH, LoopDetector
 
@@ -46,7 +46,7 @@ class Sample:
     prefill_s: float = 0.0
     decode_s: float = 0.0
     logprobs: array[float] = field(default_factory=lambda: array("f"), repr=False)
-    draft: Draft = field(default_factory=Draft, repr=False)
+    draft: SampleDraft = field(default_factory=SampleDraft, repr=False)
     _generation: Generation | None = field(default=None, repr=False)
     _channel: str = ""
     _call_id: str = ""

@@ -19,7 +19,7 @@ from ..events.events import Error, Event, Timings, ToolOutput, Usage
 from ..events.stream import Sink
 from ..harmony.message import Channel, Conversation, Message, ResponseFormat, Role
 from ..harmony.parse import Parser
-from ..history.draft import Draft
+from ..history.draft import SampleDraft
 from ..history.sampled import Sampled
 from ..model.engine import Detail, Engine, EngineDied, EngineError, Request
 from ..permissions.question import GoOn, Pause
@@ -75,7 +75,7 @@ class Turn:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     samples: list[Sample] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
-    draft: Draft = field(default_factory=Draft)
+    draft: SampleDraft = field(default_factory=SampleDraft)
     _calls: int = 0
     _unknown: int = 0
     _equal: int = 0

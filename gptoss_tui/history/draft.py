@@ -26,7 +26,7 @@ where session = ? order by id
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class DraftPiece:
     """What a sample has gained since the piece before: tokens, and more text of the message on `channel`.
 
     `of` is the sample as it began, without tokens. `ends` are the tokens and the parts of text up to here.
@@ -53,7 +53,7 @@ class Piece:
 
 
 @dataclass(slots=True, eq=False)
-class Draft:
+class SampleDraft:
     """The sample that the model is writing, if there is one; whoever samples fills it.
 
     The ids and logprobs of its tokens grow by themselves. Of its messages the text is kept, but not that of
@@ -98,12 +98,12 @@ class Draft:
         """True when there is something that is not on disk."""
         return self._of is not None and self._kept != (len(self._ids), len(self._text))
 
-    def piece(self) -> Piece | None:
+    def piece(self) -> DraftPiece | None:
         """What is not on disk yet; None for nothing."""
         if self._of is None or not self.has_grown:
             return None
         ids, text = self._kept or (0, 0)
-        return Piece(
+        return DraftPiece(
             self._of,
             self._channel,
             "".join(self._text[max(text, self._message_at) :]),
@@ -113,7 +113,7 @@ class Draft:
             (len(self._ids), len(self._text)),
         )
 
-    def keep(self, piece: Piece) -> None:
+    def keep(self, piece: DraftPiece) -> None:
         """The piece is on disk."""
         if piece.of is self._of:
             self._kept = piece.ends

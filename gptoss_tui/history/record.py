@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..harmony.message import Channel, Conversation, Message, Role
-from .draft import Draft
+from .draft import SampleDraft
 from .node import Node
 from .sampled import Sampled
 from .store import Gone, Store, new_id
@@ -28,7 +28,7 @@ class Record:
     id: str = field(default_factory=new_id)
     path: list[Node] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
-    draft: Draft = field(default_factory=Draft)
+    draft: SampleDraft = field(default_factory=SampleDraft)
     endings: dict[int, str] = field(default_factory=dict)
     gaps: str = ""
     _ended: set[int] = field(default_factory=set)  # the endings that are on disk

@@ -21,7 +21,7 @@ from typing import TypeVar
 from ..harmony.message import Message
 from .check import Check, is_damage
 from .draft import INSERT as INSERT_PIECE
-from .draft import Piece
+from .draft import DraftPiece
 from .lock import FileLock
 from .node import COLUMNS, Node, columns_of, last_of, nodes_of, pack
 from .rescue import Rescue, damage_of_log, rescue
@@ -97,7 +97,7 @@ class Store:
         session: StoredSession,
         sampled: Sequence[Sampled] = (),
         *,
-        piece: Piece | None = None,
+        piece: DraftPiece | None = None,
         endings: Mapping[int, str] = _NONE,
     ) -> list[Node]:
         """Add a session with its messages; for the rest see `append`.
@@ -122,7 +122,7 @@ class Store:
         messages: Sequence[Message],
         sampled: Sequence[Sampled] = (),
         *,
-        piece: Piece | None = None,
+        piece: DraftPiece | None = None,
         endings: Mapping[int, str] = _NONE,
     ) -> list[Node]:
         """Add messages after the last node of `path`, and samples, in one commit; raises StoreError.
@@ -305,7 +305,7 @@ def _append(
     messages: Sequence[Message],
     *,
     sampled: Sequence[Sampled],
-    piece: Piece | None,
+    piece: DraftPiece | None,
     endings: Mapping[int, str],
 ) -> list[Node]:
     if not (messages or sampled or piece or endings):

@@ -21,7 +21,7 @@ from gptoss_tui.events.endings import Ending
 from gptoss_tui.events.events import Completed, Incomplete, OutputDelta, ReasoningDelta, ToolOutput
 from gptoss_tui.harmony import Channel, DeveloperPrompt, Message, Role, SystemPrompt
 from gptoss_tui.history.archive import Archive
-from gptoss_tui.history.draft import Draft, drafted
+from gptoss_tui.history.draft import SampleDraft, drafted
 from gptoss_tui.history.sampled import Sampled
 from gptoss_tui.history.store import Store, default_file
 from gptoss_tui.history.stored import StoredSession
@@ -172,7 +172,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 def test_the_pieces_make_up_the_message_that_is_open(steps: list[tuple[Any, ...]]) -> None:
     """Wherever pieces are written, those on disk give the tokens and the open text as of the last one."""
-    draft, whole = Draft(), 0
+    draft, whole = SampleDraft(), 0
     rows: list[Any] = []
     ids: list[int] = []
     logprobs = array("f")
