@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import secrets
+import shutil
 from collections.abc import Awaitable, Collection, Iterator, Sequence
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +27,10 @@ from ..events.events import Error, Event, Events
 from ..events.replay import replay
 from ..events.stream import Sink, stream
 from ..harmony.message import Conversation, DeveloperPrompt, Effort, Message, Role, SystemPrompt
+from ..history.claim import Claim, Holder
 from ..history.record import Record
 from ..history.rescue import Rescue
-from ..history.store import StoreError
+from ..history.store import Store, StoreError
 from ..history.stored import StoredSession
 from ..model.engine import Detail, EngineDied
 from ..permissions.policy import Permissions
@@ -105,6 +108,7 @@ class Session:
         self._is_left = False  # while the runtime goes on
         self._was_unsaved = False  # whether the front end has been told of unsaved messages
         self._rescues_told = 0
+        self._fork: events.Forked | None = None  # how this came to be a copy of another conversation
         self._turns: Iterator[int] = itertools.count(1)
         self._call_ids: Iterator[int] = itertools.count(1)
         self._samples: Iterator[int] = itertools.count()
@@ -249,23 +253,43 @@ class Session:
             self._tools_ready = asyncio.ensure_future(self._toolbox.start())
 
     async def resume(self, name: str | None = None) -> None:
-        """Take up a stored conversation, the last one if none is named; raises AgentError."""
+        """Take up a stored conversation, the last one if none is named; raises AgentError.
+
+        Where somebody else goes on with it, this session goes on in another that begins like it.
+        """
         self._check_open()
         if self._turn is not None:
             raise AgentError(_BUSY)
         if self.runtime.store is None:
             raise AgentError("Conversations are not kept, so there is none to resume.")
         try:
-            stored = await self.runtime.store.read(name)
+            name = (await self._stored(self.runtime.store, name)).id
+            claimed = await self._claim(self.runtime.store, name)
+            stored = await self._stored(self.runtime.store, name)  # as whoever had it has left it
         except StoreError as error:
             raise AgentError(f"The conversation cannot be read: {error}") from error
+        record = self._new_record(stored, claimed)
+        if self._files is not None and record.id != stored.id:
+            await asyncio.to_thread(_copy, self._files / stored.id, self._files / record.id)
+        self._ahead.stop()
+        self.runtime.recorder.leave(self._record)
+        self._take_up(record)
+        self._toolbox.recall(self.conversation.messages)
+
+    async def _stored(self, store: Store, name: str | None) -> StoredSession:
+        """A stored conversation, the last one if none is named; raises AgentError and StoreError."""
+        stored = await store.read(name)
         if stored is None:
             which = f"no conversation named {name}" if name else "no conversation to continue yet"
             raise AgentError(f"There is {which}. Start one with `gptoss-chat`.")
-        self._ahead.stop()
-        self.runtime.recorder.leave(self._record)
-        self._take_up(self._new_record(stored))
-        self._toolbox.recall(self.conversation.messages)
+        return stored
+
+    async def _claim(self, store: Store, name: str) -> Claim | Holder | None:
+        """Claim a conversation, which this session may have already, or tell who holds it."""
+        if name == self._record.id and self._record.claim is not None:
+            claimed, self._record.claim = self._record.claim, None
+            return claimed
+        return await store.claim(name)
 
     def past(self) -> list[tuple[str, list[Event]]]:
         """The turns so far: the person's text of each, and the events that would have shown its answer."""
@@ -323,6 +347,8 @@ class Session:
                 for news in self.saving_news():
                     await emit(news)
             await emit(events.Resumed(self._record.id, len(self.past())))
+            if self._fork is not None:
+                await emit(self._fork)
             if self._record.gaps:
                 await emit(events.LeftOut(f"Of this conversation {self._record.gaps}."))
 
@@ -461,13 +487,20 @@ class Session:
         if self._files is not None:
             self._toolbox.keep(self._files / record.id)
 
-    def _new_record(self, stored: StoredSession | None = None) -> Record:
+    def _new_record(
+        self, stored: StoredSession | None = None, claimed: Claim | Holder | None = None
+    ) -> Record:
+        """The record of a new conversation, or of a stored one; of a copy where that is held by another."""
         day = stored.date if stored else date.today().isoformat()
         instructions = stored.instructions if stored else ""
         first = prompts(self.options, self._toolbox, self.effort, day, instructions)
         record = Record(self.runtime.store, self.runtime.model, Conversation(*first))
-        if stored is not None:
+        if stored is not None and isinstance(claimed, Holder):
+            record.fork(stored)
+            self._fork = _forked(record.id, stored.id, claimed)
+        elif stored is not None:
             record.resume(stored)
+            record.claim = claimed if isinstance(claimed, Claim) else None
         return record
 
     def _prompt(self, effort: Effort) -> None:
@@ -497,6 +530,24 @@ class Session:
         if self.options.sampling.seed is None:
             return secrets.randbits(31)
         return (self.options.sampling.seed + next(self._samples)) % 2**31
+
+
+def _copy(folder: Path, copy: Path) -> None:
+    """Copy the files of tools, as far as that is possible: code may have made what is no file at all."""
+    with suppress(OSError):  # shutil.Error is one; what could be copied is there
+        shutil.copytree(folder, copy, symlinks=True)
+
+
+def _forked(name: str, origin: str, holder: Holder) -> events.Forked:
+    """The news that `name` goes on in the place of `origin`."""
+    where = "another program"
+    if holder.pid == os.getpid():
+        where = "another chat of this program"
+    elif holder.pid:
+        since = datetime.fromtimestamp(holder.since).astimezone()
+        where = f"another program (process {holder.pid} on {holder.host}, since {since:%Y-%m-%d %H:%M})"
+    message = f"This conversation is open in {where}; here it goes on as a copy of its own, {name}."
+    return events.Forked(name, origin, holder.pid, holder.host, holder.since, message)
 
 
 def _rescued(rescue: Rescue) -> events.StoreRescued:

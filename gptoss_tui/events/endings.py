@@ -24,7 +24,7 @@ class Ending(StrEnum):
     NO_ANSWER = "no_answer", "The model ended its turn without an answer; ask again."
     REPETITION = "repetition", "Stopped: the model was repeating itself; ask again, or in other words."
     SCHEMA_MISMATCH = "schema_mismatch", "The answer does not fit the schema."
-    UNFINISHED = "unfinished", "Interrupted: the program ended before this answer was whole."
+    UNFINISHED = "unfinished", "Interrupted: this answer is not whole."
 
 
 def ending_of(name: str) -> Ending | None:

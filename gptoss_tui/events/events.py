@@ -395,6 +395,22 @@ class StoreRescued(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Forked(Event):
+    """Somebody else goes on with the conversation `origin`, so this is another that begins like it.
+
+    `pid`, `host` and `since`, in seconds since 1970, are those of the holder; 0 and "" where unknown.
+    """
+
+    type: ClassVar[str] = "conversation.forked"
+    id: str
+    origin: str
+    pid: int
+    host: str
+    since: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut(Event):
     """Messages of the stored conversation that was resumed cannot be read; the others are there."""
 

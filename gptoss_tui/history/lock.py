@@ -36,7 +36,7 @@ class FileLock:
         """Give the lock up, with its file if nobody else holds it. Does nothing the second time."""
         if self._opened is None:
             return
-        with suppress(OSError):
+        with suppress(OSError):  # of others, who hold it
             fcntl.flock(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if self._is_current():
                 self.file.unlink()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from ..harmony.message import Channel, Conversation, Message, Role
+from .claim import Claim
 from .draft import SampleDraft
 from .node import Node
 from .sampled import Sampled
 from .store import Gone, Store, new_id
 from .stored import UNFINISHED, StoredSession
+
+_LOST: Final = "[ERROR] The program ended while this ran; it may have had an effect, and all state is lost."
+_LOST_TO_FORK: Final = "[ERROR] This runs elsewhere; it may have an effect, and its result is not known here."
 
 
 @dataclass(slots=True, eq=False)  # two sessions may have taken up one conversation
@@ -19,7 +24,9 @@ class Record:
     `sampled` are the samples that are not on disk yet, and `draft` is the sample under way. `id` names the
     session, for `--resume`. `path` are the nodes of the messages on disk, which are the first of the
     conversation. `endings` tell how turns ended otherwise than with an answer, by the number of messages up
-    to there. `gaps` says what of a resumed conversation is left out, "" for nothing.
+    to there. `gaps` says what of a resumed conversation is left out, "" for nothing. While it has the `claim`
+    nobody else goes on with the session. The first `forked` messages are copies of another session's: they
+    are not written before one follows them.
     """
 
     store: Store | None
@@ -31,6 +38,8 @@ class Record:
     draft: SampleDraft = field(default_factory=SampleDraft)
     endings: dict[int, str] = field(default_factory=dict)
     gaps: str = ""
+    claim: Claim | None = None
+    forked: int = 0
     _ended: set[int] = field(default_factory=set)  # the endings that are on disk
 
     @property
@@ -41,24 +50,31 @@ class Record:
     @property
     def missing(self) -> int:
         """The number of messages that should be on disk and are not."""
-        return len(self.conversation.messages) - self.saved_count if self.store is not None else 0
+        return 0 if self._is_idle else len(self.conversation.messages) - self.saved_count
 
     @property
     def is_whole(self) -> bool:
         """True when all that should be on disk is there; the draft may lag behind."""
-        return self.store is None or not (
-            self.missing or self.sampled or len(self.endings) != len(self._ended)
-        )
+        return self._is_idle or not (self.missing or self.sampled or len(self.endings) != len(self._ended))
 
     @property
     def has_grown(self) -> bool:
         """True when there is more of the draft than on disk."""
         return self.store is not None and self.draft.has_grown
 
+    @property
+    def _is_idle(self) -> bool:
+        """True while there is nothing that should be on disk."""
+        is_copy = not self.path and 0 < len(self.conversation.messages) <= self.forked
+        return self.store is None or is_copy
+
     async def write(self) -> None:
         """Commit what is not on disk yet, and again what the file has lost; raises StoreError."""
-        if self.store is None or not (self.conversation.messages or self.sampled):
+        if self.store is None or self._is_idle or not (self.conversation.messages or self.sampled):
             return
+        if self.claim is None and not self.path:
+            claimed = await self.store.claim(self.id)
+            self.claim = claimed if isinstance(claimed, Claim) else None
         try:
             await self._write(self.store)
         except Gone as gone:
@@ -83,6 +99,12 @@ class Record:
         if piece is not None:
             self.draft.keep(piece)
 
+    def release(self) -> None:
+        """Let others go on with the session."""
+        if self.claim is not None:
+            self.claim.release()
+            self.claim = None
+
     def end_turn(self, reason: str) -> None:
         """Note that the turn ended here, otherwise than with an answer."""
         self.endings[len(self.conversation.messages)] = reason
@@ -100,15 +122,22 @@ class Record:
         self.endings = {place: why for place, why in self.endings.items() if place <= count}
         self._ended &= self.endings.keys()
 
-    def resume(self, session: StoredSession) -> None:
+    def fork(self, session: StoredSession) -> None:
+        """Begin a session of its own with the messages of one that somebody else goes on with."""
+        name = self.id
+        self.resume(replace(session, path=(), writing=(), drafted=None), _LOST_TO_FORK)
+        self.id, self.forked, self._ended = name, len(self.conversation.messages), set()
+
+    def resume(self, session: StoredSession, lost: str = _LOST) -> None:
         """Take up a stored session: its messages become the conversation's.
 
-        A turn with which the program ended is unfinished: what the model had written of it is kept.
+        A turn with which the program ended is unfinished: what the model had written of it is kept, and a
+        call that was under way has `lost` for its result.
         """
         self.id, self.path, self._ended = session.id, list(session.path), set(session.endings)
         self.gaps = session.gaps
         session = session.with_draft()
-        self.conversation.messages[:] = [*session.messages, *_missing_results(session.messages)]
+        self.conversation.messages[:] = [*session.messages, *_missing_results(session.messages, lost)]
         if session.drafted is not None:
             self.sampled.append(session.drafted)
         self.endings = dict(session.endings)
@@ -124,10 +153,9 @@ def _is_answered(messages: tuple[Message, ...]) -> bool:
     )
 
 
-def _missing_results(messages: tuple[Message, ...]) -> list[Message]:
+def _missing_results(messages: tuple[Message, ...], lost: str) -> list[Message]:
     """A result for the call that was under way when the program ended: every call must have a result."""
     if not messages or messages[-1].role is not Role.ASSISTANT or messages[-1].recipient is None:
         return []
     call = messages[-1]
-    lost = "[ERROR] The program ended while this ran; it may have had an effect, and all state is lost."
     return [Message(Role.TOOL, lost, name=call.recipient, channel=call.channel)]

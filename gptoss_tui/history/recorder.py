@@ -89,6 +89,8 @@ class Recorder:
         if self._attempt is not None:
             await asyncio.shield(self._attempt)
         await asyncio.shield(self._try())
+        for record in self._records:
+            record.release()
 
     async def follow(self) -> AsyncGenerator[str, None]:
         """Each new sentence about the trouble, "" when it is over; without end."""
@@ -148,6 +150,7 @@ class Recorder:
         for record in [record for record in self._left if record.is_whole]:
             self._left.remove(record)
             self._records.remove(record)
+            record.release()
 
     def _lost(self, record: Record) -> str:
         is_current = record is self._latest

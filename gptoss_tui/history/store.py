@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from ..harmony.message import Message
 from .check import Check, is_damage
+from .claim import Claim, Holder, claim, forget_the_dead
 from .draft import INSERT as INSERT_PIECE
 from .draft import DraftPiece
 from .lock import FileLock
@@ -157,6 +158,13 @@ class Store:
 
         return await self._run(read)
 
+    async def claim(self, session: str) -> Claim | Holder | None:
+        """Claim a session, or tell who holds it; None where nothing can be written, nor claimed."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, claim, self.file, session)
+        except (OSError, RuntimeError):
+            return None
+
     async def nodes(self, session: str) -> list[Node]:
         """The nodes of all messages of a session, on whatever path, in the order of their insertion."""
         return await self._run(lambda db: nodes_of(db.execute(NODES, (session,)))[0])
@@ -167,8 +175,9 @@ class Store:
             await self._run(lambda _: None)
 
     async def close(self) -> None:
-        """Close the file, with all that is in its log."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        """Close the file, with all that is in its log. Does nothing the second time."""
+        with contextlib.suppress(RuntimeError):  # the thread is gone
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
     def _close(self) -> None:
@@ -219,6 +228,8 @@ class Store:
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.file.exists():
             is_alone = self._use_alone()
+            if is_alone:
+                forget_the_dead(self.file)
             self._check = check = Check(self.file, self._found_damage)
             check.start()
             check.join(_CHECK_S)

@@ -21,6 +21,7 @@ from ..events.events import (
     Event,
     Failed,
     FilterFailed,
+    Forked,
     Incomplete,
     LeftOut,
     OutputDelta,
@@ -85,7 +86,7 @@ class AsText:
                 self._line(self.notes, f"[malformed output] {event.what}")
             case ToolsStarting():
                 self._line(self.notes, f"[tools] waiting for {', '.join(event.waiting)}")
-            case ToolsNotice() | EngineLost() | Unsaved() | Saved() | LeftOut() | StoreRescued():
+            case ToolsNotice() | EngineLost() | Unsaved() | Saved() | LeftOut() | StoreRescued() | Forked():
                 self.end_line()
                 complain(event.message)
             case Incomplete(reason=Ending.UNFINISHED):

@@ -206,3 +206,27 @@ def test_a_damaged_file_is_told_with_both_names_wherever_it_is_found(
     assert screen.leave() == 0
     assert len(names()) == 2
     assert store(data).read().session.messages[: len(kept)] == kept
+
+
+def test_two_programs_go_on_with_one_conversation_and_neither_loses_a_word(
+    run: Any, terminal: Any, data: Path
+) -> None:
+    options = ("--seed", "1", "--tools", "none")
+    run("-p", "My name is Ada.", *options, XDG_DATA_HOME=str(data))
+    name = store(data).read().session.id
+    screen = terminal(*options, "--continue", XDG_DATA_HOME=str(data))
+    screen.wait_for("● ready")
+    second = run("-p", "What is my name?", "--continue", *options, XDG_DATA_HOME=str(data))
+    assert second.returncode == 0 and "Ada" in second.stdout
+    assert f"process {screen.child.pid} on " in second.stderr
+    screen.child.send(b"And what is my name?\r")
+    screen.wait_for("tokens/s")
+    screen.child.kill(9)
+    screen.child.wait()
+    said = {each.id: store(data).read(each.id).session.messages for each in store(data).summaries()[0]}
+    assert [m.text for m in said[name] if m.role is Role.USER] == ["My name is Ada.", "And what is my name?"]
+    (copy,) = said.keys() - {name}
+    assert copy in second.stderr
+    assert [m.text for m in said[copy] if m.role is Role.USER] == ["My name is Ada.", "What is my name?"]
+    third = run("-p", "What is my name?", "--resume", name, *options, XDG_DATA_HOME=str(data))
+    assert (third.returncode, third.stderr) == (0, ""), "the claim of the dead is void"

@@ -119,7 +119,7 @@ async def test_it_is_marked_in_what_looks_back(
     assert main(["export"]) == 0
     out = capsys.readouterr().out
     assert "word" in out
-    assert out.endswith("*Interrupted: the program ended before this answer was whole.*\n")
+    assert out.endswith("*Interrupted: this answer is not whole.*\n")
     assert main(["export", "--json"]) == 0
     last = json.loads(capsys.readouterr().out)["messages"][-1]
     assert last["ending"] == "unfinished" and last["text"].startswith("word")

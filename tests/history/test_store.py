@@ -79,6 +79,7 @@ async def test_a_conversation_goes_on_where_it_was_left(
     await first.play("my name is Ada")
     await first.play("use the tool")
     left = list(first.session.conversation.messages)
+    await first.session.runtime.close()
 
     again = stage(ANSWER, tools=[echo()], store=Store(file))
     await again.session.resume(first.session.id)
@@ -90,6 +91,7 @@ async def test_a_conversation_goes_on_where_it_was_left(
     events = await again.play("who am I?")
     assert isinstance(events[-1], Completed)
     assert "my name is Ada" in again.engine.prompts[0]
+    await again.session.runtime.close()
 
     last = stage(store=Store(file), resume="")
     loaded = [event async for event in last.session.load()]

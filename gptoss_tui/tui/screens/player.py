@@ -11,7 +11,7 @@ from typing import Final
 
 from gptoss_tui.agent.runtime import AgentError
 from gptoss_tui.agent.session import Session
-from gptoss_tui.events.events import LeftOut, Resumed, StoreRescued, ToolsNotice
+from gptoss_tui.events.events import Forked, LeftOut, Resumed, StoreRescued, ToolsNotice
 from gptoss_tui.harmony.message import Effort
 from gptoss_tui.permissions.question import Approval, Decision, GoOn, Pause, Person, Question
 from gptoss_tui.tui.pictures import Graphics
@@ -164,7 +164,7 @@ class Player:
             async for event in self.session.load():
                 if isinstance(event, Resumed):
                     await self._show_past(self.session)
-                elif isinstance(event, LeftOut | StoreRescued):
+                elif isinstance(event, Forked | LeftOut | StoreRescued):
                     await self._transcript.add(Notice(event.message, "warning"))
                 self._progress.follow(event)
         except Exception as error:
