@@ -440,3 +440,29 @@ def test_what_the_library_cannot_read_is_refused(random_network: Any, native_lib
     ):
         with pytest.raises(ValueError, match=r"^a weight is \w+, not \w+$"):
             TensorNative(wrong, native_library, 1)
+
+
+@given(seed=st.integers(0, 2**32), columns=st.sampled_from([64, 128, 576]), rows=st.integers(1, 40))
+@settings(max_examples=20)
+def test_weights_in_12_bits_are_the_same_weights(
+    seed: int, columns: int, rows: int, random_network: Any, native_library: ctypes.CDLL
+) -> None:
+    """Streams of one number pick single weights: of any size, zeros, and some far below their row."""
+    random = torch.Generator().manual_seed(seed)
+    weights = random_network(hidden=columns, vocab=rows)
+    exponents = torch.randint(-60, 60, (rows, 1), generator=random)
+    values = torch.ldexp(torch.randn(rows, columns, generator=random), exponents)
+    for place, value in enumerate((0.0, -0.0, 1e-39, -1e-40)):
+        if columns * rows > 256 * (place + 1):
+            values.view(-1)[torch.randint(values.numel(), (1,), generator=random)] = value
+    weights.unembedding.copy_(values)
+    weights.norm.fill_(1)
+    x = torch.eye(columns)[torch.randperm(columns, generator=random)[:16]]
+    expected = norm(weights, x.double(), weights.norm) @ weights.unembedding.double().T
+    widest = weights.unembedding.double().abs().amax(1)
+    for level in Target.here().levels:
+        native = TensorNative(weights, native_library, 2, level=level, packed=True)
+        for part in (x[:1], x):
+            error = (native.unembed(part).double() - expected[: len(part)]).abs()
+            allowed = TWO_BFLOAT16 * expected[: len(part)].abs() + 1e-9 * widest + 2.0**-120
+            assert (error <= allowed).all(), native.engine.level

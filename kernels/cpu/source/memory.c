@@ -1,4 +1,5 @@
-// Memory for large copies of weights, in pages as large as the system gives: small ones cost a look-up each.
+// Memory for large copies of weights, in pages as large as the system gives: small ones cost a look-up each. The last
+// page is a small one, so that no copy takes more than it needs.
 
 #define _GNU_SOURCE
 #include "gptoss.h"
@@ -14,7 +15,7 @@ void *large_memory(int64_t bytes) {
     void *memory = NULL;
     if (posix_memalign(&memory, HUGE_PAGE, (size_t)bytes)) return NULL;
 #if defined(__linux__)
-    madvise(memory, (size_t)bytes, MADV_HUGEPAGE);
+    if (bytes >= HUGE_PAGE) madvise(memory, (size_t)(bytes / HUGE_PAGE * HUGE_PAGE), MADV_HUGEPAGE);
 #endif
     return memory;
 }

@@ -13,33 +13,53 @@
 
 enum { GROUP = 64, CODES = 8, MOST_ESCAPES = 256 };  // one in so many weights, at most
 
-// Where a column of a group stands: in bytes 0 to 7 of each 16 the first half, in the others the second.
-static int place(int column) { return column % 32 / 8 * 16 + column / 32 * 8 + column % 8; }
+static int16_t size(uint16_t weight) { return (int16_t)(weight & 0x7fff); }
 
 static uint8_t top_of(const uint16_t *row, int64_t columns) {
-    uint16_t most = 0;
-    for (int64_t i = 0; i < columns; i++) most = (row[i] & 0x7fff) > most ? row[i] & 0x7fff : most;
-    return most >> 8 < CODES ? CODES : (uint8_t)(most >> 8);
+    int16_t most = CODES << 8;
+    for (int64_t i = 0; i < columns; i++) most = size(row[i]) > most ? size(row[i]) : most;
+    return (uint8_t)(most >> 8);
 }
 
-static int escapes(uint16_t weight, uint8_t top) {
-    return (weight >> 8 & 127) <= top - CODES || !(weight & 0x7fff);
+// Weights that are smaller stand in the list: those too far below the top, and zeros.
+static int16_t least_of(uint8_t top) { return (int16_t)((top - CODES + 1) << 8); }
+
+static int64_t count_escapes(const uint16_t *row, int64_t columns, uint8_t top) {
+    int64_t count = 0;
+    for (int64_t start = 0; start < columns; start += GROUP) {
+        uint16_t some = 0;
+        for (int i = 0; i < GROUP; i++) some += size(row[start + i]) < least_of(top);
+        count += some;
+    }
+    return count;
 }
 
+// In the order of levels/dense.c: in bytes 0 to 7 of each 16 the first half of the columns, in the others the second.
+static void interleave(const uint8_t *columns, uint8_t *out) {
+    for (int i = 0; i < GROUP / 16; i++) {
+        memcpy(out + 16 * i, columns + 8 * i, 8);
+        memcpy(out + 16 * i + 8, columns + GROUP / 2 + 8 * i, 8);
+    }
+}
+
+// The loops without branches are for the compiler to turn into vectors: a network has a milliard of weights.
 static void pack_row(const uint16_t *row, int64_t columns, uint8_t top, uint8_t *out, struct escape *list) {
-    for (int64_t start = 0; start < columns; start += GROUP, out += GROUP + GROUP / 2) {
-        memset(out + GROUP, 0, GROUP / 2);
+    uint8_t low[GROUP], code[GROUP], codes[GROUP];
+    for (int64_t start = 0; start < columns; start += GROUP, row += GROUP, out += GROUP + GROUP / 2) {
+        int16_t smallest = INT16_MAX;
         for (int i = 0; i < GROUP; i++) {
-            uint16_t weight = row[start + i];
-            int code = (weight >> 15) * CODES + top - (weight >> 8 & 127), at = place(i);
-            out[at] = (uint8_t)weight;
-            if (escapes(weight, top)) {
-                *list++ = (struct escape){(uint16_t)(start + i), weight};
-                code = CODES - 1;
-                out[at] = 0;
-            }
-            out[GROUP + at % 32] |= (uint8_t)(code << (at < 32 ? 0 : 4));
+            uint16_t weight = row[i];
+            int16_t fits = (int16_t)-(size(weight) >= least_of(top));
+            low[i] = (uint8_t)(weight & fits);
+            int16_t whole = (int16_t)((weight >> 15) * CODES + top - (size(weight) >> 8));
+            code[i] = (uint8_t)((whole & fits) | ((CODES - 1) & ~fits));
+            smallest = size(weight) < smallest ? size(weight) : smallest;
         }
+        interleave(low, out);
+        interleave(code, codes);
+        for (int i = 0; i < GROUP / 2; i++) out[GROUP + i] = (uint8_t)(codes[i] | codes[GROUP / 2 + i] << 4);
+        for (int i = 0; smallest < least_of(top) && i < GROUP; i++)
+            if (size(row[i]) < least_of(top)) *list++ = (struct escape){(uint16_t)(start + i), row[i]};
     }
 }
 
@@ -62,9 +82,7 @@ static void count_work(void *of, int thread, int threads) {
     for (int64_t row = first; row < last; row++) {
         const uint16_t *weights = packing->matrix->weight + row * columns;
         uint8_t top = packing->tops[row] = top_of(weights, columns);
-        int64_t count = 0;
-        for (int64_t i = 0; i < columns; i++) count += escapes(weights[i], top);
-        packing->from[row + 1] = count;
+        packing->from[row + 1] = count_escapes(weights, columns, top);
     }
 }
 
