@@ -13,7 +13,6 @@ from gptoss_tui.kernels.choose import Backend, best_backend, make_kernels, to_ba
 from gptoss_tui.kernels.kernels import BYTES, Precision
 from gptoss_tui.model import weights
 from gptoss_tui.model.checkpoint import Checkpoint, StoredTensor, memory
-from gptoss_tui.model.config import ModelConfig
 from gptoss_tui.model.cores import default_threads
 from gptoss_tui.model.errors import CheckpointError, EngineError
 from gptoss_tui.model.rope import inverse_frequencies
@@ -60,7 +59,7 @@ def load_network(
             backend = "plain"
     if backend == "plain":
         import_torch()
-    packed = backend == "native" and can_pack(config, device, dtype)
+    packed = backend == "native" and memory.fits(config, device, dtype, packed=True)
     values: dict[str, Any] = {}
     done, total = 0, sum(tensor.nbytes for tensor in stored.values())
     for name, array in checkpoint.read(stored):
@@ -74,6 +73,8 @@ def load_network(
     arranged = weights.for_kernels(config, values, to_backend(frequencies, "float32", backend, device))
     kernels = make_kernels(arranged, backend, dtype, default_threads(), packed)
     checkpoint.release()
+    if device == "cpu":
+        checkpoint.read_ahead()
     return Transformer(config, kernels, backend)
 
 
@@ -83,11 +84,6 @@ def import_torch() -> ModuleType:
         return import_module("torch")
     except (ImportError, OSError) as error:
         raise EngineError(f"PyTorch cannot be imported: {error}.\nInstall gptoss-chat again.") from error
-
-
-def can_pack(config: ModelConfig, device: str, dtype: Precision) -> bool:
-    """Whether memory has room for a copy of the dense weights in 12 bits each."""
-    return memory.has_room(config, device, dtype, config.dense_parameters * 3 // 2)
 
 
 def _check_values(stored: StoredTensor, values: NDArray[Any]) -> None:

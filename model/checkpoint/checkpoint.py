@@ -69,3 +69,6 @@ class Checkpoint(Protocol):
 
     def release(self) -> None:
         """Unmap what was read. It stays in the system's cache, and is mapped again where it is needed."""
+
+    def read_ahead(self) -> None:
+        """Have the system read all that was mapped into its cache, in a thread, while nobody waits for it."""

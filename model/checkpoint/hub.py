@@ -8,11 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from errno import ENOMEM
 from functools import cached_property
 from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from gptoss_tui.model.checkpoint.files import read_file
@@ -33,6 +37,7 @@ WEIGHTS = "model.safetensors"
 
 _DENSE = ("BF16", "F32")
 _WIDTHS = {"BF16": 2, "F32": 4, "U8": 1}
+_PIECE = 8 << 20  # bytes that are asked for at once
 _SAMPLES, _SAMPLE = 64, 4096  # places of a shard that `identity` looks at, and bytes at each
 
 
@@ -117,10 +122,10 @@ class HubCheckpoint:
             try:
                 shard = self._map(tensor.file)
             except OSError as error:
-                raise CheckpointError(
-                    f"{tensor.file}: cannot be read, {100 * done // total} % loaded ({error.strerror}).\n"
-                    "Fetch it again."
-                ) from None
+                limited = error.errno == ENOMEM
+                mend = "Raise this process's limit on memory (ulimit -v)." if limited else "Fetch it again."
+                loaded = f"{100 * done // total} % loaded ({error.strerror})"
+                raise CheckpointError(f"{tensor.file}: cannot be read, {loaded}.\n{mend}") from None
             values = np.frombuffer(shard, dtypes[tensor.dtype], math.prod(tensor.shape), tensor.start)
             yield name, np.require(values.reshape(tensor.shape), requirements="A")
             done += tensor.nbytes
@@ -129,6 +134,10 @@ class HubCheckpoint:
         """Unmap all pages, which are never changed."""
         for shard in self._maps.values():
             shard.madvise(MADV_DONTNEED)
+
+    def read_ahead(self) -> None:
+        """In the order of the files, which is mostly that of the layers."""
+        Thread(target=_read_through, args=(list(self._maps),), daemon=True).start()
 
     def _map(self, file: Path) -> mmap:
         if file not in self._maps:
@@ -161,6 +170,21 @@ class HubCheckpoint:
                 f"{found.file}: tensor {name} has {found.nbytes:,} bytes, not those of its shape and dtype.\n"
                 "The file is damaged; fetch it again."
             )
+
+
+def _read_through(files: Sequence[Path]) -> None:
+    """Read files into the system's cache, a piece at a time: who needs another place does not wait for all.
+
+    What is there already costs next to nothing.
+    """
+    with suppress(OSError):  # who needs a page will be told
+        for file in files:
+            with file.open("rb") as shard:
+                number, size = shard.fileno(), file.stat().st_size
+                for start in range(0, size, _PIECE):
+                    if hasattr(os, "posix_fadvise"):
+                        os.posix_fadvise(number, start, _PIECE, os.POSIX_FADV_WILLNEED)
+                    os.pread(number, 1, min(start + _PIECE, size) - 1)
 
 
 def _stored_name(name: str) -> str:

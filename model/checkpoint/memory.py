@@ -12,14 +12,21 @@ _CONTEXT = 8192  # tokens that must fit beside the weights to make a conversatio
 _WORKSPACE = 256 << 20  # activations, decoded experts and the interpreter itself
 
 
-def estimate(config: ModelConfig, dtype: Precision) -> int:
+def estimate(config: ModelConfig, dtype: Precision, *, packed: bool = False) -> int:
     """Bytes to run `config` with dense weights and activations in `dtype`, experts in MXFP4.
 
-    Memory-mapped experts count as well: reading them from disk again for every token would be too slow.
+    What is mapped counts as well, as far as tokens read it: reading it from disk again for every token would
+    be too slow. With a copy in 12 bits (`packed`) nothing reads the unembedding where it is mapped, but a
+    prompt reads the matrices of attention there.
     """
     experts = config.num_hidden_layers * config.num_local_experts * config.expert_matrices
     kv = config.cached_values(min(_CONTEXT, config.max_position_embeddings))
-    return mxfp4_bytes(experts) + (config.dense_parameters + kv) * BYTES[dtype] + _workspace(config, dtype)
+    dense, copy = config.dense_parameters, 0
+    if packed:
+        unembedding = config.vocab_size * config.hidden_size
+        dense -= unembedding
+        copy = (unembedding + config.num_hidden_layers * config.attention_parameters) * 3 // 2
+    return mxfp4_bytes(experts) + (dense + kv) * BYTES[dtype] + copy + _workspace(config, dtype)
 
 
 def _workspace(config: ModelConfig, dtype: Precision) -> int:
@@ -48,10 +55,10 @@ def require(name: str, config: ModelConfig, device: str, dtype: Precision) -> No
         raise CheckpointError(f"{name}: {numbers}.\n{mend}")
 
 
-def has_room(config: ModelConfig, device: str, dtype: Precision, more: int) -> bool:
-    """Whether `more` bytes fit beside what the checkpoint needs anyway; false if that is unknown."""
+def fits(config: ModelConfig, device: str, dtype: Precision, *, packed: bool) -> bool:
+    """Whether so much memory is free; false if that is unknown."""
     free = available(device)
-    return free is not None and estimate(config, dtype) + more <= free
+    return free is not None and estimate(config, dtype, packed=packed) <= free
 
 
 def _main_memory() -> int | None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from gptoss_tui.kernels.choose import best_backend
 from gptoss_tui.kernels.kernels import BYTES, Precision
+from gptoss_tui.model.checkpoint.memory import fits
 from gptoss_tui.model.config import ModelConfig
 from gptoss_tui.model.cores import default_threads
 from gptoss_tui.model.errors import EngineError
-from gptoss_tui.model.load import can_pack, import_torch
+from gptoss_tui.model.load import import_torch
 
 SMALL = 1 << 30
 """Bytes of dense weights up to which float32 costs little; beyond, reading them dominates decoding."""
@@ -64,14 +65,17 @@ def choose_dtype(name: str, config: ModelConfig) -> Precision:
     raise EngineError(f"There is no dtype {name!r} for gpt-oss. Choose auto, {' or '.join(BYTES)}.")
 
 
+def will_pack(device: str, dtype: Precision, config: ModelConfig) -> bool:
+    """Whether dense weights will be copied into 12 bits each."""
+    return best_backend(device, config.head_dim) == "native" and fits(config, device, dtype, packed=True)
+
+
 def read_for_token(device: str, dtype: Precision, config: ModelConfig) -> int | None:
     """Bytes of weights in main memory that a token will read; None for a GPU's own memory."""
     if device != "cpu":
         return None
-    width: float = BYTES[dtype]
-    if best_backend(device, config.head_dim) == "native":
-        width = 1.5 if can_pack(config, device, dtype) else 2
-    return config.read_for_token(width)
+    width = BYTES["bfloat16" if best_backend(device, config.head_dim) == "native" else dtype]
+    return config.read_for_token(1.5 if will_pack(device, dtype, config) else width)
 
 
 def describe(device: str, dtype: Precision) -> str:

@@ -80,7 +80,13 @@ def _find(checkpoint: str | None, device: str) -> Survey:
         return Survey(failure=f"PyTorch cannot be imported: {error}. Install gptoss-chat again.")
     from gptoss_tui.kernels.cpu import library
     from gptoss_tui.model.checkpoint.memory import available, estimate, require
-    from gptoss_tui.model.engine.device import choose_device, choose_dtype, describe, read_for_token
+    from gptoss_tui.model.engine.device import (
+        choose_device,
+        choose_dtype,
+        describe,
+        read_for_token,
+        will_pack,
+    )
 
     # "2.13.0+cpu" names its build; for a bare number, torch's own build information does.
     build = torch.__version__ if "+" in torch.__version__ else f"{torch.__version__} ({_built_for()})"
@@ -101,7 +107,7 @@ def _find(checkpoint: str | None, device: str) -> Survey:
             describe(place, dtype),
             kernels,
             config.total_parameters,
-            estimate(config, dtype),
+            estimate(config, dtype, packed=will_pack(place, dtype, config)),
             free,
             read_for_token(place, dtype, config),
         )

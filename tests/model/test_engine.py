@@ -280,7 +280,7 @@ async def test_closing_ends_the_process_and_the_next_call_starts_one(
 ) -> None:
     engine = LocalEngine(checkpoint, name="tiny", threads=1, log=checkpoint / "engine.log")
     await engine.close()
-    async for _ in engine.load():  # left while PyTorch starts
+    async for _ in engine.load():  # left while it starts
         break
     generation = engine.generate(ASKED)
     asyncio.get_running_loop().call_later(0.05, generation.cancel)

@@ -377,6 +377,11 @@ def test_the_estimate_covers_the_released_files() -> None:
         assert stored < memory.estimate(config, "bfloat16") < 1.1 * stored
         more = memory.estimate(config, "float32") - memory.estimate(config, "bfloat16")
         assert dense < more < 1.5 * dense
+        copies = memory.estimate(config, "bfloat16", packed=True) - memory.estimate(config, "bfloat16")
+        unembedding = config.vocab_size * config.hidden_size
+        matrices = 4096 * config.hidden_size * 2 + 2 * 512 * config.hidden_size
+        copied = unembedding + config.num_hidden_layers * matrices
+        assert copies == pytest.approx(1.5 * copied - 2 * unembedding, rel=0.01)
 
 
 def test_what_cannot_fit_is_refused_with_the_numbers() -> None:
@@ -387,6 +392,26 @@ def test_what_cannot_fit_is_refused_with_the_numbers() -> None:
     message = str(caught.value)
     assert re.search(r"models/huge: needs about 1\d\d\d\.\d GiB on cpu, \d+\.\d GiB are free\.", message)
     assert "bfloat16" in message and message.count("\n") < 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is set from /proc")
+def test_a_limit_on_the_process_is_told(tmp_path: Path, tiny_checkpoint: Callable[..., Path]) -> None:
+    folder = tiny_checkpoint(tmp_path, vocab_size=40_000)
+    code = """
+import mmap, resource, sys
+from pathlib import Path
+from gptoss_tui.model import load_model
+from gptoss_tui.model.errors import CheckpointError
+import gptoss_tui.model.load
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * mmap.PAGESIZE + (4 << 20),) * 2)
+try:
+    load_model(sys.argv[1])
+except CheckpointError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    assert "cannot be read, 0 % loaded (Cannot allocate memory).\nRaise this process's limit" in done.stdout
 
 
 def test_available_memory_is_known_here() -> None:
