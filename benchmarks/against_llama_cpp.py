@@ -55,7 +55,7 @@ class Match:
     """The measurements of one run, of players that take turns."""
 
     def __init__(self, config: ModelConfig, workloads: Sequence[Workload], threads: int) -> None:
-        self.dense_bytes: dict[str, float] = {}
+        self.weight_bytes: dict[str, list[float]] = {}
         self.logits: list[np.ndarray[Any, np.dtype[np.float32]]] = []
         self.samples: dict[Workload, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.bandwidths: dict[Workload, list[float]] = defaultdict(list)
@@ -83,7 +83,7 @@ class Match:
 
     def _meet(self, player: Player) -> None:
         """Have it compute logits for one prompt, which wakes every expert; compare those of the first two."""
-        self.dense_bytes[player.name] = player.dense_bytes
+        self.weight_bytes[player.name] = player.weight_bytes
         ids = random.Random(0).sample(range(self._config.vocab_size), COMPARED)
         with NamedTemporaryFile(suffix=".npy") as file:
             player.ask("logits", ids, file.name)
@@ -96,7 +96,7 @@ class Match:
 
     def report(self) -> None:
         """Print medians with the least and the largest, and how much faster the first player is."""
-        first, second = self.dense_bytes
+        first, second = self.weight_bytes
         speeds = [speed for speeds in self.bandwidths.values() for speed in speeds]
         print(f"\nmemory read by {self._threads} threads: {_spread(speeds, 1e-9)} GB/s\n")
         print(f"{'median (range), ms':20}{first:>28}{second:>28}{'times as fast':>26}")
@@ -106,8 +106,8 @@ class Match:
             print(f"{workload!s:20}{figures[0]:>28}{figures[1]:>28}{figures[2]:>26}")
         for workload in filter(lambda workload: workload.steps, self.samples):
             memory = median(self.bandwidths[workload])
-            for name, dense in self.dense_bytes.items():
-                size = self._config.read_for_token(dense) + 2 * self._config.cached_values(workload.tokens)
+            for name, widths in self.weight_bytes.items():
+                size = self._config.read_for_token(*widths) + 2 * self._config.cached_values(workload.tokens)
                 share = size / memory / median(self.samples[workload][name])
                 fastest = f"{size / 1e6:,.0f} MB, {size / memory * 1e3:.2f} ms at the speed of memory"
                 print(f"{workload}: {name} reads {fastest}, {share:.0%} of its time")

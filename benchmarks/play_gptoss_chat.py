@@ -32,8 +32,12 @@ class GptossChat:
         self._decoder = Decoder(self._network, context)
 
     def about(self) -> dict[str, Any]:
-        """Its name, and the bytes of a dense weight in memory."""
-        return {"name": f"gptoss-chat {__version__}", "dense_bytes": self._network.kernels.dense_bytes}
+        """Its name, and the bytes of a dense weight as it is read, and of one of the unembedding."""
+        kernels = self._network.kernels
+        return {
+            "name": f"gptoss-chat {__version__}",
+            "weight_bytes": [kernels.dense_bytes, kernels.unembedding_bytes],
+        }
 
     def logits(self, ids: list[int], file: str) -> dict[str, Any]:
         """Save the logits float32 [tokens, vocabulary] of every token of a prompt."""

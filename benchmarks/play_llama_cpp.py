@@ -41,8 +41,8 @@ class LlamaCpp:
         self._ids: list[int] = []
 
     def about(self) -> dict[str, Any]:
-        """Its name, and the bytes of a dense weight: Q8_0 has 34 for 32 of them."""
-        return {"name": f"llama-cpp-python {llama.__version__}", "dense_bytes": 34 / 32}
+        """Its name, and the bytes of a dense weight, in the unembedding too: Q8_0 has 34 for 32 of them."""
+        return {"name": f"llama-cpp-python {llama.__version__}", "weight_bytes": [34 / 32, 34 / 32]}
 
     def logits(self, ids: list[int], file: str) -> dict[str, Any]:
         """Save the logits float32 [tokens, vocabulary] of every token of a prompt."""

@@ -38,7 +38,7 @@ class Player:
         self._answer()
         about = self.ask("about")
         self.name: str = about["name"]
-        self.dense_bytes: float = about["dense_bytes"]
+        self.weight_bytes: list[float] = about["weight_bytes"]
 
     def __enter__(self) -> Player:
         return self

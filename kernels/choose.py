@@ -17,6 +17,9 @@ _SMALL = 1 << 22
 """Weights of an unembedding up to which one thread computes: several hardly gain there, and each of their
 many meetings may last a time slice when other programs want the processor."""
 
+_COARSE = 1 << 22
+"""Weights of an unembedding from which draws gain by a coarse copy of it."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -52,6 +55,11 @@ def to_backend(values: NDArray[Any], kept: Kept, backend: Backend, device: str) 
     return to_tensor(values, kept, device)
 
 
+def draws_coarsely(weights: int) -> bool:
+    """Whether native kernels with room for copies take one in 8 bits of an unembedding of so many weights."""
+    return weights >= _COARSE
+
+
 def make_kernels(
     weights: NetworkWeights[Any], backend: Backend, dtype: Precision, threads: int, packed: bool = False
 ) -> Kernels[Any]:
@@ -59,13 +67,15 @@ def make_kernels(
 
     `dtype` is that of keys, values and activations. The native backend computes on `threads` threads and
     wants dense weights in bfloat16, whatever `dtype` is; it raises ValueError for others. `packed` lets it
-    keep a copy of these in 12 bits each, without loss, so that it reads less for a token.
+    keep a copy of these in 12 bits each, without loss, so that it reads less for a token, and one of a large
+    unembedding in 8 bits, which spares draws most of it.
     """
     if backend == "native":
         from gptoss_tui.kernels.cpu.native import Native
 
         threads = threads if weights.unembedding.size > _SMALL else 1
-        return Native(weights, library.load(), threads, dtype=dtype, packed=packed)
+        coarse = packed and draws_coarsely(weights.unembedding.size)
+        return Native(weights, library.load(), threads, dtype=dtype, packed=packed, coarse=coarse)
     from gptoss_tui.kernels.reference import Reference
 
     return Reference(weights)

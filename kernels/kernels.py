@@ -108,6 +108,8 @@ class Kernels(Protocol[A]):
 
     dense_bytes: float
     """The bytes of a dense weight as it is read for a token."""
+    unembedding_bytes: float
+    """The same of the unembedding's weights."""
 
     def new_cache(self, capacity: int | None = None) -> KVCache[A]:
         """An empty memory with room for `capacity` tokens; None lets the backend choose."""
@@ -143,6 +145,8 @@ class Kernels(Protocol[A]):
         top_p: float,
         keys: Sequence[int],
         allowed: NDArray[np.bool_] | None = None,
+        *,
+        exact: bool = False,
     ) -> A:
         """Draw the token after each row of the stream x [tokens, H], by the noise of its key, of 64 bits.
 
@@ -151,6 +155,10 @@ class Kernels(Protocol[A]):
         what is cut off changes nothing as long as the winner is not. Only ids where `allowed` bool [vocab] is
         true are drawn. Temperature 0 takes the largest logit. Ties there and at the edge of top-p go to the
         lowest id.
+
+        The token is always the one that all logits give. Unless it is to be `exact`, its probability may
+        rest on logits of which only the likely ones are: docs/performance.md has the error, about 1e-4 and
+        at most a few thousandths at temperature 1.
 
         Returns float64 [tokens, 3], still on the device:
         - the id, or -1 if nothing is allowed;

@@ -38,6 +38,7 @@ class Reference:
         self.layers = list(weights.layers)
         self._weights = weights
         self.dense_bytes: float = weights.unembedding.dtype.itemsize
+        self.unembedding_bytes: float = self.dense_bytes
         self._rotation_at: tuple[int, int] | None = None
 
     def new_cache(self, capacity: int | None = None) -> TensorCache:
@@ -96,6 +97,8 @@ class Reference:
         top_p: float,
         keys: Sequence[int],
         allowed: NDArray[np.bool_] | None = None,
+        *,
+        exact: bool = False,
     ) -> Tensor:
         """Draw from the logits."""
         mask = None if allowed is None else torch.from_numpy(allowed).to(x.device)
@@ -296,7 +299,8 @@ def sample(
     Theory of Extreme Values" (1954); Maddison, Tarlow and Minka, "A* Sampling" (2014), section 2.
     """
     greedy = temperature == 0
-    # Bounded, so that a temperature too small for float32 means greedy and not 0 * infinity.
+    # Bounded, so that a temperature too small or large for float32 means greedy or any, and not 0 * infinity.
+    temperature = min(temperature, HOTTEST)
     sharpness = 1.0 if greedy else min(1 / temperature, 1e30)
     bad = logits.numel() - logits.isfinite().count_nonzero()
     peak = logits.max()
@@ -305,7 +309,7 @@ def sample(
     scores = candidates.double()
     if not greedy:
         noise = gumbel(key, len(logits), logits.device)
-        scores = scores + min(temperature, HOTTEST) * noise
+        scores = scores + temperature * noise
         if top_p < 1:
             # Relative to the best allowed logit, so that the allowed ones do not vanish beside a larger one.
             ids, size = nucleus(_unnormalised(candidates, candidates.max(), sharpness), top_p)

@@ -168,12 +168,17 @@ class ModelConfig:
         """The number of all weights, the embedding and the output head included."""
         experts = self.num_local_experts * (self.hidden_size + 1 + self.expert_parameters)
         layer = self.attention_parameters + experts + 2 * self.hidden_size
-        return self.num_hidden_layers * layer + self.hidden_size + 2 * self.vocab_size * self.hidden_size
+        return self.num_hidden_layers * layer + self.hidden_size + 2 * self.unembedding_parameters
 
     @property
     def dense_parameters(self) -> int:
         """The number of weights that are not in the matrices of experts."""
         return self.total_parameters - self.num_hidden_layers * self.num_local_experts * self.expert_matrices
+
+    @property
+    def unembedding_parameters(self) -> int:
+        """The number in the output head; the embedding has as many."""
+        return self.hidden_size * self.vocab_size
 
     def cached_values(self, context: int) -> int:
         """The numbers in the keys and values of `context` tokens, of which sliding layers keep the last."""
@@ -181,19 +186,20 @@ class ModelConfig:
         sliding = self.layer_types.count("sliding_attention") * min(context, self.sliding_window)
         return 2 * self.num_key_value_heads * self.head_dim * (full + sliding)
 
-    def read_for_token(self, dense: float) -> int:
-        """The bytes of weights that are read to compute one token, a dense weight taking `dense` bytes.
+    def read_for_token(self, dense: float, unembedding: float) -> int:
+        """The bytes of weights that are read to compute one token.
 
-        Of the experts those that a token chooses, in MXFP4; of the embedding next to nothing. Its keys and
-        values come on top: `cached_values`.
+        A dense weight takes `dense` bytes, and one of the unembedding so many. Of the experts those are read
+        that a token chooses, in MXFP4; of the embedding next to nothing. Its keys and values come on top:
+        `cached_values`.
         """
         chosen = self.num_experts_per_tok
         biases = chosen * (self.expert_parameters - self.expert_matrices)
         router = self.num_local_experts * (self.hidden_size + 1)
         layer = self.attention_parameters + router + biases + 2 * self.hidden_size
-        ends = self.hidden_size * (1 + self.vocab_size)
         experts = self.num_hidden_layers * chosen * mxfp4_bytes(self.expert_matrices)
-        return round((self.num_hidden_layers * layer + ends) * dense) + experts
+        rest = (self.num_hidden_layers * layer + self.hidden_size) * dense
+        return round(rest + self.unembedding_parameters * unembedding) + experts
 
 
 MXFP4_BLOCK = 32

@@ -109,10 +109,14 @@ class CpuEngine:
         )
         self.mix = function("mix", c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p)
         self.draw = function(
-            "draw", c_int, c_void_p, c_void_p, c_int64, c_float, c_void_p, c_void_p, c_void_p
+            "draw", None, c_void_p, c_void_p, c_int64, c_float, c_void_p, c_void_p, c_int, c_void_p
         )
+        self.copy_coarse = partial(function("copy_coarse", None, c_void_p), handle)
         self.pack = partial(function("pack", None, c_void_p), handle)
         self.dense_bytes: Callable[[], float] = partial(function("dense_bytes", c_double, c_void_p), handle)
+        self.unembedding_bytes: Callable[[], float] = partial(
+            function("unembedding_bytes", c_double, c_void_p), handle
+        )
         self.room = function("room", c_int64, c_void_p, c_int64)
         self.unembed = function("unembed", c_int, c_void_p, c_void_p, c_int64, c_void_p)
         self.level: str = function("level", c_char_p, c_void_p)(handle).decode()  # type: ignore[attr-defined]

@@ -25,6 +25,7 @@ Values = NDArray[Any]
 """Numbers; those in bfloat16 as uint16."""
 
 _FIRST_CAPACITY = 256  # tokens
+_FEW = 16  # tokens that are computed as each would be alone
 _TILE = 16  # positions whose keys lie together
 
 
@@ -44,12 +45,14 @@ class Native:
         level: str | None = None,
         dtype: Precision = "bfloat16",
         packed: bool = False,
+        coarse: bool = False,
     ) -> None:
         """Run on `threads` threads, with no instructions beyond those of `level`.
 
         `dtype` is that of keys and values; in float32, the activations of many tokens are not rounded to
         bfloat16 either. With `packed` dense weights are kept in 12 bits each, without loss, in a copy, of
-        which a token reads a quarter less.
+        which a token reads a quarter less. With `coarse` most draws read a copy of the unembedding in 8 bits,
+        and few of its rows themselves; tokens are the same.
 
         Raises ValueError for weights that the library cannot read, for other dtypes, and for a level that no
         processor of this kind has.
@@ -88,9 +91,12 @@ class Native:
         if wide and "bf16" in (level or levels[-1]):
             level = [name for name in levels if "bf16" not in name][-1]
         self.engine = CpuEngine(library, network, table, threads, level)
+        if coarse:
+            self.engine.copy_coarse()
         if packed:
             self.engine.pack()
         self.dense_bytes = self.engine.dense_bytes()
+        self.unembedding_bytes = self.engine.unembedding_bytes()
 
     def _keep(self, values: Values, dtype: DTypeLike = np.uint16) -> int:
         """The address of the values, which stay where they are as long as this object lives."""
@@ -192,26 +198,31 @@ class Native:
         top_p: float,
         keys: Sequence[int],
         allowed: NDArray[np.bool_] | None = None,
+        *,
+        exact: bool = False,
     ) -> Values:
         """Draw in the library; with top-p, where few tokens are left, from the logits."""
         x = self._stream(x)
         drawn = np.empty((len(x), 3))
+        if len(keys) != len(x):
+            raise ValueError(f"there are {len(keys)} keys for {len(x)} tokens")
         if top_p < 1 and temperature > 0:
-            for row, logits, key in zip(drawn, self.unembed(x), keys, strict=True):
-                row[:] = draw_from_nucleus(logits, temperature, top_p, key, allowed)
-        elif len(x):
-            noise = (c_uint64 * len(x))(*keys)
-            mask = None if allowed is None else np.ascontiguousarray(allowed, bool)
-            self._run(
-                len(x),
-                self.engine.draw,
-                x.ctypes.data,
-                len(x),
-                min(temperature, HOTTEST),
-                noise,
-                None if mask is None else mask.ctypes.data,
-                drawn.ctypes.data,
-            )
+            for place, key in enumerate(keys):
+                if place % _FEW == 0:
+                    logits = self.unembed(x[place : place + _FEW])
+                drawn[place] = draw_from_nucleus(logits[place % _FEW], temperature, top_p, key, allowed)
+            return drawn
+        mask = None if allowed is None else np.ascontiguousarray(allowed, bool)
+        self.engine.draw(
+            self.engine.handle,
+            x.ctypes.data,
+            len(x),
+            min(temperature, HOTTEST),
+            (c_uint64 * len(x))(*keys),
+            None if mask is None else mask.ctypes.data,
+            exact,
+            drawn.ctypes.data,
+        )
         return drawn
 
     def _stream(self, x: Values) -> Values:
@@ -233,7 +244,7 @@ class Native:
         if not fits or buffer.dtype != self._dtype or shape[2] * _TILE < slots:
             raise ValueError("the cache is of another network")
 
-    def _run(self, tokens: int, step: Callable[..., int], *arguments: object) -> None:
+    def _run(self, tokens: int, step: Callable[..., int], *arguments: float) -> None:
         """Raises MemoryError, which tells the bytes in torch's words."""
         if not step(self.engine.handle, *arguments):
             room = self.engine.room(self.engine.handle, tokens)

@@ -23,7 +23,8 @@ def draw_from_nucleus(
     bad = int(np.count_nonzero(~np.isfinite(logits)))
     if bad or not (allowed is None or allowed.any()):
         return -1, math.nan, bad
-    # Bounded, so that a temperature too small for float32 means greedy and not 0 * infinity.
+    # Bounded, so that a temperature too small or large for float32 means greedy or any, and not 0 * infinity.
+    temperature = min(temperature, HOTTEST)
     sharpness = min(1 / temperature, 1e30)
     weights = _unnormalised(logits, sharpness)
     total = weights.sum()
@@ -31,7 +32,7 @@ def draw_from_nucleus(
         # Relative to the best allowed logit, so that the allowed ones do not vanish beside a larger one.
         weights = _unnormalised(np.where(allowed, logits, np.float32(-math.inf)), sharpness)
     ids = np.sort(nucleus(weights, top_p))
-    scores = logits[ids] + min(temperature, HOTTEST) * gumbel(key, ids)
+    scores = logits[ids] + temperature * gumbel(key, ids)
     token = int(ids[scores.argmax()])
     return token, (float(logits[token]) - float(logits.max())) * sharpness - math.log(total), 0
 

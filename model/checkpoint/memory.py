@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gptoss_tui.kernels.choose import draws_coarsely
 from gptoss_tui.kernels.kernels import BYTES, Precision
 from gptoss_tui.model.config import ModelConfig, mxfp4_bytes
 from gptoss_tui.model.errors import CheckpointError
@@ -16,17 +17,23 @@ def estimate(config: ModelConfig, dtype: Precision, *, packed: bool = False) -> 
     """Bytes to run `config` with dense weights and activations in `dtype`, experts in MXFP4.
 
     What is mapped counts as well, as far as tokens read it: reading it from disk again for every token would
-    be too slow. With a copy in 12 bits (`packed`) nothing reads the unembedding where it is mapped, but a
-    prompt reads the matrices of attention there.
+    be too slow. With copies (`packed`) few rows of the unembedding, or none, are read where it is mapped, but
+    a prompt reads the matrices of attention there.
     """
     experts = config.num_hidden_layers * config.num_local_experts * config.expert_matrices
     kv = config.cached_values(min(_CONTEXT, config.max_position_embeddings))
     dense, copy = config.dense_parameters, 0
     if packed:
-        unembedding = config.vocab_size * config.hidden_size
-        dense -= unembedding
-        copy = (unembedding + config.num_hidden_layers * config.attention_parameters) * 3 // 2
+        width, of_unembedding = packed_widths(config)
+        dense -= config.unembedding_parameters
+        attention = config.num_hidden_layers * config.attention_parameters
+        copy = round(attention * width + config.unembedding_parameters * of_unembedding)
     return mxfp4_bytes(experts) + (dense + kv) * BYTES[dtype] + copy + _workspace(config, dtype)
+
+
+def packed_widths(config: ModelConfig) -> tuple[float, float]:
+    """The bytes of a dense weight in its copy, and of one of the unembedding."""
+    return 1.5, 1 if draws_coarsely(config.unembedding_parameters) else 1.5
 
 
 def _workspace(config: ModelConfig, dtype: Precision) -> int:

@@ -82,7 +82,7 @@ class Decoder:
         """
         prompt, sampling = request.prompt_ids, request.sampling
         self._check(prompt)
-        draw = self._drawing(Sampler(sampling), constraint)
+        draw = self._drawing(Sampler(sampling), constraint, exact=Detail.ALTERNATIVES in request.detail)
         fired = self._fired() if Detail.EXPERTS in request.detail else None
         try:
             started = monotonic()
@@ -238,9 +238,9 @@ class Decoder:
         config = self._model.config
         return np.zeros((config.num_hidden_layers, PASSES[-1], config.num_experts_per_tok), np.int64)
 
-    def _drawing(self, sampler: Sampler, constraint: Automaton | None) -> Drawing:
-        """The function that draws tokens by `sampler`, within `constraint`."""
-        sample = self._model.kernels.sample
+    def _drawing(self, sampler: Sampler, constraint: Automaton | None, *, exact: bool) -> Drawing:
+        """The function that draws tokens by `sampler`, within `constraint`, with `exact` probabilities."""
+        sample = partial(self._model.kernels.sample, exact=exact)
 
         if constraint is None:
             return lambda stream, place, _: sampler.sample(

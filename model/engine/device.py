@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gptoss_tui.kernels.choose import best_backend
 from gptoss_tui.kernels.kernels import BYTES, Precision
-from gptoss_tui.model.checkpoint.memory import fits
+from gptoss_tui.model.checkpoint.memory import fits, packed_widths
 from gptoss_tui.model.config import ModelConfig
 from gptoss_tui.model.cores import default_threads
 from gptoss_tui.model.errors import EngineError
@@ -74,8 +74,10 @@ def read_for_token(device: str, dtype: Precision, config: ModelConfig) -> int | 
     """Bytes of weights in main memory that a token will read; None for a GPU's own memory."""
     if device != "cpu":
         return None
+    if will_pack(device, dtype, config):
+        return config.read_for_token(*packed_widths(config))
     width = BYTES["bfloat16" if best_backend(device, config.head_dim) == "native" else dtype]
-    return config.read_for_token(1.5 if will_pack(device, dtype, config) else width)
+    return config.read_for_token(width, width)
 
 
 def describe(device: str, dtype: Precision) -> str:

@@ -153,7 +153,11 @@ class Worker:
                 load_s=monotonic() - started,
                 abilities=ABILITIES,
                 longest_answer=checkpoint.longest_answer,
-                read_for_token=config.read_for_token(model.kernels.dense_bytes) if place == "cpu" else None,
+                read_for_token=config.read_for_token(
+                    model.kernels.dense_bytes, model.kernels.unembedding_bytes
+                )
+                if place == "cpu"
+                else None,
             ),
         )
 

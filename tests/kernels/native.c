@@ -242,6 +242,49 @@ static void check_elementwise(int64_t n) {
     free(x), free(weight), free(y), free(turned);
 }
 
+// Coarse scores enclose those of `dense_rows`, and those of float64. Every other token has the activations for which
+// the copy is worst: those that what it leaves of a row points to.
+static void check_coarse(int64_t rows, int64_t columns, float temperature) {
+    enum { TOKENS = 8 };
+    struct dense matrix = {.weight = halves(rows * columns), .rows = rows, .columns = columns};
+    float *x = normals(TOKENS * columns), *apart = room(columns * 4), *coarse = room(rows * 4), *full = room(rows * 4);
+    float *coarse_scores = room(rows * 4), *scores = room(rows * 4), *upper = room(rows * 4);
+    int8_t *planes = room(2 * in_lines(columns));
+    struct pool *pool = pool_new(2);
+    copy_to_int8(&matrix, pool);
+    for (int64_t token = 0; token < TOKENS; token++) {
+        float *from = x + token * columns;
+        int64_t worst = bits() % rows;
+        for (int64_t i = 0; i < columns && token % 2; i++)
+            from[i] = (float)(of_dense(&matrix, 0, worst, i) -
+                              matrix.int8.scales[worst] * matrix.int8.values[worst * in_lines(columns) + i]);
+        struct whole whole = level->to_whole(from, columns, planes);
+        level->int8_rows(&matrix, 0, rows, &whole, 1, coarse, rows);
+        level->split(from, columns, apart);
+        level->dense_rows(&matrix, 0, rows, (const float *const[]){apart}, 1, full, rows);
+        level->perturb(coarse, rows, 3, 99, temperature, coarse_scores);
+        level->perturb(full, rows, 3, 99, temperature, scores);
+        struct margin margin = margin_of(from, columns, whole.left);
+        float lower = level->enclose(coarse, coarse_scores, rows, matrix.int8.left, matrix.int8.norms, margin, upper);
+        double best = -INFINITY;
+        for (int64_t row = 0; row < rows; row++) {
+            double product = 0, reach = (double)upper[row] - coarse_scores[row];
+            for (int64_t i = 0; i < columns; i++) product += of_dense(&matrix, 0, row, i) * from[i];
+            what = "the bounds of coarse scores";
+            compare(scores[row], coarse_scores[row], reach);
+            compare(product, coarse[row], reach);
+            best = fmax(best, coarse_scores[row] - reach);
+            what = "the bounds of coarse scores, which are wide";
+            compare(reach, 0, 0.02 * matrix.int8.norms[row] * norm_of(from, columns) + 1e-5 * (1 + fabs(scores[row])));
+        }
+        what = "the best lower bound";
+        compare(lower, best, 1e-5 * (1 + fabs(best)));
+    }
+    free_int8(&matrix, pool), pool_free(pool);
+    free((void *)matrix.weight), free(x), free(apart), free(coarse), free(full), free(coarse_scores), free(scores);
+    free(upper), free(planes);
+}
+
 static uint32_t mix(uint32_t x) {
     x = (x ^ x >> 16) * 0x7feb352du;
     x = (x ^ x >> 15) * 0x846ca68bu;
@@ -324,6 +367,7 @@ int main(void) {
         check_dense(3, 32, 9), check_experts(3, 32, 9);
         for (int64_t n = 32; n <= 2880; n += 32) check_elementwise(n);
         for (int64_t n = 1; n <= 256; n++) check_draw(n);
+        check_coarse(70, 544, 0.5f), check_coarse(1, 32, 1), check_coarse(300, 2880, 2), check_coarse(33, 64, 1e30f);
         for (int wide = 0; wide < 2; wide++) {
             check_attention(0, 1, 64, 8, wide), check_attention(0, 300, 64, 8, wide);
             check_attention(5, 133, 64, 4, wide), check_attention(129, 1029, 32, 5, wide);

@@ -273,8 +273,9 @@ def test_a_token_reads_every_weight_but_the_experts_that_it_does_not_choose(conf
     for name, shape in layout(config).items():
         size = math.prod(shape) * (1 if name.endswith(("_blocks", "_scales")) else 2)
         read += 0 if name.startswith("embed_tokens") else size * share if ".experts." in name else size
-    assert config.read_for_token(dense=2) == read
-    assert config.read_for_token(dense=1) < read / 1.4
+    assert config.read_for_token(2, 2) == read
+    assert config.read_for_token(1, 1) < read / 1.4
+    assert config.read_for_token(2, 1) == read - config.vocab_size * config.hidden_size
 
 
 def test_sliding_layers_keep_their_window() -> None:

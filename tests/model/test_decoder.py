@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from gptoss_tui.kernels import choose
 from gptoss_tui.kernels.choose import Backend
 from gptoss_tui.kernels.reference import Reference
 from gptoss_tui.model import load_model
+from gptoss_tui.model.demo import checkpoint_path
 from gptoss_tui.model.engine import Detail, EngineError, Finished, PrefillProgress, Request, Sampling, Token
 from gptoss_tui.model.engine.decoder import Decoder
 from gptoss_tui.model.engine.prefix import FIRST_MILESTONE, SNAPSHOTS, Prefix
@@ -224,3 +226,21 @@ def test_the_ends(network: Transformer) -> None:
 def test_prompts_that_cannot_be_read(network: Transformer, prompt: list[int], complaint: str) -> None:
     with pytest.raises(EngineError, match=complaint):
         next(Decoder(network, 64).generate(Request(tuple(prompt), GREEDY), lambda: False))
+
+
+def test_a_seed_has_its_text_with_and_without_a_coarse_unembedding(
+    native_library: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With drafts, and at any temperature; probabilities are nearly the same."""
+    monkeypatch.setattr(choose, "_COARSE", 1)
+    coarse = load_model(checkpoint_path(), "cpu", "float32", backend="native")
+    monkeypatch.setattr(choose, "_COARSE", 1 << 40)
+    plain = load_model(checkpoint_path(), "cpu", "float32", backend="native")
+    assert coarse.kernels.unembedding_bytes == 1 < plain.kernels.unembedding_bytes
+    prompt = random.Random(0).choices(range(2000), k=50) * 2
+    for seed, temperature in enumerate([0.0, 0.5, 1.0, 1.0, 2.0]):
+        sampling = Sampling(temperature, seed=seed, max_tokens=60)
+        found, _, _ = run(Decoder(coarse, 4096), prompt, sampling)
+        expected, _, _ = run(Decoder(plain, 4096), prompt, sampling)
+        assert [token.id for token in found] == [token.id for token in expected]
+        assert [t.logprob for t in found] == pytest.approx([t.logprob for t in expected], abs=0.02)

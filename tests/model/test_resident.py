@@ -61,7 +61,10 @@ print(json.dumps(told | {"read": resident() - activations, "mapped when read": m
 def test_weights_are_in_memory_once(
     tmp_path: Path, tiny_checkpoint: Callable[..., Path], native_library: object
 ) -> None:
-    """Experts where their file is mapped, other matrices in 12 bits; the rest of the file is let go."""
+    """Experts where their file is mapped, other matrices in 12 bits, and the unembedding in 8.
+
+    The rest of the file is let go, but for the rows of the unembedding that may be drawn.
+    """
     folder = tiny_checkpoint(tmp_path / "checkpoint", **SHAPE)
     other = tiny_checkpoint(tmp_path / "tiny")
     arguments = [sys.executable, "-c", LOADED, str(folder), str(other)]
@@ -70,9 +73,9 @@ def test_weights_are_in_memory_once(
     config, file = checkpoint_at(folder).config, (folder / "model.safetensors").stat().st_size
     experts = mxfp4_bytes(config.num_hidden_layers * config.num_local_experts * config.expert_matrices)
     unembedding = config.vocab_size * config.hidden_size
-    packed = 3 * (unembedding + config.num_hidden_layers * config.attention_parameters) // 2
+    packed = unembedding + 3 * config.num_hidden_layers * config.attention_parameters // 2
     assert told["backend"] == "native" and experts > 2 * SLACK, "or this test tells nothing"
     assert packed < told["loaded"] - told["before"] < packed + SLACK
     assert told["mapped"] < SLACK
     assert told["read"] - told["before"] < packed + 2 * SLACK
-    assert experts < told["mapped when read"] < file - 3 * unembedding, "neither embedding nor unembedding"
+    assert experts < told["mapped when read"] < file - 2 * unembedding, "not the embedding"

@@ -89,9 +89,11 @@ class TensorNative:
         top_p: float,
         keys: Sequence[int],
         allowed: Tensor | None = None,
+        *,
+        exact: bool = False,
     ) -> Tensor:
         mask = None if allowed is None else allowed.numpy()
-        return torch.from_numpy(self._native.sample(x.numpy(), temperature, top_p, keys, mask))
+        return torch.from_numpy(self._native.sample(x.numpy(), temperature, top_p, keys, mask, exact=exact))
 
 
 @pytest.fixture(scope="session", params=["plain", "native"])

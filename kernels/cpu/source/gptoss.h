@@ -100,6 +100,12 @@ struct memory {
     int wide;
 };
 
+// How far a coarse logit may be from the one that `dense_rows` computes: left * of_left + norm * of_norm + more, and
+// some of its own rounding; see draw.c.
+struct margin {
+    float of_left, of_norm, more;
+};
+
 struct level {
     const char *name;
     int64_t panel;          // rows of a panel
@@ -114,9 +120,12 @@ struct level {
     void (*rotate)(float *x, const float *cos_sin, int64_t head_dim);
 
     // Draws: logits of the tokens from `first` on, with the noise of `key`; the sum of unnormalised probabilities, 1 at
-    // the peak. Both read, and the first writes, up to the end of a vector.
+    // the peak; bounds of the scores that coarse ones stand for, of which the lower ones' largest is returned. All read,
+    // and write, up to the end of a vector.
     void (*perturb)(const float *logits, int64_t n, int64_t first, uint64_t key, float temperature, float *scores);
     float (*weigh)(const float *logits, int64_t n, float peak, float sharpness);
+    float (*enclose)(const float *coarse, const float *scores, int64_t n, const float *left, const float *norms,
+                     struct margin margin, float *upper);
 
     // Activations: for dense rows, for MXFP4 rows, for rows in 8 bits, for panels.
     void (*split)(const float *x, int64_t n, float *out);
@@ -157,20 +166,24 @@ int pool_threads(const struct pool *pool);
 void pool_run(struct pool *pool, work *function, void *of);
 void pool_wait(struct pool *pool);  // a barrier, inside of pool_run
 
-// The tokens that follow after rows of the stream, drawn from the logits: see draw.c.
+// Draws the tokens that follow after rows of the stream: see draw.c.
 struct drawer;
 struct drawn {
     double token, logprob, bad;
 };
 struct drawer *drawer_new(const struct network *network, const struct level *level, struct pool *pool);
 void drawer_free(struct drawer *drawer);
+void copy_coarse(struct drawer *drawer);
+int is_coarse(const struct drawer *drawer);
+EXPORT struct margin margin_of(const float *x, int64_t n, float left);
 void draw_tokens(struct drawer *drawer, const float *x, int64_t tokens, float temperature, const uint64_t *keys,
-                 const uint8_t *allowed, struct drawn *drawn);
+                 const uint8_t *allowed, int exact, struct drawn *drawn);
 
 void *large_memory(int64_t bytes);
 void pack_dense(struct dense *matrix, struct pool *pool);
 void unpack_dense(struct dense *matrix, struct pool *pool);
 EXPORT void copy_to_int8(struct dense *matrix, struct pool *pool);
+void copy_scaled_to_int8(struct dense *matrix, const float *factors, struct pool *pool);
 EXPORT void free_int8(struct dense *matrix, struct pool *pool);
 
 const struct level *best_level(const char *most);

@@ -732,47 +732,53 @@ EXPORT int gptoss_unembed(struct engine *engine, float *x, int64_t tokens, float
 
 // draw
 
-EXPORT int gptoss_draw(struct engine *engine, const float *x, int64_t tokens, float temperature, const uint64_t *keys,
-                       const uint8_t *allowed, struct drawn *drawn) {
-    if (!engine->drawer) engine->drawer = drawer_new(&engine->network, engine->level, engine->pool);
-    if (!engine->drawer) return 0;
+EXPORT void gptoss_draw(struct engine *engine, const float *x, int64_t tokens, float temperature, const uint64_t *keys,
+                        const uint8_t *allowed, int exact, struct drawn *drawn) {
     for (int64_t done = 0; done < tokens; done += FEW)
         draw_tokens(engine->drawer, x + done * engine->network.hidden, least(FEW, tokens - done), temperature,
-                    keys + done, allowed, drawn + done);
-    return 1;
+                    keys + done, allowed, exact, drawn + done);
 }
 
 // The engine
 
-static void each_large(struct engine *engine, void (*visit)(struct dense *matrix, struct pool *pool)) {
+static void each_projection(struct engine *engine, void (*visit)(struct dense *matrix, struct pool *pool)) {
     for (int64_t i = 0; i < engine->layer_count; i++) {
         struct layer *layer = &engine->layers[i];
         struct dense *const matrices[] = {&layer->q, &layer->k, &layer->v, &layer->o};
         for (int j = 0; j < 4; j++) visit(matrices[j], engine->pool);
     }
-    visit(&engine->network.unembedding, engine->pool);
 }
 
-// Pack the dense weights into copies of 12 bits a weight, where the level reads them.
+// Let draws take coarse scores first (draw.c), where there is memory for them.
+EXPORT void gptoss_copy_coarse(struct engine *engine) { copy_coarse(engine->drawer); }
+
+// Pack the dense weights into copies of 12 bits a weight, where the level reads them. Few rows of an unembedding that
+// has a coarse copy are read at all.
 EXPORT void gptoss_pack(struct engine *engine) {
-    if (engine->level->reads_packed) each_large(engine, pack_dense);
+    if (!engine->level->reads_packed) return;
+    each_projection(engine, pack_dense);
+    if (!is_coarse(engine->drawer)) pack_dense(&engine->network.unembedding, engine->pool);
 }
 
-// The bytes that a weight of the dense matrices takes in the reading of one token.
-EXPORT double gptoss_dense_bytes(const struct engine *engine) {
-    return engine->network.unembedding.packed.bytes ? 1.5 : 2;
+static double bytes_of(const struct dense *matrix) { return matrix->packed.bytes ? 1.5 : 2; }
+
+// The bytes that a weight of the projections takes in the reading of one token, and one of the unembedding.
+EXPORT double gptoss_dense_bytes(const struct engine *engine) { return bytes_of(&engine->layers->q); }
+EXPORT double gptoss_unembedding_bytes(const struct engine *engine) {
+    return is_coarse(engine->drawer) ? 1 : bytes_of(&engine->network.unembedding);
 }
 
 EXPORT void gptoss_free(struct engine *engine) {
     if (!engine) return;
-    if (engine->layers) each_large(engine, unpack_dense);
+    if (engine->layers) each_projection(engine, unpack_dense);
+    unpack_dense(&engine->network.unembedding, engine->pool);
     for (int thread = 0; engine->desks && thread < pool_threads(engine->pool); thread++) {
         free(engine->desks[thread].panel);
         free(engine->desks[thread].tile);
     }
+    drawer_free(engine->drawer);
     pool_free(engine->pool);
     free(engine->desks);
-    drawer_free(engine->drawer);
     free(engine->room.start);
     free(engine->layers);
     free(engine);
@@ -790,8 +796,9 @@ EXPORT struct engine *gptoss_new(const struct network *network, const struct lay
     engine->widest = most(network->hidden, network->heads * network->head_dim);
     engine->layers = calloc((size_t)count, sizeof *layers);
     engine->pool = pool_new(threads);
+    if (engine->pool) engine->drawer = drawer_new(&engine->network, engine->level, engine->pool);
     if (engine->pool) engine->desks = calloc((size_t)pool_threads(engine->pool), sizeof *engine->desks);
-    int complete = engine->layers && engine->desks;
+    int complete = engine->layers && engine->desks && engine->drawer;
     int64_t panel = most(engine->widest, engine->inner) * engine->level->panel * 4;
     for (int thread = 0; complete && thread < pool_threads(engine->pool); thread++) {
         struct desk *desk = &engine->desks[thread];

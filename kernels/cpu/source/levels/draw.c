@@ -1,4 +1,4 @@
-// The noise of draws, as reference.py's `gumbel` defines it, and the weights of a softmax.
+// The noise of draws, as reference.py's `gumbel` defines it, the weights of a softmax, and the bounds of coarse scores.
 
 #include "vector.h"
 
@@ -36,4 +36,19 @@ float LEVELLED(weigh)(const float *logits, int64_t n, float peak, float sharpnes
         sum += choose(PLACES < (vi){0} + (int32_t)(n - i), weight, (vf){0});
     }
     return sum_of(sum);
+}
+
+// An upper bound is not a number where a score is none; such a lower bound counts for nothing.
+float LEVELLED(enclose)(const float *coarse, const float *scores, int64_t n, const float *left, const float *norms,
+                        struct margin margin, float *upper) {
+    vf best = broadcast(-INFINITY);
+    for (int64_t i = 0; i < n; i += LANES) {
+        vf logit = load(coarse + i), score = load(scores + i);
+        vf sizes = (vf)((vi)logit & 0x7fffffff) + (vf)((vi)score & 0x7fffffff);
+        vf reach = load(left + i) * margin.of_left + load(norms + i) * margin.of_norm + (sizes * 0x1p-20f + margin.more);
+        store(upper + i, score + reach);
+        vf lower = choose(PLACES < (vi){0} + (int32_t)(n - i), score - reach, broadcast(-INFINITY));
+        best = choose(lower > best, lower, best);
+    }
+    return peak_of(best);
 }

@@ -6,6 +6,7 @@ void LEVELLED(norm)(const float *, const float *, int64_t, float, float *);
 void LEVELLED(swiglu)(const float *, int64_t, float, float, float *);
 void LEVELLED(perturb)(const float *, int64_t, int64_t, uint64_t, float, float *);
 float LEVELLED(weigh)(const float *, int64_t, float, float);
+float LEVELLED(enclose)(const float *, const float *, int64_t, const float *, const float *, struct margin, float *);
 void LEVELLED(rotate)(float *, const float *, int64_t);
 void LEVELLED(split)(const float *, int64_t, float *);
 int64_t LEVELLED(planes_bytes)(int64_t);
@@ -41,6 +42,7 @@ void LEVELLED(fill)(struct level *level) {
         .rotate = LEVELLED(rotate),
         .perturb = LEVELLED(perturb),
         .weigh = LEVELLED(weigh),
+        .enclose = LEVELLED(enclose),
         .split = LEVELLED(split),
         .planes_bytes = LEVELLED(planes_bytes),
         .to_planes = LEVELLED(to_planes),
