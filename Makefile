@@ -12,7 +12,7 @@ UV    := $(VENV)/uv
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: chat install dev native cross emulate test test-fast test-slow check lint format screenshot token-streams \
+.PHONY: chat install dev native cross emulate test test-fast test-slow mutants check lint format screenshot token-streams \
 	limits demo-model demo-eval wheel clean
 
 chat: install
@@ -61,6 +61,10 @@ test-fast: dev
 
 test-slow: dev
 	$(BIN)/pytest -m slow
+
+# Controls taken out one at a time, each of which a test must miss. ONLY are words of their names.
+mutants: dev
+	$(BIN)/python tests/mutants.py $(ONLY)
 
 check: dev
 	$(BIN)/ruff check .
