@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from gptoss_tui.agent import context as shown
 from gptoss_tui.agent import repetition as loops
-from gptoss_tui.agent import response_format, turn
+from gptoss_tui.agent import response_format, room, turn
 from gptoss_tui.agent.filters.function import FunctionFilter
 from gptoss_tui.agent.filters.judge import Judge
 from gptoss_tui.calls import call, sources
@@ -99,10 +100,21 @@ def _conversation() -> list[Limit]:
     context = f"{GPT_OSS_20B.max_position_embeddings:,} tokens for gpt-oss"
     return [
         Limit(
-            "a whole conversation",
+            "what the model is shown of a conversation at once",
             f"what the checkpoint was made for: {context}",
-            "the answer is cut off there (`context_full`), and a new chat is needed",
-            "`context`, to make it smaller",
+            "old outputs are shortened and the oldest turns summed up or left out, visibly; none is removed",
+            "`context`, to make it smaller; `context_full`",
+        ),
+        Limit(
+            "of that, what is kept free for an answer",
+            f"the least of a quarter, {shown.MOST_ANSWER:,} tokens, and what the model may write at one go",
+            "a message that cannot fit beside it is refused with the numbers, and stays in the composer",
+            "`max_tokens`",
+        ),
+        Limit(
+            "a summary of earlier turns",
+            f"an eighth of the context, and {room.MOST_SUMMARY:,} tokens",
+            "it ends there",
         ),
         Limit(
             "what the model writes at one go",
@@ -167,7 +179,7 @@ def _calls() -> list[Limit]:
         ),
         Limit(
             "an output, as the model is told",
-            _count(collected.LONGEST_OUTPUT, "characters"),
+            f"{collected.LONGEST_OUTPUT:,} characters, and a quarter of the context",
             "its beginning and its end are told; the whole is kept in `outputs/`, and the card says where",
         ),
         Limit(

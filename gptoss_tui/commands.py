@@ -27,6 +27,14 @@ COMMANDS = (
     Command("thinking", "how much of the raw reasoning is shown", "[line|tail|full]"),
     Command("tools", "what the model may call, and where it runs"),
     Command("permissions", "what may run unasked or never; takes rules back", aliases=("approvals",)),
+    Command("context", "what fills the model's context", aliases=("tokens",)),
+    Command(
+        "compact",
+        "have the model sum up what was said, to make room",
+        "[what to heed]",
+        aliases=("summarize",),
+    ),
+    Command("uncompact", "take back the last cut in what the model is shown"),
     Command("copy", "copy the last answer to the clipboard"),
     Command("quit", "leave", aliases=("exit", "q")),
 )

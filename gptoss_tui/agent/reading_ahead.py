@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from ..harmony.message import Conversation
+from ..history.cut import Cut
 from ..model.engine import EngineError
 from ..model.errors import CheckpointError
 from .context import known_ids, opening
@@ -25,8 +26,9 @@ class ReadingAhead:
         self._asked = asyncio.Event()
         self._asked.set()
 
-    def begin(self, conversation: Conversation) -> None:
-        """Begin to read what every prompt begins with in which the person goes on with `conversation`.
+    def begin(self, conversation: Conversation, cut: Cut | None = None) -> None:
+        """Begin to read what every prompt begins with in which the person goes on with `conversation`,
+        of which the model is not shown what `cut` says.
 
         Does nothing with an engine that cannot read ahead.
         """
@@ -34,7 +36,7 @@ class ReadingAhead:
         info = self._runtime.engine.info()
         if self._runtime.is_loaded and info is not None and info.abilities.reads_ahead:
             self._asked = asyncio.Event()
-            self._task = asyncio.ensure_future(self._read(conversation, self._asked))
+            self._task = asyncio.ensure_future(self._read(conversation, cut, self._asked))
 
     def stop(self) -> None:
         """End it at once."""
@@ -46,10 +48,10 @@ class ReadingAhead:
         """Wait until the engine has been asked to read; what it reads is not waited for."""
         await self._asked.wait()
 
-    async def _read(self, conversation: Conversation, asked: asyncio.Event) -> None:
+    async def _read(self, conversation: Conversation, cut: Cut | None, asked: asyncio.Event) -> None:
         renderer = self._runtime.renderer
         try:
-            ids = await known_ids(renderer, conversation)
+            ids = await known_ids(renderer, conversation, cut)
             asked.set()
             await self._runtime.engine.read_ahead(ids, opening(ids, conversation, renderer.control))
         except (EngineError, CheckpointError):

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..harmony.message import Channel, Conversation
+from ..harmony.message import Channel, Conversation, Message
 from ..harmony.vocabulary import ControlTokens
 from ..model.engine import EngineError
 from ..model.errors import CheckpointError
 from ..workers.calls import Calls
 from ..workers.child import Child, ChildError
 from ..workers.log import log_path
-from .rendering import WIRE, Count, Open, Render, Table, Unusable
+from .rendering import WIRE, Count, Measure, Open, Render, Table, Unusable
 
 LONGEST_LINE = 64 << 20
 """Bytes: room for the table of millions of tokens, or for a prompt that fills the largest context."""
@@ -101,7 +101,7 @@ class Renderer:
         if isinstance(opened, Unusable):
             await self.close()
             raise CheckpointError(opened.message)
-        self._table = await asyncio.to_thread(_table, opened)
+        self._table = await asyncio.to_thread(table_of, opened)
 
     async def render(self, conversation: Conversation, channel: Channel | None = None) -> list[int]:
         """The prompt for the model's next message; see `harmony.render`."""
@@ -113,7 +113,12 @@ class Renderer:
         counts: list[int] = await self._ask(Count(list(texts)))
         return counts
 
-    async def _ask(self, request: Render | Count) -> Any:
+    async def measure(self, messages: Sequence[Message]) -> list[int]:
+        """The number of tokens of each message in a prompt."""
+        lengths: list[int] = await self._ask(Measure(list(messages)))
+        return lengths
+
+    async def _ask(self, request: Render | Count | Measure) -> Any:
         """The child's answer; a child that has ended is started again once. Raises EngineError."""
         for attempt in (1, 2):
             await self.start()
@@ -139,7 +144,8 @@ class Renderer:
             await child.end()
 
 
-def _table(answer: Table) -> TokenTable:
+def table_of(answer: Table) -> TokenTable:
+    """The table in the answer of the process that owns the tokenizer."""
     starts = array("Q")
     starts.frombytes(b64decode(answer.starts))
     return TokenTable(b64decode(answer.tokens), starts, frozenset(answer.missing), answer.special)

@@ -50,6 +50,13 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """The request for the number of tokens of each message in a prompt; a list of numbers."""
+
+    messages: list[Message]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A vocabulary: the bytes of all tokens, and where each begins (unsigned 64 bits), both in base64."""
 
@@ -67,20 +74,20 @@ class Unusable:
 
 
 WIRE = Wire(
-    *(Open, Render, Count, Table, Unusable),
+    *(Open, Render, Count, Measure, Table, Unusable),
     *(Conversation, SystemPrompt, DeveloperPrompt, Function, ResponseFormat, Message),
 )
 
 
-class _Tokenizing:
+class Tokenizing:
     """The tokenizer at work: it carries out one request after another."""
 
     def __init__(self) -> None:
         self._tokenizer: tiktoken.Encoding | None = None
 
-    def work(self, request: Open | Render | Count) -> Table | Unusable | list[int]:
+    def work(self, request: Open | Render | Count | Measure) -> Table | Unusable | list[int]:
         """The answer to a request."""
-        from ..harmony.render import render
+        from ..harmony.render import render, render_message
         from ..model import load_tokenizer
 
         try:
@@ -90,6 +97,8 @@ class _Tokenizing:
             assert self._tokenizer is not None
             if isinstance(request, Render):
                 return render(request.conversation, self._tokenizer, channel=request.channel)
+            if isinstance(request, Measure):
+                return [len(render_message(message, self._tokenizer)) for message in request.messages]
             return [len(ids) for ids in self._tokenizer.encode_ordinary_batch(request.texts, num_threads=1)]
         except CheckpointError as error:
             return Unusable(str(error))
@@ -114,7 +123,7 @@ def main() -> None:
     """Serve requests until the application ends."""
     from ..workers.parent import serve
 
-    serve(WIRE, _Tokenizing().work)
+    serve(WIRE, Tokenizing().work)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import itertools
 import os
 import secrets
 import shutil
-from collections.abc import Awaitable, Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -28,19 +28,23 @@ from ..events.replay import replay
 from ..events.stream import Sink, stream
 from ..harmony.message import Conversation, DeveloperPrompt, Effort, Message, Role, SystemPrompt
 from ..history.claim import Claim, Holder
+from ..history.cut import Cut
 from ..history.record import Record
 from ..history.rescue import Rescue
 from ..history.store import Store, StoreError
 from ..history.stored import StoredSession
-from ..model.engine import Detail, EngineDied
+from ..model.engine import Detail, EngineDied, EngineError
+from ..model.errors import CheckpointError
 from ..permissions.policy import Permissions
 from ..permissions.question import Person
 from ..tools import Source, Tool
 from .citations import Citable, cited, citing
-from .context import prompts
+from .context import known_ids, prompts
+from .context_usage import ContextUsage, usage
 from .options import Options
 from .reading_ahead import ReadingAhead
 from .reasoning import ReasoningPolicy
+from .room import Room, told
 from .runtime import AgentError, Runtime
 from .turn import Turn
 
@@ -98,7 +102,8 @@ class Session:
         self._files = files
         self._resume = resume
         self._turn: Turn | None = None
-        self._last_turn: Turn | None = None  # the last in which the model wrote something
+        self._used = 0  # tokens of the context between turns
+        self._compaction: Room | None = None  # the summary that the person asked for, under way
         self._idle = asyncio.Event()
         self._idle.set()
         self._ahead = ReadingAhead(runtime)
@@ -155,11 +160,13 @@ class Session:
 
     @property
     def context_used(self) -> int:
-        """The tokens of the last prompt and of the sample that followed it."""
-        for turn in (self._turn, self._last_turn):
-            if turn is not None and turn.samples:
-                return turn.samples[-1].prompt_tokens + turn.samples[-1].sampled_tokens
-        return 0
+        """The tokens of the last prompt and of the sample that followed it.
+
+        Before the first, and after a change of what is shown, those that the next prompt begins with.
+        """
+        if self._turn is not None and self._turn.samples:
+            return self._turn.samples[-1].prompt_tokens + self._turn.samples[-1].sampled_tokens
+        return self._used
 
     def load(self) -> Events:
         """Load tokenizer and model, with progress, ending with EngineReady; raises AgentError.
@@ -186,6 +193,27 @@ class Session:
         """
         return stream(partial(self._send, text, detail))
 
+    def compact(self, instruction: str = "") -> Events:
+        """Have the model sum up what was said, and show it the summary in place of that from now on.
+
+        `instruction` says what the summary should heed. Ends with ContextCut. Raises AgentError when there is
+        nothing to sum up, no summary came of it, or a turn is under way.
+        """
+        return stream(partial(self._compact, instruction))
+
+    def uncompact(self) -> Events:
+        """Take back the last cut in what the model is shown, with ContextRestored; raises AgentError."""
+        return stream(self._uncompact)
+
+    async def context_usage(self) -> ContextUsage:
+        """What fills the context, as the next prompt has it; raises AgentError."""
+        if self._turn is None:
+            self._prompt(self.effort)
+        try:
+            return await usage(self._room())
+        except (EngineError, CheckpointError) as error:
+            raise AgentError(str(error)) from error
+
     async def settle(self) -> None:
         """Wait until the engine has been asked for what it does between turns.
 
@@ -198,6 +226,9 @@ class Session:
         self._ahead.stop()
         if self._turn is not None:
             self._turn.cancel()
+        if self._compaction is not None:
+            self._compaction.stop.set()
+            self._compaction.cancel()
 
     async def finish(self) -> None:
         """Begin no other turn, end the current one, and wait for its end, but not for long."""
@@ -258,7 +289,7 @@ class Session:
         Where somebody else goes on with it, this session goes on in another that begins like it.
         """
         self._check_open()
-        if self._turn is not None:
+        if self._turn is not None or self._compaction is not None:
             raise AgentError(_BUSY)
         if self.runtime.store is None:
             raise AgentError("Conversations are not kept, so there is none to resume.")
@@ -330,6 +361,13 @@ class Session:
         for news in self.saving_news():
             await emit(news)
         self.begin_equipping()
+        if self.conversation.messages and not self._used:
+            await self._measure()
+
+    async def _measure(self) -> None:
+        """Measure what the next prompt begins with."""
+        with suppress(EngineError, CheckpointError):  # the next turn meets it as well, and tells it
+            self._used = len(await known_ids(self.runtime.renderer, self.conversation, self._room().cut))
 
     async def _check_store(self) -> None:
         """Open the store, to tell damage; that it cannot be opened is told in the first turn."""
@@ -386,48 +424,106 @@ class Session:
                 await emit(events.ToolsNotice(tool.name, tool.notice))
 
     async def _send(self, text: str, detail: Detail | None, emit: Sink) -> None:
+        async with self._at_work(emit):
+            with self.runtime.recorder.drafting():
+                turn = await self._take_turn(text, detail, emit)
+        if not turn.stop.is_set():
+            self._read_ahead()
+
+    async def _compact(self, instruction: str, emit: Sink) -> None:
+        async with self._at_work(emit):
+            emit = self._saving(emit)
+            await self._load_and_equip(asyncio.Event(), emit)
+            room = self._room()
+            if len(self.conversation.messages) <= room.cut.first:
+                raise AgentError("There is nothing to sum up yet.")
+            self._compaction = room
+            try:
+                is_done = await room.compact(instruction, emit)
+            except EngineError as error:
+                raise AgentError(f"Nothing was summed up: {error}") from error
+            finally:
+                self._compaction = None
+            if not is_done:
+                why = "it was stopped" if room.stop.is_set() else "the model wrote no summary"
+                raise AgentError(f"Nothing was summed up: {why}.")
+            await self._measure()
+        self._read_ahead()
+
+    async def _uncompact(self, emit: Sink) -> None:
+        async with self._at_work(emit):
+            cuts = self._record.cuts
+            if not cuts:
+                raise AgentError("The model is shown all of the conversation; there is nothing to take back.")
+            undone = cuts.pop()
+            now, messages = cuts[-1] if cuts else Cut(), self.conversation.messages
+            await self._measure()
+            again = told(messages, now, undone, 0)
+            restored = events.ContextRestored(
+                again.messages, again.outputs, self._used, self.runtime.context_limit
+            )
+            await self._saving(emit)(restored)
+        self._read_ahead()
+
+    @asynccontextmanager
+    async def _at_work(self, emit: Sink) -> AsyncGenerator[None, None]:
+        """Keep everything else away meanwhile, and save what came of it."""
         self._check_open()
-        if not self._idle.is_set():
+        if self.busy:
             raise AgentError(_BUSY)
         self._idle.clear()
         try:
             await self._take_up_stored(emit)
-            with self.runtime.recorder.drafting():
-                turn = await self._take_turn(text, detail, self._saving(emit))
+            yield
         finally:
             self._idle.set()
             await self.runtime.recorder.save()
             if self._is_left:
                 self.runtime.recorder.leave(self._record)
-        if not turn.stop.is_set():
-            self._read_ahead()
 
     def _read_ahead(self) -> None:
         """Have the engine read what the next prompt is known to begin with."""
         if self.options.read_ahead and not self._is_closed:
             system, developer = self._first_messages(self.effort)
             messages = [*self.conversation.messages]
-            self._ahead.begin(Conversation(system, developer, messages))
+            self._ahead.begin(Conversation(system, developer, messages), self._room().cut)
 
     async def _take_turn(self, text: str, detail: Detail | None, emit: Sink) -> Turn:
         turn = self._turn = self._new_turn(detail)
         try:
-            self._prompt(self.effort)
+            await self._load_and_equip(turn.stop, emit)
             message = Message(Role.USER, text)
+            if refusal := await self._refusal(turn.room, message):
+                await emit(events.Failed(refusal))
+                return turn
+            emit = self._saving(emit)
             self.conversation.messages.append(message)
             self._toolbox.recall([message])
             await emit(events.Created(f"turn_{next(self._turns)}", self.runtime.model, self.effort.value))
-            if not self.runtime.is_loaded:
-                await self._load(emit)
-            self.begin_equipping()
-            await self._equip(turn.stop, emit)
             if detail:
                 turn.detail = await self._possible(detail, emit)
             await self._answer(turn, self._shown(turn, emit))
             return turn
         finally:
+            self._used = self.context_used
             self._turn = None
-            self._last_turn = turn if turn.samples else self._last_turn
+
+    async def _load_and_equip(self, stop: asyncio.Event, emit: Sink) -> None:
+        """Have everything there that is part of a prompt."""
+        self._prompt(self.effort)
+        if not self.runtime.is_loaded:
+            await self._load(emit)
+        self.begin_equipping()
+        await self._equip(stop, emit)
+        self._toolbox.room = self._room().for_output()
+
+    async def _refusal(self, room: Room, message: Message) -> Error | None:
+        """Why the person's message is not taken: it fits no prompt, or nothing can be put into tokens."""
+        try:
+            refusal = await room.refusal(message)
+        except (EngineError, CheckpointError) as error:
+            return Error("engine_error", str(error))
+        return Error("context_full", refusal) if refusal else None
 
     async def _possible(self, detail: Detail, emit: Sink) -> Detail:
         """The parts of `detail` that the engine can report; an event names the others."""
@@ -476,13 +572,14 @@ class Session:
                 except AgentError as error:
                     await emit(events.Failed(Error("engine_lost", str(error))))
                     return
-                if turn.stop.is_set() or attempt == 2 or turn.samples[-1].sampled_tokens:
+                has_written = turn.samples and turn.samples[-1].sampled_tokens
+                if turn.stop.is_set() or attempt == 2 or has_written:
                     break
         await emit(events.Failed(Error("engine_lost", _RESTARTED)))
 
     def _take_up(self, record: Record) -> None:
         """Go on with the conversation of `record`, in its own folder of files."""
-        self._record = record
+        self._record, self._used = record, 0
         self.runtime.recorder.take_up(record)
         if self._files is not None:
             self._toolbox.keep(self._files / record.id)
@@ -523,6 +620,19 @@ class Session:
             detail=detail,
             sampled=self._record.sampled,
             draft=self._record.draft,
+            cuts=self._record.cuts,
+        )
+
+    def _room(self) -> Room:
+        runtime = self.runtime
+        return Room(
+            self.conversation,
+            self._record.cuts,
+            runtime.engine,
+            runtime.renderer,
+            self._toolbox.person,
+            self.options,
+            self._next_seed,
         )
 
     def _next_seed(self) -> int | None:

@@ -19,15 +19,17 @@ from ..events.events import Error, Event, Timings, ToolOutput, Usage
 from ..events.stream import Sink
 from ..harmony.message import Channel, Conversation, Message, ResponseFormat, Role
 from ..harmony.parse import Parser
+from ..history.cut import Cut
 from ..history.draft import SampleDraft
 from ..history.sampled import Sampled
 from ..model.engine import Detail, Engine, EngineDied, EngineError, Request
 from ..permissions.question import GoOn, Pause
-from .context import ContextFull, opening, prompt_ids
+from .context import ContextFull, is_spent, opening
 from .grammar import grammar
 from .options import Options
 from .renderer import Renderer
 from .response_format import mismatch
+from .room import Room
 from .sample import Sample
 
 MOST_EQUAL = 3
@@ -60,7 +62,8 @@ class Turn:
     the event that shows it as finished: whoever takes the events can commit the message first, and nothing is
     lost however the turn ends. `cancel` ends the turn soon, at any time. The answer is constrained to the
     conversation's response format whether or not `options` constrain the headers. With a `detail` each token
-    is an event with what the detail asks for.
+    is an event with what the detail asks for. `cuts` say what the model is not shown; the turn adds to them
+    when the conversation fills the context.
     """
 
     conversation: Conversation
@@ -76,6 +79,8 @@ class Turn:
     samples: list[Sample] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
     draft: SampleDraft = field(default_factory=SampleDraft)
+    cuts: list[Cut] = field(default_factory=list)
+    room: Room = field(init=False)
     _calls: int = 0
     _unknown: int = 0
     _equal: int = 0
@@ -83,6 +88,18 @@ class Turn:
     _asked_at: int = 0  # the number of calls when the person was last asked whether to go on
     _question: Pause | None = None  # the question to the person while the turn is paused
     _channel: Channel | None = None  # the channel asked of the next sample, and again if the engine dies
+
+    def __post_init__(self) -> None:
+        self.room = Room(
+            self.conversation,
+            self.cuts,
+            self.engine,
+            self.renderer,
+            self.toolbox.person,
+            self.options,
+            self.next_seed,
+            self.stop,
+        )
 
     @property
     def response_format(self) -> ResponseFormat | None:
@@ -106,6 +123,7 @@ class Turn:
     def cancel(self) -> None:
         """End the turn soon: its sample, or the call that runs, ends early, and no other begins."""
         self.stop.set()
+        self.room.cancel()
         if self.samples:
             self.samples[-1].cancel()
 
@@ -129,8 +147,11 @@ class Turn:
             sample.reason = "cancelled"
             self.samples.append(sample)
             return
+        if (prompt := await self._prompt(emit)) is None:
+            sample.reason = "cancelled" if self.stop.is_set() else "context"
+            self.samples.append(sample)
+            return
         channel = self._channel
-        prompt = await prompt_ids(self.renderer, self.conversation, channel, self.engine.info())
         control = self.renderer.control  # known once something was rendered
         parser = Parser(self.renderer.table, recipients=self.toolbox.recipients, channel=channel)
         constraint = grammar(
@@ -172,6 +193,17 @@ class Turn:
             )
         finally:
             self.sampled.append(self.draft.end(sample.reason))
+
+    async def _prompt(self, emit: Sink) -> list[int] | None:
+        """The prompt of the next sample, with room made for it; None when the person would rather stop."""
+        prompt = await self.room.prompt(self._channel)
+        if self.room.holds(prompt):
+            return prompt
+        if not await self.room.make(emit):
+            return None
+        if is_spent(self.conversation.messages, self.room.cut):
+            self._channel = Channel.FINAL
+        return await self.room.prompt(self._channel)
 
     async def _call(self, emit: Sink) -> TurnState:
         """Run the calls of the last sample in order; however that ends, each gets a result."""
@@ -287,12 +319,13 @@ class Turn:
         return TurnState.OVER
 
     def usage(self) -> Usage:
-        """Tokens of all samples so far."""
+        """Tokens of all samples so far, of summaries as well."""
+        samples = [*self.room.samples, *self.samples]
         return Usage(
-            input_tokens=sum(s.prompt_tokens for s in self.samples),
-            cached_tokens=sum(s.cached_tokens for s in self.samples),
-            reasoning_tokens=sum(s.reasoning_tokens for s in self.samples),
-            output_tokens=sum(s.sampled_tokens for s in self.samples),
+            input_tokens=sum(s.prompt_tokens for s in samples),
+            cached_tokens=sum(s.cached_tokens for s in samples),
+            reasoning_tokens=sum(s.reasoning_tokens for s in samples),
+            output_tokens=sum(s.sampled_tokens for s in samples),
         )
 
     def timings(self) -> Timings:

@@ -14,6 +14,7 @@ from ..agent.runtime import AgentError, Runtime
 from ..agent.session import Session
 from ..calls.output import outputs_folder
 from ..history.store import Store, default_file, files_folder
+from ..model.checkpoint.find import DEMO
 from ..model.engine import Sampling
 from ..model.errors import CheckpointError
 from ..permissions.always import LastingAnswers, permissions_file
@@ -79,6 +80,7 @@ def open_session(
         built_in = _tools(settings, runtime.renderer)
     except SettingsError as error:
         raise AgentError(str(error)) from error
+    is_demo = settings.model == DEMO
     return Session(
         runtime,
         [*built_in, *tools],
@@ -94,6 +96,8 @@ def open_session(
             settings.max_reasoning_tokens,
             settings.max_tool_calls,
             settings.read_ahead,
+            settings.context_full or ("drop" if is_demo else "compact"),
+            sums_up_poorly=is_demo,
         ),
         permissions=Permissions(
             settings.ask_for_approval,

@@ -78,7 +78,8 @@ class _Running:
         finally:
             self.collected.close()
         seconds = 0.0 if self.started is None else time.monotonic() - self.started
-        output = self.collected.text("\n" + note if note and self.collected.length else note)
+        note = "\n" + note if note and self.collected.length else note
+        output = await self.collected.within(self.toolbox.room, note)
         whole = str(self.collected.whole) if self.collected.whole else None
         has_failed = self.has_failed or bool(note)
         return ToolOutput(self.call.call_id, output, has_failed, seconds, tuple(self.files), whole)

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,27 @@ class OutputFolder:
             room += state.st_size
 
 
+@dataclass(frozen=True, slots=True)
+class OutputRoom:
+    """The room that the model's context has for one output: `tokens`, as `measure` counts those of a text."""
+
+    tokens: int
+    measure: Callable[[str], Awaitable[int]]
+
+    async def longest(self, collected: Collected, note: str) -> int:
+        """The most characters of the output with which it fits, at most LONGEST_OUTPUT; 0 if none do."""
+        longest = min(collected.length, LONGEST_OUTPUT)
+        text = collected.text(note, longest)
+        # A token has at least one byte, so that most outputs need not be measured.
+        while longest and len(text.encode("utf-8", "replace")) > self.tokens:
+            tokens = await self.measure(text)
+            if tokens <= self.tokens:
+                break
+            longest = min(longest - 1, longest * self.tokens * 9 // (tokens * 10))
+            text = collected.text(note, longest)
+        return longest
+
+
 class Collected:
     """The output of one call, collected piece by piece. Control characters in it become visible marks.
 
@@ -80,12 +102,21 @@ class Collected:
             self._tail = self._tail[-_TAIL:]
         return text
 
-    def text(self, note: str = "") -> str:
-        """The output for the model, with `note` at its end, whatever is cut."""
-        if self.length <= LONGEST_OUTPUT:
+    def text(self, note: str = "", longest: int = LONGEST_OUTPUT) -> str:
+        """The output for the model, with at most `longest` characters and then `note`, whatever is cut."""
+        if self.length <= longest:
             return self._head + note
-        head = self._head[: LONGEST_OUTPUT - _TAIL]
-        return head + left_out(self.length - LONGEST_OUTPUT) + self._tail[-_TAIL:] + note
+        tail = longest // 5
+        end = self._tail[len(self._tail) - tail :]
+        return self._head[: longest - tail] + left_out(self.length - longest) + end + note
+
+    async def within(self, room: OutputRoom | None, note: str = "") -> str:
+        """The output for the model, with `note` at its end, as far as there is `room` for it."""
+        longest = await room.longest(self, note) if room is not None else LONGEST_OUTPUT
+        if longest < self.length <= LONGEST_OUTPUT and self._folder is not None:
+            self._begin_file(self._head)
+            self.close()
+        return self.text(note, longest)
 
     def close(self) -> None:
         """End the output."""

@@ -14,7 +14,7 @@ from ..permissions.policy import Permissions
 from ..permissions.question import GoOn, Pause, Person
 from ..tools import Tool
 from .cancel import Stopped, unless_stopped
-from .output import OutputFolder
+from .output import OutputFolder, OutputRoom
 from .run import contained
 
 _FUNCTIONS = "functions."
@@ -26,6 +26,7 @@ class Toolbox:
 
     `off` are tools, or groups of tools, that the person has switched off: a call of such a tool fails with
     that reason. `outputs` is the folder for outputs that are too long for the model; None leaves them cut.
+    `room` is what the model's context has for one of them, None while that is unknown.
     `has_run_python` is true once the person has been told where Python runs.
     """
 
@@ -34,6 +35,7 @@ class Toolbox:
     permissions: Permissions = field(default_factory=Permissions)
     off: Collection[str] = ()
     outputs: OutputFolder | None = None
+    room: OutputRoom | None = None
     has_run_python: bool = False
 
     @property

@@ -91,7 +91,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILTER",
         help="what sees the reasoning before you do: FILE.py:FUNCTION, or a checkpoint that judges it",
     )
-    model.add_argument("--context", metavar="N", help="the most tokens a conversation may hold")
+    model.add_argument("--context", metavar="N", help="the most tokens the model is shown at once")
+    model.add_argument(
+        "--context-full",
+        metavar="HOW",
+        help="what becomes of the oldest turns when a conversation fills that: the model sums them up "
+        "(compact), they are left out (drop, default of the demo model), or you are asked (ask)",
+    )
     model.add_argument("--device", metavar="DEVICE", help="where it runs: auto (default), cpu, cuda, cuda:N")
     model.add_argument("--threads", metavar="N", help="processor threads the model may use")
 

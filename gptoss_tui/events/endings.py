@@ -19,7 +19,7 @@ class Ending(StrEnum):
     ANSWERED = "answered", "The model answered."
     INTERRUPTED = "interrupted", "Stopped."
     MAX_OUTPUT_TOKENS = "max_output_tokens", "Cut off: the answer reached the token limit (--max-tokens)."
-    CONTEXT_FULL = "context_full", "Cut off: the conversation fills the model's context; start a new one."
+    CONTEXT_FULL = "context_full", "Cut off: the model's context is full; your next message makes room."
     TOOL_LIMIT = "tool_limit", "Stopped: the model called tools again and again without answering."
     NO_ANSWER = "no_answer", "The model ended its turn without an answer; ask again."
     REPETITION = "repetition", "Stopped: the model was repeating itself; ask again, or in other words."

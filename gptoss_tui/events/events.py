@@ -363,6 +363,86 @@ class ToolsNotice(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Compacting(Event):
+    """The model writes a summary of so many earlier `turns`, and has written `tokens` of it by now."""
+
+    type: ClassVar[str] = "context.compacting"
+    turns: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextCut(Event):
+    """From now on the model is shown less of the conversation, which stays as it is.
+
+    `turns` are the person's messages of the turns that are left out, shortened to a line each; `summary`
+    stands for them, if it is not "". `messages` counts what is left out, and `outputs` the outputs of tools
+    that are shortened. The prompt had `before` tokens and has `after`, of at most `context`. `note` is a
+    further sentence for the person.
+    """
+
+    type: ClassVar[str] = "context.cut"
+    turns: tuple[str, ...]
+    messages: int
+    outputs: int
+    summary: str
+    before: int
+    after: int
+    context: int
+    note: str = ""
+
+    @property
+    def headline(self) -> str:
+        """What was done, and the tokens before and after."""
+        change = f"{self.before:,} → {self.after:,}"
+        return f"{self._what}: {change}{f' of {self.context:,}' if self.context else ''} tokens"
+
+    @property
+    def remark(self) -> str:
+        """What else there is to say, in sentences."""
+        return " ".join(filter(None, [self.note, "The history stays whole; /uncompact takes this back."]))
+
+    @property
+    def sentence(self) -> str:
+        """The event in a sentence or two, for a person."""
+        return f"{self.headline}. {self.remark}"
+
+    @property
+    def _what(self) -> str:
+        turns, outputs = _count(len(self.turns), "earlier turn"), _count(self.outputs, "old output")
+        if self.summary:
+            return f"The model summed up {turns}"
+        parts = [f"{outputs} of tools shortened"] if self.outputs else []
+        if self.turns:
+            parts.append(f"{turns} left out")
+        elif self.messages:
+            parts.append(f"{_count(self.messages, 'older message')} of this turn left out")
+        return f"Of what the model is shown, {' and '.join(parts)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRestored(Event):
+    """A cut was taken back: the model is shown `messages` messages and `outputs` outputs more again."""
+
+    type: ClassVar[str] = "context.restored"
+    messages: int
+    outputs: int
+    tokens: int
+    context: int
+
+    @property
+    def sentence(self) -> str:
+        """The event in a sentence, for a person."""
+        again = " and ".join(
+            _count(number, noun)
+            for number, noun in ((self.messages, "message"), (self.outputs, "whole output"))
+            if number
+        )
+        fits = "" if self.tokens < self.context else "; with your next message room is made again"
+        return f"The model is shown {again} more again: {self.tokens:,} of {self.context:,} tokens{fits}."
+
+
+@dataclass(frozen=True, slots=True)
 class Unsaved(Event):
     """Messages cannot be written to disk now. The conversation goes on, and is written when that is possible.
 
@@ -425,3 +505,7 @@ class Resumed(Event):
     type: ClassVar[str] = "conversation.resumed"
     id: str
     turns: int
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -7,6 +7,7 @@ from typing import Final
 
 from ..harmony.message import Channel, Conversation, Message, Role
 from .claim import Claim
+from .cut import Cut
 from .draft import SampleDraft
 from .node import Node
 from .sampled import Sampled
@@ -23,10 +24,11 @@ class Record:
 
     `sampled` are the samples that are not on disk yet, and `draft` is the sample under way. `id` names the
     session, for `--resume`. `path` are the nodes of the messages on disk, which are the first of the
-    conversation. `endings` tell how turns ended otherwise than with an answer, by the number of messages up
-    to there. `gaps` says what of a resumed conversation is left out, "" for nothing. While it has the `claim`
-    nobody else goes on with the session. The first `forked` messages are copies of another session's: they
-    are not written before one follows them.
+    conversation. `cuts` say what the model is not shown of it any more; the last one holds. `endings` tell
+    how turns ended otherwise than with an answer, by the number of messages up to there. `gaps` says what of
+    a resumed conversation is left out, "" for nothing. While it has the `claim` nobody else goes on with the
+    session. The first `forked` messages are copies of another session's: they are not written before one
+    follows them.
     """
 
     store: Store | None
@@ -35,6 +37,7 @@ class Record:
     id: str = field(default_factory=new_id)
     path: list[Node] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
     draft: SampleDraft = field(default_factory=SampleDraft)
     endings: dict[int, str] = field(default_factory=dict)
     gaps: str = ""

@@ -81,8 +81,39 @@ class GoOn(StrEnum):
     STOP = "stop"
 
 
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """The question what becomes of the oldest turns: the prompt has `tokens`, and may have `most`.
+
+    `turns` is the number of turns that can go.
+    """
+
+    tokens: int
+    most: int
+    turns: int
+
+    @property
+    def sentence(self) -> str:
+        """The reason for the question, for a person."""
+        return (
+            f"The conversation has {self.tokens:,} tokens, and with room for an answer {self.most:,} fit"
+            " the model's context."
+        )
+
+
+class MakeRoom(StrEnum):
+    """The answer to Crowded. The history stays whole in any case."""
+
+    COMPACT = "compact"
+    """The model sums up the oldest turns."""
+    DROP = "drop"
+    """The model is not shown the oldest turns any more."""
+    STOP = "stop"
+    """The turn ends without an answer."""
+
+
 class Person(Protocol):
-    """The part of a front end that asks the person. Either question may be cancelled while it is open."""
+    """The part of a front end that asks the person. Any question may be cancelled while it is open."""
 
     async def approve(self, question: Question) -> Decision:
         """Whether a call may run."""
@@ -90,15 +121,21 @@ class Person(Protocol):
     async def go_on(self, pause: Pause) -> GoOn:
         """Whether the turn goes on."""
 
+    async def make_room(self, crowded: Crowded) -> MakeRoom:
+        """How the conversation is made to fit the model's context."""
+
 
 class Nobody:
-    """The Person of a front end with nobody to ask: it approves nothing."""
+    """The Person of a front end with nobody to ask: it approves nothing, and nothing is summed up unasked."""
 
     async def approve(self, question: Question) -> Decision:
         return Decision(Approval.NO, reason="it needs approval, and there is no one to ask", nobody=True)
 
     async def go_on(self, pause: Pause) -> GoOn:
         return GoOn.STOP
+
+    async def make_room(self, crowded: Crowded) -> MakeRoom:
+        return MakeRoom.DROP
 
 
 class Ballot(Generic[T]):

@@ -18,6 +18,7 @@ from ..events.events import (
     EngineLoading,
     Error,
     Event,
+    Events,
     Failed,
     Incomplete,
     OutputDelta,
@@ -111,21 +112,33 @@ async def load(session: Session, show: Show) -> None:
 
 async def ask(session: Session, prompt: str, show: Show) -> int:
     """Run one turn and show its events; returns the exit status. Raises AgentError."""
-    status = FAILED
     signs = _SignsOfLife(prompt)
+
+    def show_signs_too(event: Event) -> None:
+        show(event)
+        signs.see(event)
+
     try:
-        with _signals_stop(session) as caught:
-            async with aclosing(session.send(prompt)) as events:
-                async for event in events:
-                    show(event)
-                    signs.see(event)
-                    match event:
-                        case Completed():
-                            status = ANSWERED
-                        case Incomplete(reason=Ending.INTERRUPTED):
-                            status = 128 + caught[0] if caught else INTERRUPTED
+        return await follow(session, session.send(prompt), show_signs_too)
     finally:
         signs.end()
+
+
+async def follow(session: Session, work: Events, show: Show) -> int:
+    """Show the events of the session's `work`, which Ctrl+C stops; returns the exit status of a turn.
+
+    Raises AgentError.
+    """
+    status = FAILED
+    with _signals_stop(session) as caught:
+        async with aclosing(work) as events:
+            async for event in events:
+                show(event)
+                match event:
+                    case Completed():
+                        status = ANSWERED
+                    case Incomplete(reason=Ending.INTERRUPTED):
+                        status = 128 + caught[0] if caught else INTERRUPTED
     return status
 
 

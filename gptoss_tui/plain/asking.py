@@ -7,7 +7,7 @@ import sys
 import termios
 
 from ..events.printable import printable, revealed
-from ..permissions.question import Approval, Decision, GoOn, Nobody, Pause, Question
+from ..permissions.question import Approval, Crowded, Decision, GoOn, MakeRoom, Nobody, Pause, Question
 
 _APPROVALS = {
     "y": Approval.ONCE,
@@ -49,6 +49,15 @@ class AtTheTerminal:
         print(pause.sentence)
         line = (_read_answer("[c]ontinue, ask for the [a]nswer now, [S]top: ") or "").strip()
         return {"c": GoOn.CONTINUE, "a": GoOn.ANSWER}.get(line[:1].lower(), GoOn.STOP)
+
+    async def make_room(self, crowded: Crowded) -> MakeRoom:
+        """Ask how the conversation is made to fit. An unclear answer stops the turn."""
+        if not sys.stdin.isatty():
+            return await Nobody().make_room(crowded)
+        _discard_input()
+        print(crowded.sentence)
+        line = (_read_answer("The oldest turns: [s]um them up, [l]eave them out, [N]either: ") or "").strip()
+        return {"s": MakeRoom.COMPACT, "l": MakeRoom.DROP}.get(line[:1].lower(), MakeRoom.STOP)
 
 
 def read_line(prompt: str) -> str | None:

@@ -9,10 +9,11 @@ from .. import commands
 from ..agent.inventory import inventory
 from ..agent.runtime import AgentError
 from ..agent.session import Session
+from ..events.events import Events
 from ..events.printable import printable
 from ..harmony.message import Effort
 from ..permissions.always import LastingAnswerError
-from .ask import ANSWERED, FAILED, Open, ask, close, load
+from .ask import ANSWERED, FAILED, Open, ask, close, follow, load
 from .asking import AtTheTerminal, read_line
 from .show import AsText, complain
 
@@ -30,7 +31,7 @@ def converse(open_session: Open, show: AsText) -> int:
         try:
             while (line := read_line("> ")) is not None:
                 if invocation := commands.parse(line):
-                    following = runner.run(_obey(session, invocation))
+                    following = runner.run(_obey(session, invocation, show))
                     if following is None:
                         break
                     session = following
@@ -69,7 +70,7 @@ async def _say(session: Session, text: str, show: AsText) -> None:
         complain(str(error))
 
 
-async def _obey(session: Session, invocation: commands.Invocation) -> Session | None:
+async def _obey(session: Session, invocation: commands.Invocation, show: AsText) -> Session | None:
     """Carry out a slash command; returns the session to go on with, None when the person wants to leave."""
     match invocation.command and invocation.command.name, invocation.argument:
         case "quit", _:
@@ -83,11 +84,34 @@ async def _obey(session: Session, invocation: commands.Invocation) -> Session | 
             print(printable("\n".join(inventory(session)) or "No tools."))
         case "permissions", argument:
             _permissions(session, argument)
+        case "compact", argument:
+            await _change_context(session, session.compact(argument), show)
+        case "uncompact", _:
+            await _change_context(session, session.uncompact(), show)
+        case "context", _:
+            await _tell_context(session)
         case "help", _:
+            print("/compact [what to heed]  /uncompact  /context")
             print("/new  /effort low|medium|high  /tools  /permissions [revoke N]  /quit")
         case _:
             print(f"There is no /{printable(invocation.name)} here; /help lists what there is.")
     return session
+
+
+async def _change_context(session: Session, work: Events, show: AsText) -> None:
+    """Do what changes what the model is shown, until Ctrl+C; a failure is reported."""
+    try:
+        await follow(session, work, show)
+    except AgentError as error:
+        complain(str(error))
+    await session.settle()
+
+
+async def _tell_context(session: Session) -> None:
+    try:
+        print("\n".join((await session.context_usage()).lines()))
+    except AgentError as error:
+        complain(str(error))
 
 
 def _set_effort(session: Session, argument: str) -> None:

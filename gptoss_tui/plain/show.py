@@ -16,7 +16,10 @@ from ..agent.reasoning import LABEL
 from ..events.endings import Ending
 from ..events.events import (
     Cited,
+    Compacting,
     Completed,
+    ContextCut,
+    ContextRestored,
     EngineLost,
     Event,
     Failed,
@@ -78,14 +81,12 @@ class AsText:
                 self._stream(event, self.notes, event.delta)
             case ToolCall() | ToolOutput() | ToolNote():
                 self._call(event)
+            case Compacting() | ContextCut() | ContextRestored():
+                self._context(event)
             case FilterFailed():
                 self._line(self.reasoning, f"[filter] {event.message}")
-            case ReasoningClosed():
-                self._line(self.notes, f"[reasoning closed] {event.sentence}")
-            case Repaired():
-                self._line(self.notes, f"[malformed output] {event.what}")
-            case ToolsStarting():
-                self._line(self.notes, f"[tools] waiting for {', '.join(event.waiting)}")
+            case ReasoningClosed() | Repaired() | ToolsStarting():
+                self._line(self.notes, _remark(event))
             case ToolsNotice() | EngineLost() | Unsaved() | Saved() | LeftOut() | StoreRescued() | Forked():
                 self.end_line()
                 complain(event.message)
@@ -94,6 +95,21 @@ class AsText:
             case Completed() | Incomplete() | Failed() | ToolRefused():
                 self.end_line()
                 _report_failure(event)
+
+    def _context(self, event: Compacting | ContextCut | ContextRestored) -> None:
+        """Tell what the model is shown from now on: on stderr where no notes are printed."""
+        if isinstance(event, Compacting):
+            if not event.tokens:
+                self._line(self.notes, f"[context] the model sums up {event.turns} earlier turns")
+            return
+        if self.notes is None:
+            self.end_line()
+            complain(event.sentence)
+            return
+        self._line(self.notes, f"[context] {event.sentence}")
+        if isinstance(event, ContextCut):
+            for line in event.summary.splitlines() if event.summary else event.turns:
+                self._line(self.notes, f"  {line}")
 
     def _call(self, event: ToolCall | ToolOutput | ToolNote) -> None:
         match event:
@@ -130,6 +146,16 @@ class AsText:
             print(file=self._open_line, flush=True)
             self._open_line = None
         self._kind = Event
+
+
+def _remark(event: ReasoningClosed | Repaired | ToolsStarting) -> str:
+    match event:
+        case ReasoningClosed():
+            return f"[reasoning closed] {event.sentence}"
+        case Repaired():
+            return f"[malformed output] {event.what}"
+        case ToolsStarting():
+            return f"[tools] waiting for {', '.join(event.waiting)}"
 
 
 def _report_failure(event: Event) -> None:

@@ -10,6 +10,7 @@ from .settings import (
     Servers,
     Settings,
     SettingsError,
+    WhenFull,
 )
 from .sources import config_file, read_settings
 
@@ -23,6 +24,7 @@ __all__ = [
     "Servers",
     "Settings",
     "SettingsError",
+    "WhenFull",
     "config_file",
     "read_settings",
 ]

@@ -14,7 +14,7 @@ from ..harmony.message import Effort
 from ..permissions.policy import Policy
 from ..permissions.rules import RuleError, Rules
 from .permissions import read_permissions
-from .settings import TOOLS, Pictures, Reasoning, Sandbox, Search, Servers, SettingsError
+from .settings import TOOLS, Pictures, Reasoning, Sandbox, Search, Servers, SettingsError, WhenFull
 
 _FILE = re.compile(r"/|\.py(:\w+)?$")
 
@@ -197,6 +197,7 @@ KEYS: dict[str, Key] = {
     "permissions": Key("a table of the config file: allow, ask, deny", _refuse_text, _permissions),
     "max_tool_calls": Key("a whole number of at least 1", int, _integer(1)),
     "context": Key("a whole number of at least 1", int, _integer(1)),
+    "context_full": Key('"compact", "drop" or "ask"', str, _choice(WhenFull)),
     "device": Key('"auto", "cpu", "cuda" or "cuda:N"', str, _device),
     "threads": Key("a whole number of at least 1", int, _integer(1)),
     "speculate": Key("true or false", _parse_boolean, _boolean),

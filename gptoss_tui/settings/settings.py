@@ -15,6 +15,7 @@ TOOLS = ("python", "browser")
 Reasoning = Literal["folded", "hidden", "raw"]
 Search = Literal["duckduckgo", "searxng", "exa", "you", "brave", "offline"]
 Pictures = Literal["auto", "kitty", "sixel", "blocks", "off"]
+WhenFull = Literal["compact", "drop", "ask"]
 Sandbox = Literal["read-only", "workspace-write", "danger-full-access"]
 
 
@@ -39,7 +40,9 @@ class Settings:
     file itself. `search` is the browser's search engine: by default the folder `documents` or the file `zim`,
     else the SearXNG at the address `searxng`, else DuckDuckGo. `allow_hosts` are hosts, HOST or HOST:PORT
     each, that the browser may open at private addresses. `max_tokens` bounds one sample,
-    `max_reasoning_tokens` the reasoning of one turn, `context` a whole conversation, all in tokens. `schema`
+    `max_reasoning_tokens` the reasoning of one turn, `context` what the model is shown at once, all in
+    tokens. When a conversation fills it, the model sums up the oldest turns, they are left out, or the person
+    is asked, as `context_full` says; None leaves them out with the demo model, which sums up poorly. `schema`
     is a file with the JSON Schema that answers must fit. `constrain_headers` lets the model write only
     channels and recipients that exist. `reasoning` is the way in which the raw chain of thought is shown;
     `reasoning_filter` judges it before the person sees it: FILE.py:FUNCTION, or the folder of a checkpoint,
@@ -75,6 +78,7 @@ class Settings:
     reasoning_filter: str | None = None
     reasoning_policy: str = ""
     context: int | None = None
+    context_full: WhenFull | None = None
     device: str = "auto"
     threads: int | None = None
     speculate: bool = True

@@ -17,7 +17,7 @@ def test_a_front_end_of_forty_lines() -> None:
     assert example.stderr == ""
     lines = [line.split() for line in example.stdout.splitlines() if line and not line.startswith(">")]
     assert [kind for kind, _ in groupby(line[0].partition(".")[2] for line in lines)] == [
-        *("created", "loading", "ready", "prefill"),
+        *("loading", "ready", "created", "prefill"),
         *("reasoning_text.delta", "output_text.delta", "completed"),
         *("created", "prefill", "output_text.delta", "lost", "loading", "ready", "failed"),
         *("created", "prefill", "output_text.delta", "completed"),

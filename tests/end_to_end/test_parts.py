@@ -16,7 +16,7 @@ from gptoss_tui.agent.session import Session
 from gptoss_tui.assemble.assemble import open_session
 from gptoss_tui.events import events
 from gptoss_tui.harmony.message import Role
-from gptoss_tui.permissions.question import Approval, Decision, GoOn, Pause, Question
+from gptoss_tui.permissions.question import Approval, Crowded, Decision, GoOn, MakeRoom, Pause, Question
 from gptoss_tui.settings import read_settings
 
 PARTS = {
@@ -38,6 +38,9 @@ class Willing:
 
     async def go_on(self, pause: Pause) -> GoOn:
         return GoOn.CONTINUE
+
+    async def make_room(self, crowded: Crowded) -> MakeRoom:
+        return MakeRoom.DROP
 
 
 def processes(mark: bytes) -> Iterator[int]:

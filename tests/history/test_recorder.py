@@ -27,7 +27,7 @@ from gptoss_tui.events.events import (
 from gptoss_tui.harmony import Message, Role
 from gptoss_tui.history.archive import Archive
 from gptoss_tui.history.store import Store
-from gptoss_tui.permissions.question import Approval, Decision, GoOn, Pause, Question
+from gptoss_tui.permissions.question import Approval, Crowded, Decision, GoOn, MakeRoom, Pause, Question
 from gptoss_tui.plain import ask as plain
 from gptoss_tui.tools import Output, Reach, Risk, Tool
 
@@ -104,6 +104,10 @@ class Watcher:
         self._look()
         return GoOn.CONTINUE
 
+    async def make_room(self, crowded: Crowded) -> MakeRoom:
+        self._look()
+        return MakeRoom.DROP
+
 
 @pytest.mark.parametrize("scripts", [(CALL, ANSWER), (TWO_CALLS, CALL, ANSWER), (CALL, CALL, CALL, ANSWER)])
 async def test_what_is_shown_or_asked_is_on_disk(
@@ -116,6 +120,7 @@ async def test_what_is_shown_or_asked_is_on_disk(
 
     tool, person = Watched(look), Watcher(look)
     s = stage(*scripts, tools=[tool], person=person, store=Store(file), max_tool_calls=1)
+    await s.load()
     async for event in s.session.send("go"):
         look()
         last = on_disk(file)[-1]
@@ -223,6 +228,7 @@ async def test_nothing_is_promised_that_is_not_on_disk(
     await empty.close()
     s = stage(ANSWER, ANSWER, store=Store(file))
     assert s.session.id is None
+    await s.load()
     with fault(file):
         events = await s.play("2+2?")
         assert isinstance(events[0], Unsaved)
@@ -349,6 +355,7 @@ async def test_a_turn_that_is_stopped_is_on_disk_when_it_says_so(
 ) -> None:
     waiting = CALL.replace("{}", '{"text": "wait"}')
     s = stage(waiting, ANSWER, tools=[echo()], store=Store(file))
+    await s.load()
     async for event in s.session.send("go"):
         assert on_disk(file) == s.session.conversation.messages
         if isinstance(event, ToolOutputDelta | OutputDelta):

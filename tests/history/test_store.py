@@ -102,6 +102,7 @@ async def test_a_conversation_goes_on_where_it_was_left(
 async def test_a_message_is_on_disk_before_it_is_shown(stage: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "s.sqlite3"
     s = stage(ANSWER, store=Store(file))
+    await s.load()
     async for event in s.session.send("2+2?"):
         count = sqlite3.connect(file).execute("select count(*) from message").fetchone()[0]
         if isinstance(event, Created):

@@ -28,7 +28,16 @@ from gptoss_tui.events.events import (
 )
 from gptoss_tui.permissions.always import LastingAnswerError, LastingAnswers
 from gptoss_tui.permissions.policy import Allowed, Asked, Permissions, Refused
-from gptoss_tui.permissions.question import Approval, Ballot, Decision, GoOn, Pause, Question
+from gptoss_tui.permissions.question import (
+    Approval,
+    Ballot,
+    Crowded,
+    Decision,
+    GoOn,
+    MakeRoom,
+    Pause,
+    Question,
+)
 from gptoss_tui.permissions.rules import read_rules
 from gptoss_tui.tools import Output, Reach, Risk, Tool
 from gptoss_tui.tools.browser import BackendError, Document, Hit, browser_tools
@@ -339,6 +348,9 @@ class Undecided:
 
     async def go_on(self, pause: Pause) -> GoOn:
         return GoOn.STOP
+
+    async def make_room(self, crowded: Crowded) -> MakeRoom:
+        return MakeRoom.STOP
 
 
 async def test_however_answers_and_stops_cross_there_is_one_decision(called: Caller) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import tiktoken
 
-from gptoss_tui.agent.options import Options
+from gptoss_tui.agent.options import ContextPolicy, Options
 from gptoss_tui.agent.reasoning import ReasoningPolicy
 from gptoss_tui.agent.renderer import Renderer
 from gptoss_tui.agent.runtime import Runtime
@@ -27,20 +27,33 @@ from gptoss_tui.model import load_tokenizer
 from gptoss_tui.model.engine import Sampling
 from gptoss_tui.model.engine.fake import FakeEngine, Script
 from gptoss_tui.permissions.policy import Permissions
-from gptoss_tui.permissions.question import Approval, Decision, GoOn, Pause, Person, Question
+from gptoss_tui.permissions.question import (
+    Approval,
+    Crowded,
+    Decision,
+    GoOn,
+    MakeRoom,
+    Pause,
+    Person,
+    Question,
+)
 from gptoss_tui.tools import Output, Reach, Risk, Source, Tool
 
 
 class Somebody:
     """A person who gives the same answer to every question, and remembers what was asked."""
 
-    def __init__(self, *answers: Approval | Decision, go_on: GoOn = GoOn.STOP) -> None:
+    def __init__(
+        self, *answers: Approval | Decision, go_on: GoOn = GoOn.STOP, make_room: MakeRoom = MakeRoom.STOP
+    ) -> None:
         """The last of `answers` is given again and again; without any, it is no."""
         given = answers or (Approval.NO,)
         self.answers = [one if isinstance(one, Decision) else Decision(one) for one in given]
         self.asked: list[Question] = []
         self.pauses: list[Pause] = []
+        self.crowded: list[Crowded] = []
         self._go_on = go_on
+        self._make_room = make_room
 
     async def approve(self, question: Question) -> Decision:
         self.asked.append(question)
@@ -49,6 +62,10 @@ class Somebody:
     async def go_on(self, pause: Pause) -> GoOn:
         self.pauses.append(pause)
         return self._go_on
+
+    async def make_room(self, crowded: Crowded) -> MakeRoom:
+        self.crowded.append(crowded)
+        return self._make_room
 
 
 class Echo(Tool):
@@ -104,6 +121,11 @@ class Stage:
     session: Session
     engine: FakeEngine
 
+    async def load(self) -> None:
+        """Have a message be kept at once: before the model is loaded it cannot be measured."""
+        async for _ in self.session.load():
+            pass
+
     async def play(self, text: str) -> list[Event]:
         return [event async for event in self.session.send(text)]
 
@@ -139,6 +161,7 @@ def stage(renderer: Renderer, tokenizer: tiktoken.Encoding) -> StageMaker:
         permissions: Permissions | None = None,
         off: Sequence[str] = (),
         outputs: OutputFolder | None = None,
+        context_full: ContextPolicy = "compact",
         **engine: Any,
     ) -> Stage:
         scripted = FakeEngine(tokenizer, *scripts, **engine)
@@ -154,6 +177,7 @@ def stage(renderer: Renderer, tokenizer: tiktoken.Encoding) -> StageMaker:
                 constrain_headers,
                 max_reasoning_tokens,
                 max_tool_calls,
+                context_full=context_full,
             ),
             resume=resume,
             files=files,

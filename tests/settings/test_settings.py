@@ -29,6 +29,7 @@ VALUES = {
     "seed": ("7", "7", 7),
     "max_tokens": ("100", "100", 100),
     "context": ("2048", "2048", 2048),
+    "context_full": ('"ask"', "ask", "ask"),
     "device": ('"cpu"', "cpu", "cpu"),
     "threads": ("2", "2", 2),
     "speculate": ("false", "false", False),

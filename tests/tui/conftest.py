@@ -17,7 +17,7 @@ import tiktoken
 from textual.pilot import Pilot
 
 from gptoss_tui.agent.filters.filter import ReasoningFilter
-from gptoss_tui.agent.options import Options
+from gptoss_tui.agent.options import ContextPolicy, Options
 from gptoss_tui.agent.reasoning import ReasoningPolicy
 from gptoss_tui.agent.renderer import Renderer
 from gptoss_tui.agent.runtime import Runtime
@@ -151,6 +151,7 @@ def stage(renderer: Renderer, tokenizer: tiktoken.Encoding, caplog: pytest.LogCa
         max_tool_calls: int = 32,
         danger: str = "",
         draft: Draft | None = None,
+        context_full: ContextPolicy = "compact",
         **engine: Any,
     ) -> AsyncIterator[Stage]:
         fake = FakeEngine(tokenizer, *scripts, **engine)
@@ -167,7 +168,11 @@ def stage(renderer: Renderer, tokenizer: tiktoken.Encoding, caplog: pytest.LogCa
                 person,
                 sources=sources,
                 resume=resume,
-                options=Options(response_format=response_format, max_tool_calls=max_tool_calls),
+                options=Options(
+                    response_format=response_format,
+                    max_tool_calls=max_tool_calls,
+                    context_full=context_full,
+                ),
                 permissions=permissions,
             ),
             model="scripted",

@@ -291,7 +291,7 @@ async def test_a_half_typed_command_is_completed(stage: StageMaker) -> None:
 
 @pytest.mark.parametrize("key", ["f1", "?"])
 async def test_help_lists_every_key_and_command(stage: StageMaker, key: str) -> None:
-    async with stage(size=(120, 60)) as s:
+    async with stage(size=(120, 72)) as s:
         await s.ready()
         await s.pilot.press(key)
         await s.until_shown("Keys and commands")

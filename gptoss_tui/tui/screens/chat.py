@@ -14,6 +14,7 @@ from textual.widgets import Markdown, TextArea
 
 from gptoss_tui.agent.citations import linked
 from gptoss_tui.agent.inventory import inventory
+from gptoss_tui.agent.runtime import AgentError
 from gptoss_tui.commands import Invocation, parse, starting_with
 from gptoss_tui.events.events import StoreRescued
 from gptoss_tui.events.printable import printable
@@ -22,7 +23,7 @@ from gptoss_tui.settings import Reasoning
 from gptoss_tui.tui.draft import Draft
 from gptoss_tui.tui.pictures import Graphics
 from gptoss_tui.tui.screens.help import HelpScreen
-from gptoss_tui.tui.screens.outbox import Outbox, Say, StartOver
+from gptoss_tui.tui.screens.outbox import Compact, Outbox, Say, StartOver, Uncompact
 from gptoss_tui.tui.screens.permissions import PermissionsScreen
 from gptoss_tui.tui.screens.player import OpenSession, Player
 from gptoss_tui.tui.screens.progress import Progress
@@ -84,6 +85,7 @@ class ChatScreen(Screen[None]):
             progress=Progress(self._line),
             unsaved=self._unsaved,
             changed=self._show_state,
+            give_back=self._composer.give_back,
             give_up=self._give_up,
         )
 
@@ -202,6 +204,12 @@ class ChatScreen(Screen[None]):
                 self._list_tools()
             case "permissions":
                 self._show_permissions()
+            case "context":
+                self.run_worker(self._tell_context())
+            case "compact":
+                self._outbox.put(Compact(argument))
+            case "uncompact":
+                self._outbox.put(Uncompact())
             case "copy":
                 self._copy_answer()
             case "quit":
@@ -231,7 +239,7 @@ class ChatScreen(Screen[None]):
             composer.move_cursor(composer.cursor_location)
         elif composer.text:
             composer.clear_draft()
-        elif self._player.turn is not None:
+        elif self._player.busy:
             await self._player.stop()
         elif monotonic() < self._quit_before:
             self.app.exit()
@@ -296,6 +304,16 @@ class ChatScreen(Screen[None]):
         if not session.tools:
             self._add_notice("The model has no tools. --tools python gives it Python.")
 
+    async def _tell_context(self) -> None:
+        session = self._player.session
+        if session is None or not session.runtime.is_loaded:
+            self._add_notice("What fills the context is not known before the model is loaded.")
+            return
+        try:
+            self._add_notice("\n".join((await session.context_usage()).lines()))
+        except AgentError as error:
+            self._add_notice(str(error), "warning")
+
     def _show_permissions(self) -> None:
         if self._player.session is None:
             self._add_notice("The rules are not known before the model is loaded.")
@@ -343,7 +361,7 @@ class ChatScreen(Screen[None]):
         self.query_one(Waiting).show([printable(text) for text in self._outbox.messages], when)
 
     def _show_state(self) -> None:
-        is_busy = self._player.turn is not None
+        is_busy = self._player.busy
         composer = self.query_one(Composer)
         composer.border_subtitle = "Esc stops · Enter queues" if is_busy else "Enter sends · F1 help"
         self._show_waiting()

@@ -1,4 +1,4 @@
-"""The outbox: the person's messages, and requests for a new chat, that wait for the model."""
+"""The outbox: the person's messages, and other requests, that wait for the model."""
 
 from __future__ import annotations
 
@@ -20,11 +20,26 @@ class StartOver:
     """The request to start a new conversation."""
 
 
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """The request to have the model sum up what was said; `instruction` is what it should heed."""
+
+    instruction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uncompact:
+    """The request to take back the last cut in what the model is shown."""
+
+
+Requested = Say | StartOver | Compact | Uncompact
+
+
 class Outbox:
     """A queue with one reader, whose last message can be taken back."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        self._requests: deque[Say | StartOver] = deque()
+        self._requests: deque[Requested] = deque()
         self._handed_over: list[str] = []
         self._filled = asyncio.Event()
         self._changed = changed
@@ -39,7 +54,7 @@ class Outbox:
         """The messages that are in no conversation yet: those that `next` returned, then those that wait."""
         return [*self._handed_over, *self.messages]
 
-    def put(self, request: Say | StartOver) -> None:
+    def put(self, request: Requested) -> None:
         """Add a request. StartOver removes the requests that wait."""
         if isinstance(request, StartOver):
             self._requests.clear()
@@ -55,7 +70,7 @@ class Outbox:
         self._changed()
         return request.text if isinstance(request, Say) else None
 
-    async def next(self) -> Say | StartOver:
+    async def next(self) -> Requested:
         """Wait for a request, and remove and return the oldest."""
         while not self._requests:
             self._filled.clear()

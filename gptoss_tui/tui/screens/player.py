@@ -11,12 +11,32 @@ from typing import Final
 
 from gptoss_tui.agent.runtime import AgentError
 from gptoss_tui.agent.session import Session
-from gptoss_tui.events.events import Forked, LeftOut, Resumed, StoreRescued, ToolsNotice
+from gptoss_tui.events.events import (
+    ContextCut,
+    ContextRestored,
+    Created,
+    Events,
+    Forked,
+    LeftOut,
+    Resumed,
+    StoreRescued,
+    ToolsNotice,
+)
 from gptoss_tui.harmony.message import Effort
-from gptoss_tui.permissions.question import Approval, Decision, GoOn, Pause, Person, Question
+from gptoss_tui.permissions.question import (
+    Approval,
+    Crowded,
+    Decision,
+    GoOn,
+    MakeRoom,
+    Pause,
+    Person,
+    Question,
+)
 from gptoss_tui.tui.pictures import Graphics
-from gptoss_tui.tui.screens.outbox import Outbox, Say, StartOver
+from gptoss_tui.tui.screens.outbox import Compact, Outbox, Say, StartOver, Uncompact
 from gptoss_tui.tui.screens.progress import Progress
+from gptoss_tui.tui.widgets.context_card import ContextCard
 from gptoss_tui.tui.widgets.notice import Notice
 from gptoss_tui.tui.widgets.reasoning_pane import View
 from gptoss_tui.tui.widgets.tool_card import ToolCard
@@ -53,10 +73,12 @@ class Player:
         progress: Progress,
         unsaved: UnsavedLine,
         changed: Callable[[], None],
+        give_back: Callable[[str], None],
         give_up: Callable[[str], bool],
     ) -> None:
         """`view` is the first view of the reasoning; None hides it. `graphics` is the way to draw pictures.
         `changed` is called when the session becomes ready, busy or idle. `model` is the displayed name.
+        `give_back` takes a message that was not sent.
         `give_up` takes the reason why no model could be loaded, and returns whether the application exits.
         """
         self.ready = False
@@ -73,9 +95,16 @@ class Player:
         self._progress = progress
         self._unsaved = unsaved
         self._changed = changed
+        self._give_back = give_back
         self._give_up = give_up
+        self._is_compacting = False
         self._telling: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """True while the model is at work on what the person asked for."""
+        return self.turn is not None or self._is_compacting
 
     @property
     def effort(self) -> Effort:
@@ -102,10 +131,12 @@ class Player:
 
     def toggle_cards(self) -> None:
         """Unfold all tool calls, or fold them when all are open."""
-        cards = self._transcript.query(ToolCard)
+        cards = [*self._transcript.query(ToolCard), *self._transcript.query(ContextCard)]
         self._cards_open = not all(card.is_open for card in cards) if cards else not self._cards_open
         for turn in self._transcript.query(TurnPane):
             turn.open_cards(self._cards_open)
+        for card in self._transcript.query(ContextCard):
+            card.open(self._cards_open)
 
     async def run(self) -> None:
         """Serve the outbox for ever."""
@@ -114,15 +145,22 @@ class Player:
             match await self._outbox.next():
                 case Say(text):
                     await self._transcript.query(Welcome).remove()
-                    await self._transcript.add(UserMessage(text))
-                    if self.ready or await self._load():
-                        await self._answer(text)
+                    message = UserMessage(text)
+                    await self._transcript.add(message)
+                    if (self.ready or await self._load()) and not await self._answer(text):
+                        await message.remove()
+                        self._outbox.arrived()
+                        self._give_back(text)
                 case StartOver():
                     await self._start_over()
+                case Compact(instruction):
+                    await self._change_context(lambda session: session.compact(instruction))
+                case Uncompact():
+                    await self._change_context(lambda session: session.uncompact())
 
     async def stop(self) -> None:
         """Stop the running turn; its text so far stays. Between turns, stop what goes on unseen."""
-        if self.turn is not None:
+        if self.busy:
             self._progress.report(activity="stopping")
         if self.session is not None:
             await self.session.stop()
@@ -151,6 +189,13 @@ class Player:
             return GoOn.STOP
         self._transcript.anchor()
         return await self.turn.ask_to_go_on(pause)
+
+    async def make_room(self, crowded: Crowded) -> MakeRoom:
+        """Ask the person, below the parts of the turn so far."""
+        if self.turn is None:
+            return MakeRoom.STOP
+        self._transcript.anchor()
+        return await self.turn.ask_for_room(crowded)
 
     async def _load(self) -> bool:
         """Open the chat and load the model; True when it can answer."""
@@ -226,9 +271,33 @@ class Player:
         self._progress.idle(self.session)
         self._tell_of_tools(self.session)
 
-    async def _answer(self, text: str) -> None:
-        """One turn, from the person's message to its last event."""
+    async def _change_context(self, change: Callable[[Session], Events]) -> None:
+        """Do what changes what the model is shown, and show what came of it."""
+        if not (self.ready or await self._load()):
+            return
         assert self.session is not None
+        self._is_compacting = True
+        self._changed()
+        try:
+            async with aclosing(change(self.session)) as stream:
+                async for event in stream:
+                    self._progress.follow(event)
+                    match event:
+                        case ContextCut():
+                            await self._transcript.add(ContextCard(event, opened=True))
+                        case ContextRestored():
+                            await self._transcript.add(Notice(event.sentence))
+        except Exception as error:
+            await self._transcript.add(Notice(_sentence(error), "warning"))
+        finally:
+            self._is_compacting = False
+        self._progress.idle(self.session)
+        self._changed()
+
+    async def _answer(self, text: str) -> bool:
+        """One turn, from the person's message to its last event; False when the message was not taken."""
+        assert self.session is not None
+        is_taken = False
         self.turn = turn = self._new_turn(self.session)
         await self._transcript.add(turn)
         self._changed()
@@ -237,7 +306,9 @@ class Player:
         try:
             async with aclosing(self.session.send(text)) as stream:
                 async for event in stream:
-                    self._outbox.arrived()
+                    if isinstance(event, Created):
+                        is_taken = True
+                        self._outbox.arrived()
                     self._progress.follow(event)
                     turn.receive(event)
                     await asyncio.sleep(0)  # a flood of events must not keep the keyboard waiting
@@ -251,6 +322,7 @@ class Player:
             await turn.finish()
         self._progress.idle(self.session)
         self._changed()
+        return is_taken
 
     async def _paint(self, turn: TurnPane, over: asyncio.Event) -> None:
         """Draw the turn as it grows, at a rate that leaves the loop to the keyboard."""

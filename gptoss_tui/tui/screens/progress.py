@@ -59,6 +59,10 @@ class Progress:
                 | events.ToolCallDelta()
             ):
                 self._count()
+            case events.Compacting(tokens=tokens):
+                self._loading, self._last_token = False, None
+                detail = f"{tokens:,} tokens" if tokens else ""
+                self.report(activity="summing up", working=True, progress=None, detail=detail)
             case events.ToolOutput():
                 self._last_token = None
             case events.Completed(timings=timings) | events.Incomplete(timings=timings):

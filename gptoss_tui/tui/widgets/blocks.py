@@ -21,7 +21,7 @@ class Size(NamedTuple):
     deepest: int
 
 
-class Cut(NamedTuple):
+class SourceCut(NamedTuple):
     """A cut after the first `closed` characters, which are settled: no later text can change their blocks.
 
     `widgets`, `longest` and `deepest` are their `Size`. `whole` is True when the cut falls between top-level
@@ -35,10 +35,10 @@ class Cut(NamedTuple):
     whole: bool
 
 
-_NOTHING = Cut(0, 0, 0, 0, True)
+_NOTHING = SourceCut(0, 0, 0, 0, True)
 
 
-def cut(source: str, *, inside_lists: bool) -> Cut:
+def cut(source: str, *, inside_lists: bool) -> SourceCut:
     """Find the settled part of `source`, which starts at a block.
 
     All blocks but the last are settled. In a list that comes last, all items but the last are settled too, if
@@ -56,7 +56,7 @@ def cut(source: str, *, inside_lists: bool) -> Cut:
             last, whole = items[-1], False
     lines = complete.splitlines(keepends=True)
     line = (tokens[last].map or [0])[0]
-    return Cut(sum(map(len, lines[:line])), *_size(tokens[:last], lines[:line]), whole)
+    return SourceCut(sum(map(len, lines[:line])), *_size(tokens[:last], lines[:line]), whole)
 
 
 def size(source: str) -> Size:

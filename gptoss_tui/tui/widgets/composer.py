@@ -55,6 +55,10 @@ class Composer(Editor):
         self.text = text
         self.move_cursor(self.document.end)
 
+    def give_back(self, text: str) -> None:
+        """Put back a message that was not sent, before what the person has written since."""
+        self.replace_text(f"{text}\n\n{self.text}" if self.text.strip() else text)
+
     def forget(self, text: str) -> None:
         """Forget the sent message `text`, which its receiver has now."""
         if text in self.leaving:

@@ -109,6 +109,14 @@ GO_ON: Final[list[BindingType]] = [
     _key("go_on.right", "right", "step(1)", ""),
 ]
 
+MAKE_ROOM: Final[list[BindingType]] = [
+    _key("make_room.compact", "c", "choose('compact')", "Have the model sum up the oldest turns", "c"),
+    _key("make_room.drop", "l", "choose('drop')", "Leave out the oldest turns", "l"),
+    _key("make_room.stop", "s,escape", "choose('stop')", "Stop", "s  Esc"),
+    _key("make_room.left", "left", "step(-1)", ""),
+    _key("make_room.right", "right", "step(1)", ""),
+]
+
 APP: Final[list[BindingType]] = [
     _key("app.help", "f1", "help", "Keys and commands (? while nothing is typed)", "F1  or  ?"),
     _key("app.palette", "ctrl+p", "command_palette", "Command palette", "Ctrl+P", priority=True),
@@ -133,5 +141,6 @@ SECTIONS = (
     Section("Conversation", CHAT),
     Section("When a call asks for approval", APPROVAL),
     Section("When the model calls tools again and again", GO_ON),
+    Section("When the conversation fills the model's context", MAKE_ROOM),
     Section("Application", APP),
 )

@@ -11,7 +11,7 @@ from typing import Final
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from gptoss_tui.tui.widgets.blocks import Cut, cut, size
+from gptoss_tui.tui.widgets.blocks import SourceCut, cut, size
 from gptoss_tui.tui.widgets.citation import without_targets
 from gptoss_tui.tui.widgets.code import is_language
 from gptoss_tui.tui.widgets.growing_markdown import GrowingMarkdown
@@ -62,10 +62,10 @@ class Prose(Vertical):
 
     async def finish(self) -> None:
         """Draw the whole text in its final form."""
-        await self._settle(lambda rest: Cut(len(rest), *size(rest), whole=True))
+        await self._settle(lambda rest: SourceCut(len(rest), *size(rest), whole=True))
         self._show_tail()
 
-    async def _settle(self, find: Callable[[str], Cut]) -> None:
+    async def _settle(self, find: Callable[[str], SourceCut]) -> None:
         """Render the settled text, which `find` finds, unless it is too large or cannot be rendered."""
         try:
             settled = find(self.text[self._rendered :])
@@ -80,7 +80,7 @@ class Prose(Vertical):
             _log.exception("drawing Markdown")
             self._full = True
 
-    async def _render_settled(self, settled: Cut) -> None:
+    async def _render_settled(self, settled: SourceCut) -> None:
         text = self.text[self._rendered : self._rendered + settled.closed]
         tail = self.query_one(PlainText)
         markdown, self._open_list = self._open_list, None

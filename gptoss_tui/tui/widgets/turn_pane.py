@@ -13,17 +13,21 @@ from textual.widgets import Static
 
 from gptoss_tui.events import events
 from gptoss_tui.events.printable import printable
-from gptoss_tui.permissions.question import GoOn, Pause
+from gptoss_tui.permissions.question import Crowded, GoOn, MakeRoom, Pause
 from gptoss_tui.tui.pictures import Graphics
 from gptoss_tui.tui.widgets.citation import citation_link
+from gptoss_tui.tui.widgets.context_card import ContextCard
 from gptoss_tui.tui.widgets.go_on_prompt import GoOnPrompt
 from gptoss_tui.tui.widgets.json_prose import JsonProse
+from gptoss_tui.tui.widgets.make_room_prompt import MakeRoomPrompt
 from gptoss_tui.tui.widgets.notice import Notice, Severity
+from gptoss_tui.tui.widgets.prompt import Prompt
 from gptoss_tui.tui.widgets.prose import Prose
 from gptoss_tui.tui.widgets.reasoning_pane import ReasoningPane, View
 from gptoss_tui.tui.widgets.tool_card import CallEvent, CallState, ToolCard
 
 _PartT = TypeVar("_PartT", ReasoningPane, Prose)
+_AnswerT = TypeVar("_AnswerT")
 
 
 class TurnPane(Vertical):
@@ -53,6 +57,7 @@ class TurnPane(Vertical):
         self._live: list[ReasoningPane | Prose | ToolCard] = []
         self._cards: dict[str, ToolCard] = {}
         self._paused = False
+        self._compacting = False
         self._started = monotonic()
         self._drawing = asyncio.Lock()
 
@@ -61,6 +66,8 @@ class TurnPane(Vertical):
         """The present activity in a few words, for the status line."""
         if self._paused:
             return "waiting for your answer"
+        if self._compacting:
+            return "summing up"
         for card in self._cards.values():
             match card.state:
                 case CallState.ASKING:
@@ -98,6 +105,12 @@ class TurnPane(Vertical):
                 self._call(event)
             case events.Repaired() | events.ReasoningClosed():
                 self.note(event.sentence)
+            case events.Compacting():
+                self._compacting = True
+            case events.ContextCut():
+                self._compacting = False
+                self._end_part()
+                self._unmounted.append(ContextCard(event, opened=bool(self._cards_open)))
             case (
                 events.EngineLost(message=message)
                 | events.ToolsNotice(message=message)
@@ -146,9 +159,15 @@ class TurnPane(Vertical):
 
     async def ask_to_go_on(self, pause: Pause) -> GoOn:
         """Ask, below all parts so far, whether the turn goes on."""
+        return await self._ask(GoOnPrompt(pause))
+
+    async def ask_for_room(self, crowded: Crowded) -> MakeRoom:
+        """Ask, below all parts so far, what becomes of the oldest turns."""
+        return await self._ask(MakeRoomPrompt(crowded))
+
+    async def _ask(self, prompt: Prompt[_AnswerT]) -> _AnswerT:
         self._end_part()
         await self.flush()
-        prompt = GoOnPrompt(pause)
         self._paused = True
         try:
             await self.mount(prompt)
@@ -160,7 +179,7 @@ class TurnPane(Vertical):
     async def finish(self) -> None:
         """Draw every part in its final form, because the turn is over."""
         self._end_part()
-        for prompt in self.query(GoOnPrompt):
+        for prompt in (*self.query(GoOnPrompt), *self.query(MakeRoomPrompt)):
             prompt.refuse()
         async with self._drawing:
             live, self._live = self._live, []
@@ -178,7 +197,7 @@ class TurnPane(Vertical):
     def open_cards(self, opened: bool) -> None:
         """Fold or unfold the calls, and also the calls to come."""
         self._cards_open = opened
-        for card in self._cards.values():
+        for card in (*self._cards.values(), *self.query(ContextCard)):
             card.open(opened)
 
     def _think(self, event: events.ReasoningDelta | events.ReasoningProgress | events.FilterFailed) -> None:
