@@ -42,7 +42,9 @@ def claim(file: Path, session: str) -> Claim | Holder:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = FileLock(_held(file, quote(session, safe="")[:200]))
     if lock.acquire():
-        lock.write(json.dumps(asdict(Holder(os.getpid(), socket.gethostname(), time.time()))).encode())
+        holder = Holder(os.getpid(), socket.gethostname(), time.time())
+        with suppress(OSError):  # a full disk; it is held all the same
+            lock.write(json.dumps(asdict(holder)).encode())
         return Claim(lock)
     lock.release()
     try:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from .record import Record
-from .store import StoreError
+from .store import Busy, StoreError
 
 _RETRY_S: Final = 2.0
 """How long after a failure saving is tried again, even with nothing new to save."""
@@ -16,6 +16,12 @@ _RETRY_S: Final = 2.0
 _PATIENCE_S: Final = 0.2
 """How long a turn waits for a commit while saving fails: a locked file must not hold up every message."""
 
+
+_SLOW_S: Final = 20.0
+"""How long a turn waits for a disk that does not answer."""
+
+_LAST_TRIES: Final = 8
+"""How often a file in which another program writes is tried on closing, each time for half a second."""
 
 _DRAFT_S: Final = 0.5
 """How long what the model writes waits to be committed; with the commit itself, less than a second."""
@@ -33,6 +39,7 @@ class Recorder:
         self._left: list[Record] = []  # the records that nobody adds to any more
         self._latest: Record | None = None
         self._is_closed = False
+        self._is_busy = False  # whether the trouble is another program that writes
         self._attempt: asyncio.Task[None] | None = None
         self._retrying: asyncio.Task[None] | None = None
         self._tried = 0  # the number of missing messages when a turn last waited
@@ -68,7 +75,10 @@ class Recorder:
             await asyncio.wait({self._try()}, timeout=_PATIENCE_S)
         while not self.trouble and not self._is_whole:
             self._tried = self._missing
-            await asyncio.shield(self._try())
+            attempt = self._try()
+            done, _ = await asyncio.wait({attempt}, timeout=_SLOW_S)
+            if not done:
+                self._note("the disk does not answer")
         if self.trouble and (self._retrying is None or self._retrying.done()):
             self._retrying = asyncio.create_task(self._retry())
 
@@ -82,13 +92,19 @@ class Recorder:
             following.cancel()
 
     async def close(self) -> None:
-        """Try once more, and check that the committed messages are still in the file."""
+        """Try once more, and check that the committed messages are still in the file.
+
+        Another program that writes just now is waited for, but not for long.
+        """
         self._is_closed = True
         if self._retrying is not None:
             self._retrying.cancel()
         if self._attempt is not None:
             await asyncio.shield(self._attempt)
-        await asyncio.shield(self._try())
+        for _ in range(_LAST_TRIES):
+            await asyncio.shield(self._try())
+            if not self._is_busy:
+                break
         for record in self._records:
             record.release()
 
@@ -122,13 +138,17 @@ class Recorder:
         return self._attempt
 
     async def _write(self) -> None:
-        trouble = ""
+        trouble, self._is_busy = "", False
         for record in list(self._records):
             try:
                 await record.write()
             except StoreError as error:
-                trouble = str(error)
+                trouble, self._is_busy = str(error), isinstance(error, Busy)
         self._forget()
+        self._note(trouble)
+
+    def _note(self, trouble: str) -> None:
+        """Tell whoever follows of trouble, or that it is over."""
         if trouble != self.trouble:
             self.trouble = trouble
             self._changed.set()

@@ -29,11 +29,20 @@ from .rescue import Rescue, damage_of_log, rescue
 from .sampled import Sampled
 from .schema import INSERT_MESSAGE, INSERT_SAMPLE, NODES, prepare
 from .search import index
-from .stored import TREE, StoredSession, connect, read_path
+from .stored import FORMS, TREE, StoredSession, connect, read_path
 
 T = TypeVar("T")
 
 _NONE: Mapping[int, str] = MappingProxyType({})
+
+_READ_S = 5.0
+"""How long reading waits for another program, before there is anything to go on with."""
+
+_WRITE_S = 0.5
+"""How long writing waits for another program: it is tried again, and a turn goes on meanwhile."""
+
+_REOPEN = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+"""Trouble that stays with an open file, even when it is over."""
 
 _CHECK_S = 0.5
 """How long opening waits for the check, which goes on behind: 100 MB take some 0.05 s once they were read."""
@@ -44,6 +53,10 @@ _NEXT = "(select coalesce(max(written), 0) + 1 from session)"
 
 class StoreError(Exception):
     """Conversations cannot be written or read; the message says which file and why."""
+
+
+class Busy(StoreError):
+    """Another program is writing, and what was to be written can be written when it has ended."""
 
 
 class Gone(StoreError):
@@ -145,7 +158,10 @@ class Store:
         return await self._run(write)
 
     async def read(self, session: str | None = None) -> StoredSession | None:
-        """A session with the path to its leaf, by default the last written; None if there is none."""
+        """A session with the path to its leaf, by default the last written; None if there is none.
+
+        Raises StoreError. A file that cannot be written is read all the same, of whatever version.
+        """
 
         def read(database: sqlite3.Connection) -> StoredSession | None:
             found = read_path(database, TREE, session)
@@ -156,7 +172,13 @@ class Store:
             self._sure.add(found.session.id)
             return found.session
 
-        return await self._run(read)
+        try:
+            return await self._run(read, _READ_S)
+        except StoreError:
+            archived = await asyncio.to_thread(_read_only, self.file, session)
+            if archived is None:
+                raise
+            return archived
 
     async def claim(self, session: str) -> Claim | Holder | None:
         """Claim a session, or tell who holds it; None where nothing can be written, nor claimed."""
@@ -172,7 +194,7 @@ class Store:
     async def check(self) -> None:
         """Open the file, if there is one, so that damage to it is found and told; raises StoreError."""
         if self.file.exists():
-            await self._run(lambda _: None)
+            await self._run(lambda _: None, _READ_S)
 
     async def close(self) -> None:
         """Close the file, with all that is in its log. Does nothing the second time."""
@@ -188,42 +210,50 @@ class Store:
         if database is not None:
             with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(database):
                 if _places(self.file) == self._opened:  # to a file without a name nothing need be written
+                    database.execute("pragma busy_timeout = 0")
                     database.execute("pragma wal_checkpoint(truncate)")
         self._use.release()
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, work: Callable[[sqlite3.Connection], T], patience: float = _WRITE_S) -> T:
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, work)
+            return await loop.run_in_executor(self._thread, self._commit, work, patience)
         except RuntimeError as error:  # the thread is gone
             raise StoreError(f"it is closed already: {self.file}") from error
 
-    def _commit(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _commit(self, work: Callable[[sqlite3.Connection], T], patience: float = _WRITE_S) -> T:
         try:
             try:
-                return self._attempt(work)
+                return self._attempt(work, patience)
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise
                 self._rescue(str(error))
-                return self._attempt(work)
+                return self._attempt(work, patience)
         except OSError as error:
             raise StoreError(f"{error.strerror or error}: {self.file}") from error
         except (sqlite3.Error, ValueError) as error:  # ValueError: a row that no store wrote
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _REOPEN:
+                self._close()
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise Busy(f"another program is writing in {self.file} ({error})") from error
             raise StoreError(f"{error}: {self.file}") from error
 
-    def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _attempt(self, work: Callable[[sqlite3.Connection], T], patience: float) -> T:
         if self._check is not None and self._check.damage:
             self._rescue(self._check.damage)
         if self._database is not None and _places(self.file) != self._opened:
             self._close()
         if self._database is None:
-            self._database = self._open()
+            self._database = self._open(patience)
             self._opened = _places(self.file)
             self._sure.clear()
+        self._database.execute(f"pragma busy_timeout = {int(patience * 1000)}")
         with self._database:
             return work(self._database)
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, patience: float) -> sqlite3.Connection:
         """Open the file; a damaged one is set aside before."""
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.file.exists():
@@ -238,12 +268,12 @@ class Store:
                 self._rescue(damage)
         self._use_shared()
         try:
-            return _connect(self.file)
+            return _connect(self.file, patience)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
             self._rescue(str(error))
-            return _connect(self.file)
+            return _connect(self.file, patience)
 
     def _rescue(self, damage: str) -> None:
         """Set the file aside, unless another program has done so, and go on with what can be read of it."""
@@ -295,9 +325,9 @@ def _places(file: Path) -> _Places:
     return place(file), place(file.with_name(f"{file.name}-wal"))
 
 
-def _connect(file: Path) -> sqlite3.Connection:
+def _connect(file: Path, patience: float) -> sqlite3.Connection:
     os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # before SQLite makes it, readable by others
-    database = connect(file, "mode=rw", timeout=5)
+    database = connect(file, "mode=rw", timeout=patience)
     try:
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = full")
@@ -307,6 +337,18 @@ def _connect(file: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _read_only(file: Path, session: str | None) -> StoredSession | None:
+    """A session of a file that cannot be written; None if it cannot be read either, or is not there."""
+    for options in (["mode=ro"], ["immutable=1"]):  # its log, too, has to be opened for writing
+        with contextlib.suppress(sqlite3.Error, OSError):
+            with contextlib.closing(connect(file, *options, timeout=_READ_S)) as database:
+                (version,) = database.execute("pragma user_version").fetchone()
+                form = FORMS.get(version)
+                found = read_path(database, form, session) if form else None
+            return found.session if found else None
+    return None
 
 
 def _append(

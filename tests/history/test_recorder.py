@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import shutil
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, aclosing, closing, contextmanager
@@ -363,3 +366,88 @@ async def test_a_turn_that_is_stopped_is_on_disk_when_it_says_so(
     assert isinstance(event, Incomplete)
     assert on_disk(file)[-1].role is Role.TOOL
     await s.session.runtime.close()
+
+
+async def test_closing_waits_for_another_program_that_writes(stage: Callable[..., Any], file: Path) -> None:
+    s = stage(ANSWER, ANSWER, store=Store(file))
+    await s.play("one")
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        await s.play("two")
+        assert s.session.runtime.recorder.lost
+        closing_ = asyncio.create_task(s.session.runtime.close())
+        await asyncio.sleep(0.1)
+        assert not closing_.done()
+        other.execute("rollback")
+    await closing_
+    assert s.session.runtime.recorder.lost == ""
+    assert on_disk(file) == s.session.conversation.messages
+
+
+async def test_a_conversation_is_taken_up_while_another_program_writes(
+    stage: Callable[..., Any], file: Path
+) -> None:
+    s = stage(ANSWER, store=Store(file))
+    await s.play("one")
+    await s.session.runtime.close()
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        again = stage(ANSWER, store=Store(file), resume="")
+        events = await again.play("two")
+        assert isinstance(events[-1], Completed)
+        assert [type(event) for event in events].count(Unsaved) == 1
+        other.execute("rollback")
+    await again.session.runtime.close()
+    assert on_disk(file) == again.session.conversation.messages
+
+
+async def test_a_file_that_cannot_be_written_is_taken_up_and_written_once_it_can(
+    stage: Callable[..., Any], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s = stage(ANSWER, store=Store(file))
+    await s.play("one")
+    await s.session.runtime.close()
+    system_open = os.open
+
+    def refused(path: Any, flags: int, *more: Any) -> int:
+        if flags & os.O_CREAT and str(path).startswith(str(file)):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return system_open(path, flags, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refused)
+        again = stage(ANSWER, ANSWER, store=Store(file), resume="")
+        events = await again.play("two")
+        assert any(isinstance(event, Unsaved) and "Permission denied" in event.message for event in events)
+        assert "<|start|>user<|message|>one<|end|>" in again.engine.prompts[0]
+    await again.play("three")
+    await again.session.runtime.close()
+    assert on_disk(file) == again.session.conversation.messages
+    assert len(Archive(file).summaries()[0]) == 1
+
+
+async def test_a_file_that_was_read_only_for_a_while_is_opened_again(
+    stage: Callable[..., Any], file: Path
+) -> None:
+    """SQLite keeps what it learnt when it opened the file, and would refuse to write for ever."""
+    store = Store(file)
+    s = stage(ANSWER, ANSWER, store=store)
+    await s.play("one")
+    assert store._database is not None
+    store._database.execute("pragma query_only = on")
+    events = await s.play("two")
+    assert isinstance(events[0], Unsaved) and "readonly" in events[0].message
+    await s.session.runtime.close()
+    assert on_disk(file) == s.session.conversation.messages
+
+
+async def test_closing_folds_the_log_into_the_file(stage: Callable[..., Any], file: Path) -> None:
+    s = stage(ANSWER, store=Store(file))
+    await s.play("one")
+    with closing(sqlite3.connect(file)) as reader:  # for which SQLite itself would leave the log as it is
+        reader.execute("select 1 from session").fetchone()
+        await s.session.runtime.close()
+        log = file.with_name(f"{file.name}-wal")
+        assert not log.exists() or log.stat().st_size == 0
+    copy = Path(shutil.copy(file, file.with_name("copy")))
+    assert on_disk(copy) == s.session.conversation.messages
