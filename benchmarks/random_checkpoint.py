@@ -1,11 +1,14 @@
 """A checkpoint of random weights in the true shape of gpt-oss-20b, or of a part of it, in the Hub layout.
 
+`python benchmarks/random_checkpoint.py FOLDER` writes it whole (13.8 GB), with `--sixth` a sixth of it.
+
 How fast a network runs depends on its shape and hardly on its weights. These are scaled so that the stream
 and the logits stay of the size of one, and routers choose every expert about equally often.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from dataclasses import asdict, replace
@@ -95,3 +98,16 @@ def _config_json(config: ModelConfig) -> dict[str, object]:
         },
         "quantization_config": {"quant_method": "mxfp4"},
     }
+
+
+def main() -> None:
+    """Write one."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--sixth", action="store_true", help="four of the layers, a sixth of the vocabulary")
+    options = parser.parse_args()
+    write_checkpoint(SIXTH if options.sixth else FULL, options.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -50,7 +51,7 @@ def load_network(
         )
     config = checkpoint.config
     network = weights.layout(config)
-    stored = checkpoint.tensors(network)
+    stored = _in_order(checkpoint.tensors(network))
     memory.require(str(checkpoint.path), config, device, dtype)
     if backend is None:
         backend = best_backend(device, config.head_dim)
@@ -60,6 +61,8 @@ def load_network(
     if backend == "plain":
         import_torch()
     packed = backend == "native" and memory.fits(config, device, dtype, packed=True)
+    if device == "cpu":
+        checkpoint.read_ahead(stored.values())
     values: dict[str, Any] = {}
     done, total = 0, sum(tensor.nbytes for tensor in stored.values())
     for name, array in checkpoint.read(stored):
@@ -73,9 +76,17 @@ def load_network(
     arranged = weights.for_kernels(config, values, to_backend(frequencies, "float32", backend, device))
     kernels = make_kernels(arranged, backend, dtype, default_threads(), packed)
     checkpoint.release()
-    if device == "cpu":
-        checkpoint.read_ahead()
     return Transformer(config, kernels, backend)
+
+
+def _in_order(stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """First what is read while loading, then what a prompt reads, both in the order of the files."""
+
+    def place(item: tuple[str, StoredTensor]) -> tuple[bool, Path, int]:
+        name, tensor = item
+        return name.endswith("_blocks"), tensor.file, tensor.start
+
+    return dict(sorted(stored.items(), key=place))
 
 
 def import_torch() -> ModuleType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -70,5 +70,5 @@ class Checkpoint(Protocol):
     def release(self) -> None:
         """Unmap what was read. It stays in the system's cache, and is mapped again where it is needed."""
 
-    def read_ahead(self) -> None:
-        """Have the system read all that was mapped into its cache, in a thread, while nobody waits for it."""
+    def read_ahead(self, tensors: Iterable[StoredTensor]) -> None:
+        """Have the system read `tensors` into its cache, one after the other, in a thread."""

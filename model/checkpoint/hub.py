@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from errno import ENOMEM
@@ -112,13 +112,12 @@ class HubCheckpoint:
         return {name: self._stored[_stored_name(name)] for name in network}
 
     def read(self, tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[str, NDArray[Any]]]:
-        """Shard after shard, each mapped once, and in each in the order of the file."""
+        """Each shard is mapped once."""
         import numpy as np
 
         dtypes = {"BF16": np.uint16, "F32": np.float32, "U8": np.uint8}
         done, total = 0, sum(tensor.nbytes for tensor in tensors.values())
-        in_order = sorted(tensors.items(), key=lambda item: (item[1].file, item[1].start))
-        for name, tensor in in_order:
+        for name, tensor in tensors.items():
             try:
                 shard = self._map(tensor.file)
             except OSError as error:
@@ -135,9 +134,10 @@ class HubCheckpoint:
         for shard in self._maps.values():
             shard.madvise(MADV_DONTNEED)
 
-    def read_ahead(self) -> None:
-        """In the order of the files, which is mostly that of the layers."""
-        Thread(target=_read_through, args=(list(self._maps),), daemon=True).start()
+    def read_ahead(self, tensors: Iterable[StoredTensor]) -> None:
+        """A piece at a time, so that who needs another place does not wait for all of it."""
+        with suppress(RuntimeError):  # no room for a thread: then it is read when it is needed
+            Thread(target=_read_through, args=(list(tensors),), daemon=True).start()
 
     def _map(self, file: Path) -> mmap:
         if file not in self._maps:
@@ -172,19 +172,16 @@ class HubCheckpoint:
             )
 
 
-def _read_through(files: Sequence[Path]) -> None:
-    """Read files into the system's cache, a piece at a time: who needs another place does not wait for all.
-
-    What is there already costs next to nothing.
-    """
+def _read_through(tensors: Sequence[StoredTensor]) -> None:
+    """Have each piece read, and wait for its last byte. What is in the cache costs next to nothing."""
     with suppress(OSError):  # who needs a page will be told
-        for file in files:
-            with file.open("rb") as shard:
-                number, size = shard.fileno(), file.stat().st_size
-                for start in range(0, size, _PIECE):
+        for tensor in tensors:
+            with tensor.file.open("rb") as shard:
+                number, end = shard.fileno(), tensor.start + tensor.nbytes
+                for start in range(tensor.start, end, _PIECE):
                     if hasattr(os, "posix_fadvise"):
                         os.posix_fadvise(number, start, _PIECE, os.POSIX_FADV_WILLNEED)
-                    os.pread(number, 1, min(start + _PIECE, size) - 1)
+                    os.pread(number, 1, min(start + _PIECE, end) - 1)
 
 
 def _stored_name(name: str) -> str:
