@@ -324,7 +324,11 @@ class Session:
 
     def past(self) -> list[tuple[str, list[Event]]]:
         """The turns so far: the person's text of each, and the events that would have shown its answer."""
-        turns = replay(self.conversation.messages, self._reasoning.past, self._record.endings)
+        messages, cuts = self.conversation.messages, self._record.cuts
+        between: dict[int, list[Event]] = {}
+        for old, cut in itertools.pairwise([Cut(), *cuts]):
+            between.setdefault(cut.at, []).append(told(messages, old, cut, 0))
+        turns = replay(messages, self._reasoning.past, self._record.endings, between)
         if self.options.response_format:
             return turns
         pages = self.pages

@@ -15,17 +15,18 @@ def replay(
     messages: Sequence[Message],
     reasoning: Callable[[str], list[Event]],
     endings: Mapping[int, str] = MappingProxyType({}),
+    between: Mapping[int, Sequence[Event]] = MappingProxyType({}),
 ) -> list[tuple[str, list[Event]]]:
     """Each turn of the history: the person's message, and the events of what followed.
 
     `reasoning` gives the events for a message of raw analysis. `endings` tell how turns ended otherwise than
-    with an answer, by the number of messages up to there.
+    with an answer, by the number of messages up to there, and `between` are other events, in the same way.
     """
     turns: list[tuple[str, list[Event]]] = []
     call_id = ""
     for place, message in enumerate(messages):
-        if place in endings and turns:
-            turns[-1][1].extend(_ended(endings[place]))
+        if turns:
+            turns[-1][1].extend([*between.get(place, ()), *_ended(endings.get(place, ""))])
         if message.role is Role.USER:
             turns.append((message.text, []))
             continue
@@ -44,8 +45,9 @@ def replay(
                 events_of_turn.append(events.PreambleDelta(text))
             case Message(text=text):
                 events_of_turn.append(events.OutputDelta(text))
-    if len(messages) in endings and turns:
-        turns[-1][1].extend(_ended(endings[len(messages)]))
+    if turns:
+        end = len(messages)
+        turns[-1][1].extend([*between.get(end, ()), *_ended(endings.get(end, ""))])
     return turns
 
 

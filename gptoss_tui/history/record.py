@@ -44,6 +44,7 @@ class Record:
     claim: Claim | None = None
     forked: int = 0
     _ended: set[int] = field(default_factory=set)  # the endings that are on disk
+    _cut: list[Cut] = field(default_factory=list)  # the cuts that are on disk
 
     @property
     def saved_count(self) -> int:
@@ -58,7 +59,9 @@ class Record:
     @property
     def is_whole(self) -> bool:
         """True when all that should be on disk is there; the draft may lag behind."""
-        return self._is_idle or not (self.missing or self.sampled or len(self.endings) != len(self._ended))
+        return self._is_idle or not (
+            self.missing or self.sampled or len(self.endings) != len(self._ended) or self.cuts != self._cut
+        )
 
     @property
     def has_grown(self) -> bool:
@@ -83,6 +86,7 @@ class Record:
         except Gone as gone:
             self.path = gone.remaining[: self.saved_count]
             self._ended = {count for count in self._ended if count <= len(self.path)}
+            self._cut = []
             self.draft.lose()
             await self._write(self.store)
 
@@ -90,15 +94,17 @@ class Record:
         conversation, path, piece = self.conversation, self.path, self.draft.piece()
         new, sampled = tuple(conversation.messages[len(path) :]), tuple(self.sampled)
         endings = {count: why for count, why in self.endings.items() if count not in self._ended}
+        cuts = list(self.cuts) if self.cuts != self._cut else None
         if path:
-            nodes = await store.append(self.id, path, new, sampled, piece=piece, endings=endings)
+            nodes = await store.append(self.id, path, new, sampled, piece=piece, endings=endings, cuts=cuts)
         else:
             date, instructions = conversation.system.date, conversation.developer.instructions
             session = StoredSession(self.id, self.model, date, instructions, new)
-            nodes = await store.begin(session, sampled, piece=piece, endings=endings)
+            nodes = await store.begin(session, sampled, piece=piece, endings=endings, cuts=cuts)
         path += nodes
         del self.sampled[: len(sampled)]
         self._ended |= endings.keys()
+        self._cut = self._cut if cuts is None else cuts
         if piece is not None:
             self.draft.keep(piece)
 
@@ -124,12 +130,15 @@ class Record:
         self.path = self.path[:count]
         self.endings = {place: why for place, why in self.endings.items() if place <= count}
         self._ended &= self.endings.keys()
+        self.cuts[:] = [cut for cut in self.cuts if cut.at <= count]
+        self._cut = list(self.cuts)
 
     def fork(self, session: StoredSession) -> None:
         """Begin a session of its own with the messages of one that somebody else goes on with."""
         name = self.id
         self.resume(replace(session, path=(), writing=(), drafted=None), _LOST_TO_FORK)
         self.id, self.forked, self._ended = name, len(self.conversation.messages), set()
+        self._cut = []
 
     def resume(self, session: StoredSession, lost: str = _LOST) -> None:
         """Take up a stored session: its messages become the conversation's.
@@ -144,6 +153,7 @@ class Record:
         if session.drafted is not None:
             self.sampled.append(session.drafted)
         self.endings = dict(session.endings)
+        self.cuts[:], self._cut = session.cuts, list(session.cuts)
         if len(session.messages) not in self.endings and not _is_answered(session.messages):
             self.end_turn(UNFINISHED)
 

@@ -1,8 +1,8 @@
 """The tables of the file, and the migration of a file of an older version, in place.
 
 Version 1 had lists of messages, version 2 samples beside them; version 3 has trees, and version 4 counts what
-is written, notes how turns ended, and has drafts of what the model is writing. A list becomes a tree with one
-path.
+is written, notes how turns ended, and has drafts of what the model is writing; version 5 has what the model
+is not shown any more. A list becomes a tree with one path.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .node import COLUMNS, last_of
 from .sampled import repack
 from .search import index
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 _SESSION: Final = """
 create table session (
@@ -64,6 +64,19 @@ create table draft ( -- a sample under way, piece by piece; it goes when the sam
     "create table ending (message integer primary key references message, reason text not null)",
 )
 
+_SINCE_5: Final = (
+    """
+create table cut ( -- what the model is not shown; on a path, the last one holds
+    id integer primary key,
+    session text not null references session,
+    message integer not null, -- the last message when it was decided
+    first integer, within integer, outputs integer, -- the last message before each of these places
+    summary blob not null, before integer not null, after integer not null,
+    foreign key (session, message) references message (session, id)
+)""",
+    "create index cut_of_session on cut (session, id)",
+)
+
 INSERT_MESSAGE: Final = f"insert into message (session, parent, {COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)"
 
 INSERT_SAMPLE: Final = """
@@ -103,6 +116,10 @@ def _version(database: sqlite3.Connection) -> int:
 
 def _migrate(database: sqlite3.Connection, version: int) -> None:
     """Make the tables of this version, and fill them from those of an older one; 0 is an empty file."""
+    if version == 4:
+        for statement in _SINCE_5:
+            database.execute(statement)
+        return
     match version:
         case 0:
             old: tuple[str, ...] = ()
@@ -112,7 +129,7 @@ def _migrate(database: sqlite3.Connection, version: int) -> None:
             old = ("session",)
     for table in old:
         database.execute(f"alter table {table} rename to old_{table}")
-    for statement in (_SESSION, *(_MESSAGES if version < 3 else ()), *_SINCE_4):
+    for statement in (_SESSION, *(_MESSAGES if version < 3 else ()), *_SINCE_4, *_SINCE_5):
         database.execute(statement)
     if old:
         # The numbers of messages tell the order in which they were written; before them there was the clock.

@@ -21,6 +21,8 @@ from typing import TypeVar
 from ..harmony.message import Message
 from .check import Check, is_damage
 from .claim import Claim, Holder, claim, forget_the_dead
+from .cut import INSERT as INSERT_CUT
+from .cut import Cut
 from .draft import INSERT as INSERT_PIECE
 from .draft import DraftPiece
 from .lock import FileLock
@@ -113,6 +115,7 @@ class Store:
         *,
         piece: DraftPiece | None = None,
         endings: Mapping[int, str] = _NONE,
+        cuts: Sequence[Cut] | None = None,
     ) -> list[Node]:
         """Add a session with its messages; for the rest see `append`.
 
@@ -124,7 +127,14 @@ class Store:
             database.execute(f"insert or ignore into session values (?, ?, ?, ?, ?, {_NEXT}, null)", row)
             self._sure.add(session.id)
             return _append(
-                database, session.id, (), session.messages, sampled=sampled, piece=piece, endings=endings
+                database,
+                session.id,
+                (),
+                session.messages,
+                sampled=sampled,
+                piece=piece,
+                endings=endings,
+                cuts=cuts,
             )
 
         return await self._run(write)
@@ -138,13 +148,14 @@ class Store:
         *,
         piece: DraftPiece | None = None,
         endings: Mapping[int, str] = _NONE,
+        cuts: Sequence[Cut] | None = None,
     ) -> list[Node]:
         """Add messages after the last node of `path`, and samples, in one commit; raises StoreError.
 
         The last message becomes the leaf. A `piece` adds to the draft of the next sample, and a sample takes
         the place of its draft. `endings` tell how turns ended otherwise than with an answer, by the number of
-        messages up to there. Returns the nodes of the messages. Raises Gone, and adds nothing, when the file
-        lacks nodes of the path.
+        messages up to there. `cuts` take the place of those on the path. Returns the nodes of the messages.
+        Raises Gone, and adds nothing, when the file lacks nodes of the path.
         """
 
         def write(database: sqlite3.Connection) -> list[Node]:
@@ -153,7 +164,16 @@ class Store:
                 if remaining != list(path):
                     raise Gone(self.file, remaining)
                 self._sure.add(session)
-            return _append(database, session, path, messages, sampled=sampled, piece=piece, endings=endings)
+            return _append(
+                database,
+                session,
+                path,
+                messages,
+                sampled=sampled,
+                piece=piece,
+                endings=endings,
+                cuts=cuts,
+            )
 
         return await self._run(write)
 
@@ -360,8 +380,9 @@ def _append(
     sampled: Sequence[Sampled],
     piece: DraftPiece | None,
     endings: Mapping[int, str],
+    cuts: Sequence[Cut] | None,
 ) -> list[Node]:
-    if not (messages or sampled or piece or endings):
+    if not (messages or sampled or piece or endings or cuts is not None):
         return []
     leaf = path[-1].id if path else None
     new: list[Node] = []
@@ -380,6 +401,11 @@ def _append(
     for count, reason in endings.items():
         if (last := last_of(whole, count)) is not None:
             database.execute("insert or replace into ending values (?, ?)", (last.id, reason))
+    if cuts is not None:
+        gone = [(session, node.id) for node in whole]
+        database.executemany("delete from cut where session = ? and message = ?", gone)
+        rows = [(session, *cut.columns(whole)) for cut in cuts]
+        database.executemany(INSERT_CUT, rows)
     database.execute(
         f"update session set touched = ?, written = {_NEXT}, leaf = ? where id = ?",
         (time.time(), leaf, session),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from ..harmony.message import Message
+from .cut import CUTS, Cut
 from .draft import PIECES, drafted
 from .node import COLUMNS, ODD, Node, Row, node_of, path_of, unpack
 from .sampled import Sampled
@@ -27,7 +28,8 @@ class StoredSession:
     `path` are the nodes of the messages, if the store has read the session. The model was, or is, `writing`
     one more message, whose sample is `drafted`. `endings` tell how turns ended otherwise than with an answer,
     by the number of messages up to there. `odd` are the places of messages that are left out, for no store
-    wrote them and they cannot be read, again by the number of messages before each.
+    wrote them and they cannot be read, again by the number of messages before each. `cuts` say what the model
+    is not shown of the messages; the last one holds.
     """
 
     id: str
@@ -40,6 +42,7 @@ class StoredSession:
     writing: tuple[Message, ...] = ()
     drafted: Sampled | None = None
     odd: tuple[int, ...] = ()
+    cuts: tuple[Cut, ...] = ()
 
     def with_draft(self) -> StoredSession:
         """The session with what the model was writing as its last message, and that as unfinished."""
@@ -63,7 +66,7 @@ class Form:
     """The SQL to read files of a version.
 
     The leaf of a session, and the order of sessions by what was written last; the outline of a session, its
-    nodes, samples, endings and the pieces of its draft, of which old files have none.
+    nodes, samples, endings, the pieces of its draft, and its cuts, of which old files have none.
     """
 
     leaf: str
@@ -73,6 +76,7 @@ class Form:
     samples: str = ""
     endings: str = ""
     pieces: str = ""
+    cuts: str = ""
 
 
 _OUTLINE: Final = """
@@ -91,7 +95,7 @@ select parent, ids, logprobs, prompt_tokens, reason, channel, prompts from sampl
 where session = ? order by id
 """
 
-TREE: Final = Form(
+_VERSION_4: Final = Form(
     "leaf",
     "written desc",
     _OUTLINE,
@@ -100,6 +104,8 @@ TREE: Final = Form(
     "select message, reason from ending where message in (select id from message where session = ?)",
     PIECES,
 )
+
+TREE: Final = replace(_VERSION_4, cuts=CUTS)
 
 _VERSION_3: Final = Form("leaf", "leaf desc, touched desc, rowid desc", _OUTLINE, NODES, _SAMPLES)
 
@@ -128,6 +134,7 @@ FORMS: Final = {
     1: Form(_LIST.leaf, _LIST.order, _LIST.outline, _LIST.nodes),
     2: _LIST,
     3: _VERSION_3,
+    4: _VERSION_4,
     VERSION: TREE,
 }
 
@@ -232,6 +239,7 @@ def _read_path(
     endings = {place: reason for place, reason in ended.values if place}
     last = chosen[-1][0] if chosen else None
     pieces: Reading[Any] = read_rows(rows_of(database, form.pieces, session.id), tuple)
+    cuts: Reading[Cut] = read_rows(rows_of(database, form.cuts, session.id), lambda row: Cut.of(row, places))
     writing, sampled = drafted(pieces.values, last, places)
     found = replace(
         session,
@@ -241,7 +249,8 @@ def _read_path(
         writing=tuple(writing),
         drafted=sampled,
         odd=tuple(odd),
+        cuts=tuple(cuts.values),
     )
     others = frozenset(row[0] for row in rows.values) - {row[0] for row in chosen}
-    error = rows.error or ended.error or pieces.error
+    error = rows.error or ended.error or pieces.error or cuts.error
     return PathReading(found, places, others, error, rows.error is not None and leaf not in places)

@@ -340,3 +340,55 @@ async def test_the_gauge_is_right_when_a_conversation_is_taken_up(stage: StageMa
     await command(s.session.load())
     assert s.session.context_used == pytest.approx(used, abs=ABOUT)
     await s.session.runtime.close()
+
+
+async def test_a_cut_outlives_the_program_and_so_does_taking_it_back(
+    stage: StageMaker, tmp_path: Path
+) -> None:
+    file = tmp_path / "sessions.sqlite3"
+
+    async def next_prompt(resume: str | None, *scripts: Any, undo: bool = False) -> str:
+        s = stage(*scripts, store=Store(file), resume=resume)
+        if undo:
+            await command(s.session.load())
+            await command(s.session.uncompact())
+        events = await s.play("and?")
+        assert isinstance(events[-1], Completed)
+        await s.session.runtime.close()
+        return str(s.engine.prompts[-1])
+
+    s = stage(ANSWER, ANSWER, SUMMARY, ANSWER, store=Store(file))
+    await s.play("one")
+    await s.play("two")
+    (cut,) = of(ContextCut, await command(s.session.compact()))
+    await s.play("three")
+    await s.session.runtime.close()
+
+    again = stage(store=Store(file), resume="")
+    await command(again.session.load())
+    past = again.session.past()
+    assert [text for text, _ in past] == ["one", "two", "three"], "the history is whole"
+    (shown_again,) = of(ContextCut, past[1][1])
+    assert (shown_again.turns, shown_again.summary) == (cut.turns, cut.summary)
+    assert (shown_again.before, shown_again.after) == (cut.before, cut.after)
+    await again.session.runtime.close()
+
+    prompt = await next_prompt("", ANSWER)
+    assert "They counted" in prompt and "<|message|>one<|end|>" not in prompt
+    prompt = await next_prompt("", ANSWER, undo=True)
+    assert "They counted" not in prompt and "<|message|>one<|end|>" in prompt
+    prompt = await next_prompt("", ANSWER)
+    assert "They counted" not in prompt and "<|message|>one<|end|>" in prompt
+
+
+async def test_a_second_window_goes_on_with_the_same_cut(stage: StageMaker, tmp_path: Path) -> None:
+    file = tmp_path / "sessions.sqlite3"
+    s = stage(ANSWER, SUMMARY, store=Store(file))
+    await s.play("one")
+    await command(s.session.compact())
+    for resume in ("", ""):
+        copy = stage(ANSWER, store=Store(file), resume=resume)
+        await copy.play("and?")
+        assert "They counted" in copy.engine.prompts[-1]
+        await copy.session.runtime.close()
+    await s.session.runtime.close()

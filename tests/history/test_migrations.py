@@ -19,6 +19,7 @@ import pytest
 
 from gptoss_tui.harmony import Channel, DeveloperPrompt, Effort, Function, Message, Role, SystemPrompt
 from gptoss_tui.history.archive import Archive, Recovered
+from gptoss_tui.history.cut import Cut
 from gptoss_tui.history.sampled import Sampled
 from gptoss_tui.history.schema import VERSION
 from gptoss_tui.history.store import Store
@@ -332,3 +333,24 @@ async def test_a_damaged_old_file_is_set_aside_as_it_is_and_what_can_be_read_goe
         assert after["many-20"].session.messages[-1] == before["many-20"].session.messages[-1]
     else:
         assert len(changed) < 5
+
+
+async def test_a_file_of_version_4_keeps_cuts_from_now_on(tmp_path: Path) -> None:
+    """Version 4 had all but the table of what the model is not shown."""
+    file = tmp_path / "s.sqlite3"
+    store = Store(file)
+    messages = (Message(Role.USER, "one"), Message(Role.ASSISTANT, "1", channel=Channel.FINAL))
+    await store.begin(StoredSession("a", "m", None, "", messages))
+    await store.close()
+    with closing(sqlite3.connect(file)) as database:
+        database.executescript("drop table cut; pragma user_version = 4")
+    assert Archive(file).read("a").session.messages == messages
+    assert version_of(file) == 4
+    store = Store(file)
+    stored = await store.read("a")
+    assert stored is not None and stored.messages == messages
+    cut = Cut(first=2, outputs=1, summary="Counted. \udcff", at=2, before=70, after=50)
+    await store.append("a", stored.path, [Message(Role.USER, "two")], cuts=[cut])
+    await store.close()
+    assert version_of(file) == VERSION
+    assert Archive(file).read("a").session.cuts == (cut,)
