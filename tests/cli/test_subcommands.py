@@ -34,6 +34,7 @@ from gptoss_tui.harmony import (
     render,
     render_message,
 )
+from gptoss_tui.history.cut import Cut
 from gptoss_tui.history.sampled import Sampled
 from gptoss_tui.history.store import Store, default_file
 from gptoss_tui.history.stored import StoredSession
@@ -81,11 +82,13 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     return run
 
 
-def keep(name: str, model: object, messages: Sequence[Message], *sampled: Sampled) -> None:
+def keep(
+    name: str, model: object, messages: Sequence[Message], *sampled: Sampled, cuts: Sequence[Cut] = ()
+) -> None:
     async def write() -> None:
         store = Store(default_file())
         await store.begin(StoredSession(name, str(model), "2026-01-02", "Be brief."))
-        await store.append(name, [], messages, sampled)
+        await store.append(name, [], messages, sampled, cuts=cuts)
         await store.close()
 
     asyncio.run(write())
@@ -256,6 +259,18 @@ def test_ids_are_what_the_model_was_shown(run: Run, checkpoint: Path, tokenizer:
     higher = Conversation(SystemPrompt(Effort.LOW, "2026-01-02"), DEVELOPER, shown.messages)
     other = run("tokens", "one", "--ids", "-e", "low", "--tools", "none")[1]
     assert other == ",".join(map(str, render(higher, tokenizer))) + "\n"
+
+
+def test_what_the_model_is_not_shown_any_more_is_not_among_its_tokens(
+    run: Run, checkpoint: Path, tokenizer: tiktoken.Encoding
+) -> None:
+    cut = Cut(first=5, summary="They added.", at=7)
+    keep("one", checkpoint, [*TURN, *MORE], sample(tokenizer, "x"), cuts=[cut])
+    shown = tokenizer.decode([int(one) for one in run("tokens", "--ids")[1].split(",")])
+    assert "<|start|>assistant<|channel|>final<|message|>They added.<|end|>" in shown
+    assert "What is 2 + 2?" not in shown and "Sure?" in shown
+    assert "the model is not shown all" in run("tokens")[1]
+    assert "What is 2 + 2?" in run("export")[1]
 
 
 def test_the_page(run: Run, checkpoint: Path, tokenizer: tiktoken.Encoding) -> None:

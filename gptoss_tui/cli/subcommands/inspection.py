@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
+from ...agent.context import shown
 from ...assemble.assemble import open_session
 from ...events.events import ToolsNotice
 from ...harmony.message import Conversation, DeveloperPrompt, Message, Role, SystemPrompt
@@ -73,7 +74,13 @@ def resume(recovered: Recovered, settings: Settings, flags: frozenset[str]) -> I
     if recovered.elsewhere:
         note = f"{note} Left out: {count(recovered.elsewhere, 'message')} on other paths.".lstrip()
     conversation = Conversation(system, developer)
-    Record(None, model, conversation).resume(session)
+    record = Record(None, model, conversation)
+    record.resume(session)
+    if record.cuts:
+        whole = len(conversation.messages)
+        conversation.messages[:] = shown(conversation.messages, record.cuts[-1])
+        remark = f"Of {count(whole, 'message')}, the model is not shown all; gptoss-chat export has them."
+        note = f"{note} {remark}".lstrip()
     return Inspection(conversation, model, recovered.sampled, note, recovered.damage)
 
 
