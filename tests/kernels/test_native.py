@@ -172,8 +172,9 @@ def test_attention_is_the_definition(run: Run, random_network: Any, native_libra
     weights, x = random_network(run.seed, **run.network), run.stream
     (layer,) = weights.layers
     exact = attention(weights, layer, x.double(), None)
-    # A key between two numbers of bfloat16 may be rounded to either: sums in float32 fall to one side.
-    low, kept, high = (attention(weights, layer, x.double(), push) for push in (-3e-6, 0, 3e-6))
+    # A key between two numbers of bfloat16 may be rounded to either: activations fall to one side.
+    sides = (-TWO_BFLOAT16, 0, TWO_BFLOAT16)
+    low, kept, high = (attention(weights, layer, x.double(), push) for push in sides)
     either = (low - kept).norm(dim=-1) + (high - kept).norm(dim=-1)
     cases: tuple[tuple[Precision, Tensor, Tensor], ...] = (
         ("float32", exact, torch.zeros(())),
