@@ -1,14 +1,17 @@
 // Dense rows times few tokens, in float32 or better: weights in bfloat16, or packed into 12 bits (pack.c).
 //
-// Four rows at a time share the loads of the activations. Memory is still read as one sequential stream: what is
-// called in early, into the second-level cache, is the next lines of the four rows as they lie, not each row's own.
+// One row at a time is fastest at reading memory, with lines called early into the second-level cache, far ahead. Several
+// rows at a time share the loads of the activations: they are for weights that are in that cache already, and for small
+// registers. What is called early is then the next lines of all of them as they lie.
 
 #include "vector.h"
 
 enum {
-    AHEAD = 8192,  // bytes
-    STEP = 32,     // columns
+    AHEAD = 24576,  // bytes
+    STEP = 32,      // columns
     PAIRS = STEP / 2 / LANES,
+    ROWS = LANES == 8 ? 1 : 4,     // at a time, at most
+    TOKENS = LANES == 16 ? 3 : 2,  // at a time, at most
 };
 
 // Products of one step of a row with one token: sums has two vectors.
@@ -71,10 +74,10 @@ INLINE void prefetch(const char **soon, int64_t bytes) {
     *soon += bytes;
 }
 
-// Meanwhile what is at `soon` is called in, as many bytes as the rows have.
 INLINE void rows_of_bf16(const uint16_t *weight, int64_t columns, int rows, const float *const *x, int tokens, float *y,
-                         int64_t stride, const char *soon) {
-    vf sums[4][4][2] = {{{{0}}}};
+                         int64_t stride) {
+    vf sums[ROWS][TOKENS][2] = {{{{0}}}};
+    const char *soon = (const char *)weight + AHEAD;
     for (int64_t i = 0; i < columns; i += STEP) {
         prefetch(&soon, rows * STEP * 2);
         for (int row = 0; row < rows; row++) {
@@ -112,13 +115,14 @@ INLINE void unpack(const uint8_t *from, __m512i table, vu out[2]) {
     out[1] = (vu)_mm512_unpackhi_epi8(bytes, high);
 }
 
-INLINE void rows_of_packed(const uint8_t *from, const uint8_t *tops, int64_t columns, int rows, const float *const *x,
+INLINE void rows_of_packed(const struct packed *packed, int64_t first, int64_t columns, int rows, const float *const *x,
                            int tokens, float *y, int64_t stride) {
-    vf sums[4][4][2] = {{{{0}}}};
+    vf sums[ROWS][TOKENS][2] = {{{{0}}}};
     int64_t bytes = columns / 64 * 96;
+    const uint8_t *from = packed->bytes + first * bytes;
     const char *soon = (const char *)from + AHEAD;
-    __m512i tables[4];
-    for (int row = 0; row < rows; row++) tables[row] = high_bytes(tops[row]);
+    __m512i tables[ROWS];
+    for (int row = 0; row < rows; row++) tables[row] = high_bytes(packed->tops[first + row]);
     for (int64_t i = 0; i < columns; i += 64) {
         prefetch(&soon, rows * 96);
         for (int row = 0; row < rows; row++) {
@@ -130,26 +134,15 @@ INLINE void rows_of_packed(const uint8_t *from, const uint8_t *tops, int64_t col
             }
         }
     }
-    for (int row = 0; row < rows; row++)
-        for (int token = 0; token < tokens; token++)
-            y[token * stride + row] = sum_of(sums[row][token][0] + sums[row][token][1]);
-}
-
-static void unpack_row(const uint8_t *from, uint8_t top, int64_t columns, uint16_t *out) {
-    __m512i table = high_bytes(top);
-    for (int64_t i = 0; i < columns; i += 64) {
-        vu weights[2];
-        unpack(from + i / 64 * 96, table, weights);
-        store_bits(out + i, weights[0]);
-        store_bits(out + i + 32, weights[1]);
+    for (int row = 0; row < rows; row++) {
+        float stand_in = from_bf16((uint16_t)((packed->tops[first + row] - 7) << 8));
+        for (int token = 0; token < tokens; token++) {
+            float sum = sum_of(sums[row][token][0] + sums[row][token][1]);
+            for (int64_t i = packed->escapes_from[first + row]; i < packed->escapes_from[first + row + 1]; i++)
+                sum += (from_bf16(packed->escapes[i].weight) - stand_in) * activation(x[token], packed->escapes[i].column);
+            y[token * stride + row] = sum;
+        }
     }
-}
-
-static void add_escapes(const struct packed *packed, int64_t row, const float *x, float *y) {
-    float stand_in = from_bf16((uint16_t)((packed->tops[row] - 7) << 8)), sum = *y;
-    for (int64_t i = packed->escapes_from[row]; i < packed->escapes_from[row + 1]; i++)
-        sum += (from_bf16(packed->escapes[i].weight) - stand_in) * activation(x, packed->escapes[i].column);
-    *y = sum;
 }
 
 const int LEVELLED(reads_packed) = 1;
@@ -160,60 +153,37 @@ const int LEVELLED(reads_packed) = 0;
 
 #endif
 
-// Tokens at a time, and for these the rows: as many as there are registers for their sums.
-enum { TOKENS = LANES == 16 ? 3 : 4 };
-
-INLINE int64_t rows_for(int64_t tokens) {
-    if (LANES == 16 || tokens == 1) return 4;
-    return LANES == 8 ? (tokens == 2 ? 2 : 1) : tokens == 2 ? 4 : 2;
+INLINE void some_rows(const struct dense *matrix, int64_t first, int rows, const float *const *x, int tokens, float *y,
+                      int64_t stride) {
+#if defined(__AVX512BW__)
+    if (matrix->packed.bytes) {
+        rows_of_packed(&matrix->packed, first, matrix->columns, rows, x, tokens, y, stride);
+        return;
+    }
+#endif
+    rows_of_bf16(matrix->weight + first * matrix->columns, matrix->columns, rows, x, tokens, y, stride);
 }
 
-#define EACH_SHAPE(rows, tokens)                                                                                       \
-    switch ((tokens) * 8 + (rows)) {                                                                                   \
-        SHAPE(4, 1) SHAPE(2, 1) SHAPE(1, 1) SHAPE(4, 2) SHAPE(2, 2) SHAPE(1, 2) SHAPE(4, 3) SHAPE(2, 3) SHAPE(1, 3)    \
-        SHAPE(2, 4) SHAPE(1, 4)                                                                                        \
-    }
-
+// A group of rows takes a few tokens after a few, whose activations so stay in the first-level cache: the weights come
+// from memory for the first two, later from the second-level cache.
 void LEVELLED(dense_rows)(const struct dense *matrix, int64_t first, int64_t last, const float *const *x,
                           int64_t tokens, float *y, int64_t stride) {
-    int64_t columns = matrix->columns, groups = (tokens + TOKENS - 1) / TOKENS;
-    for (int64_t row = first, rows; row < last; row += rows, y += rows) {
-        rows = rows_for(tokens);
-        if (last - row < rows) rows = 1;
-        const uint16_t *weight = matrix->weight + row * columns;
-        const char *soon = (const char *)weight + AHEAD;
-#if defined(__AVX512BW__)
-        // For one group of tokens rows are unpacked in registers, for more of them but once.
-        const struct packed *packed = &matrix->packed;
-        int64_t bytes = columns / 64 * 96;
-        const uint8_t *from = packed->bytes + row * bytes, *tops = packed->tops + row;
-        uint16_t unpacked[packed->bytes && groups > 1 ? 4 * columns : 1] __attribute__((aligned(64)));
-        if (packed->bytes && groups > 1) {
-            for (int64_t i = 0; i < rows; i++) unpack_row(from + i * bytes, tops[i], columns, unpacked + i * columns);
-            weight = unpacked, soon = (const char *)(from + rows * bytes);
-        }
-#endif
-        for (int64_t group = 0; group < groups; group++) {
-            int64_t start = tokens * group / groups, some = tokens * (group + 1) / groups - start;
-            float *to = y + start * stride;
-#if defined(__AVX512BW__)
-            if (packed->bytes && groups == 1) {
-#define SHAPE(r, t) case t * 8 + r: if (r <= rows_for(t)) rows_of_packed(from, tops, columns, r, x, t, to, stride); break;
-                EACH_SHAPE(rows, some)
-#undef SHAPE
-                continue;
+    enum { GROUP = 32 };
+    for (int64_t group = first; group < last; group += GROUP)
+        for (int64_t token = 0, some; token < tokens; token += some) {
+            int64_t end = least(last, group + GROUP);
+            some = least(tokens - token, token ? TOKENS : 2);
+            for (int64_t row = group, rows; row < end; row += rows) {
+                float *to = y + token * stride + row - first;
+                rows = (token || LANES == 4) && row + ROWS <= end ? ROWS : 1;
+                switch (some * 8 + (rows > 1)) {
+                case 8: some_rows(matrix, row, 1, x + token, 1, to, stride); break;
+                case 16: some_rows(matrix, row, 1, x + token, 2, to, stride); break;
+                case 24: some_rows(matrix, row, 1, x + token, TOKENS, to, stride); break;
+                case 8 + 1: some_rows(matrix, row, ROWS, x + token, 1, to, stride); break;
+                case 16 + 1: some_rows(matrix, row, ROWS, x + token, 2, to, stride); break;
+                case 24 + 1: some_rows(matrix, row, ROWS, x + token, TOKENS, to, stride); break;
+                }
             }
-#endif
-#define SHAPE(r, t)                                                                                                    \
-    case t * 8 + r:                                                                                                    \
-        if (r <= rows_for(t)) rows_of_bf16(weight, columns, r, x + start, t, to, stride, soon);                        \
-        break;
-            EACH_SHAPE(rows, some)
-#undef SHAPE
         }
-#if defined(__AVX512BW__)
-        for (int64_t token = 0; packed->bytes && token < tokens; token++)
-            for (int64_t i = 0; i < rows; i++) add_escapes(packed, row + i, x[token], y + token * stride + i);
-#endif
-    }
 }

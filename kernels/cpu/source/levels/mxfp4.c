@@ -71,10 +71,41 @@ INLINE __m512i even_of(__m512i codes, __m512i table) {
 INLINE __m512i odd_of(__m512i codes, __m512i table) { return even_of(_mm512_srli_epi16(codes, 4), table); }
 #endif
 
-INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int count, const struct planes *x, int tokens,
-                 float *y, int64_t stride) {
+// A step of some rows, `apart` from each other, of which so many bytes are there; scales: of each row, 16. Each operation
+// comes for all rows and tokens before the next one, so that none waits for its own result.
+INLINE void step(const uint8_t *codes, int64_t apart, int rows, __mmask64 bytes, const struct planes *x, int tokens,
+                 int64_t at, const __m512i scales[4], __m512i which, __m512 sums[4][4]) {
     const __m512i table = _mm512_broadcast_i32x4(
         _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
+    __m512i weights[4][2], whole[4][4];
+    for (int row = 0; row < rows; row++) {
+        const uint8_t *from = codes + row * apart;
+        __m512i both = bytes == ~0ull ? _mm512_loadu_si512(from) : _mm512_maskz_loadu_epi8(bytes, from);
+        weights[row][0] = even_of(both, table), weights[row][1] = odd_of(both, table);
+        for (int token = 0; token < tokens; token++) whole[row][token] = _mm512_setzero_si512();
+    }
+#pragma GCC unroll 4
+    for (int part = 0; part < 4; part++)
+#pragma GCC unroll 4
+        for (int token = 0; token < tokens; token++) {
+            __m512i values = _mm512_loadu_si512(x[token].values + at + part * WIDTH);
+            __m512i correction = _mm512_loadu_si512(x[token].values + at + 4 * WIDTH);
+#pragma GCC unroll 4
+            for (int row = 0; row < rows; row++) {
+                __m512i sum = whole[row][token];
+                if (part == 2) sum = _mm512_add_epi32(_mm512_slli_epi32(sum, 8), correction);
+                whole[row][token] = _mm512_dpbusd_epi32(sum, weights[row][part % 2], values);
+            }
+        }
+    for (int row = 0; row < rows; row++) {
+        __m512 scale = _mm512_castsi512_ps(_mm512_permutexvar_epi32(which, scales[row]));
+        for (int token = 0; token < tokens; token++)
+            sums[row][token] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole[row][token]), scale, sums[row][token]);
+    }
+}
+
+INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int count, const struct planes *x, int tokens,
+                 float *y, int64_t stride) {
     const __m512i fourth = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
     const char *soon = (const char *)blocks + AHEAD;
     __m512 sums[4][4];
@@ -82,34 +113,26 @@ INLINE void rows(const uint8_t *blocks, const uint8_t *scales, int64_t n, int co
         for (int token = 0; token < tokens; token++) sums[row][token] = _mm512_setzero_ps();
     for (int64_t block = 0; block < n; block += 16) {
         // A scale's byte is the exponent of a float32; 0 is 2^-127, which has no exponent of its own.
-        __mmask16 there = n - block < 16 ? (__mmask16)((1u << (n - block)) - 1) : 0xffff;
-        __m512i exponents[4], which = fourth;
+        int64_t left = n - block;
+        __mmask16 there = left < 16 ? (__mmask16)((1u << left) - 1) : 0xffff;
+        __m512i exponents[4];
         for (int row = 0; row < count; row++) {
             exponents[row] = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(there, scales + row * n + block));
             exponents[row] =
                 _mm512_max_epu32(_mm512_slli_epi32(exponents[row], 23), _mm512_set1_epi32(0x400000));
         }
-        for (int64_t at = block; at < n && at < block + 16; at += BLOCKS) {
-            __mmask64 bytes = n - at < BLOCKS ? (1ull << 16 * (n - at)) - 1 : ~0ull;
-            for (int row = 0; row < count; row++) {
-                _mm_prefetch(soon, _MM_HINT_T1);
-                soon += 64;
-                __m512i codes = _mm512_maskz_loadu_epi8(bytes, blocks + 16 * (row * n + at));
-                __m512i even = even_of(codes, table), odd = odd_of(codes, table);
-                __m512 scale = _mm512_castsi512_ps(_mm512_permutexvar_epi32(which, exponents[row]));
-                for (int token = 0; token < tokens; token++) {
-                    const int8_t *planes = x[token].values + at / BLOCKS * STEP;
-                    __m512i most = _mm512_setzero_si512();
-                    __m512i least = _mm512_loadu_si512(planes + 4 * WIDTH);
-                    most = _mm512_dpbusd_epi32(most, even, _mm512_loadu_si512(planes));
-                    least = _mm512_dpbusd_epi32(least, even, _mm512_loadu_si512(planes + 2 * WIDTH));
-                    most = _mm512_dpbusd_epi32(most, odd, _mm512_loadu_si512(planes + WIDTH));
-                    least = _mm512_dpbusd_epi32(least, odd, _mm512_loadu_si512(planes + 3 * WIDTH));
-                    __m512i whole = _mm512_add_epi32(_mm512_slli_epi32(most, 8), least);
-                    sums[row][token] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), scale, sums[row][token]);
-                }
-            }
-            which = _mm512_add_epi32(which, _mm512_set1_epi32(4));
+#pragma GCC unroll 4
+        for (int i = 0; i < 16; i += BLOCKS) {
+            if (left <= i) break;
+            for (int row = 0; row < count; row++, soon += WIDTH) _mm_prefetch(soon, _MM_HINT_T1);
+            const uint8_t *codes = blocks + 16 * (block + i);
+            int64_t at = (block + i) / BLOCKS * STEP;
+            __m512i which = _mm512_add_epi32(fourth, _mm512_set1_epi32(i));
+            __mmask64 some = (1ull << (16 * (left - i) & 63)) - 1;
+            if (left >= i + BLOCKS)
+                step(codes, 16 * n, count, ~0ull, x, tokens, at, exponents, which, sums);
+            else
+                step(codes, 16 * n, count, some, x, tokens, at, exponents, which, sums);
         }
     }
     for (int row = 0; row < count; row++)
