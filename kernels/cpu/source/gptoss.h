@@ -106,6 +106,14 @@ struct margin {
     float of_left, of_norm, more;
 };
 
+// One head of one token, and what it sees: the positions first to last, at least one.
+struct query {
+    const float *q;  // [head_dim], scaled
+    int64_t first, last;
+    float *out;  // [head_dim]; see `attend`
+    float peak, sum;
+};
+
 struct level {
     const char *name;
     int64_t panel;          // rows of a panel
@@ -155,6 +163,11 @@ struct level {
     // softmax open: out [heads][head_dim] is not divided by sum, and both are relative to exp(peak).
     void (*attend)(struct memory memory, int64_t first, int64_t last, int64_t head_dim, const float *q,
                    int64_t heads, float *out, float *peak, float *sum);
+
+    // The same for `most_queries` at most over one kv head in bfloat16, to which everything is rounded. 0 where the
+    // processor has no instructions for it.
+    void (*attend_many)(struct memory memory, int64_t head_dim, struct query *queries, int64_t count);
+    int64_t most_queries;
 };
 
 // A team of threads that do one piece of work together. The caller is thread 0.

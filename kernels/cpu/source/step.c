@@ -369,6 +369,27 @@ static void attend_token(struct call *call, int64_t head, int64_t token, int64_t
         close_softmax(call, head * group + i, out + i * head_dim, peak[i], sum[i]);
 }
 
+// Some tokens, as many queries at a time as the level takes.
+static void attend_tokens(struct call *call, int64_t head, int64_t token, int64_t tokens) {
+    struct engine *engine = call->engine;
+    const struct network *net = &engine->network;
+    int64_t group = net->heads / net->kv_heads, most_queries = engine->level->most_queries;
+    struct query queries[most_queries];
+    for (int64_t start = 0, count; start < tokens * group; start += count) {
+        count = least(most_queries, tokens * group - start);
+        for (int64_t i = 0; i < count; i++) {
+            int64_t at = token + (start + i) / group, place = at * net->heads + head * group + (start + i) % group;
+            struct query *query = &queries[i];
+            *query = (struct query){.q = engine->room.q + place * net->head_dim,
+                                    .out = engine->room.mixed + place * net->head_dim};
+            seen_by(call, at, 0, 1, &query->first, &query->last);
+        }
+        engine->level->attend_many(memory_of(call, head), net->head_dim, queries, count);
+        for (int64_t i = 0; i < count; i++)
+            close_softmax(call, head * group + (start + i) % group, queries[i].out, queries[i].peak, queries[i].sum);
+    }
+}
+
 // Brings the parts of a token's softmax over one kv head together.
 static void join_parts(struct call *call, int64_t head, int64_t token) {
     struct engine *engine = call->engine;
@@ -415,11 +436,15 @@ static void attend_work(void *of, int thread, int threads) {
     for (int64_t head = thread; head < net->kv_heads; head += threads) remember(call, head);
     begin_pieces(engine, thread);
     int64_t groups = over(call->tokens, TOKEN_GROUP), pieces = net->kv_heads * groups * call->splits;
+    int many = call->tokens > FEW && engine->level->most_queries && !net->wide && (copies(call) || !layer->window);
     for (int64_t piece = take(engine); piece < pieces; piece = take(engine)) {
         int64_t head = piece % net->kv_heads, group = piece / net->kv_heads % groups;
         int64_t part = piece / net->kv_heads / groups;
-        for (int64_t token = group * TOKEN_GROUP; token < least(call->tokens, (group + 1) * TOKEN_GROUP); token++)
-            attend_token(call, head, token, part);
+        int64_t first = group * TOKEN_GROUP, last = least(call->tokens, first + TOKEN_GROUP);
+        if (many)
+            attend_tokens(call, head, first, last - first);
+        else
+            for (int64_t token = first; token < last; token++) attend_token(call, head, token, part);
     }
     pool_wait(engine->pool);
     if (call->splits > 1) {

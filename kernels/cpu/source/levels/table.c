@@ -24,6 +24,8 @@ void LEVELLED(multiply)(const void *, int64_t, const void *const *, int64_t, flo
                         int64_t);
 void LEVELLED(multiply_expert)(const void *, int64_t, const void *const *, int64_t, float *, const char *, int64_t);
 void LEVELLED(attend)(struct memory, int64_t, int64_t, int64_t, const float *, int64_t, float *, float *, float *);
+void LEVELLED(attend_many)(struct memory, int64_t, struct query *, int64_t);
+extern const int64_t LEVELLED(most_queries);
 extern const int LEVELLED(reads_packed);
 extern const int64_t LEVELLED(panel_rows), LEVELLED(tile_tokens), LEVELLED(packed_bytes);
 
@@ -57,5 +59,7 @@ void LEVELLED(fill)(struct level *level) {
         .multiply = LEVELLED(multiply),
         .multiply_expert = LEVELLED(multiply_expert),
         .attend = LEVELLED(attend),
+        .attend_many = LEVELLED(attend_many),
+        .most_queries = LEVELLED(most_queries),
     };
 }

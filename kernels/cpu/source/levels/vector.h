@@ -99,9 +99,13 @@ INLINE float sum_of(vf value) {
 }
 
 INLINE float peak_of(vf value) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_max_ps((__m512)value);
+#else
     float peak = value[0];
     for (int lane = 1; lane < LANES; lane++) peak = value[lane] > peak ? value[lane] : peak;
     return peak;
+#endif
 }
 
 // 16 bytes, `at` bytes from where each of LANES rows begins: word i of row j becomes lane j of out[i].
