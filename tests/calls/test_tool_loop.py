@@ -352,6 +352,16 @@ async def same() -> AsyncGenerator[Output, None]:
     yield Output("the same")
 
 
+async def test_a_call_on_the_final_channel_is_not_run(stage: StageMaker, echo: Any) -> None:
+    """The person has read it as the answer."""
+    tool = echo()
+    misplaced = CALL.replace("commentary", "final").replace("functions.f", tool.name)
+    events = await stage(misplaced, ANSWER, tools=[tool]).play("What is 2 + 2?")
+    assert tool.calls == []
+    assert "Nothing was run" in output_of(events).output
+    assert isinstance(events[-1], Completed)
+
+
 async def test_a_single_call_is_counted_in_the_singular(stage: StageMaker, somebody: Any) -> None:
     s = stage(CALL, tools=[Fiend(same)], person=somebody(go_on=GoOn.STOP), max_tool_calls=1)
     last = (await s.play("go"))[-1]

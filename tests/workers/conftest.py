@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ def start(tmp_path: Path) -> StartChild:
 
     def start(program: str, **options: Any) -> Child:
         (tmp_path / "child_of_the_test.py").write_text(program)
-        environment = {"PYTHONPATH": str(tmp_path)}
+        path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+        environment = {"PYTHONPATH": path}
         return Child.start("the toy", "child_of_the_test", environment=environment, **options)
 
     return start

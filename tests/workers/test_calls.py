@@ -134,3 +134,34 @@ asyncio.run(main())
     orphan = int(await application.output(100))
     await application.end()
     await until(lambda: not alive(orphan))
+
+
+async def test_it_ends_with_the_application_in_native_code_too(
+    start: Callable[..., Child], tmp_path: Path, alive: Callable[[int], bool], until: Until
+) -> None:
+    """In a call that lets no other thread of the process see that its input has ended."""
+    (tmp_path / "deaf.py").write_text(f"""
+import ctypes
+from pathlib import Path
+from gptoss_tui.workers.parent import Parent
+from gptoss_tui.workers.wire import Wire
+
+Parent(Wire(), print)
+Path({str(tmp_path / "sign")!r}).touch()
+ctypes.PyDLL(None).sleep(600)
+""")
+    application = start(f"""
+import os
+from pathlib import Path
+from gptoss_tui.workers.child import Child
+
+path = os.pathsep.join(filter(None, [{str(tmp_path)!r}, os.environ.get("PYTHONPATH")]))
+child = Child.start("the toy", "deaf", environment={{"PYTHONPATH": path}})
+while not Path({str(tmp_path / "sign")!r}).exists():
+    pass
+print(child.pid, flush=True)
+os.kill(os.getpid(), 9)
+""")
+    orphan = int(await application.output(100))
+    await application.end()
+    await until(lambda: not alive(orphan))
