@@ -67,6 +67,49 @@ MUTANTS = (
         "for attempt in (2,):",
         "tests/agent/test_renderer.py",
     ),
+    # What the model is shown
+    Mutant(
+        "a message measured before it is kept",
+        "gptoss_tui/agent/room.py",
+        '        if length <= most:\n            return ""',
+        '        return ""',
+        "tests/agent/test_room.py",
+    ),
+    Mutant(
+        "room for an answer",
+        "gptoss_tui/agent/context.py",
+        "        return self.context - self.answer",
+        "        return self.context",
+        "tests/agent/test_context.py",
+    ),
+    Mutant(
+        "no call without its result in what is shown",
+        "gptoss_tui/agent/context.py",
+        "    return not _is_output(messages[place]) and _is_output(messages[place - 1])",
+        "    return True",
+        "tests/agent/test_context.py",
+    ),
+    Mutant(
+        "an output within the context",
+        "gptoss_tui/calls/output.py",
+        "longest = await room.longest(self, note) if room is not None else LONGEST_OUTPUT",
+        "longest = LONGEST_OUTPUT",
+        "tests/agent/test_room.py",
+    ),
+    Mutant(
+        "a summary as the model's own words",
+        "gptoss_tui/agent/context.py",
+        "        Message(Role.ASSISTANT, cut.summary, channel=Channel.FINAL),",
+        "        Message(Role.DEVELOPER, cut.summary),",
+        "tests/agent/test_context.py",
+    ),
+    Mutant(
+        "a cut on disk",
+        "gptoss_tui/history/store.py",
+        "    if cuts is not None:\n        gone",
+        "    if False:\n        gone",
+        "tests/agent/test_room.py",
+    ),
     # What the model writes
     Mutant(
         "no other author",
@@ -171,7 +214,7 @@ MUTANTS = (
     Mutant(
         "output cut for the model",
         "gptoss_tui/calls/output.py",
-        "        if self.length <= LONGEST_OUTPUT:\n            return self._head + note",
+        "        if self.length <= longest:\n            return self._head + note",
         "        if True:\n            return self._head + note",
         "tests/calls",
     ),

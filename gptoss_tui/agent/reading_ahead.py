@@ -26,17 +26,18 @@ class ReadingAhead:
         self._asked = asyncio.Event()
         self._asked.set()
 
-    def begin(self, conversation: Conversation, cut: Cut | None = None) -> None:
+    def begin(self, conversation: Conversation, cut: Cut | None = None, most: int | None = None) -> None:
         """Begin to read what every prompt begins with in which the person goes on with `conversation`,
         of which the model is not shown what `cut` says.
 
-        Does nothing with an engine that cannot read ahead.
+        More than `most` tokens are not read: room is made before the next prompt, and changes it. Does
+        nothing with an engine that cannot read ahead.
         """
         self.stop()
         info = self._runtime.engine.info()
         if self._runtime.is_loaded and info is not None and info.abilities.reads_ahead:
             self._asked = asyncio.Event()
-            self._task = asyncio.ensure_future(self._read(conversation, cut, self._asked))
+            self._task = asyncio.ensure_future(self._read(conversation, cut, most, self._asked))
 
     def stop(self) -> None:
         """End it at once."""
@@ -48,10 +49,14 @@ class ReadingAhead:
         """Wait until the engine has been asked to read; what it reads is not waited for."""
         await self._asked.wait()
 
-    async def _read(self, conversation: Conversation, cut: Cut | None, asked: asyncio.Event) -> None:
+    async def _read(
+        self, conversation: Conversation, cut: Cut | None, most: int | None, asked: asyncio.Event
+    ) -> None:
         renderer = self._runtime.renderer
         try:
             ids = await known_ids(renderer, conversation, cut)
+            if most is not None and len(ids) > most:
+                return
             asked.set()
             await self._runtime.engine.read_ahead(ids, opening(ids, conversation, renderer.control))
         except (EngineError, CheckpointError):

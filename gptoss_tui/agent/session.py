@@ -490,7 +490,9 @@ class Session:
         if self.options.read_ahead and not self._is_closed:
             system, developer = self._first_messages(self.effort)
             messages = [*self.conversation.messages]
-            self._ahead.begin(Conversation(system, developer, messages), self._room().cut)
+            room = self._room()
+            most = room.capacity.prompt if room.capacity is not None else None
+            self._ahead.begin(Conversation(system, developer, messages), room.cut, most)
 
     async def _take_turn(self, text: str, detail: Detail | None, emit: Sink) -> Turn:
         turn = self._turn = self._new_turn(detail)

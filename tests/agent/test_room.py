@@ -115,6 +115,18 @@ async def test_what_is_read_ahead_is_what_the_model_will_be_shown(stage: StageMa
     assert s.engine.requests[-1].prompt_ids[: len(ids)] == ids
 
 
+async def test_nothing_is_read_ahead_that_room_will_be_made_in(stage: StageMaker) -> None:
+    s = stage(ANSWER, context=20_000)
+    await s.play(MORE)
+    await s.session.settle()
+    read = len(s.engine.ahead)
+    s.engine.context = 700
+    s.engine.scripts = [ANSWER]
+    await command(s.session.equip())
+    await s.session.settle()
+    assert len(s.engine.ahead) == read
+
+
 async def test_the_model_sums_up_the_oldest_turns(stage: StageMaker, echo: Any) -> None:
     """At low effort, without tools, and the summary stands where the turns stood."""
     s = stage(tools=[echo()], context=2200)
