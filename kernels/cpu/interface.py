@@ -113,6 +113,7 @@ class CpuEngine:
         )
         self.copy_coarse = partial(function("copy_coarse", None, c_void_p), handle)
         self.pack = partial(function("pack", None, c_void_p), handle)
+        self.quicken: Callable[[], int] = partial(function("quicken", c_int, c_void_p), handle)
         self.dense_bytes: Callable[[], float] = partial(function("dense_bytes", c_double, c_void_p), handle)
         self.unembedding_bytes: Callable[[], float] = partial(
             function("unembedding_bytes", c_double, c_void_p), handle

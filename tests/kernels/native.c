@@ -10,6 +10,7 @@
 
 static const double E2M1[16] = {0, .5, 1, 1.5, 2, 3, 4, 6, 0, -.5, -1, -1.5, -2, -3, -4, -6};
 static const double UNIT = 1.0 / 32512;  // of activations in whole numbers, relative to their largest magnitude
+static const double EIGHTH = 0.501 / 127;  // of activations in 8 bits, rounded
 
 static uint64_t state = 88172645463325252;
 static uint32_t bits(void) { return (uint32_t)((state = state * 6364136223846793005u + 1442695040888963407u) >> 32); }
@@ -184,6 +185,25 @@ static void check_int8_sums(int64_t columns) {
     free(values), free(memory), free(x);
 }
 
+static void check_expert_panel(const struct panels *panels, const char *name, const struct experts *matrix,
+                               const float *x, int64_t tokens, double relative, double absolute) {
+    if (!panels->decode) return;
+    what = name;
+    int64_t columns = matrix->columns, last = (matrix->rows - 1) / level->panel * level->panel;
+    char *panel = room(columns * level->panel * 4), *packed = room(tokens * columns * level->packed_bytes);
+    float *y = room(tokens * level->panel * 4);
+    const void *from[tokens];
+    for (int64_t token = 0; token < tokens; token++) {
+        from[token] = packed + token * columns * level->packed_bytes;
+        panels->pack(x + token * columns, columns, (void *)from[token]);
+    }
+    panels->decode(matrix, 1, last, panel);
+    panels->multiply(panel, columns, from, tokens, y, (const char *)matrix->blocks, tokens % 2 ? columns : 0);
+    compare_product(of_experts, matrix, columns, 1, last, matrix->rows - last, x, tokens, y, level->panel, relative,
+                    absolute);
+    free(panel), free(packed), free(y);
+}
+
 static void check_experts(int64_t rows, int64_t columns, int64_t tokens) {
     int64_t n = columns / MXFP4_BLOCK, slot = level->planes_bytes(columns);
     uint8_t *blocks = room(2 * rows * n * 16), *scales = room(2 * rows * n);
@@ -198,20 +218,11 @@ static void check_experts(int64_t rows, int64_t columns, int64_t tokens) {
         planes[token] = level->to_planes(x + token * columns, columns, memory + token * slot);
     level->expert_rows(&matrix, 1, 1, rows, planes, tokens, y, 512);
     compare_product(of_experts, &matrix, columns, 1, 1, rows - 1, x, tokens, y, 512, ROUNDING, UNIT);
-    what = "a panel of an expert";
-    char *panel = room(columns * level->panel * 4), *packed = room(tokens * columns * level->packed_bytes);
-    const void *from[tokens];
-    for (int64_t token = 0; token < tokens; token++) {
-        from[token] = packed + token * columns * level->packed_bytes;
-        level->pack_expert(x + token * columns, columns, (void *)from[token]);
-    }
-    int64_t last = (rows - 1) / level->panel * level->panel;
-    level->expert_panel(&matrix, 1, last, panel);
-    level->multiply_expert(panel, columns, from, tokens, y, (const char *)blocks, tokens % 2 ? columns : 0);
     int rounded = level->packed_bytes == 2;
-    compare_product(of_experts, &matrix, columns, 1, last, rows - last, x, tokens, y, level->panel,
-                    rounded ? HALF : ROUNDING, rounded ? 0 : UNIT);
-    free(blocks), free(scales), free(x), free(y), free(memory), free(panel), free(packed);
+    check_expert_panel(&level->experts, "a panel of an expert", &matrix, x, tokens, rounded ? HALF : ROUNDING,
+                       rounded ? 0 : UNIT);
+    check_expert_panel(&level->quick_experts, "a panel of an expert in 8 bits", &matrix, x, tokens, ROUNDING, EIGHTH);
+    free(blocks), free(scales), free(x), free(y), free(memory);
 }
 
 static void check_elementwise(int64_t n) {

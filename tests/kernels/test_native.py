@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("native_library")
 
 FLOAT32 = 5e-6
 SIXTEEN_BITS = 5e-4
+EIGHT_BITS = 5e-2  # for each 32 activations, of which some stand out
 BFLOAT16 = 3e-2
 TWO_BFLOAT16 = 2e-5  # an activation, and what is left of it
 MANY = 8  # tokens from which activations are rounded to bfloat16
@@ -207,6 +208,24 @@ def test_the_experts_are_the_definition(run: Run, random_network: Any, native_li
         expected = mixture(weights, layer, x.double(), fired)
         allowed = bound(native, run.cuts, SIXTEEN_BITS) * expected.norm(dim=-1)
         assert_near(native, found, expected, allowed)
+
+
+@pytest.mark.parametrize("tokens", [17, 40, 300])
+def test_experts_may_take_activations_of_many_tokens_in_8_bits(
+    tokens: int, random_network: Any, native_library: ctypes.CDLL
+) -> None:
+    run = Run({"hidden": 160, "inner": 544, "experts": 3}, 2, [tokens])
+    weights, x = random_network(**run.network), run.stream
+    (layer,) = weights.layers
+    for native in natives(weights, native_library):
+        single = native.mix(0, x[:1].clone())
+        if not native.engine.quicken():
+            continue
+        chosen = torch.empty(tokens, weights.experts_per_token, dtype=torch.int64)
+        found = native.mix(0, x.clone(), chosen) - x
+        expected = mixture(weights, layer, x.double(), chosen)
+        assert_near(native, found, expected, EIGHT_BITS * expected.norm(dim=-1))
+        assert torch.equal(native.mix(0, x[:1].clone()), single), "few tokens stay exact"
 
 
 @given(run=RUNS)

@@ -114,6 +114,15 @@ struct query {
     float peak, sum;
 };
 
+// Panels of experts' rows times many tokens.
+struct panels {
+    void (*pack)(const float *x, int64_t n, void *out);  // an activation
+    void (*decode)(const struct experts *matrix, int64_t expert, int64_t first, void *panel);
+    // out [tokens][panel]. Meanwhile some of the `bytes` from `soon` are called in.
+    void (*multiply)(const void *panel, int64_t columns, const void *const *x, int64_t tokens, float *out,
+                     const char *soon, int64_t bytes);
+};
+
 struct level {
     const char *name;
     int64_t panel;          // rows of a panel
@@ -141,7 +150,6 @@ struct level {
     struct planes (*to_planes)(const float *x, int64_t n, int8_t *out);
     struct whole (*to_whole)(const float *x, int64_t n, int8_t *out);  // out: 2 * in_lines(n) bytes
     void (*pack)(const float *x, int64_t n, void *out);
-    void (*pack_expert)(const float *x, int64_t n, void *out);
 
     // Rows first to last of a matrix times few tokens: y[token * stride + row - first].
     void (*dense_rows)(const struct dense *matrix, int64_t first, int64_t last, const float *const *x,
@@ -153,11 +161,10 @@ struct level {
 
     // A panel of rows, decoded, times many tokens: out [tokens][panel].
     void (*dense_panel)(const struct dense *matrix, int64_t first, void *panel);
-    void (*expert_panel)(const struct experts *matrix, int64_t expert, int64_t first, void *panel);
     void (*multiply)(const void *panel, int64_t columns, const void *const *x, int64_t tokens, float *out,
                      const char *soon, int64_t bytes);
-    void (*multiply_expert)(const void *panel, int64_t columns, const void *const *x, int64_t tokens, float *out,
-                            const char *soon, int64_t bytes);
+    struct panels experts;
+    struct panels quick_experts;  // with activations in 8 bits; none where the processor has no instructions for it
 
     // Attention of `heads` queries [heads][head_dim], scaled, over the positions first to last. Leaves the
     // softmax open: out [heads][head_dim] is not divided by sum, and both are relative to exp(peak).

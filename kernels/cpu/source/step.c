@@ -42,6 +42,7 @@ struct engine {
     struct layer *layers;
     int64_t layer_count, widest, inner;
     const struct level *level;
+    const struct panels *experts;
     struct pool *pool;
     struct desk *desks;
     struct room room;
@@ -548,7 +549,7 @@ static void prepare_expert(struct call *call, const float *x, int64_t width, int
             few = 1;
     }
     if (few) room->plane_of[index] = level->to_planes(x, width, room->planes + index * level->planes_bytes(width));
-    if (many) level->pack_expert(x, width, room->packed + index * width * level->packed_bytes);
+    if (many) engine->experts->pack(x, width, room->packed + index * width * level->packed_bytes);
 }
 
 static int64_t slots_at(const struct call *call, int64_t active, int64_t *first) {
@@ -588,7 +589,7 @@ static void multiply_expert(struct call *call, const struct experts *matrix, end
     int64_t begin, count = slots_at(call, active, &begin), expert = room->active[active], width = matrix->columns;
     int by_token = matrix == &call->layer->gate_up, panelled = is_panelled(call, count);
     int64_t at_once = panelled ? over(count, over(count, TOKENS)) : MANY, stride = panelled ? level->panel : rows;
-    if (panelled) level->expert_panel(matrix, expert, first, desk->panel);
+    if (panelled) engine->experts->decode(matrix, expert, first, desk->panel);
     for (int64_t slot = begin, slots; slot < begin + count; slot += slots, bytes = 0) {
         const void *x[TOKENS];
         struct planes planes[MANY];
@@ -601,7 +602,7 @@ static void multiply_expert(struct call *call, const struct experts *matrix, end
                 planes[i] = room->plane_of[index];
         }
         if (panelled)
-            level->multiply_expert(desk->panel, width, x, slots, desk->tile, soon, bytes);
+            engine->experts->multiply(desk->panel, width, x, slots, desk->tile, soon, bytes);
         else
             level->expert_rows(matrix, expert, first, first + rows, planes, slots, desk->tile, stride);
         for (int64_t i = 0; i < slots; i++) {
@@ -787,6 +788,12 @@ EXPORT void gptoss_pack(struct engine *engine) {
 
 static double bytes_of(const struct dense *matrix) { return matrix->packed.bytes ? 1.5 : 2; }
 
+// Multiply many tokens in the experts with activations in 8 bits, where the level does. Whether it does.
+EXPORT int gptoss_quicken(struct engine *engine) {
+    if (engine->level->quick_experts.decode) engine->experts = &engine->level->quick_experts;
+    return engine->experts == &engine->level->quick_experts;
+}
+
 // The bytes that a weight of the projections takes in the reading of one token, and one of the unembedding.
 EXPORT double gptoss_dense_bytes(const struct engine *engine) { return bytes_of(&engine->layers->q); }
 EXPORT double gptoss_unembedding_bytes(const struct engine *engine) {
@@ -817,6 +824,7 @@ EXPORT struct engine *gptoss_new(const struct network *network, const struct lay
     if (!engine) return NULL;
     *engine = (struct engine){.network = *network, .layer_count = count, .turned_length = -1};
     engine->level = best_level(most_level);
+    engine->experts = &engine->level->experts;
     engine->inner = layers[0].down.columns;
     engine->widest = most(network->hidden, network->heads * network->head_dim);
     engine->layers = calloc((size_t)count, sizeof *layers);

@@ -2,12 +2,6 @@
 
 #include "panel.h"
 
-// Where each row of a panel begins in a matrix of `rows`; those beyond its end are its last one again.
-INLINE void find_rows(const void *matrix, int64_t rows, int64_t bytes, int64_t first, const char *row[ROWS]) {
-    for (int64_t i = 0; i < ROWS; i++)
-        row[i] = (const char *)matrix + (first + i < rows ? first + i : rows - 1) * bytes;
-}
-
 #if defined(__AVX512BF16__)
 
 // Lane i of vector j becomes lane j of vector i.

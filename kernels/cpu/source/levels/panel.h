@@ -41,4 +41,10 @@ INLINE int columns_of(int form) {
 }
 INLINE int words_of(int form) { return is_square(form) ? 4 : form == BYTES ? 2 : 1; }
 
+// Where each row of a panel begins in a matrix of `rows`; those beyond its end are its last one again.
+INLINE void find_rows(const void *matrix, int64_t rows, int64_t bytes, int64_t first, const char *row[ROWS]) {
+    for (int64_t i = 0; i < ROWS; i++)
+        row[i] = (const char *)matrix + (first + i < rows ? first + i : rows - 1) * bytes;
+}
+
 #endif

@@ -145,12 +145,4 @@ void LEVELLED(attend_many)(struct memory memory, int64_t head_dim, struct query 
 
 const int64_t LEVELLED(most_queries) = MOST;
 
-#else
-
-void LEVELLED(attend_many)(struct memory memory, int64_t head_dim, struct query *queries, int64_t count) {
-    (void)memory, (void)head_dim, (void)queries, (void)count;
-}
-
-const int64_t LEVELLED(most_queries) = 0;
-
 #endif

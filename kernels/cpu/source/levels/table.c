@@ -20,9 +20,12 @@ void LEVELLED(expert_rows)(const struct experts *, int64_t, int64_t, int64_t, co
                            float *, int64_t);
 void LEVELLED(dense_panel)(const struct dense *, int64_t, void *);
 void LEVELLED(expert_panel)(const struct experts *, int64_t, int64_t, void *);
+void LEVELLED(pack_quick)(const float *, int64_t, void *);
+void LEVELLED(quick_panel)(const struct experts *, int64_t, int64_t, void *);
 void LEVELLED(multiply)(const void *, int64_t, const void *const *, int64_t, float *, const char *,
                         int64_t);
 void LEVELLED(multiply_expert)(const void *, int64_t, const void *const *, int64_t, float *, const char *, int64_t);
+void LEVELLED(multiply_quick)(const void *, int64_t, const void *const *, int64_t, float *, const char *, int64_t);
 void LEVELLED(attend)(struct memory, int64_t, int64_t, int64_t, const float *, int64_t, float *, float *, float *);
 void LEVELLED(attend_many)(struct memory, int64_t, struct query *, int64_t);
 extern const int64_t LEVELLED(most_queries);
@@ -50,16 +53,19 @@ void LEVELLED(fill)(struct level *level) {
         .to_planes = LEVELLED(to_planes),
         .to_whole = LEVELLED(to_whole),
         .pack = LEVELLED(pack),
-        .pack_expert = LEVELLED(pack_expert),
         .dense_rows = LEVELLED(dense_rows),
         .int8_rows = LEVELLED(int8_rows),
         .expert_rows = LEVELLED(expert_rows),
         .dense_panel = LEVELLED(dense_panel),
-        .expert_panel = LEVELLED(expert_panel),
         .multiply = LEVELLED(multiply),
-        .multiply_expert = LEVELLED(multiply_expert),
+        .experts = {LEVELLED(pack_expert), LEVELLED(expert_panel), LEVELLED(multiply_expert)},
+#if defined(__AVX512VNNI__)
+        .quick_experts = {LEVELLED(pack_quick), LEVELLED(quick_panel), LEVELLED(multiply_quick)},
+#endif
         .attend = LEVELLED(attend),
+#if defined(__AVX512BF16__)
         .attend_many = LEVELLED(attend_many),
         .most_queries = LEVELLED(most_queries),
+#endif
     };
 }
