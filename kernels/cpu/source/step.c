@@ -18,16 +18,23 @@ enum {
     TOKEN_GROUP = 8,  // tokens of one piece of attention
 };
 
+// Activations in the forms that matrices take, and which experts take them. For few tokens each thread works all of it
+// out for itself, which takes less time than to wait for what others do.
+struct notes {
+    float *normed, *split, *shares;
+    int8_t *planes;
+    struct planes *plane_of;
+    int32_t *chosen, *token_of, *slot_of, *active;
+    int64_t *slots_from, experts;  // that are active
+};
+
 // Activations of one call, for all threads.
 struct room {
     int64_t tokens;  // for which there is room
     char *start;
-    float *normed, *split, *q, *k, *v, *mixed, *turns, *logits, *shares, *inner, *partial;
-    int8_t *planes;
+    struct notes notes;
+    float *q, *k, *v, *mixed, *turns, *logits, *inner, *partial;
     char *packed;
-    struct planes *plane_of;
-    int32_t *chosen, *token_of, *slot_of, *active;
-    int64_t *slots_from;
     void *seen;
 };
 
@@ -35,6 +42,7 @@ struct room {
 struct desk {
     char *panel;
     float *tile;
+    struct notes own, *notes;  // for few tokens; and those of this call
 };
 
 struct engine {
@@ -59,7 +67,6 @@ struct call {
     void *memory;  // of attend: [2][kv_heads][slots][head_dim]
     int64_t slots, length, splits;
     int64_t *fired;  // of mix
-    int64_t active;
     float *out;  // of unembed
 };
 
@@ -82,7 +89,23 @@ static void *carve(char **at, int64_t bytes) {
     return part;
 }
 
-static int64_t lay_out(const struct engine *engine, struct room *room, int64_t tokens, char *start) {
+static void lay_out_notes(const struct engine *engine, struct notes *notes, int64_t tokens, char **at) {
+    const struct network *net = &engine->network;
+    int64_t slots = tokens * net->experts_per_token, widest = most(engine->widest, engine->inner);
+    notes->normed = carve(at, tokens * net->hidden * 4);
+    notes->split = carve(at, tokens * engine->widest * 4);
+    notes->shares = carve(at, slots * 4);
+    notes->planes = carve(at, slots * engine->level->planes_bytes(widest));
+    notes->plane_of = carve(at, slots * (int64_t)sizeof *notes->plane_of);
+    notes->chosen = carve(at, slots * 4);
+    notes->token_of = carve(at, slots * 4);
+    notes->slot_of = carve(at, slots * 4);
+    notes->active = carve(at, net->experts * 4);
+    notes->slots_from = carve(at, (net->experts + 1) * 8);
+}
+
+static int64_t lay_out(const struct engine *engine, struct room *room, struct desk *desks, int64_t tokens,
+                       char *start) {
     const struct network *net = &engine->network;
     const struct level *level = engine->level;
     int64_t q = net->heads * net->head_dim, kv = net->kv_heads * net->head_dim, window = 0;
@@ -90,59 +113,69 @@ static int64_t lay_out(const struct engine *engine, struct room *room, int64_t t
     for (int64_t i = 0; i < engine->layer_count; i++) window = most(window, engine->layers[i].window);
     char *at = start;
     *room = (struct room){.tokens = tokens, .start = start};
-    room->normed = carve(&at, tokens * net->hidden * 4);
-    room->split = carve(&at, tokens * engine->widest * 4);
+    lay_out_notes(engine, &room->notes, tokens, &at);
     room->q = carve(&at, tokens * q * 4);
     room->k = carve(&at, tokens * kv * 4);
     room->v = carve(&at, tokens * kv * 4);
     room->mixed = carve(&at, tokens * q * 4);
     room->turns = carve(&at, tokens * net->head_dim * 4);
     room->logits = carve(&at, tokens * net->experts * 4);
-    room->shares = carve(&at, slots * 4);
     room->inner = carve(&at, slots * engine->inner * 4);
     int64_t parts = over(pool_threads(engine->pool), net->kv_heads) * least(tokens, FEW);
     room->partial = carve(&at, parts * net->heads * (net->head_dim + 2) * 4);
-    room->planes = carve(&at, slots * level->planes_bytes(widest));
     room->packed = carve(&at, slots * widest * level->packed_bytes);
-    room->plane_of = carve(&at, slots * (int64_t)sizeof *room->plane_of);
-    room->chosen = carve(&at, slots * 4);
-    room->token_of = carve(&at, slots * 4);
-    room->slot_of = carve(&at, slots * 4);
-    room->active = carve(&at, net->experts * 4);
-    room->slots_from = carve(&at, (net->experts + 1) * 8);
     room->seen = carve(&at, 2 * kv * over(window + tokens, KEY_TILE) * KEY_TILE * element(net));
+    for (int thread = 0; thread < pool_threads(engine->pool); thread++)
+        lay_out_notes(engine, &desks[thread].own, least(tokens, FEW), &at);
     return at - start;
-}
-
-static int make_room(struct engine *engine, int64_t tokens) {
-    if (tokens <= engine->room.tokens) return 1;
-    struct room room;
-    int64_t bytes = lay_out(engine, &room, tokens, NULL);
-    char *start = aligned_alloc(64, (size_t)bytes);
-    if (!start) return 0;
-    free(engine->room.start);
-    lay_out(engine, &engine->room, tokens, start);
-    engine->turned_length = -1;
-    return 1;
 }
 
 // The bytes of the activations of so many tokens.
 EXPORT int64_t gptoss_room(const struct engine *engine, int64_t tokens) {
     struct room room;
-    return lay_out(engine, &room, tokens, NULL);
+    struct desk desks[pool_threads(engine->pool)];
+    return lay_out(engine, &room, desks, tokens, NULL);
+}
+
+static int make_room(struct engine *engine, int64_t tokens) {
+    if (tokens <= engine->room.tokens) return 1;
+    char *start = aligned_alloc(64, (size_t)gptoss_room(engine, tokens));
+    if (!start) return 0;
+    free(engine->room.start);
+    lay_out(engine, &engine->room, engine->desks, tokens, start);
+    engine->turned_length = -1;
+    return 1;
+}
+
+// The first token that a thread works on where each token is one thread's, and how far apart they are. Of few tokens
+// every thread takes all.
+static int64_t first_token(const struct call *call, int thread) { return call->tokens <= FEW ? 0 : thread; }
+static int64_t stride_of(const struct call *call, int threads) { return call->tokens <= FEW ? 1 : threads; }
+
+static struct desk *desk_of(const struct call *call, int thread) {
+    struct desk *desk = &call->engine->desks[thread];
+    desk->notes = call->tokens <= FEW ? &desk->own : &call->engine->room.notes;
+    return desk;
+}
+
+// A barrier after what each thread does for itself if tokens are few.
+static void wait_if_many(const struct call *call) {
+    if (call->tokens > FEW) pool_wait(call->engine->pool);
 }
 
 // Activations in the forms that matrices take: few tokens as float32 or planes, many tokens packed.
 
-static void prepare_dense(struct call *call, const float *x, int64_t width, int thread, int threads) {
+static void prepare_dense(struct call *call, const float *x, int64_t width, struct desk *desk, int thread,
+                          int threads) {
     struct engine *engine = call->engine;
     const struct level *level = engine->level;
-    for (int64_t token = thread; token < call->tokens; token += threads) {
+    for (int64_t token = first_token(call, thread); token < call->tokens; token += stride_of(call, threads)) {
         if (call->tokens <= FEW)
-            level->split(x + token * width, width, engine->room.split + token * width);
+            level->split(x + token * width, width, desk->notes->split + token * width);
         else
             level->pack(x + token * width, width, engine->room.packed + token * width * level->packed_bytes);
     }
+    wait_if_many(call);
 }
 
 static void finish(const float *y, int64_t y_stride, const uint16_t *bias, int64_t tokens, int64_t first, int64_t rows,
@@ -162,27 +195,32 @@ static int matrix_of(const struct dense *const *matrices, int count, int64_t hei
     return i;
 }
 
+// Rows of a matrix times few tokens, which `prepare_dense` has made: out [tokens][rows of the matrix].
+static void multiply_rows(struct call *call, const struct dense *matrix, int64_t from, int64_t to, float *out,
+                          int adding, struct desk *desk) {
+    const float *x[FEW];
+    for (int64_t token = 0; token < call->tokens; token++) x[token] = desk->notes->split + token * matrix->columns;
+    for (int64_t row = from; row < to; row += ROWS) {
+        int64_t rows = least(ROWS, to - row);
+        call->engine->level->dense_rows(matrix, row, row + rows, x, call->tokens, desk->tile, ROWS);
+        finish(desk->tile, ROWS, matrix->bias, call->tokens, row, rows, out, matrix->rows, adding);
+    }
+}
+
 // Matrices that share their input, which `prepare_dense` has made: out[i] [tokens][rows of matrix i].
 static void multiply_dense(struct call *call, const struct dense *const *matrices, float *const *out, int count,
-                           int adding, int thread, int threads) {
+                           int adding, struct desk *desk, int thread, int threads) {
     struct engine *engine = call->engine;
     const struct level *level = engine->level;
-    struct desk *desk = &engine->desks[thread];
     int64_t tokens = call->tokens, width = matrices[0]->columns;
     const void *x[TOKENS];
     if (tokens <= FEW) {
-        for (int64_t token = 0; token < tokens; token++) x[token] = engine->room.split + token * width;
         int64_t total = 0, first, last, start = 0;
         for (int i = 0; i < count; i++) total += over(matrices[i]->rows, GRAIN) * GRAIN;
         share(total, GRAIN, thread, threads, &first, &last);
-        for (int i = 0; i < count; start += over(matrices[i++]->rows, GRAIN) * GRAIN) {
-            int64_t from = most(first - start, 0), to = least(last - start, matrices[i]->rows);
-            for (int64_t row = from; row < to; row += ROWS) {
-                int64_t rows = least(ROWS, to - row);
-                level->dense_rows(matrices[i], row, row + rows, (const float *const *)x, tokens, desk->tile, ROWS);
-                finish(desk->tile, ROWS, matrices[i]->bias, tokens, row, rows, out[i], matrices[i]->rows, adding);
-            }
-        }
+        for (int i = 0; i < count; start += over(matrices[i++]->rows, GRAIN) * GRAIN)
+            multiply_rows(call, matrices[i], most(first - start, 0), least(last - start, matrices[i]->rows), out[i],
+                          adding, desk);
         return;
     }
     int64_t panels = 0;
@@ -416,11 +454,33 @@ static void join_parts(struct call *call, int64_t head, int64_t token) {
     }
 }
 
-static void norm_tokens(struct call *call, const float *weight, int thread, int threads) {
+static void norm_tokens(struct call *call, const float *weight, struct desk *desk, int thread, int threads) {
     const struct network *net = &call->engine->network;
-    for (int64_t token = thread; token < call->tokens; token += threads)
+    for (int64_t token = first_token(call, thread); token < call->tokens; token += stride_of(call, threads))
         call->engine->level->norm(call->x + token * net->hidden, weight, net->hidden, net->norm_eps,
-                                  call->engine->room.normed + token * net->hidden);
+                                  desk->notes->normed + token * net->hidden);
+}
+
+// The queries, keys and values of few tokens, by whole kv heads: what a thread then attends to is its own.
+static void project_heads(struct call *call, int64_t first, int64_t last, struct desk *desk) {
+    struct room *room = &call->engine->room;
+    const struct layer *layer = call->layer;
+    int64_t head_dim = call->engine->network.head_dim, heads = layer->q.rows / layer->k.rows;
+    multiply_rows(call, &layer->q, first * heads * head_dim, last * heads * head_dim, room->q, 0, desk);
+    multiply_rows(call, &layer->k, first * head_dim, last * head_dim, room->k, 0, desk);
+    multiply_rows(call, &layer->v, first * head_dim, last * head_dim, room->v, 0, desk);
+}
+
+static void attend_piece(struct call *call, int64_t piece) {
+    const struct network *net = &call->engine->network;
+    int64_t groups = over(call->tokens, TOKEN_GROUP), head = piece % net->kv_heads;
+    int64_t group = piece / net->kv_heads % groups, part = piece / net->kv_heads / groups;
+    int64_t first = group * TOKEN_GROUP, last = least(call->tokens, first + TOKEN_GROUP);
+    int many = call->tokens > FEW && call->engine->level->most_queries && !net->wide;
+    if (many && (copies(call) || !call->layer->window))
+        attend_tokens(call, head, first, last - first);
+    else
+        for (int64_t token = first; token < last; token++) attend_token(call, head, token, part);
 }
 
 static void attend_work(void *of, int thread, int threads) {
@@ -428,34 +488,32 @@ static void attend_work(void *of, int thread, int threads) {
     struct engine *engine = call->engine;
     const struct network *net = &engine->network;
     const struct layer *layer = call->layer;
-    norm_tokens(call, layer->attention_norm, thread, threads);
-    prepare_dense(call, engine->room.normed, net->hidden, thread, threads);
-    pool_wait(engine->pool);
-    multiply_dense(call, (const struct dense *[]){&layer->q, &layer->k, &layer->v},
-                   (float *[]){engine->room.q, engine->room.k, engine->room.v}, 3, 0, thread, threads);
-    pool_wait(engine->pool);
-    for (int64_t head = thread; head < net->kv_heads; head += threads) remember(call, head);
-    begin_pieces(engine, thread);
-    int64_t groups = over(call->tokens, TOKEN_GROUP), pieces = net->kv_heads * groups * call->splits;
-    int many = call->tokens > FEW && engine->level->most_queries && !net->wide && (copies(call) || !layer->window);
-    for (int64_t piece = take(engine); piece < pieces; piece = take(engine)) {
-        int64_t head = piece % net->kv_heads, group = piece / net->kv_heads % groups;
-        int64_t part = piece / net->kv_heads / groups;
-        int64_t first = group * TOKEN_GROUP, last = least(call->tokens, first + TOKEN_GROUP);
-        if (many)
-            attend_tokens(call, head, first, last - first);
-        else
-            for (int64_t token = first; token < last; token++) attend_token(call, head, token, part);
+    struct desk *desk = desk_of(call, thread);
+    int64_t heads = net->kv_heads, pieces = heads * over(call->tokens, TOKEN_GROUP) * call->splits;
+    norm_tokens(call, layer->attention_norm, desk, thread, threads);
+    prepare_dense(call, desk->notes->normed, net->hidden, desk, thread, threads);
+    if (call->tokens <= FEW && heads % threads == 0) {
+        int64_t first = heads * thread / threads, last = heads * (thread + 1) / threads;
+        project_heads(call, first, last, desk);
+        for (int64_t head = first; head < last; head++) remember(call, head);
+        for (int64_t piece = 0; piece < pieces; piece++)
+            if (piece % heads >= first && piece % heads < last) attend_piece(call, piece);
+    } else {
+        multiply_dense(call, (const struct dense *[]){&layer->q, &layer->k, &layer->v},
+                       (float *[]){engine->room.q, engine->room.k, engine->room.v}, 3, 0, desk, thread, threads);
+        pool_wait(engine->pool);
+        for (int64_t head = thread; head < heads; head += threads) remember(call, head);
+        begin_pieces(engine, thread);
+        for (int64_t piece = take(engine); piece < pieces; piece = take(engine)) attend_piece(call, piece);
     }
     pool_wait(engine->pool);
     if (call->splits > 1) {
-        for (int64_t piece = thread; piece < net->kv_heads * call->tokens; piece += threads)
-            join_parts(call, piece % net->kv_heads, piece / net->kv_heads);
+        for (int64_t piece = thread; piece < heads * call->tokens; piece += threads)
+            join_parts(call, piece % heads, piece / heads);
         pool_wait(engine->pool);
     }
-    prepare_dense(call, engine->room.mixed, net->heads * net->head_dim, thread, threads);
-    pool_wait(engine->pool);
-    multiply_dense(call, (const struct dense *[]){&layer->o}, (float *[]){call->x}, 1, 1, thread, threads);
+    prepare_dense(call, engine->room.mixed, net->heads * net->head_dim, desk, thread, threads);
+    multiply_dense(call, (const struct dense *[]){&layer->o}, (float *[]){call->x}, 1, 1, desk, thread, threads);
 }
 
 EXPORT int gptoss_attend(struct engine *engine, int64_t layer, float *x, int64_t tokens, void *memory,
@@ -485,13 +543,13 @@ EXPORT int gptoss_attend(struct engine *engine, int64_t layer, float *x, int64_t
 
 // mix
 
-static void route(struct call *call, int64_t token) {
-    struct engine *engine = call->engine;
+static void route(const struct call *call, int64_t token, struct notes *notes) {
+    const struct engine *engine = call->engine;
     const struct network *net = &engine->network;
     int64_t k = net->experts_per_token;
     const float *logits = engine->room.logits + token * net->experts;
-    int32_t *chosen = engine->room.chosen + token * k;
-    float *shares = engine->room.shares + token * k, sum = 0;
+    int32_t *chosen = notes->chosen + token * k;
+    float *shares = notes->shares + token * k, sum = 0;
     for (int64_t place = 0; place < k; place++) {
         int32_t best = -1;
         for (int32_t expert = 0; expert < net->experts; expert++) {
@@ -504,28 +562,24 @@ static void route(struct call *call, int64_t token) {
         shares[place] = expf(logits[best] - logits[chosen[0]]);
         sum += shares[place];
     }
-    for (int64_t place = 0; place < k; place++) {
-        shares[place] /= sum;
-        if (call->fired) call->fired[token * k + place] = chosen[place];
-    }
+    for (int64_t place = 0; place < k; place++) shares[place] /= sum;
 }
 
 // A slot is one token at one of its experts; the slots of an expert are neighbours.
-static void sort_slots(struct call *call) {
-    struct engine *engine = call->engine;
-    struct room *room = &engine->room;
-    int64_t k = engine->network.experts_per_token, experts = engine->network.experts, *from = room->slots_from;
+static void sort_slots(const struct call *call, struct notes *notes) {
+    const struct network *net = &call->engine->network;
+    int64_t k = net->experts_per_token, experts = net->experts, *from = notes->slots_from;
     memset(from, 0, (size_t)(experts + 1) * sizeof *from);
-    for (int64_t i = 0; i < call->tokens * k; i++) from[room->chosen[i] + 1]++;
-    call->active = 0;
+    for (int64_t i = 0; i < call->tokens * k; i++) from[notes->chosen[i] + 1]++;
+    notes->experts = 0;
     for (int32_t expert = 0; expert < experts; expert++) {
-        if (from[expert + 1]) room->active[call->active++] = expert;
+        if (from[expert + 1]) notes->active[notes->experts++] = expert;
         from[expert + 1] += from[expert];
     }
     for (int64_t i = call->tokens * k - 1; i >= 0; i--) {
-        int64_t slot = --from[room->chosen[i] + 1];
-        room->token_of[slot] = (int32_t)(i / k);
-        room->slot_of[slot] = (int32_t)i;
+        int64_t slot = --from[notes->chosen[i] + 1];
+        notes->token_of[slot] = (int32_t)(i / k);
+        notes->slot_of[slot] = (int32_t)i;
     }
     // Each count went down to where its expert begins: one place too far to the right.
     for (int64_t expert = 0; expert < experts; expert++) from[expert] = from[expert + 1];
@@ -535,28 +589,26 @@ static void sort_slots(struct call *call) {
 static int is_panelled(const struct call *call, int64_t slots) { return call->tokens > FEW && slots >= MANY; }
 
 // Activations in the forms that the experts of the places from `place` take, which depend on how many tokens each has.
-static void prepare_expert(struct call *call, const float *x, int64_t width, int64_t index, int64_t place,
-                           int64_t places) {
+static void prepare_expert(const struct call *call, const float *x, int64_t width, int64_t index, int64_t place,
+                           int64_t places, struct notes *notes) {
     const struct engine *engine = call->engine;
-    const struct room *room = &engine->room;
     const struct level *level = engine->level;
     int few = 0, many = 0;
     for (int64_t i = place; i < place + places; i++) {
-        const int64_t *from = room->slots_from + room->chosen[i];
+        const int64_t *from = notes->slots_from + notes->chosen[i];
         if (is_panelled(call, from[1] - from[0]))
             many = 1;
         else
             few = 1;
     }
-    if (few) room->plane_of[index] = level->to_planes(x, width, room->planes + index * level->planes_bytes(width));
-    if (many) engine->experts->pack(x, width, room->packed + index * width * level->packed_bytes);
+    if (few) notes->plane_of[index] = level->to_planes(x, width, notes->planes + index * level->planes_bytes(width));
+    if (many) engine->experts->pack(x, width, engine->room.packed + index * width * level->packed_bytes);
 }
 
-static int64_t slots_at(const struct call *call, int64_t active, int64_t *first) {
-    const struct room *room = &call->engine->room;
-    int32_t expert = room->active[active];
-    *first = room->slots_from[expert];
-    return room->slots_from[expert + 1] - *first;
+static int64_t slots_at(const struct notes *notes, int64_t active, int64_t *first) {
+    int32_t expert = notes->active[active];
+    *first = notes->slots_from[expert];
+    return notes->slots_from[expert + 1] - *first;
 }
 
 static void add_bias(const uint16_t *bias, int64_t rows, float *y) {
@@ -564,18 +616,21 @@ static void add_bias(const uint16_t *bias, int64_t rows, float *y) {
 }
 
 // What becomes of the rows `first` on of an expert's matrix times one slot's activations, y.
-typedef void ending(struct call *call, int64_t slot, int64_t first, int64_t rows, float *y);
+typedef void ending(struct call *call, const struct notes *notes, int64_t slot, int64_t first, int64_t rows,
+                    float *y);
 
-static void into_inner(struct call *call, int64_t slot, int64_t first, int64_t rows, float *y) {
+static void into_inner(struct call *call, const struct notes *notes, int64_t slot, int64_t first, int64_t rows,
+                       float *y) {
+    (void)notes;
     struct engine *engine = call->engine;
     engine->level->swiglu(y, rows / 2, engine->network.swiglu_alpha, engine->network.swiglu_limit,
                           engine->room.inner + slot * engine->inner + first / 2);
 }
 
-static void into_stream(struct call *call, int64_t slot, int64_t first, int64_t rows, float *y) {
-    const struct room *room = &call->engine->room;
-    float share = room->shares[room->slot_of[slot]];
-    float *x = call->x + room->token_of[slot] * call->engine->network.hidden + first;
+static void into_stream(struct call *call, const struct notes *notes, int64_t slot, int64_t first, int64_t rows,
+                        float *y) {
+    float share = notes->shares[notes->slot_of[slot]];
+    float *x = call->x + notes->token_of[slot] * call->engine->network.hidden + first;
     for (int64_t row = 0; row < rows; row++) x[row] += share * y[row];
 }
 
@@ -585,8 +640,8 @@ static void multiply_expert(struct call *call, const struct experts *matrix, end
                             int64_t rows, struct desk *desk, const char *soon, int64_t bytes) {
     struct engine *engine = call->engine;
     const struct level *level = engine->level;
-    const struct room *room = &engine->room;
-    int64_t begin, count = slots_at(call, active, &begin), expert = room->active[active], width = matrix->columns;
+    const struct notes *notes = desk->notes;
+    int64_t begin, count = slots_at(notes, active, &begin), expert = notes->active[active], width = matrix->columns;
     int by_token = matrix == &call->layer->gate_up, panelled = is_panelled(call, count);
     int64_t at_once = panelled ? over(count, over(count, TOKENS)) : MANY, stride = panelled ? level->panel : rows;
     if (panelled) engine->experts->decode(matrix, expert, first, desk->panel);
@@ -595,11 +650,11 @@ static void multiply_expert(struct call *call, const struct experts *matrix, end
         struct planes planes[MANY];
         slots = least(at_once, begin + count - slot);
         for (int64_t i = 0; i < slots; i++) {
-            int64_t index = by_token ? room->token_of[slot + i] : slot + i;
+            int64_t index = by_token ? notes->token_of[slot + i] : slot + i;
             if (panelled)
-                x[i] = room->packed + index * width * level->packed_bytes;
+                x[i] = engine->room.packed + index * width * level->packed_bytes;
             else
-                planes[i] = room->plane_of[index];
+                planes[i] = notes->plane_of[index];
         }
         if (panelled)
             engine->experts->multiply(desk->panel, width, x, slots, desk->tile, soon, bytes);
@@ -607,7 +662,7 @@ static void multiply_expert(struct call *call, const struct experts *matrix, end
             level->expert_rows(matrix, expert, first, first + rows, planes, slots, desk->tile, stride);
         for (int64_t i = 0; i < slots; i++) {
             add_bias(matrix->bias + expert * matrix->rows + first, rows, desk->tile + i * stride);
-            end(call, slot + i, first, rows, desk->tile + i * stride);
+            end(call, notes, slot + i, first, rows, desk->tile + i * stride);
         }
     }
 }
@@ -626,16 +681,16 @@ static const char *stored(const struct experts *matrix, int64_t expert, int64_t 
     return (const char *)matrix->blocks + (expert * matrix->rows + row) * matrix->columns / 2;
 }
 
-static void gate_up_many(struct call *call, int thread) {
+static void gate_up_many(struct call *call, struct desk *desk) {
     struct engine *engine = call->engine;
     const struct experts *matrix = &call->layer->gate_up;
     int64_t panel = engine->level->panel, panels = over(matrix->rows, panel), bytes = panel * matrix->columns / 2;
-    int64_t pieces = call->active * panels;
+    int64_t pieces = desk->notes->experts * panels;
     for (int64_t piece = take(engine), soon; piece < pieces; piece = soon) {
         soon = take(engine);
         int64_t first = piece % panels * panel, later = least(soon, pieces - 1);
-        gate_up(call, piece / panels, first, least(panel, matrix->rows - first), &engine->desks[thread],
-                stored(matrix, engine->room.active[later / panels], later % panels * panel), bytes);
+        gate_up(call, piece / panels, first, least(panel, matrix->rows - first), desk,
+                stored(matrix, desk->notes->active[later / panels], later % panels * panel), bytes);
     }
 }
 
@@ -648,7 +703,7 @@ static int64_t shrinking_piece(int64_t panels, int64_t threads, int64_t piece, i
     return size;
 }
 
-static void down_many(struct call *call, int thread, int threads) {
+static void down_many(struct call *call, struct desk *desk, int threads) {
     struct engine *engine = call->engine;
     const struct experts *matrix = &call->layer->down;
     int64_t panel = engine->level->panel, panels = over(matrix->rows, panel), bytes = panel * matrix->columns / 2;
@@ -657,14 +712,14 @@ static void down_many(struct call *call, int thread, int threads) {
     int64_t first, count = shrinking_piece(panels, threads, take(engine), &first), later, more;
     for (; count; first = later, count = more) {
         more = shrinking_piece(panels, threads, take(engine), &later);
-        for (int64_t i = 0; i < call->active * count; i++) {
+        for (int64_t i = 0; i < desk->notes->experts * count; i++) {
             int64_t active = i / count, at = first + i % count, then = i + 1, row;
-            if (then < call->active * count)
+            if (then < desk->notes->experts * count)
                 row = first + then % count;
             else
                 then = 0, row = more ? later : first;
-            down(call, active, at * panel, least(panel, matrix->rows - at * panel), &engine->desks[thread],
-                 stored(matrix, engine->room.active[then / count], row * panel), bytes);
+            down(call, active, at * panel, least(panel, matrix->rows - at * panel), desk,
+                 stored(matrix, desk->notes->active[then / count], row * panel), bytes);
         }
     }
 }
@@ -675,57 +730,57 @@ static void mix_work(void *of, int thread, int threads) {
     const struct network *net = &engine->network;
     const struct layer *layer = call->layer;
     struct room *room = &engine->room;
-    struct desk *desk = &engine->desks[thread];
-    int64_t tokens = call->tokens, first, last;
-    norm_tokens(call, layer->experts_norm, thread, threads);
-    for (int64_t token = thread; token < tokens; token += threads)
-        engine->level->split(room->normed + token * net->hidden, net->hidden, room->split + token * net->hidden);
-    pool_wait(engine->pool);
+    struct desk *desk = desk_of(call, thread);
+    struct notes *notes = desk->notes;
+    int64_t tokens = call->tokens, k = net->experts_per_token, start = first_token(call, thread);
+    int64_t stride = stride_of(call, threads), first, last;
+    norm_tokens(call, layer->experts_norm, desk, thread, threads);
+    for (int64_t token = start; token < tokens; token += stride)
+        engine->level->split(notes->normed + token * net->hidden, net->hidden, notes->split + token * net->hidden);
+    wait_if_many(call);
     // The router reads few rows: they are shared out for few tokens, the tokens for many.
-    int64_t group = 4, start = thread * group, stride = threads * group;
+    int64_t group = tokens <= FEW ? tokens : 4;
     first = 0, last = layer->router.rows;
-    if (tokens <= FEW) {
-        share(layer->router.rows, 1, thread, threads, &first, &last);
-        group = stride = tokens, start = 0;
-    }
-    for (int64_t token = start; token < tokens; token += stride) {
+    if (tokens <= FEW) share(layer->router.rows, 1, thread, threads, &first, &last);
+    for (int64_t token = start * group; token < tokens; token += stride * group) {
         const float *x[FEW];
         int64_t some = least(group, tokens - token);
-        for (int64_t i = 0; i < some; i++) x[i] = room->split + (token + i) * net->hidden;
+        for (int64_t i = 0; i < some; i++) x[i] = notes->split + (token + i) * net->hidden;
         float *logits = room->logits + token * net->experts;
         engine->level->dense_rows(&layer->router, first, last, x, some, logits + first, net->experts);
-        for (int64_t i = 0; i < some; i++) add_bias(layer->router.bias + first, last - first, logits + i * net->experts + first);
+        for (int64_t i = 0; i < some; i++)
+            add_bias(layer->router.bias + first, last - first, logits + i * net->experts + first);
     }
     pool_wait(engine->pool);
-    for (int64_t token = thread; token < tokens; token += threads) route(call, token);
-    pool_wait(engine->pool);
-    if (thread == 0) sort_slots(call);
-    pool_wait(engine->pool);
-    for (int64_t token = thread; token < tokens; token += threads)
-        prepare_expert(call, room->normed + token * net->hidden, net->hidden, token, token * net->experts_per_token,
-                       net->experts_per_token);
-    begin_pieces(engine, thread);
+    for (int64_t token = start; token < tokens; token += stride) route(call, token, notes);
+    wait_if_many(call);
+    if (tokens <= FEW || thread == 0) sort_slots(call, notes);
+    for (int64_t i = 0; thread == 0 && call->fired && i < tokens * k; i++) call->fired[i] = notes->chosen[i];
+    wait_if_many(call);
+    for (int64_t token = start; token < tokens; token += stride)
+        prepare_expert(call, notes->normed + token * net->hidden, net->hidden, token, token * k, k, notes);
     if (tokens <= FEW) {
-        share(call->active * layer->gate_up.rows, GRAIN, thread, threads, &first, &last);
+        share(notes->experts * layer->gate_up.rows, GRAIN, thread, threads, &first, &last);
         for (int64_t row = first, rows; row < last; row += rows) {
             int64_t within = row % layer->gate_up.rows;
             rows = least(least(ROWS, last - row), layer->gate_up.rows - within);
             gate_up(call, row / layer->gate_up.rows, within, rows, desk, desk->panel, 0);
         }
     } else {
-        gate_up_many(call, thread);
+        begin_pieces(engine, thread);
+        gate_up_many(call, desk);
     }
     pool_wait(engine->pool);
-    for (int64_t slot = thread; slot < tokens * net->experts_per_token; slot += threads)
-        prepare_expert(call, room->inner + slot * engine->inner, engine->inner, slot, room->slot_of[slot], 1);
-    begin_pieces(engine, thread);
+    for (int64_t slot = start; slot < tokens * k; slot += stride)
+        prepare_expert(call, room->inner + slot * engine->inner, engine->inner, slot, notes->slot_of[slot], 1, notes);
     if (tokens <= FEW) {
         share(layer->down.rows, GRAIN, thread, threads, &first, &last);
-        for (int64_t active = 0; active < call->active; active++)
+        for (int64_t active = 0; active < notes->experts; active++)
             for (int64_t row = first; row < last; row += ROWS)
                 down(call, active, row, least(ROWS, last - row), desk, desk->panel, 0);
     } else {
-        down_many(call, thread, threads);
+        begin_pieces(engine, thread);
+        down_many(call, desk, threads);
     }
 }
 
@@ -742,11 +797,11 @@ EXPORT int gptoss_mix(struct engine *engine, int64_t layer, float *x, int64_t to
 static void unembed_work(void *of, int thread, int threads) {
     struct call *call = of;
     struct engine *engine = call->engine;
-    norm_tokens(call, engine->network.norm, thread, threads);
-    prepare_dense(call, engine->room.normed, engine->network.hidden, thread, threads);
-    pool_wait(engine->pool);
-    multiply_dense(call, (const struct dense *[]){&engine->network.unembedding}, (float *[]){call->out}, 1, 0, thread,
-                   threads);
+    struct desk *desk = desk_of(call, thread);
+    norm_tokens(call, engine->network.norm, desk, thread, threads);
+    prepare_dense(call, desk->notes->normed, engine->network.hidden, desk, thread, threads);
+    multiply_dense(call, (const struct dense *[]){&engine->network.unembedding}, (float *[]){call->out}, 1, 0, desk,
+                   thread, threads);
 }
 
 EXPORT int gptoss_unembed(struct engine *engine, float *x, int64_t tokens, float *logits) {

@@ -10,7 +10,7 @@ enum {
     AHEAD = 24576,  // bytes
     STEP = 32,      // columns
     PAIRS = STEP / 2 / LANES,
-    ROWS = LANES == 8 ? 1 : 4,     // at a time, at most
+    ROWS = 4,                      // at a time, at most
     TOKENS = LANES == 16 ? 3 : 2,  // at a time, at most
 };
 
@@ -165,17 +165,19 @@ INLINE void some_rows(const struct dense *matrix, int64_t first, int rows, const
 }
 
 // A group of rows takes a few tokens after a few, whose activations so stay in the first-level cache: the weights come
-// from memory for the first two, later from the second-level cache.
+// from memory for the first two, later from the second-level cache. Activations that leave no room there for the weights
+// are read anew for every row: so for fewer times, by more rows at a time.
 void LEVELLED(dense_rows)(const struct dense *matrix, int64_t first, int64_t last, const float *const *x,
                           int64_t tokens, float *y, int64_t stride) {
-    enum { GROUP = 32 };
+    enum { GROUP = 32, CACHED = 24576 };
     for (int64_t group = first; group < last; group += GROUP)
         for (int64_t token = 0, some; token < tokens; token += some) {
             int64_t end = least(last, group + GROUP);
             some = least(tokens - token, token ? TOKENS : 2);
+            int at_once = token || LANES == 4 || some * matrix->columns * 4 > CACHED ? ROWS : 1;
             for (int64_t row = group, rows; row < end; row += rows) {
                 float *to = y + token * stride + row - first;
-                rows = (token || LANES == 4) && row + ROWS <= end ? ROWS : 1;
+                rows = row + at_once <= end ? at_once : 1;
                 switch (some * 8 + (rows > 1)) {
                 case 8: some_rows(matrix, row, 1, x + token, 1, to, stride); break;
                 case 16: some_rows(matrix, row, 1, x + token, 2, to, stride); break;
