@@ -1,11 +1,11 @@
-"""Array: what arrays of numpy and tensors of torch have in common."""
+"""AnyArray: what arrays of numpy and tensors of torch have in common."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
 
-class Array(Protocol):
+class AnyArray(Protocol):
     """What arrays of numpy and tensors of torch have in common, as far as all backends rely on it."""
 
     @property
@@ -22,5 +22,5 @@ class Array(Protocol):
     def __setitem__(self, key: Any, value: Any, /) -> None: ...
 
 
-A = TypeVar("A", bound=Array)
+A = TypeVar("A", bound=AnyArray)
 """The arrays of a backend."""
