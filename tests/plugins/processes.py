@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,23 @@ def _alive(process: int) -> bool:
 def alive() -> Callable[[int], bool]:
     """Whether a process runs; one that ended and waits to be reaped does not."""
     return _alive
+
+
+@pytest.fixture(scope="session")
+def family() -> Callable[[int], set[int]]:
+    """A process, and all that it and its children have started and that has not been left alone."""
+
+    def family(process: int) -> set[int]:
+        parents: dict[int, int] = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        found = {process}
+        while more := {child for child, parent in parents.items() if parent in found} - found:
+            found |= more
+        return found
+
+    return family
 
 
 async def _until(condition: Callable[[], object]) -> None:
