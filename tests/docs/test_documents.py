@@ -52,6 +52,15 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert heading in _headings(target), link
 
 
+def test_the_tests_that_hold_a_promise_are_there() -> None:
+    promised = re.findall(
+        r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    )
+    assert len(promised) > 20
+    for file, name in promised:
+        assert f"def {name}(" in (ROOT / file).read_text("utf-8"), f"{file}::{name}"
+
+
 def _without_code(document: Path) -> str:
     return re.sub(r"^```.*?^```$|`[^`\n]+`", "", document.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
 
