@@ -35,8 +35,8 @@ class Transformer:
 
         With a cache, `ids` follow its tokens and are added to them.
         """
-        x = self.read(ids, self.new_cache(len(ids)) if cache is None else cache)
-        return self.kernels.unembed(x[-1:] if last_only else x)
+        cache = self.new_cache(len(ids)) if cache is None else cache
+        return self.kernels.unembed(self.read(ids, cache, last_only=last_only))
 
     def read(
         self,
@@ -44,11 +44,14 @@ class Transformer:
         cache: KVCache[Any],
         before_layer: Callable[[], None] = lambda: None,
         fired: NDArray[np.int64] | None = None,
+        last_only: bool = False,
     ) -> Stream:
         """Add at least one token to `cache`; the stream [tokens, hidden] after the last layer.
 
-        `before_layer` is called before each layer. It may raise to leave early; `cache` must then be
-        restored. The chosen experts are written into `fired` [layers, tokens, experts per token], best first.
+        With `last_only` it is [1, hidden], after the last token. Of the others the last layer then only keeps
+        keys and values; its experts are computed for one token. `before_layer` is called before each layer.
+        It may raise to leave early; `cache` must then be restored. The chosen experts are written into
+        `fired` [layers, tokens, experts per token], best first, as far as they are computed.
         """
         if not ids:
             raise ValueError("there must be at least one token to read")
@@ -56,7 +59,9 @@ class Transformer:
         for layer in range(self.config.num_hidden_layers):
             before_layer()
             x = self.kernels.attend(layer, x, cache)
-            x = self.kernels.mix(layer, x, None if fired is None else fired[layer])
+            if last_only and layer == self.config.num_hidden_layers - 1:
+                x = x[-1:]
+            x = self.kernels.mix(layer, x, None if fired is None else fired[layer, -len(x) :])
         cache.advance(len(ids))
         stream: Stream = x
         return stream

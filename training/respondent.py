@@ -52,7 +52,7 @@ class Respondent:
         ids = render(conversation, self.encoding)
         closed: list[Message] = []
         for place in range(LIMIT):
-            stream = self.network.read(ids, cache)[-1:]
+            stream = self.network.read(ids, cache, last_only=True)
             drawn = sampler.sample(partial(self.network.kernels.sample, stream), range(place, place + 1))
             ids = [next(drawn)[0]]
             self.generated += 1

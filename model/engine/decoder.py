@@ -151,7 +151,7 @@ class Decoder:
             end = min(_chunk_end(done, self._prefix.opening), total)
             chosen = None if fired is None or end < total else _for_pass(fired, end - done)
             try:
-                stream = self._prefix.read(prompt[done:end], leave_if_cancelled, chosen)[-1:]
+                stream = self._prefix.read(prompt[done:end], leave_if_cancelled, chosen, last_only=True)
             except Cancelled:
                 return None
             if fired is not None and chosen is not None:

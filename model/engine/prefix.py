@@ -73,14 +73,15 @@ class Prefix:
         ids: Sequence[int],
         before_layer: Callable[[], None] = lambda: None,
         fired: NDArray[np.int64] | None = None,
+        last_only: bool = False,
     ) -> Stream:
-        """Read `ids`, too, as `Transformer.read` does; returns their stream [tokens, hidden].
+        """Read `ids`, too, as `Transformer.read` does; returns their stream.
 
         If this or `before_layer` raises, the tokens read before remain.
         """
         place = self._cache.snapshot() if len(ids) > self._cache.slack + 1 else None
         try:
-            stream = self._model.read(ids, self._cache, before_layer, fired)
+            stream = self._model.read(ids, self._cache, before_layer, fired, last_only)
         except BaseException:
             if place:
                 self._return_to(place)

@@ -142,7 +142,7 @@ def test_a_mistake_leaves_the_conversation_to_be_taken_up(
     screen = terminal("--tools", "", "handler", program=broken, **state)
     screen.wait_for("● ready")
     screen.child.send(b"Hello!\r")
-    screen.wait_for(r"Hello!(.|\n)*\S(.|\n)*● ready")
+    screen.wait_for(r"Hello!(.|\n)*effort \w+ · \d+ tokens(.|\n)*● ready")
     screen.child.send(b"\x0f")
     assert screen.leave() == 1
     told = screen.output[screen.output.rindex(b"gptoss-chat: the screen") :].decode()

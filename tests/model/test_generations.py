@@ -166,9 +166,11 @@ async def test_a_death_is_told_to_all_that_are_open(engine: LocalEngine) -> None
     expected = [await alone(engine, request) for request in SHORT]
     stream = aiter(engine.generate(ENDLESS))
     await some(stream, 1)
-    waiting = [asyncio.create_task(items_of(engine.generate(request))) for request in SHORT]
-    await some(stream, 20)
     assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGSTOP)  # so that none is answered before all are open
+    waiting = [asyncio.create_task(items_of(engine.generate(request))) for request in SHORT]
+    for _ in range(10):
+        await asyncio.sleep(0)
     os.kill(engine.pid, signal.SIGKILL)
     with pytest.raises(EngineDied, match="signal 9"):
         await some(stream, 1_000_000)

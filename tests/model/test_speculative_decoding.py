@@ -54,10 +54,11 @@ class Paced(Transformer):
         cache: KVCache[Any],
         before_layer: Callable[[], None] = lambda: None,
         fired: NDArray[np.int64] | None = None,
+        last_only: bool = False,
     ) -> Stream:
         self.now += self.cost(len(ids))
         self.passes.append(len(ids))
-        return super().read(ids, cache, before_layer, fired)
+        return super().read(ids, cache, before_layer, fired, last_only)
 
 
 @pytest.fixture(scope="module")

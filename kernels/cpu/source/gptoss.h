@@ -135,6 +135,8 @@ struct level {
     void (*norm)(const float *x, const float *weight, int64_t n, float eps, float *out);
     void (*swiglu)(const float *gate_up, int64_t n, float alpha, float limit, float *out);
     void (*rotate)(float *x, const float *cos_sin, int64_t head_dim);
+    void (*add_bias)(const uint16_t *x, int64_t n, float *y);
+    void (*add_scaled)(const float *x, float factor, int64_t n, float *y);
 
     // Draws: logits of the tokens from `first` on, with the noise of `key`; the sum of unnormalised probabilities, 1 at
     // the peak; bounds of the scores that coarse ones stand for, of which the lower ones' largest is returned. All read,

@@ -139,7 +139,7 @@ EXPORT int64_t gptoss_room(const struct engine *engine, int64_t tokens) {
 
 static int make_room(struct engine *engine, int64_t tokens) {
     if (tokens <= engine->room.tokens) return 1;
-    char *start = aligned_alloc(64, (size_t)gptoss_room(engine, tokens));
+    char *start = large_memory(gptoss_room(engine, tokens));
     if (!start) return 0;
     free(engine->room.start);
     lay_out(engine, &engine->room, engine->desks, tokens, start);
@@ -611,10 +611,6 @@ static int64_t slots_at(const struct notes *notes, int64_t active, int64_t *firs
     return notes->slots_from[expert + 1] - *first;
 }
 
-static void add_bias(const uint16_t *bias, int64_t rows, float *y) {
-    for (int64_t row = 0; row < rows; row++) y[row] += from_bf16(bias[row]);
-}
-
 // What becomes of the rows `first` on of an expert's matrix times one slot's activations, y.
 typedef void ending(struct call *call, const struct notes *notes, int64_t slot, int64_t first, int64_t rows,
                     float *y);
@@ -631,7 +627,7 @@ static void into_stream(struct call *call, const struct notes *notes, int64_t sl
                         float *y) {
     float share = notes->shares[notes->slot_of[slot]];
     float *x = call->x + notes->token_of[slot] * call->engine->network.hidden + first;
-    for (int64_t row = 0; row < rows; row++) x[row] += share * y[row];
+    call->engine->level->add_scaled(y, share, rows, x);
 }
 
 // Rows of one expert's matrix times all of its slots, in whichever way is faster. Before gate and up the activations
@@ -661,7 +657,7 @@ static void multiply_expert(struct call *call, const struct experts *matrix, end
         else
             level->expert_rows(matrix, expert, first, first + rows, planes, slots, desk->tile, stride);
         for (int64_t i = 0; i < slots; i++) {
-            add_bias(matrix->bias + expert * matrix->rows + first, rows, desk->tile + i * stride);
+            level->add_bias(matrix->bias + expert * matrix->rows + first, rows, desk->tile + i * stride);
             end(call, notes, slot + i, first, rows, desk->tile + i * stride);
         }
     }
@@ -749,7 +745,7 @@ static void mix_work(void *of, int thread, int threads) {
         float *logits = room->logits + token * net->experts;
         engine->level->dense_rows(&layer->router, first, last, x, some, logits + first, net->experts);
         for (int64_t i = 0; i < some; i++)
-            add_bias(layer->router.bias + first, last - first, logits + i * net->experts + first);
+            engine->level->add_bias(layer->router.bias + first, last - first, logits + i * net->experts + first);
     }
     pool_wait(engine->pool);
     for (int64_t token = start; token < tokens; token += stride) route(call, token, notes);

@@ -1,4 +1,4 @@
-// What is computed value by value: the norm, the activation of the experts, the rotation.
+// What is computed value by value: the norm, the activation of the experts, the rotation, sums.
 
 #include "vector.h"
 
@@ -34,4 +34,22 @@ void LEVELLED(rotate)(float *x, const float *cos_sin, int64_t head_dim) {
         store(x + i, first * cos - second * sin);
         store(x + half + i, second * cos + first * sin);
     }
+}
+
+// y += x, which is bfloat16.
+void LEVELLED(add_bias)(const uint16_t *x, int64_t n, float *y) {
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vh halves;
+        memcpy(&halves, x + i, sizeof halves);
+        store(y + i, load(y + i) + (vf)(__builtin_convertvector(halves, vi) << 16));
+    }
+    for (; i < n; i++) y[i] += from_bf16(x[i]);
+}
+
+// y += factor * x.
+void LEVELLED(add_scaled)(const float *x, float factor, int64_t n, float *y) {
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) store(y + i, load(y + i) + factor * load(x + i));
+    for (; i < n; i++) y[i] += factor * x[i];
 }

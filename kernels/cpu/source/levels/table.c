@@ -8,6 +8,8 @@ void LEVELLED(perturb)(const float *, int64_t, int64_t, uint64_t, float, float *
 float LEVELLED(weigh)(const float *, int64_t, float, float);
 float LEVELLED(enclose)(const float *, const float *, int64_t, const float *, const float *, struct margin, float *);
 void LEVELLED(rotate)(float *, const float *, int64_t);
+void LEVELLED(add_bias)(const uint16_t *, int64_t, float *);
+void LEVELLED(add_scaled)(const float *, float, int64_t, float *);
 void LEVELLED(split)(const float *, int64_t, float *);
 int64_t LEVELLED(planes_bytes)(int64_t);
 struct planes LEVELLED(to_planes)(const float *, int64_t, int8_t *);
@@ -45,6 +47,8 @@ void LEVELLED(fill)(struct level *level) {
         .norm = LEVELLED(norm),
         .swiglu = LEVELLED(swiglu),
         .rotate = LEVELLED(rotate),
+        .add_bias = LEVELLED(add_bias),
+        .add_scaled = LEVELLED(add_scaled),
         .perturb = LEVELLED(perturb),
         .weigh = LEVELLED(weigh),
         .enclose = LEVELLED(enclose),

@@ -193,10 +193,15 @@ INLINE float magnitude(const float *x, int64_t n) {
     return value;
 }
 
-// exp with a relative error under 2e-7; 0 below -87. The steps of Cephes' expf (Moshier): 2^n times a polynomial.
+// exp with a relative error under 2e-7 from -87 to 88; 0 below -110. The steps of Cephes' expf (Moshier): 2^n times a
+// polynomial.
 INLINE vf exponential(vf x) {
+#if defined(__AVX512F__)
+    x = (vf)_mm512_max_ps(_mm512_set1_ps(-110), _mm512_min_ps(_mm512_set1_ps(88), (__m512)x));  // NaN stays
+#else
     vi vanishes = x < broadcast(-87.0f);
     x = smaller(larger(x, broadcast(-87.0f)), broadcast(88.0f));
+#endif
     vf n = nearest(x * 1.44269504088896341f);
     vf r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
@@ -206,8 +211,12 @@ INLINE vf exponential(vf x) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
+#if defined(__AVX512F__)
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
     vi power = (__builtin_convertvector(n, vi) + 127) << 23;
     return choose(vanishes, (vf){0}, p * (vf)power);
+#endif
 }
 
 // The natural logarithm of normal numbers above 0, to 1e-7 of it: the steps of Cephes' logf (Moshier), by the mantissa
