@@ -67,6 +67,45 @@ def run(environment: Mapping[str, str]) -> Run:
     return run
 
 
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def start(
+    command: str, environment: Mapping[str, str], data: Path
+) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """A function `(*arguments, stdin=..., stderr=...) -> process`; its conversations lie in `data`.
+
+    The process is killed in the end.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        *arguments: str, stdin: int = subprocess.DEVNULL, stderr: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [command, *arguments],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**environment, "XDG_DATA_HOME": str(data)},
+            cwd=environment["HOME"],
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
 @pytest.fixture(scope="session")
 def sandbox_notice() -> str:
     """What stderr says of Python when one answer is asked for: nothing where the strongest sandbox holds."""

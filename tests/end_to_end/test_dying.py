@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -158,7 +157,11 @@ def test_a_mistake_leaves_the_conversation_to_be_taken_up(
     "number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT]
 )
 def test_a_signal_leaves_neither_a_mode_nor_a_process_and_keeps_the_draft(
-    number: signal.Signals, terminal: Open, state: Mapping[str, str], alive: Callable[[int], bool]
+    number: signal.Signals,
+    terminal: Open,
+    state: Mapping[str, str],
+    alive: Callable[[int], bool],
+    family: Callable[[int], list[int]],
 ) -> None:
     screen = terminal("--seed", "1", shell=True, **state)
     before = screen.local_modes()
@@ -167,13 +170,13 @@ def test_a_signal_leaves_neither_a_mode_nor_a_process_and_keeps_the_draft(
     screen.wait_for("a long thought")
     while _drafts(state) != ["a long thought"]:
         screen.pause(0.05)
-    (program, *family) = _descendants(screen.child.pid)
-    assert len(family) > 2, "the engine, the tokenizer and the watcher"
+    _, program, *parts = family(screen.child.pid)
+    assert len(parts) > 2, "the engine, the tokenizer and the watcher"
     os.kill(program, number)
     assert screen.leave() == 128 + number
     screen.assert_restored()
     assert screen.local_modes() == before
-    while any(alive(process) for process in family):
+    while any(alive(process) for process in parts):
         screen.pause(0.05)
 
     assert _drafts(state) == ["a long thought"]
@@ -204,15 +207,6 @@ def test_what_was_written_stands_in_the_composer_at_the_next_start(
 def _drafts(state: Mapping[str, str]) -> list[str]:
     folder = Path(state["XDG_STATE_HOME"]) / "gptoss-chat" / "drafts"
     return [path.read_text() for path in folder.iterdir()] if folder.exists() else []
-
-
-def _descendants(pid: int) -> list[int]:
-    table = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in map(str.split, table.splitlines())}
-    found = [pid]
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return found[1:]
 
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")

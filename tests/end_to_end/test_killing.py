@@ -15,7 +15,7 @@ import select
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,7 @@ ORPHANS_S, REOPENED_S, KEPT_S = 2.0, 1.0, 1.0
 WHILE_S = 60.0  # in the fast tests, on a machine that may be busy
 
 Alive = Callable[[int], bool]
-Family = Callable[[int], set[int]]
+Family = Callable[[int], list[int]]
 
 
 class Front(Protocol):
@@ -64,7 +64,7 @@ class Json:
     told: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.process = self.start("-p", QUESTION, "--json", *self.arguments)
+        self.process = self.start("-p", QUESTION, "--json", *self.arguments, stderr=subprocess.DEVNULL)
 
     @property
     def pid(self) -> int:
@@ -107,7 +107,9 @@ class Plain:
     text: str = ""
 
     def __post_init__(self) -> None:
-        self.process = self.start("--plain", *self.arguments, stdin=subprocess.PIPE)
+        self.process = self.start(
+            "--plain", *self.arguments, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         assert self.process.stdin is not None
         self.process.stdin.write(f"{QUESTION}\n{QUESTION}\n")
         self.process.stdin.flush()
@@ -193,40 +195,6 @@ class Screen:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def start(
-    command: str, environment: Mapping[str, str], data: Path
-) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """A function `(*arguments, stdin=...) -> process`, whose conversations lie in `data`."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [command, *arguments],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**environment, "XDG_DATA_HOME": str(data)},
-            cwd=environment["HOME"],
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
-
-
-@pytest.fixture
 def shown(terminal: Any, data: Path) -> Callable[..., Any]:
     """A function `(*arguments) -> Terminal`; what was in the composer at a kill does not come back."""
     states = (str(data.with_name(f"state-{number}")) for number in itertools.count())
@@ -248,7 +216,7 @@ def said(data: Path) -> tuple[list[Message], dict[int, str]]:
     return record.conversation.messages, record.endings
 
 
-def waited_for_the_end(processes: set[int], alive: Alive) -> float:
+def waited_for_the_end(processes: list[int], alive: Alive) -> float:
     """The seconds until none of them lives."""
     killed = time.monotonic()
     while left := [process for process in processes if alive(process)]:

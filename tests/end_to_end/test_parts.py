@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from gptoss_tui.agent.session import Session
 from gptoss_tui.assemble.assemble import open_session
 from gptoss_tui.events import events
 from gptoss_tui.harmony.message import Role
-from gptoss_tui.permissions.question import Approval, Crowded, Decision, GoOn, MakeRoom, Pause, Question
+from gptoss_tui.permissions.question import Approval, GoOn, MakeRoom, Person
 from gptoss_tui.settings import read_settings
 
 PARTS = {
@@ -30,38 +30,13 @@ QUESTION = "What is 17 * 23?"
 OUTCOMES = events.Completed | events.Incomplete | events.Failed
 
 
-class Willing:
-    """A person who allows everything."""
-
-    async def approve(self, question: Question) -> Decision:
-        return Decision(Approval.ONCE)
-
-    async def go_on(self, pause: Pause) -> GoOn:
-        return GoOn.CONTINUE
-
-    async def make_room(self, crowded: Crowded) -> MakeRoom:
-        return MakeRoom.DROP
-
-
-def processes(mark: bytes) -> Iterator[int]:
-    """Our descendants whose command lines have `mark`."""
-    family = {os.getpid()}
-    parents: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-    for _ in range(8):
-        family |= {child for child, parent in parents.items() if parent in family}
-    for process in family - {os.getpid()}:
-        with suppress(OSError):
-            if mark in Path(f"/proc/{process}/cmdline").read_bytes():
-                yield process
+Family = Callable[[int], list[int]]
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[Session]:
+async def opened(person: Person) -> AsyncIterator[Session]:
     settings = read_settings({"tools": "python", "seed": "1"}, os.environ)
-    session = open_session(settings, Willing())
+    session = open_session(settings, person)
     try:
         async for _ in session.load():
             pass
@@ -80,18 +55,23 @@ async def turn(session: Session, text: str, strike: Callable[[int], None] = lamb
     return seen
 
 
-async def killed_at(part: str, instants: int, chance: random.Random) -> None:
+async def killed_at(
+    part: str, instants: int, chance: random.Random, somebody: Callable[..., Person], family: Family
+) -> None:
     mark, word = PARTS[part]
-    async with opened() as session:
+    willing = somebody(Approval.ONCE, go_on=GoOn.CONTINUE, make_room=MakeRoom.DROP)
+    async with opened(willing) as session:
         usual = await turn(session, QUESTION)
         assert any(isinstance(event, events.ToolOutput) for event in usual)
         for _ in range(instants):
             moment = chance.randrange(1, len(usual) + 1)
 
             def strike(count: int, moment: int = moment) -> None:
-                if count == moment:
-                    for process in processes(mark):
-                        os.kill(process, signal.SIGKILL)
+                _, *started = family(os.getpid()) if count == moment else (0,)
+                for process in started:
+                    with suppress(OSError):
+                        if mark in Path(f"/proc/{process}/cmdline").read_bytes():
+                            os.kill(process, signal.SIGKILL)
 
             struck = await turn(session, QUESTION, strike)
             assert sum(isinstance(event, OUTCOMES) for event in struck) == 1
@@ -107,12 +87,16 @@ async def killed_at(part: str, instants: int, chance: random.Random) -> None:
 
 @pytest.mark.usefixtures("sandbox")
 @pytest.mark.parametrize("part", PARTS)
-async def test_a_part_that_dies_costs_no_more_than_the_turn(part: str) -> None:
-    await killed_at(part, 2, random.Random(part))
+async def test_a_part_that_dies_costs_no_more_than_the_turn(
+    part: str, somebody: Callable[..., Person], family: Family
+) -> None:
+    await killed_at(part, 2, random.Random(part), somebody, family)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("sandbox")
 @pytest.mark.parametrize("part", PARTS)
-async def test_a_part_may_die_at_any_moment(part: str) -> None:
-    await killed_at(part, 100, random.Random())
+async def test_a_part_may_die_at_any_moment(
+    part: str, somebody: Callable[..., Person], family: Family
+) -> None:
+    await killed_at(part, 100, random.Random(), somebody, family)

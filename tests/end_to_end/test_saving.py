@@ -6,7 +6,7 @@ import json
 import re
 import resource
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +19,6 @@ QUESTION = "What is 417 * 38?"
 UNCONFINED = ("--seed", "1", "--dangerously-bypass-approvals-and-sandbox")
 
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def start(command: str, environment: Mapping[str, str], data: Path) -> Iterator[Start]:
-    """A function `(*arguments) -> process`, whose conversations lie in `data`; it is killed in the end."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [command, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**environment, "XDG_DATA_HOME": str(data)},
-            cwd=environment["HOME"],
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def read_until(kind: str, process: subprocess.Popen[str]) -> list[dict[str, Any]]:

@@ -25,17 +25,20 @@ def alive() -> Callable[[int], bool]:
 
 
 @pytest.fixture(scope="session")
-def family() -> Callable[[int], set[int]]:
-    """A process, and all that it and its children have started and that has not been left alone."""
+def family() -> Callable[[int], list[int]]:
+    """A process, then all that it and its children have started and that has not been left alone.
 
-    def family(process: int) -> set[int]:
+    A child comes after its parent, whatever namespace it is in.
+    """
+
+    def family(process: int) -> list[int]:
         parents: dict[int, int] = {}
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        found = {process}
-        while more := {child for child, parent in parents.items() if parent in found} - found:
-            found |= more
+        found = [process]
+        for each in found:
+            found += [child for child, parent in parents.items() if parent == each]
         return found
 
     return family

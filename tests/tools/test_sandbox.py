@@ -213,24 +213,19 @@ asyncio.run(main())
 """
 
 
-def descendants(pid: int) -> list[int]:
-    """Every process below `pid`, whatever namespace it is in."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            found += [child, *descendants(child)]
-    return found
-
-
 async def test_nothing_outlives_an_owner_that_is_killed(
-    kind: SandboxKind, tmp_path: Path, alive: Callable[[int], bool], until: Until
+    kind: SandboxKind,
+    tmp_path: Path,
+    alive: Callable[[int], bool],
+    family: Callable[[int], list[int]],
+    until: Until,
 ) -> None:
     # The cell holds the interpreter in C code, where nothing but a kill reaches it.
     arguments = ["-c", OWNER, str(tmp_path / "files"), kind]
     owner = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
     assert owner.stdout is not None
     assert (await owner.stdout.readline()).strip() == b"busy"
-    started = descendants(owner.pid)
+    _, *started = family(owner.pid)
     assert len(started) >= 3  # the warden, the kernel, its child
     owner.kill()
     await owner.wait()
